@@ -1,0 +1,164 @@
+# Reading a JSON body strictly, only to find identities in it. Pure; the original bytes go on untouched.
+#
+# One parser reads it, and where another parser could come to another value (a key twice, a byte-order mark, bytes
+# that are not UTF-8, a lone surrogate, NaN) it is unreadable here rather than guessed at. Forms and files would stand
+# beside read_json as readers of their own.
+
+import json
+import math
+import re
+import zlib
+from typing import NoReturn, cast
+
+from gateway.errors import BodyTooLarge, Unreadable
+from gateway.model import Json
+
+MAX_DEPTH = 64
+"""Levels of nesting that are read; what an API behind us makes of deeper texts is anybody's guess."""
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_RAW_DEFLATE = -15
+
+
+class Repeated(dict[str, Json]):
+    """An object in which at least one key stands more than once."""
+
+    keys_twice: frozenset[str]
+
+
+def read_json(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> Json:
+    """Parse a body of `application/json` or `…+json` (RFC 8259), inflating at most `limit` bytes.
+
+    A missing Content-Type is taken for JSON: many clients send none, and an API may read it all the same.
+    Raises Unreadable, and BodyTooLarge when the inflated text exceeds `limit`.
+    """
+    _require_json(content_type)
+    if content_encoding:
+        data = inflate(data, content_encoding.strip().lower(), limit)
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise Unreadable("the body starts with a byte-order mark")
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
+        raise Unreadable(f"the body is nested deeper than {MAX_DEPTH} levels")
+    try:
+        return cast("Json", _DECODER.decode(data.decode()))
+    except UnicodeDecodeError:
+        raise Unreadable("the body is not valid UTF-8") from None
+    except (ValueError, RecursionError):
+        raise Unreadable("the body is not valid JSON") from None
+
+
+def find(document: Json, keys: tuple[str | int, ...], where: str) -> Json:
+    """Follow `keys` down from `document`; `where` names the field in errors, which never show a value.
+
+    Raises Unreadable when the value is absent, or could be read in two ways.
+    """
+    value = document
+    for key in keys:
+        if isinstance(key, int):
+            if not isinstance(value, list) or key >= len(value):
+                raise Unreadable(f"{where} is absent")
+            value = value[key]
+            continue
+        if not isinstance(value, dict) or key not in value:
+            raise Unreadable(f"{where} is absent")
+        if isinstance(value, Repeated) and key in value.keys_twice:
+            raise Unreadable(f"{where} stands there more than once")
+        value = value[key]
+    _require_one_reading(value, where)
+    return value
+
+
+def inflate(data: bytes, coding: str, limit: int) -> bytes:
+    """Undo one content coding (RFC 9110 8.4.1), never holding more than `limit` + 1 bytes of the result.
+
+    Raises Unreadable for a coding or a stream that cannot be read, BodyTooLarge past `limit`.
+    """
+    if coding == "identity":
+        return data
+    window = _WINDOW.get(coding)
+    if window is None:
+        raise Unreadable("the body has a Content-Encoding other than gzip or deflate")
+    try:
+        return _inflate(data, window, limit)
+    except zlib.error:
+        if coding != "deflate":
+            raise Unreadable("the body cannot be inflated") from None
+    try:  # RFC 9110 8.4.1.2: some senders leave the zlib wrapper out
+        return _inflate(data, _RAW_DEFLATE, limit)
+    except zlib.error:
+        raise Unreadable("the body cannot be inflated") from None
+
+
+def _inflate(data: bytes, window: int, limit: int) -> bytes:
+    stream = zlib.decompressobj(window)
+    text = stream.decompress(data, limit + 1)
+    if len(text) > limit:
+        raise BodyTooLarge(limit)
+    if not stream.eof or stream.unused_data:
+        raise Unreadable("the body's compressed stream is cut off, or something follows it")
+    return text
+
+
+def _require_json(content_type: str | None) -> None:
+    if content_type is None:
+        return
+    media_type, *parameters = content_type.lower().split(";")
+    media_type = media_type.strip()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise Unreadable("the body's Content-Type is not JSON")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8", "us-ascii"}:
+            raise Unreadable("the body's charset is not UTF-8")
+
+
+def _is_deep(data: bytes) -> bool:
+    """Whether brackets nest beyond MAX_DEPTH: each round removes the innermost pairs, one level in all places."""
+    brackets = _STRING.sub(b"", data).translate(_ONE_KIND, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        fewer = brackets.replace(b"[]", b"")
+        if len(fewer) == len(brackets):
+            break
+        brackets = fewer
+    return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
+
+
+def _require_one_reading(value: Json, where: str) -> None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Unreadable(f"{where} holds a lone surrogate") from None
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise Unreadable(f"{where} is a number out of range")
+    elif isinstance(value, list):
+        for item in value:
+            _require_one_reading(item, where)
+    elif isinstance(value, dict):
+        if isinstance(value, Repeated):
+            raise Unreadable(f"{where} has a key that stands there more than once")
+        for key, item in value.items():
+            _require_one_reading(key, where)
+            _require_one_reading(item, where)
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    seen: set[str] = set()
+    twice = frozenset(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    repeated = Repeated(found)
+    repeated.keys_twice = twice
+    return repeated
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)

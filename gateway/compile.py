@@ -1,0 +1,54 @@
+# From checked configuration to rules that can be matched. Pure.
+
+import math
+
+from gateway.config.schema import Config, Duration, RuleConfig
+from gateway.decision import parse_status
+from gateway.field import Source, parse_field
+from gateway.model import FOREVER
+from gateway.normalize import NORMALISERS
+from gateway.resource import parse_resource
+from gateway.rules import Entry, Rule, Rules, parse_template
+
+
+def compile_rules(config: Config) -> Rules:
+    """Compile the rules of a configuration that was found free of problems."""
+    return Rules(_rule(rule) for rule in config.rules)
+
+
+def milliseconds(length: Duration) -> int:
+    """Whole milliseconds; FOREVER for an infinite length."""
+    return FOREVER if math.isinf(length) else round(length * 1000)
+
+
+def _rule(rule: RuleConfig) -> Rule:
+    scope = tuple(parse_field(field) for field in rule.scope)
+    entries = tuple(
+        Entry(
+            entry.name,
+            tuple(parse_field(field) for field in entry.fields),
+            tuple(NORMALISERS[name] for name in entry.normalize),
+        )
+        for entry in rule.unique
+    )
+    fields = [*scope, *(field for entry in entries for field in entry.fields)]
+    keep = milliseconds(rule.keep)
+    return Rule(
+        name=rule.name,
+        namespace=rule.namespace or rule.name,
+        methods=frozenset(rule.match.methods),
+        host=rule.match.host.lower().rstrip(".") if rule.match.host else None,
+        template=parse_template(rule.match.path),
+        scope=scope,
+        entries=entries,
+        reads_body=any(field.source is Source.BODY for field in fields),
+        forwards_missing=rule.missing == "forward",
+        keep=keep,
+        unknown_hold=keep if rule.unknown_hold is None else milliseconds(rule.unknown_hold),
+        success=frozenset().union(*map(parse_status, rule.success)),
+        refused=frozenset().union(*map(parse_status, rule.refused)),
+        failed_is_free=rule.failed == "free",
+        body_limit=rule.body_limit,
+        method_override=frozenset(name.lower().encode() for name in rule.method_override),
+        resource=parse_resource(rule.resource) if rule.resource else None,
+    )

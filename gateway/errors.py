@@ -1,0 +1,37 @@
+# Errors that cross rooms. Each is raised in one room and handled in one other.
+
+
+class GatewayError(Exception):
+    """Something a person must mend; its text says what was wrong, where, and what would be right."""
+
+
+class ConfigError(GatewayError):
+    """The rules file cannot be used. `problems` holds every one found, a line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StoreOpenError(GatewayError):
+    """The store cannot be opened: foreign, corrupt, newer, in use, or out of reach. It was left as it was."""
+
+
+class StoreInUse(StoreOpenError):
+    """Another process has the store open."""
+
+
+class StoreError(Exception):
+    """The store cannot decide now. Nothing was taken; what was to be settled is kept and tried again."""
+
+
+class Unreadable(Exception):
+    """An identity cannot be read from a request. The text names the field and the reason, never a value."""
+
+
+class BodyTooLarge(Exception):
+    """A body, as sent or inflated, is larger than the rule reads."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit} bytes")
+        self.limit = limit

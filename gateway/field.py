@@ -1,0 +1,80 @@
+# Where one value comes from: the grammar of "body.email", "header.X-Tenant", "path.tenant". Pure.
+
+import enum
+import re
+import tomllib
+from collections.abc import Iterator
+
+import msgspec
+
+
+class Source(enum.Enum):
+    """The part of a request, or of an answer, that a field reads."""
+
+    BODY = "body"
+    HEADER = "header"
+    QUERY = "query"
+    PATH = "path"
+    COOKIE = "cookie"
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One parsed field path."""
+
+    text: str
+    """As written in the rules file; answers and logs show it."""
+    source: Source
+    keys: tuple[str | int, ...]
+    """For a body the way down, an int for an array's index; for any other source exactly one name."""
+
+    @property
+    def name(self) -> str:
+        """The one name that a source other than a body has."""
+        return str(self.keys[0])
+
+
+_STEP = re.compile(
+    r"""\.(?P<bare>[A-Za-z0-9_-]+)
+    |   \.(?P<quoted>"(?:[^"\\]|\\.)*"|'[^']*')
+    |   \[(?P<index>\d{1,9})\]""",
+    re.VERBOSE,
+)
+_KNOWN = ", ".join(source.value for source in Source)
+
+
+def parse_field(text: str) -> Field:
+    """Read a field path: a source, then keys after TOML's dotted-key grammar, and `[N]` for an array's element.
+
+    Raises ValueError with a text that says what would be right.
+    """
+    head = re.match(r"[a-z]+", text)
+    source = head.group() if head else ""
+    if source not in {known.value for known in Source}:
+        raise ValueError(f'"{text}" has no known source; a field starts with one of {_KNOWN}, as in "body.email"')
+    keys = tuple(_steps(text, len(source)))
+    if not keys:
+        raise ValueError(f'"{text}" names no value; write "{source}.NAME"')
+    kind = Source(source)
+    if kind is not Source.BODY and (len(keys) != 1 or not isinstance(keys[0], str)):
+        raise ValueError(f'"{text}" goes too deep; only body fields do, write "{source}.NAME"')
+    return Field(text, kind, keys)
+
+
+def _steps(text: str, at: int) -> Iterator[str | int]:
+    while at < len(text):
+        step = _STEP.match(text, at)
+        if step is None:
+            raise ValueError(
+                f'"{text}" cannot be read from "{text[at:]}" on; '
+                """a key with other characters than letters, digits, "_" and "-" is quoted, as in body."odd.key".x"""
+            )
+        if step["index"] is not None:
+            yield int(step["index"])
+        elif step["bare"] is not None:
+            yield step["bare"]
+        else:
+            try:
+                yield str(tomllib.loads(f"key = {step['quoted']}")["key"])
+            except tomllib.TOMLDecodeError as error:
+                raise ValueError(f'"{text}" has a quoted key that TOML cannot read: {step["quoted"]}') from error
+        at = step.end()

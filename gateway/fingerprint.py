@@ -1,0 +1,74 @@
+# Fingerprints: keyed hashes that stand for identities in the store. Pure.
+#
+# The pre-image is version, namespace, entry, scope and identity. Each value carries its type and each piece of text its
+# length, so that no two different identities ever share a pre-image: ("ab", "c") is not ("a", "bc"), 0 is not "0".
+
+import hashlib
+import struct
+from collections.abc import Sequence
+
+from gateway.model import Json
+
+VERSION = b"gw1"
+"""Changes whenever equal identities would get another fingerprint: claims of an older version no longer match."""
+SIZE = 32
+"""Bytes in a fingerprint."""
+MIN_SECRET = 32
+"""Bytes a secret must have at least."""
+_EXACT = 2**53
+
+
+class Fingerprinter:
+    """Makes fingerprints with one secret, which stays inside it."""
+
+    def __init__(self, secret: bytes) -> None:
+        # BLAKE2b takes at most 64 bytes of key (RFC 7693 2.1); hashing first admits a secret of any length.
+        key = hashlib.blake2b(secret, digest_size=64).digest()
+        self._claims = hashlib.blake2b(digest_size=SIZE, key=key, person=b"claim")
+        self.key_check = hashlib.blake2b(digest_size=SIZE, key=key, person=b"key-check").digest()
+        """Says which secret was used without giving it away: a store refuses to be opened with another one."""
+
+    def __repr__(self) -> str:
+        return "Fingerprinter(secret hidden)"
+
+    def fingerprint(self, namespace: str, entry: str, scope: Sequence[Json], identity: Sequence[Json]) -> bytes:
+        """Hash one identity. 32 bytes."""
+        state = self._claims.copy()
+        state.update(pre_image(namespace, entry, scope, identity))
+        return state.digest()
+
+
+def pre_image(namespace: str, entry: str, scope: Sequence[Json], identity: Sequence[Json]) -> bytes:
+    """Write down what is hashed: injective over everything that makes an identity."""
+    return VERSION + _text(namespace) + _text(entry) + _sequence(scope) + _sequence(identity)
+
+
+def _sequence(values: Sequence[Json]) -> bytes:
+    return b"l%d:%b" % (len(values), b"".join([encode(value) for value in values]))
+
+
+def _text(value: str) -> bytes:
+    data = value.encode()
+    return b"s%d:%b" % (len(data), data)
+
+
+def encode(value: Json) -> bytes:
+    """Write one value with its type and length; integral floats below 2^53 are the integer they equal."""
+    match value:
+        case str():
+            return _text(value)
+        case None:
+            return b"n"
+        case bool():
+            return b"t" if value else b"f"
+        case int():
+            return b"i%d;" % value
+        case float():
+            if value.is_integer() and abs(value) < _EXACT:
+                return b"i%d;" % int(value)
+            return b"d" + struct.pack(">d", value)
+        case list():
+            return _sequence(value)
+        case dict():
+            pairs = [_text(key) + encode(value[key]) for key in sorted(value)]
+            return b"m%d:%b" % (len(pairs), b"".join(pairs))

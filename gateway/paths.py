@@ -1,0 +1,111 @@
+# Request targets and paths: what a path says, and the other ways in which some API behind us could read it. Pure.
+
+import itertools
+import re
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+_PLAIN = re.compile(r"(?:/(?!\.)[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
+"""A path that can be read in one way only, and in which nothing is left to decode."""
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ODD = re.compile(r"//|;|\\|#|%(?:2f|5c|25|3b|23)|[\x00-\x1f\x7f]", re.IGNORECASE)
+_ROUNDS_OF_DECODING = 3
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A request target (RFC 9112 3.2) taken apart; every part as sent."""
+
+    path: str
+    query: str
+    authority: str | None
+    """Only in absolute form, where it wins over the Host header (RFC 9112 3.2.2)."""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A decoded path, as segments without the leading slash; one trailing slash is not significant."""
+
+    segments: tuple[str, ...]
+    others: tuple[tuple[str, ...], ...] = ()
+    """What else the path could be read as. Empty for all but odd paths."""
+
+
+def split_target(target: str) -> Target:
+    """Take a target apart. Asterisk and authority forms come back with their text as the path."""
+    authority = None
+    if not target.startswith("/") and "://" in target:
+        rest = target.partition("://")[2]
+        end = re.search(r"[/?]|$", rest)
+        at = end.start() if end else len(rest)
+        authority, target = rest[:at], rest[at:]
+        if not target.startswith("/"):
+            target = "/" + target
+    path, _, query = target.partition("?")
+    return Target(path, query, authority)
+
+
+def read_path(path: str) -> Reading:
+    """Decode a path and resolve its dot segments; collect what other software could make of it."""
+    if _PLAIN.fullmatch(path):
+        return Reading(_segments(path))
+    decoded = _decode(path)
+    if decoded is not None and not _ODD.search(path) and not _has_dots(decoded):
+        return Reading(_segments(decoded))
+    readings = dict.fromkeys(_other_readings(path))
+    return Reading(next(iter(readings)), tuple(readings))
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    parts = path.split("/")[1:]
+    if parts and parts[-1] == "":
+        parts.pop()
+    return tuple(parts)
+
+
+def _decode(path: str) -> str | None:
+    """Undo percent-encoding once; None when the result is not text."""
+    if _BAD_ESCAPE.search(path):
+        return None
+    try:
+        return unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _has_dots(path: str) -> bool:
+    return any(segment in {".", ".."} for segment in path.split("/"))
+
+
+def _other_readings(path: str) -> list[tuple[str, ...]]:
+    """Every combination of what servers are known to do.
+
+    That is: decode again, take a backslash for a slash, drop parameters (RFC 3986 3.3) or a fragment, merge slashes,
+    resolve dots.
+    """
+    texts = [path]
+    for _ in range(_ROUNDS_OF_DECODING):
+        texts.append(unquote_to_bytes(texts[-1].encode("utf-8", "surrogateescape")).decode("utf-8", "replace"))
+    readings = []
+    flags = (True, False)
+    for text, backslash, parameters, merge, dots in itertools.product(texts, flags, flags, flags, flags):
+        variant = text.replace("\\", "/") if backslash else text
+        if parameters:
+            variant = re.sub(r";[^/]*|#.*|[\x00-\x1f\x7f]", "", variant)
+        if merge:
+            variant = re.sub(r"/{2,}", "/", variant)
+        segments = _resolve(_segments(variant)) if dots else _segments(variant)
+        readings.append(segments)
+        readings.append(tuple([segment for segment in segments if segment]))
+    return readings
+
+
+def _resolve(segments: tuple[str, ...]) -> tuple[str, ...]:
+    """Remove dot segments (RFC 3986 5.2.4)."""
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            if kept:
+                kept.pop()
+        elif segment != ".":
+            kept.append(segment)
+    return tuple(kept)

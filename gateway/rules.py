@@ -1,0 +1,251 @@
+# Rules, compiled, and which of them a request meets. Pure.
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.field import Field
+from gateway.paths import Reading, Target, read_path
+from gateway.resource import Resource
+
+if TYPE_CHECKING:
+    from gateway.config.schema import RuleConfig
+
+METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+"""Headers by which widespread frameworks let a client change the method."""
+
+
+class Template(msgspec.Struct, frozen=True):
+    """A path template. A segment of None takes any one segment; literal ones are in lower case.
+
+    Literal segments match without regard to case, as many APIs route: a create must not slip by as "/Users".
+    """
+
+    segments: tuple[str | None, ...]
+    names: tuple[tuple[int, str], ...]
+    """Positions and names of the variables."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables' names."""
+        return tuple(name for _, name in self.names)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One `unique` entry."""
+
+    name: str
+    fields: tuple[Field, ...]
+    normalisers: tuple[Callable[[str], str], ...]
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule, ready to be matched. Lengths of time in milliseconds."""
+
+    name: str
+    namespace: str
+    methods: frozenset[str]
+    host: str | None
+    template: Template
+    scope: tuple[Field, ...]
+    entries: tuple[Entry, ...]
+    reads_body: bool
+    forwards_missing: bool
+    keep: int
+    unknown_hold: int
+    success: frozenset[int]
+    refused: frozenset[int]
+    failed_is_free: bool
+    body_limit: int
+    method_override: frozenset[bytes]
+    resource: Resource | None
+
+
+class Match(msgspec.Struct, frozen=True):
+    """The rule that guards a request, and its template's variables."""
+
+    rule: Rule
+    variables: dict[str, str]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A request that must not pass, because it could be a create that slips by. The slug is the answer's."""
+
+    slug: str
+    detail: str
+
+
+class _Node:
+    """One segment of all templates: children by literal segment, one for any segment, the rules that end here.
+
+    Mutable while rules are added, then only read.
+    """
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.any: _Node | None = None
+        self.rules: list[tuple[int, Rule]] = []
+
+    def child(self, segment: str | None) -> "_Node":
+        if segment is not None:
+            return self.children.setdefault(segment, _Node())
+        if self.any is None:
+            self.any = _Node()
+        return self.any
+
+
+class Rules:
+    """All rules, in the order of the file: the first that matches guards."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._root = _Node()
+        self._count = 0
+        for rule in rules:
+            node = self._root
+            for segment in rule.template.segments:
+                node = node.child(segment)
+            node.rules.append((self._count, rule))
+            self._count += 1
+
+    def __repr__(self) -> str:
+        return f"Rules({self._count})"
+
+    def match(self, method: str, target: Target, headers: Sequence[tuple[bytes, bytes]]) -> Match | Refusal | None:
+        """Find the rule that guards a request; None when it may pass untouched."""
+        reading = read_path(target.path)
+        if reading.others:
+            return self._match_odd(method, reading, target, headers)
+        rules = self._at(reading.segments)
+        if not rules:
+            return None
+        rules = _on_host(rules, target, headers)
+        overridden = _override(rules, headers)
+        if isinstance(overridden, Refusal):
+            return overridden
+        method = overridden or method
+        for rule in rules:
+            if method in rule.methods:
+                return Match(rule, {name: reading.segments[at] for at, name in rule.template.names})
+        return None
+
+    def _match_odd(
+        self, method: str, reading: Reading, target: Target, headers: Sequence[tuple[bytes, bytes]]
+    ) -> Refusal | None:
+        for segments in reading.others:
+            rules = _on_host(self._at(segments), target, headers)
+            if any(method in rule.methods for rule in rules) or (rules and _overriding(headers)):
+                return Refusal(
+                    "ambiguous-path",
+                    f'The path could be read as one that rule "{rules[0].name}" guards. Send it without empty or dot '
+                    "segments, parameters, backslashes, and encoded slashes or percent signs.",
+                )
+        return None
+
+    def _at(self, segments: tuple[str, ...]) -> list[Rule]:
+        nodes = [self._root]
+        for segment in segments:
+            literal = segment.lower()
+            below = [node.children[literal] for node in nodes if literal in node.children]
+            if segment:
+                below += [node.any for node in nodes if node.any is not None]
+            if not below:
+                return []
+            nodes = below
+        if len(nodes) == 1:
+            return [rule for _, rule in nodes[0].rules]
+        return [
+            rule for _, rule in sorted((found for node in nodes for found in node.rules), key=lambda found: found[0])
+        ]
+
+
+def _on_host(rules: list[Rule], target: Target, headers: Sequence[tuple[bytes, bytes]]) -> list[Rule]:
+    if all(rule.host is None for rule in rules):
+        return rules
+    host = target.authority
+    if host is None:
+        host = next((value.decode("latin-1") for name, value in headers if name.lower() == b"host"), "")
+    # RFC 9110 4.2.3: the host is case-insensitive; "name." is the same name, fully qualified.
+    host = re.sub(r":\d*$", "", host.rpartition("@")[2]).rstrip(".").lower()
+    return [rule for rule in rules if rule.host is None or rule.host == host]
+
+
+def _overriding(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [(lower, value) for name, value in headers if (lower := name.lower()) in METHOD_OVERRIDES]
+
+
+def _override(rules: list[Rule], headers: Sequence[tuple[bytes, bytes]]) -> str | Refusal | None:
+    """The method that a header asks for on a guarded route, or why it may not."""
+    known = frozenset().union(*[rule.method_override for rule in rules])
+    asked = [(lower, value) for name, value in headers if (lower := name.lower()) in METHOD_OVERRIDES or lower in known]
+    if not asked:
+        return None
+    name, value = asked[0]
+    if len(asked) > 1 or name not in known:
+        return Refusal(
+            "method-override",
+            f'The route of rule "{rules[0].name}" does not take a method from the header {name.decode("latin-1")}. '
+            "Send the method itself.",
+        )
+    return value.decode("latin-1").strip().upper()
+
+
+_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def parse_template(path: str) -> Template:
+    """Read a path template. Raises ValueError with a text that says what would be right."""
+    if not path.startswith("/"):
+        raise ValueError(f'"{path}" does not start with "/"; write it as in "/tenants/{{tenant}}/users"')
+    if "?" in path:
+        raise ValueError(f'"{path}" has a query; only the path is matched')
+    segments: list[str | None] = []
+    names: list[tuple[int, str]] = []
+    for at, segment in enumerate(path.split("/")[1:]):
+        variable = _VARIABLE.fullmatch(segment)
+        if variable:
+            segments.append(None)
+            names.append((at, variable[1]))
+        elif "{" in segment or "}" in segment:
+            raise ValueError(
+                f'"{path}" has a brace in "{segment}"; a variable is a whole segment, as in "/users/{{id}}"'
+            )
+        else:
+            segments.append(segment.lower())
+    literal = _VARIABLE.sub("x", path)
+    if read_path(literal).others or "%" in path:
+        raise ValueError(f'"{path}" can be read in more than one way; write it decoded, without "//", ".", ".." or ";"')
+    if segments and segments[-1] == "":
+        segments.pop()
+    if len({name for _, name in names}) < len(names):
+        raise ValueError(f'"{path}" has two variables of one name')
+    return Template(tuple(segments), tuple(names))
+
+
+def unreachable(rules: Sequence["RuleConfig"]) -> list[tuple["RuleConfig", "RuleConfig"]]:
+    """Pairs of a rule that can never match and the earlier one that takes what it would match."""
+    shadowed = []
+    for at, later in enumerate(rules):
+        takers = [_taker(method, later, rules[:at]) for method in later.match.methods]
+        found = [taker for taker in takers if taker is not None]
+        if takers and len(found) == len(takers):
+            shadowed.append((later, found[0]))
+    return shadowed
+
+
+def _taker(method: str, later: "RuleConfig", earlier: Sequence["RuleConfig"]) -> "RuleConfig | None":
+    for rule in earlier:
+        if method in rule.match.methods and rule.match.host in {None, later.match.host} and _covers(rule, later):
+            return rule
+    return None
+
+
+def _covers(earlier: "RuleConfig", later: "RuleConfig") -> bool:
+    try:
+        wide, narrow = parse_template(earlier.match.path), parse_template(later.match.path)
+    except ValueError:
+        return False
+    return len(wide.segments) == len(narrow.segments) and all(
+        taken is None or taken == segment for taken, segment in zip(wide.segments, narrow.segments, strict=True)
+    )
