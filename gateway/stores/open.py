@@ -1,0 +1,123 @@
+# Opens stores: checks the file, locks it, brings its schema up, recovers what a dead process left. Knows every backend.
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Literal
+
+import aiosqlite
+import msgspec
+
+from gateway.errors import StoreOpenError
+from gateway.model import FOREVER
+from gateway.stores import sql
+from gateway.stores.base import Store
+from gateway.stores.inspect import APPLICATION_ID, SCHEMA, damaged, in_use, inspect
+from gateway.stores.memory import MemoryStore
+from gateway.stores.sqlite import SqliteStore
+
+_OLDEST_SQLITE = (3, 35, 0)
+_SYNCHRONOUS = {"process": "NORMAL", "power": "FULL"}
+_CACHE_KIB = 16 * 1024
+_LOCK_PATIENCE = 1.0
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A store that is ready, and how many claims were in flight when it was last left: they are unknown now."""
+
+    store: Store
+    recovered: int
+
+
+def open_memory() -> Opened:
+    """Open the store that forgets."""
+    return Opened(MemoryStore(), 0)
+
+
+async def open_sqlite(path: str, durability: Literal["process", "power"], key_check: bytes, now: int) -> Opened:
+    """Open a SQLite file, or make it (mode 0600). `now` in milliseconds.
+
+    Raises StoreOpenError, leaving the file as it was, when it is foreign, damaged, newer, in use, out of reach, or was
+    written with another fingerprint key.
+    """
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise StoreOpenError(
+            f"this Python ({sys.executable}) brings SQLite {sqlite3.sqlite_version}; 3.35 or newer is needed"
+        )
+    inspect(path)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreOpenError(f"the store {path} cannot be opened for writing: {error.strerror}") from error
+    # cached_statements: two texts for each number of rows a turn may have
+    database = await aiosqlite.connect(path, isolation_level=None, timeout=_LOCK_PATIENCE, cached_statements=300)
+    try:
+        recovered = await _prepare(database, path, durability, key_check, now)
+    except sqlite3.OperationalError as error:
+        await database.close()
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise in_use(path) from error
+        raise StoreOpenError(f"the store {path} cannot be opened: {error}") from error
+    except sqlite3.DatabaseError as error:
+        await database.close()
+        raise damaged(path, error) from error
+    except BaseException:
+        await database.close()
+        raise
+    return Opened(SqliteStore(database), recovered)
+
+
+async def _prepare(
+    database: aiosqlite.Connection, path: str, durability: Literal["process", "power"], key_check: bytes, now: int
+) -> int:
+    await database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    await database.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
+    await database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    await _migrate(database, path)
+    await database.execute_fetchall("PRAGMA journal_mode = WAL")
+    await database.execute("BEGIN EXCLUSIVE")
+    try:
+        await _check_key(database, path, key_check)
+        cursor = await database.execute(sql.read("recover"), {"now": now, "forever": FOREVER})
+    except BaseException:
+        await database.execute("ROLLBACK")
+        raise
+    await database.execute("COMMIT")
+    return cursor.rowcount
+
+
+async def _migrate(database: aiosqlite.Connection, path: str) -> None:
+    """Bring the schema up to SCHEMA, each step in a transaction of its own."""
+    version = await _pragma(database, "user_version")
+    application = await _pragma(database, "application_id")
+    if application not in {0, APPLICATION_ID}:
+        raise StoreOpenError(f"{path} is a SQLite file of another program; name another file in store.url")
+    for step in range(version + 1, SCHEMA + 1):
+        await database.executescript(
+            f"BEGIN EXCLUSIVE; {sql.read(f'schema_{step}')}; "
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step}; COMMIT;"
+        )
+
+
+async def _pragma(database: aiosqlite.Connection, name: str) -> int:
+    rows = list(await database.execute_fetchall(f"PRAGMA {name}"))
+    return int(rows[0][0])
+
+
+async def _check_key(database: aiosqlite.Connection, path: str, key_check: bytes) -> None:
+    """Refuse a store written with another secret: none of its claims would ever match again, without a word."""
+    rows = list(await database.execute_fetchall("SELECT value FROM facts WHERE name = 'key_check'"))
+    if not rows:
+        await database.execute("INSERT INTO facts (name, value) VALUES ('key_check', ?)", (key_check,))
+    elif rows[0][0] != key_check:
+        raise StoreOpenError(
+            f"the store {path} was written with another fingerprint key, so every create it knows of would be let "
+            "through again. Restore that key (fingerprint.key, fingerprint.key_file, or the .key file beside the "
+            "store), or name another file in store.url"
+        )
+
+
+def store_directory(path: str) -> Path:
+    """Where a store's file and its key live."""
+    return Path(path).absolute().parent

@@ -1,0 +1,285 @@
+# The durable store: SQLite through aiosqlite. One process, one connection, one writer that takes turns.
+#
+# Calls wait in a queue. A turn takes many of them, looks up what is stored under all their fingerprints in one
+# statement, decides them one after the other, and writes all that changes in a second statement, which is one commit.
+# Nobody else can write in between: the file is locked exclusively, and there is only this writer.
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import aiosqlite
+
+from gateway.errors import StoreError
+from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
+from gateway.stores import sql
+from gateway.stores.base import release, take
+
+MAX_ROWS = 128
+"""Claims in one turn: beyond it a longer statement saves nothing more."""
+_FREE_STATE = 0
+_BACKOFF = 0.05
+_MAX_BACKOFF = 0.25
+_CLOSING_TRIES = 4
+
+T = TypeVar("T")
+
+
+class _Call(Generic[T]):
+    """One waiting call and the future that hears its answer, which may have been cancelled meanwhile."""
+
+    __slots__ = ("claims", "future", "now", "owner", "settlement")
+
+    def __init__(self, claims: Sequence[Claim], owner: bytes, now: int, settlement: Settlement | None) -> None:
+        self.claims = claims
+        self.owner = owner
+        self.now = now
+        self.settlement = settlement  # None: a reservation
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def answer(self, result: T) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def fail(self, error: sqlite3.Error | ValueError) -> None:
+        if not self.future.done():
+            self.future.set_exception(StoreError(str(error)))
+            self.future.exception()  # heard: a caller that left must not make the loop complain
+
+
+class _Job:
+    """A statement that runs between two turns: a read for the operator, a step of a purge."""
+
+    __slots__ = ("future", "work")
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self.work = work
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class SqliteStore:
+    """See Store. Mutable state: the queue, and whether the writer waits, backs off, or is closing."""
+
+    def __init__(self, database: aiosqlite.Connection) -> None:
+        self._database = database
+        self._queue: deque[_Call[Any] | _Job] = deque()
+        self._idle: asyncio.Future[None] | None = None
+        self._failures = 0
+        self._closing = False
+        self._writer = asyncio.get_running_loop().create_task(self._write_turns(), name="store-writer")
+
+    def __repr__(self) -> str:
+        return f"SqliteStore({len(self._queue)} waiting)"
+
+    def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
+        """See Store."""
+        call: _Call[Reserved | Held] = _Call(claims, owner, now, None)
+        self._enqueue(call)
+        return call.future
+
+    def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
+        """See Store."""
+        call: _Call[bool] = _Call(claims, owner, now, settlement)
+        self._enqueue(call)
+        return call.future
+
+    async def get(self, fingerprint: bytes, now: int) -> Record | None:
+        """See Store."""
+        rows = await self._between_turns(_look_sql(1), (fingerprint,))
+        records = [record for record in map(_record, rows) if record.is_held(now)]
+        return records[0] if records else None
+
+    async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
+        """See Store."""
+        rows = await self._between_turns(sql.read("scan"), {"after": after, "limit": limit, "now": now})
+        return [_record(row) for row in rows]
+
+    async def forget(self, fingerprint: bytes) -> bool:
+        """See Store."""
+        return bool(await self._between_turns(sql.read("forget"), {"fingerprint": fingerprint}))
+
+    async def purge(self, now: int, limit: int) -> Purged:
+        """See Store."""
+        rows = await self._between_turns(sql.read("purge"), {"now": now, "limit": limit})
+        return Purged(len(rows), sum(1 for (state,) in rows if state == State.UNKNOWN))
+
+    async def ping(self) -> None:
+        """See Store."""
+        await self._between_turns("SELECT 1 FROM facts LIMIT 1", ())
+
+    async def close(self) -> None:
+        """See Store."""
+        self._closing = True
+        self._wake()
+        await self._writer
+        await self._database.close()
+
+    def _enqueue(self, call: "_Call[Any] | _Job") -> None:
+        if self._closing:
+            call.future.set_exception(StoreError("the store is closed"))
+            call.future.exception()
+            return
+        self._queue.append(call)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def _between_turns(self, statement: str, parameters: Any) -> list[Any]:
+        job = _Job(lambda: self._database.execute_fetchall(statement, parameters))
+        self._enqueue(job)
+        return list(await job.future)
+
+    async def _write_turns(self) -> None:
+        while True:
+            if self._failures:
+                if self._closing and self._failures > _CLOSING_TRIES:
+                    # what could not be settled is in flight in the file, and unknown at the next start
+                    self._abandon_queue()
+                    return
+                await asyncio.sleep(min(_BACKOFF * self._failures, _MAX_BACKOFF))
+            elif not self._queue:
+                if self._closing:
+                    return
+                self._idle = asyncio.get_running_loop().create_future()
+                await self._idle
+                self._idle = None
+                continue
+            if self._queue and isinstance(self._queue[0], _Job):
+                await self._run_job(self._queue.popleft())  # type: ignore[arg-type]
+            else:
+                await self._take_turn(self._next_turn())
+
+    def _abandon_queue(self) -> None:
+        for call in self._queue:
+            if not call.future.done():
+                call.future.set_exception(StoreError("the store was closed while it could not write"))
+                call.future.exception()
+
+    async def _run_job(self, job: _Job) -> None:
+        try:
+            result = await job.work()
+        except (sqlite3.Error, ValueError) as error:
+            self._failures += 1
+            if not job.future.done():
+                job.future.set_exception(StoreError(str(error)))
+                job.future.exception()
+        else:
+            self._failures = 0
+            if not job.future.done():
+                job.future.set_result(result)
+
+    def _next_turn(self) -> list[_Call[Any]]:
+        """Take calls in order, up to a job, up to MAX_ROWS, and up to a settlement of what this turn reserves.
+
+        The last, because the write statement changes a row for an owner only if it was there before.
+        """
+        turn: list[_Call[Any]] = []
+        rows = 0
+        reserving: set[bytes] = set()
+        while self._queue:
+            call = self._queue[0]
+            if isinstance(call, _Job) or (call.settlement is not None and call.owner in reserving):
+                break
+            rows += len(call.claims)
+            if turn and rows > MAX_ROWS:
+                break
+            if call.settlement is None:
+                reserving.add(call.owner)
+            turn.append(call)
+            self._queue.popleft()
+        return turn
+
+    async def _take_turn(self, turn: list[_Call[Any]]) -> None:
+        answers: list[tuple[_Call[Any], Reserved | Held]] = []
+        rows: list[Any] = []
+        try:
+            records = await self._look([call for call in turn if call.settlement is None])
+            for call in turn:
+                if call.settlement is None:
+                    answer = take(records, call.claims, call.owner, call.now)
+                    answers.append((call, answer))
+                    if isinstance(answer, Reserved):
+                        rows.extend(_reserving_rows(call))
+                else:
+                    release(records, call.claims, call.owner, call.settlement)
+                    rows.extend(_settling_rows(call, call.settlement))
+            changed = await self._write(rows)
+        except (sqlite3.Error, ValueError) as error:
+            self._give_up(turn, answers, error)
+            return
+        self._failures = 0
+        for call, answer in answers:
+            call.answer(answer)
+        for call in turn:
+            if call.settlement is not None:
+                call.answer(any((claim.fingerprint, call.owner) in changed for claim in call.claims))
+
+    def _give_up(
+        self,
+        turn: list[_Call[Any]],
+        answers: list[tuple[_Call[Any], Reserved | Held]],
+        error: sqlite3.Error | ValueError,
+    ) -> None:
+        """A turn was not committed: nothing was taken, what was to be settled goes back to the head of the queue."""
+        self._failures += 1
+        for call in reversed(turn):
+            if call.settlement is not None:
+                call.fail(error)
+                self._queue.appendleft(call)
+        untaken = {call.owner for call, answer in answers if isinstance(answer, Reserved)}
+        told = dict(answers)
+        for call in turn:
+            answer = told.get(call)
+            if isinstance(answer, Held) and not any(record.owner in untaken for _, record in answer.conflicts):
+                call.answer(answer)  # what was read stands, whether or not anything can be written
+            elif call.settlement is None:
+                call.fail(error)
+
+    async def _look(self, reservations: list[_Call[Any]]) -> dict[bytes, Record]:
+        wanted = [claim.fingerprint for call in reservations for claim in call.claims]
+        if not wanted:
+            return {}
+        rows = await self._database.execute_fetchall(_look_sql(len(wanted)), wanted)
+        return {row[0]: _record(row) for row in rows}
+
+    async def _write(self, rows: list[Any]) -> set[tuple[bytes, bytes]]:
+        if not rows:
+            return set()
+        parameters = [value for row in rows for value in row]
+        changed = await self._database.execute_fetchall(_write_sql(len(rows)), parameters)
+        return {(fingerprint, owner) for fingerprint, owner, _ in changed}
+
+
+def _reserving_rows(call: _Call[Any]) -> list[tuple[Any, ...]]:
+    return [
+        (claim.fingerprint, call.owner, 1, claim.rule, claim.entry, call.now, None, claim.unknown_hold, None)
+        for claim in call.claims
+    ]
+
+
+def _settling_rows(call: _Call[Any], settlement: Settlement) -> list[tuple[Any, ...]]:
+    state = _FREE_STATE if settlement.state is None else int(settlement.state)
+    return [
+        (claim.fingerprint, call.owner, state, "", "", 0, settlement.expires_at, 0, settlement.resource)
+        for claim in call.claims
+    ]
+
+
+def _record(row: Any) -> Record:
+    fingerprint, owner, state, *rest = row
+    return Record(fingerprint, owner, State(state), *rest)
+
+
+@cache
+def _look_sql(count: int) -> str:
+    return sql.read("look").replace(":places", ",".join(["?"] * count))
+
+
+@cache
+def _write_sql(count: int) -> str:
+    return sql.read("write").replace(":places", ",".join(["(?,?,?,?,?,?,?,?,?)"] * count))
