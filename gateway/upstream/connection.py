@@ -1,0 +1,304 @@
+# One connection to the API: writes requests, reads answers with llhttp, and knows whether it may be used again.
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+
+from gateway.upstream.results import Answer, AnswerBroken, NoAnswer
+
+MAX_HEAD = 256 * 1024
+"""Bytes in which an answer's head must end."""
+HIGH_WATER = 256 * 1024
+"""Bytes of an answer that wait for a slow client before the API is held back."""
+_ENDED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+class Connection(asyncio.Protocol):
+    """Carries one exchange at a time.
+
+    Mutable state: `_answer` is the future of the exchange under way (None when idle); `_status` is None until the head
+    is complete; `_pieces` holds body bytes not yet read; `_reading` waits for more of them; `idle_since` is loop time.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_free: Callable[["Connection"], None]) -> None:
+        self._loop = loop
+        self._on_free = on_free
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._parser = httptools.HttpResponseParser(self)
+        self._poll = select.poll()
+        self._answer: asyncio.Future[Answer | NoAnswer] | None = None
+        self._reading: asyncio.Future[None] | None = None
+        self._draining: asyncio.Future[None] | None = None
+        self._writable = True
+        self._lost = False
+        self._is_tls = False
+        self._is_head = False
+        self._request_written = True
+        self._stop: Callable[[], object] | None = None
+        self._failure = NoAnswer("connection_terminated")
+        self._idle_timeout = 0.0
+        self.idle_since = 0.0
+        self._reset()
+
+    def __repr__(self) -> str:
+        state = "lost" if self._lost else "idle" if self._answer is None else "busy"
+        return f"Connection({state})"
+
+    def _reset(self) -> None:
+        self._status: int | None = None
+        self._reason: list[bytes] = []
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._has_length = False
+        self._has_coding = False
+        self._keep_alive = False
+        self._complete = False
+        self._pieces: list[bytes] = []
+        self._buffered = 0
+        self._reading_paused = False
+
+    # What the pool asks
+
+    def is_usable(self) -> bool:
+        """Whether nothing speaks against sending a request now: asked of the kernel, not of events still to come."""
+        if self._lost or self._transport.is_closing():
+            return False
+        events = self._poll.poll(0)
+        # An idle peer has nothing to say; under TLS, session tickets may still lie there.
+        return not events or (self._is_tls and not events[0][1] & _ENDED)
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        self._lost = True
+        self._transport.close()
+
+    # What the sender asks
+
+    def begin(self, *, is_head: bool, idle_timeout: float) -> "asyncio.Future[Answer | NoAnswer]":
+        """Start an exchange. The future never raises."""
+        self._reset()
+        self._is_head = is_head
+        self._idle_timeout = idle_timeout
+        self._request_written = False
+        self._failure = NoAnswer("connection_terminated")
+        self._answer = self._loop.create_future()
+        return self._answer
+
+    def when_over(self, stop: Callable[[], object]) -> None:
+        """Have `stop` called when the exchange ends, however it ends."""
+        self._stop = stop
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the request."""
+        if not self._lost:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the API takes more. Raises ConnectionError when it is gone."""
+        if self._lost:
+            raise ConnectionResetError
+        if not self._writable:
+            self._draining = self._loop.create_future()
+            timer = self._loop.call_later(self._idle_timeout, self.fail, NoAnswer("connection_write_timeout", True))
+            try:
+                await self._draining
+            finally:
+                timer.cancel()
+
+    def written(self) -> None:
+        """Say that the request has been written whole."""
+        self._request_written = True
+        self._stop = None
+
+    def fail(self, failure: NoAnswer) -> None:
+        """End the exchange without an answer, or break off the one that is coming."""
+        self._failure = failure
+        self._lost = True
+        self._transport.abort()
+        self._finish_lost()
+
+    async def read(self) -> bytes:
+        """See Rest."""
+        while not self._pieces:
+            if self._complete:
+                return b""
+            if self._lost:
+                raise AnswerBroken
+            self._reading = self._loop.create_future()
+            timer = self._loop.call_later(self._idle_timeout, self.fail, NoAnswer("http_response_timeout", True))
+            try:
+                await self._reading
+            finally:
+                timer.cancel()
+                self._reading = None
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._buffered = 0
+        if self._reading_paused and not self._lost:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    def abandon(self) -> None:
+        """See Rest."""
+        if not self._complete:
+            self.fail(NoAnswer("connection_terminated"))
+
+    # What the transport tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take note of the socket, so that the kernel can be asked about it."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | _ENDED)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, then tell whoever waits."""
+        if self._answer is None:  # nobody asked
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._keep_alive = False
+            if not self._complete:  # what follows a whole answer takes nothing away from it
+                self.fail(NoAnswer("http_protocol_error"))
+                return
+        if self._status is None:
+            self._head_bytes += len(data)
+            self._failure = NoAnswer("http_response_incomplete")
+            if self._head_bytes > MAX_HEAD:
+                self.fail(NoAnswer("http_response_header_section_size"))
+            return
+        self._tell()
+
+    def eof_received(self) -> None:
+        """The API closed: that is an end for a body without a length, and a break for any other."""
+        if self._status is not None and not self._has_length and not self._has_coding:
+            self._complete = True
+            self._keep_alive = False
+            self._tell()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Settle whoever waits."""
+        self._lost = True
+        if exc is None and self._answer is not None and not self._complete:
+            self.eof_received()
+        self._finish_lost()
+
+    def pause_writing(self) -> None:
+        """The API does not keep up."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """The API keeps up again."""
+        self._writable = True
+        _wake(self._draining)
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        """Refuse a second answer to one request."""
+        if self._complete:
+            raise AnswerBroken
+
+    def on_status(self, reason: bytes) -> None:
+        """A piece of the reason phrase."""
+        self._reason.append(reason)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field line."""
+        value = value.rstrip(b" \t")
+        lower = name.lower()
+        if lower == b"content-length":
+            self._has_length = True
+        elif lower == b"transfer-encoding":
+            self._has_coding = True
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; an interim one (1xx) is passed over."""
+        status = self._parser.get_status_code()
+        if status < 200:
+            return
+        self._status = status
+        self._keep_alive = self._parser.should_keep_alive()
+        if self._is_head:
+            # llhttp would wait for the body that this Content-Length describes and that never comes
+            self._complete = True
+            self._parser = httptools.HttpResponseParser(self)
+        elif status in {204, 304}:
+            self._has_length = True
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body, the coding undone."""
+        if self._complete:  # a body in answer to HEAD
+            self._keep_alive = False
+            return
+        self._pieces.append(data)
+        self._buffered += len(data)
+        if self._buffered > HIGH_WATER and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """The end of an answer, or of an interim one."""
+        if self._status is None:
+            self._reason.clear()
+            self._headers.clear()
+            self._has_length = self._has_coding = False
+        else:
+            self._complete = True
+
+    # What follows
+
+    def _tell(self) -> None:
+        answer = self._answer
+        if answer is not None and not answer.done():
+            body = b"".join(self._pieces)
+            self._pieces.clear()
+            self._buffered = 0
+            answer.set_result(
+                Answer(
+                    cast("int", self._status),
+                    b"".join(self._reason),
+                    self._headers,
+                    body,
+                    None if self._complete else self,
+                    self._has_length or self._is_head,
+                )
+            )
+        _wake(self._reading)
+        if self._complete:
+            self._end()
+
+    def _end(self) -> None:
+        """The exchange is over: free for another one, or closed. What is left of the request need not be sent."""
+        self._answer = None
+        self._stop_sending()
+        if self._keep_alive and self._request_written and not self._lost and not self._reading_paused:
+            self.idle_since = self._loop.time()
+            self._on_free(self)
+        else:
+            self.close()
+
+    def _finish_lost(self) -> None:
+        answer, self._answer = self._answer, None
+        self._stop_sending()
+        if answer is not None and not answer.done():
+            answer.set_result(self._failure)
+        _wake(self._reading)
+        _wake(self._draining)
+
+    def _stop_sending(self) -> None:
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()
+
+
+def _wake(waiter: "asyncio.Future[None] | None") -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
