@@ -1,0 +1,85 @@
+# The operator's own listener: health and metrics. Never on the public address.
+
+import asyncio
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from gateway.config.endpoints import TcpAddress, UnixAddress
+from gateway.errors import StoreError
+from gateway.stores.base import Store
+from gateway.telemetry import Telemetry
+
+PATIENCE = 2.0
+"""Seconds the store may take to answer before the gateway counts as not ready."""
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Admin:
+    """GET /livez, /readyz, /metrics. Mutable state: `ready`, set by the process; the runner once it listens."""
+
+    def __init__(self, store: Store, telemetry: Telemetry) -> None:
+        self.ready = False
+        self._store = store
+        self._telemetry = telemetry
+        self._runner: web.AppRunner | None = None
+
+    def __repr__(self) -> str:
+        return f"Admin(ready={self.ready})"
+
+    async def start(self, address: TcpAddress | UnixAddress) -> str:
+        """Listen; returns the address that was bound. Raises OSError."""
+        app = web.Application()
+        app.router.add_get("/livez", self._live)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        if isinstance(address, UnixAddress):
+            await web.UnixSite(self._runner, address.path).start()
+            return str(address)
+        await web.TCPSite(self._runner, address.host, address.port, shutdown_timeout=1).start()
+        bound = self._runner.addresses[0]
+        return str(TcpAddress(bound[0], bound[1]))
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        reason = await self._unready()
+        if reason is None:
+            return web.json_response({"ready": True})
+        return web.json_response({"ready": False, "reason": reason}, status=503)
+
+    async def _unready(self) -> str | None:
+        if not self.ready:
+            return "starting or draining"
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._store.ping()
+        except StoreError as error:
+            return f"the store cannot decide: {error}"
+        except TimeoutError:
+            return "the store does not answer"
+        return None
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body="".join(self._lines()).encode(), headers={"Content-Type": _TEXT})
+
+    def _lines(self) -> Iterator[str]:
+        yield "# HELP gateway_requests_total Requests by rule and outcome.\n# TYPE gateway_requests_total counter\n"
+        for (rule, outcome), count in sorted(self._telemetry.requests.items()):
+            yield f'gateway_requests_total{{rule="{_escaped(rule)}",outcome="{outcome}"}} {count}\n'
+        yield "# HELP gateway_events_total What happened besides requests.\n# TYPE gateway_events_total counter\n"
+        for event, count in sorted(self._telemetry.events.items()):
+            yield f'gateway_events_total{{event="{event}"}} {count}\n'
+
+
+def _escaped(label: str) -> str:
+    """Escape a label's value for the Prometheus text format."""
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

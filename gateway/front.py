@@ -1,0 +1,263 @@
+# The client's side of the wire: aiohttp's low-level server with its C parser, bodies as bytes, heads written as bytes.
+#
+# web.Application is left out on purpose: its routing and response objects cost as much as proxying does.
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol, cast
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler
+
+from gateway.errors import BodyTooLarge
+from gateway.respond import refused_by_parser
+from gateway.upstream.results import RequestBroken
+from gateway.upstream.wire import CONTINUE, chunk
+
+
+class Exchange:
+    """One request and the answer written to it. Stands in for aiohttp's request and for its response.
+
+    Mutable state: `keep_alive`, until the answer's head is written; `answered`, once one was; whether 100 was sent.
+    """
+
+    __slots__ = (
+        "_expects_continue",
+        "_message",
+        "_payload",
+        "_protocol",
+        "_task",
+        "answered",
+        "headers",
+        "keep_alive",
+        "method",
+        "target",
+    )
+
+    def __init__(
+        self, message: RawRequestMessage, payload: StreamReader, protocol: "_Protocol", _writer: object, _task: object
+    ) -> None:
+        self._message = message
+        self._payload = payload
+        self._protocol = protocol
+        self._task: object = None
+        self.method: str = message.method
+        self.target: str = message.path
+        self.headers = message.raw_headers
+        self.keep_alive = not message.should_close
+        self.answered = False
+        self._expects_continue = False
+        if payload is not EMPTY_PAYLOAD and message.version.minor == 1:
+            expect = message.headers.get("Expect")
+            self._expects_continue = expect is not None and expect.lower() == "100-continue"
+
+    def __repr__(self) -> str:
+        return f"Exchange({self.method})"
+
+    @property
+    def is_http_1_0(self) -> bool:
+        """Whether the client speaks HTTP/1.0: no chunked coding, no persistence unless it asks."""
+        return self._message.version.minor == 0
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the request's body is chunked."""
+        return self._message.chunked
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body may come."""
+        return self._payload is not EMPTY_PAYLOAD
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the whole body has come; otherwise the connection ends with the answer."""
+        return bool(self._payload.is_eof())
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has left."""
+        return self._protocol.transport is None
+
+    async def read_body(self, limit: int, idle_timeout: float) -> bytes:
+        """The whole body. Raises BodyTooLarge past `limit` bytes, and RequestBroken."""
+        length = self._message.headers.get("Content-Length")
+        if length is not None and length.isdecimal() and int(length) > limit:
+            raise BodyTooLarge(limit)
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self._read_piece(idle_timeout):
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise BodyTooLarge(limit)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def body_pieces(self, idle_timeout: float) -> AsyncIterator[bytes]:
+        """The body as it comes, framed as it was announced. Raises RequestBroken."""
+        while piece := await self._read_piece(idle_timeout):
+            yield chunk(piece) if self.is_chunked else piece
+        if self.is_chunked:
+            yield b"0\r\n\r\n"
+
+    async def _read_piece(self, idle_timeout: float) -> bytes:
+        payload = self._payload
+        if payload.at_eof():
+            return b""
+        if self._expects_continue:
+            self._expects_continue = False
+            self.write(CONTINUE)
+        try:
+            if payload._size:  # noqa: SLF001 - no public way tells whether a read would wait
+                return payload.read_nowait()
+            async with asyncio.timeout(idle_timeout):
+                return await payload.readany()
+        except (web.RequestPayloadError, ConnectionError, TimeoutError, RuntimeError) as error:
+            raise RequestBroken from error
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the client; a client that has left gets none."""
+        transport = self._protocol.transport
+        if transport is not None:
+            transport.write(data)
+
+    async def drain(self, idle_timeout: float) -> bool:
+        """Wait until the client takes more; False when it is gone, or takes nothing for `idle_timeout` seconds."""
+        if not self._protocol.writing_paused:
+            return not self.is_gone
+        try:
+            async with asyncio.timeout(idle_timeout):
+                await self._protocol.drain()
+        except (ConnectionError, TimeoutError):
+            self.abort()
+            return False
+        return not self.is_gone
+
+    def abort(self) -> None:
+        """Break the connection off, so that an answer that is not whole does not look whole."""
+        self.keep_alive = False
+        transport = self._protocol.transport
+        if transport is not None:
+            transport.abort()
+
+    # What aiohttp asks of a request and of a response
+
+    def _finish(self) -> None:
+        self._protocol.front.finished(self)
+
+    def _cancel(self, error: BaseException) -> None:
+        if self._payload is not EMPTY_PAYLOAD:
+            self._payload.set_exception(error)
+
+    async def prepare(self, _request: object) -> None:
+        """Nothing is left to do: the handler wrote the answer."""
+
+    async def write_eof(self, _data: bytes = b"") -> None:
+        """Nothing is left to do: the handler wrote the answer."""
+
+
+class _Protocol(RequestHandler):
+    """aiohttp's connection, answering its own parser's errors as the gateway answers."""
+
+    __slots__ = ("front",)
+
+    def __init__(self, front: "Front", **options: Any) -> None:
+        super().__init__(front, **options)
+        self.front = front
+
+    async def drain(self) -> None:
+        """Wait until the client takes more. Raises ConnectionError when it is gone."""
+        await self._drain_helper()
+
+    def handle_error(  # type: ignore[override]
+        self, request: Exchange, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> Exchange:
+        """Answer a request that the parser refused, or whose handler failed."""
+        if status >= 500:
+            self.log_exception("the handler failed", exc_info=exc)
+        request.keep_alive = False
+        if not request.answered:
+            request.write(refused_by_parser(status, too_large=isinstance(exc, LineTooLong)))
+        else:
+            request.abort()
+        return request
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being handled, or waits to be."""
+        return self._request_in_progress or bool(self._messages)
+
+
+class Handle(Protocol):
+    """Answers one exchange."""
+
+    def __call__(self, exchange: Exchange) -> Awaitable[None]:
+        """Write an answer. Whatever it raises becomes a 500."""
+
+
+class Front(web.Server):
+    """All client connections. Mutable state: the exchanges under way, and whether it is draining."""
+
+    def __init__(self, handle: Handle, *, keepalive_timeout: float) -> None:
+        async def answer(exchange: Exchange) -> Exchange:
+            if self._draining:
+                exchange.keep_alive = False
+            self._active.add(exchange)
+            await handle(exchange)
+            return exchange
+
+        super().__init__(
+            cast("Any", answer),
+            request_factory=cast("Any", Exchange),
+            keepalive_timeout=keepalive_timeout,
+            auto_decompress=False,
+            access_log=None,
+            lingering_time=LINGER,
+        )
+        self._active: set[Exchange] = set()
+        self._draining = False
+        self._drained: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Front({len(self._active)} active)"
+
+    def __call__(self) -> _Protocol:
+        """Make the protocol of a new connection."""
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+    def finished(self, exchange: Exchange) -> None:
+        """Take note of an exchange that is over."""
+        self._active.discard(exchange)
+        if not self._active and self._drained is not None:
+            self._drained()
+
+    async def drain(self, timeout: float) -> bool:
+        """Let exchanges under way finish, close all other connections; False when `timeout` seconds were too short.
+
+        Those that did not finish are cancelled, and have settled when this returns.
+        """
+        self._draining = True
+        for protocol in self.connections:
+            if not cast("_Protocol", protocol).is_busy:
+                protocol.force_close()
+        for exchange in self._active:
+            if not exchange.answered:
+                exchange.keep_alive = False
+        finished = True
+        if self._active:
+            over = asyncio.Event()
+            self._drained = over.set
+            try:
+                async with asyncio.timeout(timeout):
+                    await over.wait()
+            except TimeoutError:
+                finished = False
+        await self.shutdown(timeout=0.1)
+        return finished
+
+
+LINGER = 5.0
+"""Seconds for which the rest of a body nobody wants is read, so that the client gets to see the answer."""

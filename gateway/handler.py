@@ -1,0 +1,320 @@
+# THE order of steps. The only room that knows them all; what each step decides is decided elsewhere.
+#
+# A create: match -> read body -> claims -> reserve -> send -> settle -> answer. From the moment it is reserved,
+# whatever happens here (an error, a cancellation, the client's leaving) ends in a settlement, made before anything
+# else is awaited.
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import assert_never
+
+import msgspec
+
+from gateway import decision, respond
+from gateway.decision import Ending
+from gateway.errors import BodyTooLarge, StoreError, Unreadable
+from gateway.field import Source
+from gateway.fingerprint import Fingerprinter
+from gateway.front import Exchange
+from gateway.identity import Readable, claims
+from gateway.model import FREE, Claim, Held, Reserved
+from gateway.paths import Target, split_target
+from gateway.relay import read_whole, relay
+from gateway.resource import MAX_ANSWER, locate
+from gateway.rules import Match, Refusal, Rule, Rules
+from gateway.stores.base import Store
+from gateway.telemetry import RequestRecord, Telemetry
+from gateway.upstream.client import Request, Upstream
+from gateway.upstream.results import Answer, NoAnswer, NotSent, RequestBroken
+from gateway.upstream.wire import connection_options, request_head
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_OWNER_BYTES = 16
+
+
+class Story:
+    """What happened to one request so far; becomes its record."""
+
+    __slots__ = ("fingerprint", "outcome", "rule", "status", "unguarded", "upstream_ms", "upstream_status")
+
+    def __init__(self) -> None:
+        self.outcome = "internal-error"
+        self.rule: Rule | None = None
+        self.status: int | None = None
+        self.upstream_status: int | None = None
+        self.upstream_ms: float | None = None
+        self.fingerprint: str | None = None
+        self.unguarded: str | None = None
+
+
+class Rooms(msgspec.Struct, frozen=True):
+    """Everything a request passes through."""
+
+    rules: Rules
+    fingerprinter: Fingerprinter
+    store: Store
+    upstream: Upstream
+    telemetry: Telemetry
+    forward_without_store: bool
+    idle_timeout: float
+    """Seconds for which a body may stand still."""
+    wall_clock: Callable[[], int]
+    """Milliseconds since the epoch."""
+    stopwatch: Callable[[], float]
+    """Seconds from any start."""
+
+
+class Handler:
+    """Answers exchanges, one call each. Holds no state of its own."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def __repr__(self) -> str:
+        return f"Handler({self._rooms.rules!r})"
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer one request, and tell of it."""
+        story = Story()
+        rooms = self._rooms
+        started = rooms.stopwatch()
+        try:
+            target = split_target(exchange.target)
+            found = (
+                None if exchange.method == "CONNECT" else rooms.rules.match(exchange.method, target, exchange.headers)
+            )
+            match found:
+                case Match():
+                    await self._create(exchange, target, found, story)
+                case Refusal():
+                    self._refuse(exchange, story, found.slug, found.detail)
+                case None:
+                    await self._pass(exchange, story)
+                case _:
+                    assert_never(found)
+        except asyncio.CancelledError:
+            story.outcome = "cancelled"
+            raise
+        finally:
+            rooms.telemetry.request(
+                RequestRecord(
+                    method=exchange.method,
+                    rule=story.rule.name if story.rule else None,
+                    outcome=story.outcome,
+                    status=story.status,
+                    upstream_status=story.upstream_status,
+                    duration_ms=round((rooms.stopwatch() - started) * 1000, 3),
+                    upstream_ms=story.upstream_ms,
+                    fingerprint=story.fingerprint,
+                    unguarded=story.unguarded,
+                    client_gone=exchange.is_gone,
+                )
+            )
+
+    # Guarded
+
+    async def _create(self, exchange: Exchange, target: Target, match: Match, story: Story) -> None:
+        rule = story.rule = match.rule
+        hidden = _hidden_field(rule, exchange)
+        if hidden is not None:
+            self._refuse(exchange, story, "hidden-field", f"Connection names {hidden}, which decides about the create.")
+            return
+        try:
+            body = await exchange.read_body(rule.body_limit, self._rooms.idle_timeout)
+            readable = Readable(exchange.headers, target.query, match.variables, body)
+            wanted = claims(rule, readable, self._rooms.fingerprinter)
+        except RequestBroken:
+            exchange.keep_alive = False
+            self._refuse(exchange, story, "request-incomplete", "The body stood still or broke off.")
+            return
+        except BodyTooLarge as error:
+            exchange.keep_alive = False
+            self._refuse(
+                exchange, story, "body-too-large", f"Rule {rule.name} reads at most {error.limit} bytes of a body."
+            )
+            return
+        except Unreadable as error:
+            if not rule.forwards_missing:
+                self._refuse(exchange, story, "missing-identity", f"{str(error)[0].upper()}{str(error)[1:]}.")
+                return
+            await self._forward_unguarded(exchange, body, "missing-identity", story)
+            return
+        story.fingerprint = wanted[0].fingerprint.hex()[:12]
+        await self._claim(exchange, rule, wanted, body, story)
+
+    async def _claim(self, exchange: Exchange, rule: Rule, wanted: Sequence[Claim], body: bytes, story: Story) -> None:
+        rooms = self._rooms
+        owner = os.urandom(_OWNER_BYTES)
+        now = rooms.wall_clock()
+        try:
+            reserved = await rooms.store.reserve(wanted, owner, now)
+        except StoreError:
+            rooms.telemetry.events["store-failure"] += 1
+            if rooms.forward_without_store:
+                await self._forward_unguarded(exchange, body, "store-unavailable", story)
+            else:
+                self._refuse(exchange, story, "store-unavailable", "The create was not forwarded.", retry_after=1)
+            return
+        except asyncio.CancelledError:
+            # It may have been reserved all the same. Nothing was sent, so it is free; the store keeps the order.
+            rooms.store.settle(owner, wanted, FREE, rooms.wall_clock())
+            raise
+        match reserved:
+            case Held():
+                met, claim, record = decision.meet(reserved)
+                story.outcome = met.value
+                story.fingerprint = record.fingerprint.hex()[:12]
+                story.status, answer = respond.conflict(met, claim, record, now, keep_alive=exchange.keep_alive)
+                exchange.write(answer)
+                exchange.answered = True
+            case Reserved():
+                for lapsed in reserved.lapsed:
+                    rooms.telemetry.event(
+                        "unknown-lapsed", "warning", rule=lapsed.rule, fingerprint=lapsed.fingerprint.hex()[:12]
+                    )
+                await self._send_and_settle(exchange, rule, wanted, owner, body, story)
+            case _:
+                assert_never(reserved)
+
+    async def _send_and_settle(
+        self, exchange: Exchange, rule: Rule, wanted: Sequence[Claim], owner: bytes, body: bytes, story: Story
+    ) -> None:
+        rooms = self._rooms
+        ending = Ending.NO_ANSWER  # what stands if anything below goes wrong
+        resource = None
+        settled = None
+        try:
+            result = await self._send(exchange, body, story)
+            match result:
+                case Answer():
+                    ending = decision.judge(rule, result.status)
+                    if ending is Ending.SUCCEEDED and rule.resource is not None:
+                        if rule.resource.reads_body:
+                            result = await read_whole(result, MAX_ANSWER)
+                        resource = locate(rule.resource, result.headers, result.body)
+                case NotSent():
+                    ending = Ending.NOT_SENT
+                case NoAnswer():
+                    pass
+                case _:
+                    assert_never(result)
+        finally:
+            now = rooms.wall_clock()
+            settled = rooms.store.settle(owner, wanted, decision.settle(rule, ending, now, resource), now)
+        try:
+            if not await settled:
+                rooms.telemetry.event("fenced-out", "error", rule=rule.name, fingerprint=story.fingerprint)
+        except StoreError as error:
+            # The store goes on trying. Until it has written it, the claim stays held: what the client hears is true.
+            rooms.telemetry.event("settle-delayed", "error", rule=rule.name, reason=str(error))
+        story.outcome = _OUTCOMES[ending]
+        await self._tell(exchange, result, story)
+
+    async def _forward_unguarded(self, exchange: Exchange, body: bytes, reason: str, story: Story) -> None:
+        """Pass a create on without a guard, as its rule or the store's setting says; the answer is marked."""
+        story.unguarded = reason
+        story.outcome = "unguarded"
+        result = await self._send(exchange, body, story)
+        if isinstance(result, Answer):
+            mark = (b"Idempotency-Gateway", f"unguarded; reason={reason}".encode())
+            result = msgspec.structs.replace(result, headers=[*result.headers, mark])
+        await self._tell(exchange, result, story)
+
+    # Unguarded
+
+    async def _pass(self, exchange: Exchange, story: Story) -> None:
+        if exchange.method == "CONNECT":
+            exchange.keep_alive = False
+            self._refuse(exchange, story, "not-supported", "This is no tunnel.")
+            return
+        story.outcome = "passed"
+        result = await self._send(exchange, None, story)
+        if isinstance(result, NoAnswer) and exchange.is_gone:
+            story.outcome = "client-gone"
+        await self._tell(exchange, result, story)
+
+    # Both
+
+    async def _send(self, exchange: Exchange, body: bytes | None, story: Story) -> Answer | NotSent | NoAnswer:
+        """Send a request with a body that was read, or with None the body as it comes."""
+        upstream = self._rooms.upstream
+        head = request_head(
+            exchange.method,
+            exchange.target,
+            exchange.headers,
+            host=upstream.host,
+            body_length=None if body is None else len(body),
+            chunked=exchange.is_chunked,
+        )
+        content: bytes | AsyncIterator[bytes] = body or b""
+        if body is None and exchange.has_body:
+            content = exchange.body_pieces(self._rooms.idle_timeout)
+        is_safe = exchange.method in _SAFE
+        started = self._rooms.stopwatch()
+        result = await upstream.send(Request(head, content, exchange.method == "HEAD", is_safe))
+        story.upstream_ms = round((self._rooms.stopwatch() - started) * 1000, 3)
+        if isinstance(result, Answer):
+            story.upstream_status = result.status
+        return result
+
+    async def _tell(self, exchange: Exchange, result: Answer | NotSent | NoAnswer, story: Story) -> None:
+        """Tell the client what came of its request."""
+        rule = story.rule.name if story.rule else None
+        head_only = exchange.method == "HEAD"
+        exchange.answered = True
+        match result:
+            case Answer():
+                story.status = result.status
+                await relay(exchange, result, self._rooms.idle_timeout)
+                return
+            case NotSent():
+                exchange.keep_alive = exchange.keep_alive and exchange.is_read
+                story.outcome = "upstream-unreachable"
+                told = respond.unreachable(result, keep_alive=exchange.keep_alive, head_only=head_only, rule=rule)
+            case NoAnswer():
+                exchange.keep_alive = exchange.keep_alive and exchange.is_read
+                if story.outcome != "client-gone":
+                    story.outcome = "outcome-unknown"
+                told = respond.unanswered(result, keep_alive=exchange.keep_alive, head_only=head_only, rule=rule)
+            case _:
+                assert_never(result)
+        story.status = told[0]
+        exchange.write(told[1])
+
+    def _refuse(
+        self, exchange: Exchange, story: Story, slug: str, detail: str, *, retry_after: int | None = None
+    ) -> None:
+        exchange.keep_alive = exchange.keep_alive and exchange.is_read
+        story.outcome = slug
+        story.status, answer = respond.problem(
+            slug,
+            detail,
+            keep_alive=exchange.keep_alive,
+            head_only=exchange.method == "HEAD",
+            rule=story.rule.name if story.rule else None,
+            retry_after=retry_after,
+        )
+        exchange.write(answer)
+        exchange.answered = True
+
+
+_OUTCOMES = {
+    Ending.SUCCEEDED: "created",
+    Ending.REFUSED: "refused",
+    Ending.FAILED: "failed",
+    Ending.NOT_SENT: "upstream-unreachable",
+    Ending.NO_ANSWER: "outcome-unknown",
+}
+
+
+def _hidden_field(rule: Rule, exchange: Exchange) -> str | None:
+    """A header that the rule reads and that Connection would keep from the API (RFC 9110 7.6.1)."""
+    named = connection_options(exchange.headers)
+    if not named:
+        return None
+    fields = [*rule.scope, *(field for entry in rule.entries for field in entry.fields)]
+    for field in fields:
+        if field.source is Source.HEADER and field.name.lower().encode() in named:
+            return field.text
+    return None

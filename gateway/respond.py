@@ -1,0 +1,187 @@
+# Problems -> bytes: every answer the gateway itself makes (RFC 9457), with Proxy-Status (RFC 9209). Pure.
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import msgspec
+
+from gateway.decision import Met
+from gateway.model import FOREVER, Claim, Record
+from gateway.upstream.results import NoAnswer, NotSent
+
+TYPE = "urn:problem-type:gateway:"
+_LONGEST_WAIT = 24 * 3600
+"""Seconds named in Retry-After at most: an operator may free a claim at any time."""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The body of an answer, in the order in which people read it. Never holds a value of an identity."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    rule: str | None = None
+    conflict_field: str | None = None
+    """The name of the `unique` entry in conflict."""
+    existing_resource_link: str | None = None
+    suggested_next_step: str | None = None
+    first_seen: str | None = None
+    expires_at: str | None = None
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What all problems of one slug share."""
+
+    status: int
+    title: str
+    next_step: str | None = None
+    error: str = "http_request_denied"
+    """The proxy error type (RFC 9209 2.3)."""
+
+
+KINDS: Mapping[str, Kind] = {
+    "duplicate": Kind(409, "Already created", "Do not send it again. Use the existing resource."),
+    "in-progress": Kind(
+        409, "Being created now", "Wait, then send it again: you will get a duplicate if the first one succeeds."
+    ),
+    "outcome-unknown": Kind(
+        409,
+        "An earlier attempt's outcome is unknown",
+        "Look whether the resource exists before you do anything else. If it does not, ask the operator to release it.",
+    ),
+    "missing-identity": Kind(
+        422, "What makes this create unique is missing", "Send the field, once, in a form that can be read in one way."
+    ),
+    "body-too-large": Kind(413, "Body too large", "Send a smaller body."),
+    "ambiguous-path": Kind(400, "Ambiguous path", "Send the path in its plain form."),
+    "method-override": Kind(400, "Method override refused", "Send the request with the method that is meant."),
+    "hidden-field": Kind(400, "Connection names a field that a rule reads", "Do not name it in Connection."),
+    "request-incomplete": Kind(400, "The request's body did not arrive whole", "Send it again."),
+    "bad-request": Kind(400, "Not a valid HTTP request", None, "http_request_error"),
+    "head-too-large": Kind(431, "Request line or header too long", None, "http_request_error"),
+    "not-supported": Kind(501, "Not supported", None, "http_request_error"),
+    "store-unavailable": Kind(
+        503, "The key store cannot commit now", "Send it again later: nothing was forwarded.", "proxy_internal_error"
+    ),
+    "internal-error": Kind(500, "The gateway failed", None, "proxy_internal_error"),
+}
+"""By slug. Those about the upstream depend on what happened there: see `unreachable` and `unanswered`."""
+
+
+def problem(
+    slug: str,
+    detail: str,
+    *,
+    keep_alive: bool,
+    head_only: bool = False,
+    rule: str | None = None,
+    retry_after: int | None = None,
+) -> tuple[int, bytes]:
+    """Write an answer about the request itself: its status, and its bytes."""
+    kind = KINDS[slug]
+    body = Problem(
+        type=TYPE + slug,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        rule=rule,
+        suggested_next_step=kind.next_step,
+    )
+    return kind.status, _answer(body, kind.error, slug, keep_alive, head_only, retry_after)
+
+
+def conflict(met: Met, claim: Claim, record: Record, now: int, *, keep_alive: bool) -> tuple[int, bytes]:
+    """Write the 409 for a create that was not let through. `now` in milliseconds."""
+    kind = KINDS[met.value]
+    is_duplicate = met is Met.DUPLICATE
+    body = Problem(
+        type=TYPE + met.value,
+        title=kind.title,
+        status=kind.status,
+        detail=_DETAILS[met].format(claim.entry),
+        rule=claim.rule,
+        conflict_field=claim.entry,
+        existing_resource_link=record.resource if is_duplicate else None,
+        suggested_next_step=kind.next_step,
+        first_seen=_iso(record.first_seen),
+        expires_at=None if record.expires_at in {None, FOREVER} else _iso(record.expires_at or 0),
+    )
+    return kind.status, _answer(body, kind.error, met.value, keep_alive, False, _retry_after(met, record, now))
+
+
+_DETAILS = {
+    Met.DUPLICATE: 'A resource with the same "{}" was created before.',
+    Met.IN_PROGRESS: 'A create with the same "{}" is on its way and has not been answered yet.',
+    Met.OUTCOME_UNKNOWN: 'A create with the same "{}" was forwarded, and no answer says whether it happened.',
+}
+
+
+def unreachable(result: NotSent, *, keep_alive: bool, head_only: bool, rule: str | None) -> tuple[int, bytes]:
+    """Write the answer for a request that never left."""
+    status = 504 if result.timed_out else 502
+    body = Problem(
+        type=TYPE + "upstream-unreachable",
+        title="The API cannot be reached",
+        status=status,
+        detail="No part of the request was sent to the API.",
+        rule=rule,
+        suggested_next_step="Send it again: it is safe, nothing happened.",
+    )
+    return status, _answer(body, result.error, "upstream-unreachable", keep_alive, head_only, 1)
+
+
+def unanswered(result: NoAnswer, *, keep_alive: bool, head_only: bool, rule: str | None) -> tuple[int, bytes]:
+    """Write the answer for a request that was sent and not answered."""
+    status = 504 if result.timed_out else 502
+    body = Problem(
+        type=TYPE + "outcome-unknown",
+        title="The API did not answer",
+        status=status,
+        detail="The request was sent, and no answer says whether it happened.",
+        rule=rule,
+        suggested_next_step="Look whether it happened before you send it again: a blind retry may do it twice.",
+    )
+    return status, _answer(body, result.error, "outcome-unknown", keep_alive, head_only, None)
+
+
+def refused_by_parser(status: int, *, too_large: bool) -> bytes:
+    """Write the answer to bytes that are no request, or whose handling failed. The connection ends with it."""
+    if status >= 500:
+        return problem("internal-error", "The gateway failed to handle the request.", keep_alive=False)[1]
+    if too_large:
+        return problem("head-too-large", "The request line or a header is too long.", keep_alive=False)[1]
+    return problem("bad-request", "The request cannot be parsed as HTTP/1.1.", keep_alive=False)[1]
+
+
+def _retry_after(met: Met, record: Record, now: int) -> int | None:
+    if met is Met.DUPLICATE:
+        return None
+    if met is Met.IN_PROGRESS or record.expires_at is None:
+        return 1
+    return min(math.ceil((record.expires_at - now) / 1000), _LONGEST_WAIT)
+
+
+def _answer(body: Problem, error: str, slug: str, keep_alive: bool, head_only: bool, retry_after: int | None) -> bytes:
+    content = msgspec.json.encode(body)
+    head = (
+        f"HTTP/1.1 {body.status} {_PHRASES[body.status]}\r\n"
+        "Content-Type: application/problem+json\r\n"
+        f"Content-Length: {len(content)}\r\n"
+        "Cache-Control: no-store\r\n"
+        f'Proxy-Status: idempotency-gateway; error={error}; details="{slug}"\r\n'
+        f"{'' if retry_after is None else f'Retry-After: {retry_after}' + chr(13) + chr(10)}"
+        f"{'' if keep_alive else 'Connection: close' + chr(13) + chr(10)}"
+        "\r\n"
+    )
+    return head.encode() if head_only else head.encode() + content
+
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+def _iso(milliseconds: int) -> str:
+    """RFC 3339, in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,67 @@
+# The fingerprint secret: from the configuration, or made once beside the store.
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from gateway.errors import StoreOpenError
+from gateway.fingerprint import MIN_SECRET
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """The secret, and the file that was made for it just now, if one was."""
+
+    value: bytes
+    made: Path | None = None
+
+    def __repr__(self) -> str:
+        return "Secret(hidden)"
+
+
+def key_path(store: str) -> Path:
+    """Where the generated secret of a SQLite store lives."""
+    return Path(f"{store}.key")
+
+
+def beside(store: str) -> Secret:
+    """Read the secret beside a SQLite store, or make it (mode 0600) when the store is new too.
+
+    Raises StoreOpenError when a store that holds claims has lost its secret: with a new one, each of its creates would
+    be let through again.
+    """
+    path = key_path(store)
+    try:
+        if path.exists():
+            value = path.read_bytes().strip()
+            if len(value) < MIN_SECRET:
+                raise StoreOpenError(f"the fingerprint key in {path} is cut off; restore it")
+            return Secret(value)
+        if Path(store).exists() and Path(store).stat().st_size > 0:
+            raise StoreOpenError(
+                f"the store {store} is there, and its fingerprint key {path} is not; restore the key, set "
+                "fingerprint.key_file, or move the store away to start with an empty one"
+            )
+        value = secrets.token_hex(32).encode()
+        _write_once(path, value + b"\n")
+    except OSError as error:
+        raise StoreOpenError(f"the fingerprint key {path} cannot be used: {error.strerror}") from error
+    return Secret(value, path)
+
+
+def ephemeral() -> Secret:
+    """Make a secret for a store that forgets everything with the process."""
+    return Secret(secrets.token_bytes(32))
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Have the whole file there, or none, whenever the process ends."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        os.write(file, content)
+        os.fsync(file)
+    finally:
+        os.close(file)
+    draft.rename(path)
