@@ -1,0 +1,95 @@
+# The way into this room: a file becomes a Config, or a list of everything that is wrong with it.
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.config.problems import Problems, one_line
+from gateway.config.reader import read
+from gateway.config.schema import Config
+from gateway.config.validate import validate
+from gateway.errors import ConfigError
+from gateway.fingerprint import MIN_SECRET
+
+_WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+
+_PLAINLY = {
+    "Invalid value": "no value starts here; a string needs quotes",
+    "Cannot overwrite a value": "this key has a value already; keep one of the two",
+}
+"""What the parser's shortest messages mean."""
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read a rules file.
+
+    Raises ConfigError with every problem at once; only a file that cannot be opened, or is no TOML, has just one.
+    """
+    problems = Problems(_parse(_text(path), path))
+    config = read(problems, environ)
+    validate(config, problems)
+    if lines := problems.lines():
+        raise ConfigError(lines)
+    return config
+
+
+def fingerprint_key(config: Config, base: Path | None = None) -> bytes | None:
+    """Return the fingerprint secret that the configuration holds or points to; None when it says nothing of one.
+
+    `base` is where a relative `key_file` starts from, by default the working directory. A line's end at the end of
+    the file is not part of the key. Raises ConfigError; its text never shows the key.
+    """
+    if config.fingerprint.key is not None:
+        return config.fingerprint.key.encode()
+    if config.fingerprint.key_file is None:
+        return None
+    path = (base or Path()) / config.fingerprint.key_file
+    try:
+        key = path.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise _one(f"fingerprint.key_file: {path} cannot be read: {error.strerror}") from error
+    right = f'"openssl rand -hex 32" prints a key that is long enough ({MIN_SECRET} bytes or more)'
+    if not key:
+        raise _one(f"fingerprint.key_file: {path} is empty; {right}")
+    if len(key) < MIN_SECRET:
+        raise _one(f"fingerprint.key_file: the key in {path} is shorter than {MIN_SECRET} bytes; {right}")
+    return key
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise _one(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise _one(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _one(f"{path}, line {line}: this is not UTF-8, which TOML is always written in") from None
+    if text.startswith("\ufeff"):
+        raise _one(f"{path}: starts with a byte-order mark; save it as UTF-8 without one")
+    return text
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise _one(f"{path}: is nested too deeply to be read") from None
+    except ValueError as error:  # besides TOMLDecodeError, int() refuses thousands of digits with a plain one
+        what = _WHERE.sub("", str(error))
+        where = _WHERE.search(str(error))
+        place = str(path)
+        if where:
+            line = where["line"] or len(text.splitlines())
+            place += f", line {line}" + (f", column {where['column']}" if where["column"] else "")
+        raise _one(f"{place}: this is not TOML: {_PLAINLY.get(what, what[:1].lower() + what[1:])}") from None
+
+
+def _one(problem: str) -> ConfigError:
+    return ConfigError([one_line(problem)])

@@ -1,0 +1,184 @@
+# Where to listen, where the API is and where claims live: the addresses of the rules file, taken apart. Pure.
+#
+# Texts of errors show no more of a URL than its scheme: what follows may hold a password.
+
+import ipaddress
+import os
+import re
+from typing import NoReturn
+
+import msgspec
+
+_UNIX = "unix:"
+_LONGEST_SOCKET_PATH = 107
+"""Bytes; sun_path in Linux's sockaddr_un holds 108 with the closing NUL."""
+_HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_OTHER_STORES = {"redis", "rediss", "valkey", "valkeys", "postgresql", "postgres"}
+
+
+class TcpAddress(msgspec.Struct, frozen=True):
+    """A host and a port to listen on; port 0 lets the system choose one."""
+
+    host: str
+    """A name, an IPv4 address, or an IPv6 address without brackets."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class UnixAddress(msgspec.Struct, frozen=True):
+    """A unix socket to listen on."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{_UNIX}{self.path}"
+
+
+class UpstreamAddress(msgspec.Struct, frozen=True):
+    """Where the API is reached."""
+
+    host: str
+    """Without brackets; "localhost" when `unix` says where to connect."""
+    port: int
+    unix: str | None
+    """The path of a unix socket, or None."""
+    tls: bool
+
+
+class MemoryStoreUrl(msgspec.Struct, frozen=True):
+    """Claims live in this process and end with it."""
+
+
+class SqliteStoreUrl(msgspec.Struct, frozen=True):
+    """Claims live in one SQLite file."""
+
+    path: str
+    """Relative paths are relative to the working directory."""
+
+
+def parse_listen(text: str) -> TcpAddress | UnixAddress:
+    """Read "127.0.0.1:8080", "[::1]:8080" or "unix:/run/gateway.sock".
+
+    Raises ValueError with a text that says what would be right.
+    """
+    if text.startswith(_UNIX):
+        return UnixAddress(_socket_path(text))
+    if "/" in text:
+        raise ValueError(
+            f'"{text}" is no address; write only host and port, such as "127.0.0.1:8080", or "unix:" and a path'
+        )
+    host, colon, port = text.rpartition(":")
+    if not colon or (text.startswith("[") and text.endswith("]")):
+        raise ValueError(f'"{text}" has no port; write host and port, such as "127.0.0.1:8080" or "[::1]:8080"')
+    number = _port(port, lowest=0, shown=f'"{text}"')
+    if host in {"", "*"}:
+        raise ValueError(f'"{text}" names no host; write "0.0.0.0:{number}" to listen on every IPv4 address')
+    return TcpAddress(_host(host, text), number)
+
+
+def parse_upstream(url: str) -> UpstreamAddress:
+    """Read "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH". Without a port it is 80 or 443.
+
+    Raises ValueError with a text that says what would be right.
+    """
+    if url.startswith(_UNIX):
+        return UpstreamAddress("localhost", _DEFAULT_PORTS["http"], _socket_path(url), tls=False)
+    scheme, separator, rest = url.partition("://")
+    tls = scheme.lower() == "https"
+    if not separator or scheme.lower() not in _DEFAULT_PORTS:
+        _refuse_upstream('the URL does not start with "http://", "https://" or "unix:"')
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        _refuse_upstream("the URL holds a user or a password, which the gateway does not send")
+    if "?" in rest or "#" in rest:
+        _refuse_upstream("the URL goes on with a query or a fragment; each request brings its own")
+    if "/" in rest:
+        _refuse_upstream('the URL goes on with a "/" or a path after the host; requests keep the path they came with')
+    bracketed = authority.endswith("]")
+    host, colon, port = authority.rpartition(":") if ":" in authority and not bracketed else (authority, "", "")
+    number = _port(port, lowest=1, shown="the URL") if colon else _DEFAULT_PORTS[scheme.lower()]
+    return UpstreamAddress(_host(host, None), number, None, tls)
+
+
+def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl:
+    """Read "memory:" or "sqlite:PATH".
+
+    Raises ValueError with a text that says what would be right.
+    """
+    right = 'write "sqlite:" and a path, such as "sqlite:gateway.db", or "memory:"'
+    scheme = _SCHEME.match(url)
+    kind = scheme[1].lower() if scheme else ""
+    if kind in _OTHER_STORES:
+        raise ValueError(f'there is no store for "{kind}:" yet, only for sqlite and memory; {right}')
+    if url in {"memory:", "memory://"}:
+        return MemoryStoreUrl()
+    if not url.startswith("sqlite:"):
+        raise ValueError(f'the URL starts with neither "sqlite:" nor "memory:"; {right}')
+    path = url.removeprefix("sqlite:")
+    if path.startswith("//"):
+        raise ValueError(
+            'the path stands right after "sqlite:"; write "sqlite:gateway.db" for one relative to the working '
+            'directory, "sqlite:/var/lib/gateway/gateway.db" for an absolute one'
+        )
+    if path == ":memory:":
+        raise ValueError('a store in memory is written "memory:"')
+    if not path or path.endswith("/") or not path.isprintable():
+        raise ValueError(f'there is no name of a file after "sqlite:"; {right}')
+    return SqliteStoreUrl(path)
+
+
+def is_host(text: str) -> bool:
+    """Whether a text is a host name, an IPv4 address, or an IPv6 address in brackets."""
+    try:
+        _host(text, None)
+    except ValueError:
+        return False
+    return True
+
+
+def _host(text: str, shown: str | None) -> str:
+    """Check a host and take the brackets off an IPv6 address. Only `shown` may stand in an error."""
+    subject = f'"{shown}"' if shown else "the URL"
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            return str(ipaddress.IPv6Address(text[1:-1]))
+        except ValueError:
+            raise ValueError(f'{subject} has no IPv6 address in its brackets; write one such as "[::1]:8080"') from None
+    if ":" in text:
+        raise ValueError(f'{subject} needs brackets around its IPv6 address; write it as in "[::1]:8080"')
+    if re.fullmatch(r"[0-9.]+", text):
+        try:
+            return str(ipaddress.IPv4Address(text))
+        except ValueError:
+            raise ValueError(f'{subject} has no valid IPv4 address; write one such as "127.0.0.1"') from None
+    if not _HOST_NAME.fullmatch(text):
+        raise ValueError(f'{subject} has no valid host; write a name such as "localhost", or an IP address')
+    return text
+
+
+def _port(text: str, *, lowest: int, shown: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not lowest <= int(text) <= 65535:
+        raise ValueError(f"{shown} has no valid port; write a number from {lowest} to 65535")
+    return int(text)
+
+
+def _socket_path(text: str) -> str:
+    path = text.removeprefix(_UNIX)
+    if path.startswith("//"):
+        raise ValueError('the path stands right after "unix:"; write it such as "unix:/run/gateway.sock"')
+    if not path or path.endswith("/") or not path.isprintable():
+        raise ValueError('there is no path of a socket after "unix:"; write one such as "unix:/run/gateway.sock"')
+    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        raise ValueError(
+            f"the socket's path is longer than the {_LONGEST_SOCKET_PATH} bytes that the system takes; "
+            'write a shorter one, such as "unix:/run/gateway.sock"'
+        )
+    return path
+
+
+def _refuse_upstream(what: str) -> NoReturn:
+    raise ValueError(f'{what}; write "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH"')

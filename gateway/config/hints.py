@@ -1,0 +1,84 @@
+# What would be right: an example for each key of the rules file, and the table a misplaced key belongs to. Pure.
+
+from typing import Any
+
+import msgspec
+
+from gateway.config import schema
+from gateway.config.problems import nearest
+from gateway.config.units import format_duration, format_size
+
+_EXAMPLES: dict[tuple[type, str], str] = {
+    (schema.Config, "upstream"): '[upstream] with url = "http://127.0.0.1:9000"',
+    (schema.Config, "server"): '[server] with listen = "127.0.0.1:8080"',
+    (schema.Config, "admin"): '[admin] with listen = "127.0.0.1:9901"',
+    (schema.Config, "store"): '[store] with url = "sqlite:gateway.db"',
+    (schema.Config, "fingerprint"): '[fingerprint] with key_file = "gateway.key"',
+    (schema.Config, "log"): '[log] with format = "json"',
+    (schema.Config, "rules"): "[[rules]], with two brackets, above each rule",
+    (schema.UpstreamConfig, "url"): 'url = "http://127.0.0.1:9000"',
+    (schema.FingerprintConfig, "key"): 'key = "${GATEWAY_KEY}"',
+    (schema.FingerprintConfig, "key_file"): 'key_file = "gateway.key"',
+    (schema.RuleConfig, "name"): 'name = "create-user"',
+    (schema.RuleConfig, "match"): 'match = { methods = ["POST"], path = "/users" }',
+    (schema.RuleConfig, "unique"): 'unique = [{ name = "email", fields = ["body.email"] }]',
+    (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
+    (schema.RuleConfig, "namespace"): 'namespace = "user"',
+    (schema.RuleConfig, "resource"): 'resource = "header.Location"',
+    (schema.RuleConfig, "unknown_hold"): 'unknown_hold = "24h"',
+    (schema.RuleConfig, "method_override"): 'method_override = ["X-HTTP-Method-Override"]',
+    (schema.MatchConfig, "path"): 'path = "/users"',
+    (schema.MatchConfig, "host"): 'host = "api.example.com"',
+    (schema.UniqueConfig, "name"): 'name = "email"',
+    (schema.UniqueConfig, "fields"): 'fields = ["body.email"]',
+    (schema.UniqueConfig, "normalize"): 'normalize = ["trim", "casefold"]',
+}
+
+_TITLES: dict[type[schema.Table], str] = {
+    schema.Config: "the top of the file",
+    schema.UpstreamConfig: "[upstream]",
+    schema.ServerConfig: "[server]",
+    schema.AdminConfig: "[admin]",
+    schema.StoreConfig: "[store]",
+    schema.FingerprintConfig: "[fingerprint]",
+    schema.LogConfig: "[log]",
+    schema.RuleConfig: "[[rules]]",
+    schema.MatchConfig: "a rule's match",
+    schema.UniqueConfig: "an entry of unique",
+}
+
+
+def unknown_key(table: type[schema.Table], key: str) -> str:
+    """Say that a table has no such key, and which one was likely meant, or where the key belongs."""
+    homes = [title for other, title in _TITLES.items() if key in _keys(other)]
+    if homes:
+        return f"unknown key here; it belongs to {' or '.join(homes)}"
+    meant = nearest(key, _keys(table))
+    return f'unknown key; did you mean "{meant}"?' if meant else f"unknown key; known are {', '.join(_keys(table))}"
+
+
+def _keys(table: type[schema.Table]) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(table)]
+
+
+def example(table: type[schema.Table], key: str) -> str:
+    """A line that would be right: an example of our own, or the key with its default."""
+    text = _EXAMPLES.get((table, key))
+    if text is not None:
+        return text
+    field = next(field for field in msgspec.structs.fields(table) if field.name == key)
+    return f"{key} = {_written(field.default)}"
+
+
+def _written(value: Any) -> str:
+    match value:
+        case schema.Duration():
+            return f'"{format_duration(value)}"'
+        case schema.Size():
+            return f'"{format_size(value)}"'
+        case int():
+            return str(value)
+        case tuple():
+            return f"[{', '.join([_written(element) for element in value])}]"
+        case _:
+            return f'"{value}"'

@@ -1,0 +1,81 @@
+# What makes sense beyond the types: the tables around the rules. Pure.
+
+import math
+
+import msgspec
+
+from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_store, parse_upstream
+from gateway.config.problems import Problems, quote
+from gateway.config.schema import Config, Duration, FingerprintConfig, Table
+from gateway.config.validate_rules import validate_rules
+from gateway.fingerprint import MIN_SECRET
+
+_EVERY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - recognised here, not listened on
+
+
+def validate(config: Config, problems: Problems) -> None:
+    """Note every problem that is left once all values have the right type; leave alone what is noted already."""
+    tables: dict[str, Table] = {"server": config.server, "upstream": config.upstream}
+    for name, table in tables.items():
+        _timeouts(name, table, problems)
+    _listeners(config, problems)
+    if problems.sound(path := ("upstream", "url")):
+        problems.parse(path, parse_upstream, config.upstream.url)
+    if problems.sound(path := ("upstream", "keepalive_connections")) and config.upstream.keepalive_connections < 0:
+        problems.add(path, "must not be negative; write 0 to keep none")
+    if problems.sound(path := ("store", "url")):
+        problems.parse(path, parse_store, config.store.url)
+    _fingerprint(config.fingerprint, problems)
+    validate_rules(config.rules, problems)
+
+
+def _timeouts(name: str, table: Table, problems: Problems) -> None:
+    for field in msgspec.structs.fields(table):
+        value = getattr(table, field.name)
+        if isinstance(value, Duration) and problems.sound(path := (name, field.name)):
+            if math.isinf(value):
+                problems.add(path, '"forever" is not possible here; write a time such as "30s"')
+            elif value <= 0:
+                problems.add(path, 'must be longer than nothing; write a time such as "30s"')
+
+
+def _listeners(config: Config, problems: Problems) -> None:
+    public_path, admin_path = ("server", "listen"), ("admin", "listen")
+    public = admin = None
+    if problems.sound(public_path):
+        public = problems.parse(public_path, parse_listen, config.server.listen)
+    if problems.sound(admin_path) and config.admin.listen != "off":
+        admin = problems.parse(admin_path, _parse_admin, config.admin.listen)
+    if public is not None and admin is not None and _collide(public, admin):
+        problems.add(
+            admin_path,
+            f"{quote(config.admin.listen)} is taken by server.listen ({quote(config.server.listen)}); "
+            'write an address of its own, such as "127.0.0.1:9901", or "off"',
+        )
+
+
+def _parse_admin(text: str) -> TcpAddress | UnixAddress:
+    try:
+        return parse_listen(text)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "off"') from error
+
+
+def _collide(one: TcpAddress | UnixAddress, other: TcpAddress | UnixAddress) -> bool:
+    if isinstance(one, TcpAddress) and isinstance(other, TcpAddress):
+        hosts = {one.host.lower(), other.host.lower()}
+        return one.port == other.port != 0 and (len(hosts) == 1 or not _EVERY_HOST.isdisjoint(hosts))
+    return one == other
+
+
+def _fingerprint(config: FingerprintConfig, problems: Problems) -> None:
+    key_path, file_path = ("fingerprint", "key"), ("fingerprint", "key_file")
+    if config.key is not None and problems.sound(key_path) and len(config.key) < MIN_SECRET:
+        problems.add(
+            key_path,
+            f'is shorter than {MIN_SECRET} characters; "openssl rand -hex 32" prints one that is long enough',
+        )
+    if config.key_file is not None and problems.sound(file_path) and not config.key_file:
+        problems.add(file_path, 'is empty; write the path of a file, such as "gateway.key"')
+    if config.key is not None and config.key_file is not None:
+        problems.add(file_path, "stands beside key; keep one of the two")

@@ -1,0 +1,58 @@
+# A configuration as a document again, defaults included and secrets hidden: what `gateway show` prints. Pure.
+
+from typing import Any
+
+import msgspec
+
+from gateway.config.schema import Config, Duration, FingerprintConfig, RuleConfig, Size, Table
+from gateway.config.units import format_duration, format_size
+from gateway.decision import parse_status
+
+HIDDEN = "(hidden)"
+"""Stands in place of a secret."""
+
+
+def effective(config: Config) -> dict[str, Any]:
+    """Write down what is in force: TOML and JSON types only, and what a rule takes from another key filled in.
+
+    Keys that are off are left out. Apart from a hidden secret, reading the document again gives the same configuration.
+    """
+    document = _table(msgspec.structs.replace(config, rules=tuple(_filled(rule) for rule in config.rules)))
+    return {key: value for key, value in document.items() if value != {}}
+
+
+def _filled(rule: RuleConfig) -> RuleConfig:
+    created = [parse_status(text) for text in rule.success]
+    return msgspec.structs.replace(
+        rule,
+        namespace=rule.namespace or rule.name,
+        refused=tuple([text for text in rule.refused if not any(parse_status(text) <= wider for wider in created)]),
+        unknown_hold=rule.keep if rule.unknown_hold is None else rule.unknown_hold,
+    )
+
+
+def _table(table: Table) -> dict[str, Any]:
+    document = {}
+    for field in msgspec.structs.fields(table):
+        value = getattr(table, field.name)
+        if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
+            value = HIDDEN
+        if value is not None:
+            document[field.name] = _value(value)
+    return document
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case Duration():
+            return format_duration(value)
+        case Size():
+            return format_size(value)
+        case Table():
+            return _table(value)
+        case tuple():
+            return [_value(element) for element in value]
+        case str():
+            return value.replace("${", "$${")
+        case _:
+            return value

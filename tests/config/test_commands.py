@@ -1,0 +1,134 @@
+import argparse
+import json
+import os
+import sqlite3
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from gateway.commands import check, provision, show
+from gateway.config import load
+from gateway.stores.inspect import APPLICATION_ID
+from tests.config.support import KEY, RULE, UPSTREAM, written
+
+WITH_KEY = f'[fingerprint]\nkey = "{KEY}"\n'
+
+
+def run(command: ModuleType, *arguments: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    code: int = command.execute(parser.parse_args([str(argument) for argument in arguments]))
+    return code
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, empty."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def found(here: Path, text: str) -> list[str]:
+    return provision.problems(load(written(here, UPSTREAM + text)))
+
+
+def test_check_as_json_says_that_a_file_is_fine(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(check, "-c", written(here, UPSTREAM + RULE), "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer == {"file": f"{here}/gateway.toml", "fine": True, "rules": 1, "problems": []}
+
+
+def test_check_as_json_lists_the_problems(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(check, "-c", written(here, ""), "--json") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["fine"], answer["rules"], len(answer["problems"])) == (False, None, 1)
+
+
+def test_show_as_json_says_the_same_as_toml(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(show, "-c", written(here, f'{UPSTREAM}{RULE}[fingerprint]\nkey = "{KEY}"\n'), "--json") == 0
+    output = capsys.readouterr().out
+    shown = json.loads(output)
+    assert shown["rules"][0]["unknown_hold"] == shown["rules"][0]["keep"] == "24h"
+    assert shown["fingerprint"] == {"key": "(hidden)"}
+    assert KEY not in output
+
+
+def test_check_prints_what_the_machine_lacks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(check, "-c", written(here, f'{UPSTREAM}[store]\nurl = "sqlite:data/gateway.db"\n')) == 1
+    text = f"store.url: there is no directory {here}/data; make it, or write another path\n"
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("command", [check, show])
+def test_a_command_says_in_its_help_what_it_is_for(command: ModuleType) -> None:
+    assert "\n" not in command.SUMMARY
+    assert "$ gateway" in command.DESCRIPTION, "the description teaches by an example"
+
+
+def test_a_socket_needs_its_directory(here: Path) -> None:
+    text = '[server]\nlisten = "unix:run/a.sock"\n[admin]\nlisten = "unix:b.sock"\n'
+    assert found(here, text) == [f"server.listen: there is no directory {here}/run; make it, or write another path"]
+
+
+def test_a_store_needs_a_directory_and_not_a_file_in_its_place(here: Path) -> None:
+    (here / "data").write_text("")
+    assert len(found(here, '[store]\nurl = "sqlite:data/gateway.db"\n')) == 1
+
+
+def test_a_store_in_memory_needs_nothing(here: Path) -> None:
+    assert found(here, '[store]\nurl = "memory:"\n') == []
+
+
+def test_a_file_of_another_kind_is_no_store_and_stays_as_it_is(here: Path) -> None:
+    (here / "gateway.db").write_text("my novel" * 100)
+    (problem,) = found(here, WITH_KEY)
+    assert problem.startswith("store.url: gateway.db")
+    assert (here / "gateway.db").read_text() == "my novel" * 100
+
+
+def test_a_database_of_another_program_is_no_store(here: Path) -> None:
+    database = sqlite3.connect(here / "gateway.db")
+    database.execute("CREATE TABLE users (name)")
+    database.close()
+    (problem,) = found(here, WITH_KEY)
+    assert problem.startswith("store.url: gateway.db")
+
+
+def test_the_key_file_is_opened(here: Path) -> None:
+    (problem,) = found(here, '[fingerprint]\nkey_file = "absent"\n')
+    assert problem == "fingerprint.key_file: absent cannot be read: No such file or directory"
+
+
+def test_a_store_that_lost_the_key_made_for_it_is_a_problem(here: Path) -> None:
+    """Its claims would never match again; no new key is made."""
+    database = sqlite3.connect(here / "gateway.db")
+    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    database.execute("CREATE TABLE claims (fingerprint)")
+    database.close()
+    (problem,) = found(here, "")
+    assert problem.startswith(
+        "fingerprint: the store gateway.db is there, and its fingerprint key gateway.db.key is not"
+    )
+    assert found(here, WITH_KEY) == []
+    assert {path.name for path in here.iterdir()} == {"gateway.toml", "gateway.db"}
+
+
+def test_a_key_beside_the_store_that_was_cut_off_is_a_problem(here: Path) -> None:
+    (here / "gateway.db.key").write_text("short")
+    (problem,) = found(here, "")
+    assert "cut off" in problem
+
+
+def test_a_directory_that_may_not_be_written_to_is_no_place_for_a_store(here: Path) -> None:
+    (here / "data").mkdir(mode=0o500)
+    problems = found(here, '[store]\nurl = "sqlite:data/gateway.db"\n')
+    if os.access(here / "data", os.W_OK):  # this user may write everywhere
+        assert problems == []
+    else:
+        assert problems == [f"store.url: the directory {here}/data cannot be written to; give this user the right to"]
+
+
+def test_all_that_is_lacking_is_said_at_once(here: Path) -> None:
+    text = '[server]\nlisten = "unix:a/b"\n[store]\nurl = "sqlite:c/d"\n[fingerprint]\nkey_file = "e"\n'
+    assert len(found(here, text)) == 3

@@ -1,0 +1,158 @@
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+import pytest
+
+from gateway.config import load, schema
+from gateway.config.hints import example
+from gateway.config.problems import Problems
+from gateway.config.reader import read
+from gateway.config.units import parse_duration, parse_size
+from gateway.config.validate import validate
+from gateway.errors import ConfigError
+from gateway.normalize import NORMALISERS
+from tests.config.support import KEY, ROOT, RULE, UPSTREAM
+
+REFERENCE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+SAMPLE = ROOT / "config" / "gateway.toml"
+
+HEADINGS: dict[type[schema.Table], str] = {
+    schema.ServerConfig: "[server]",
+    schema.AdminConfig: "[admin]",
+    schema.UpstreamConfig: "[upstream]",
+    schema.StoreConfig: "[store]",
+    schema.FingerprintConfig: "[fingerprint]",
+    schema.LogConfig: "[log]",
+    schema.RuleConfig: "[[rules]]",
+    schema.MatchConfig: "match",
+    schema.UniqueConfig: "unique",
+}
+
+
+def section(heading: str) -> str:
+    """The text from a heading to the next one."""
+    found = re.search(
+        rf"^##+ `?{re.escape(heading)}`?\n(.*?)(?=^#|\Z)", REFERENCE.replace("\n# ", "\n ## "), re.MULTILINE | re.DOTALL
+    )
+    assert found, f"no heading {heading}"
+    return found[1]
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The rows of the table under a heading, by their first cell."""
+    lines = [line for line in section(heading).splitlines() if line.startswith("| `")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return {first.strip("`| "): rest for first, *rest in cells}
+
+
+def tables(kind: type[schema.Table]) -> set[type[schema.Table]]:
+    """A struct of the schema and all that stand in it."""
+    found = {kind}
+    for field in msgspec.structs.fields(kind):
+        for member in (field.type, *get_args(field.type)):
+            if isinstance(member, type) and get_origin(member) is None and issubclass(member, schema.Table):
+                found |= tables(member)
+    return found
+
+
+def test_every_table_of_the_schema_has_a_heading() -> None:
+    assert tables(schema.Config) == {schema.Config, *HEADINGS}
+    assert {field.name for field in msgspec.structs.fields(schema.Config)} == {
+        heading.strip("[]") for heading in HEADINGS.values() if heading.startswith("[")
+    }
+
+
+@pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
+def test_every_key_is_documented_under_its_table_and_no_other(table: type[schema.Table]) -> None:
+    assert set(rows(HEADINGS[table])) == {field.name for field in msgspec.structs.fields(table)}
+
+
+@pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
+def test_every_default_is_documented_as_it_is(table: type[schema.Table]) -> None:
+    for field in msgspec.structs.fields(table):
+        kind, default, meaning = rows(HEADINGS[table])[field.name]
+        assert meaning, f"{field.name} has a meaning"
+        if field.required or field.default is None:
+            assert default == ("required" if field.required else "none"), field.name
+            continue
+        value = tomllib.loads(f"default = {default.strip('`')}")["default"]
+        if kind == "duration":
+            value = parse_duration(value)
+        elif kind == "size":
+            value = parse_size(value)
+        assert value == (list(field.default) if isinstance(field.default, tuple) else field.default), field.name
+
+
+@pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
+def test_the_example_of_a_table_is_right(table: type[schema.Table]) -> None:
+    """Each section's example is a part of a file that is free of problems."""
+    block = re.search(r"```toml\n(.*?)```", section(HEADINGS[table]), re.DOTALL)
+    assert block, "the section has an example"
+    assert findings(complete(block[1], table)) == []
+
+
+def complete(text: str, table: type[schema.Table]) -> str:
+    """A whole file around an example."""
+    if table is schema.MatchConfig:
+        return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
+    if table is schema.UniqueConfig:
+        return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
+    return text if table is schema.UpstreamConfig else UPSTREAM + text
+
+
+def findings(text: str) -> list[str]:
+    found = Problems(tomllib.loads(text))
+    validate(read(found, {"GATEWAY_KEY": KEY, "API_HOST": "localhost", "API_PORT": "9000"}), found)
+    return found.lines()
+
+
+def test_the_first_example_is_a_whole_file() -> None:
+    block = re.search(r"```toml\n(.*?)```", REFERENCE, re.DOTALL)
+    assert block
+    assert findings(block[1]) == []
+
+
+def test_every_normaliser_is_documented_by_what_it_does() -> None:
+    documented = rows("Normalisers")
+    assert set(documented) == set(NORMALISERS)
+    for name, (_, before, after) in documented.items():
+        given, wanted = (tomllib.loads(f"value = {cell.strip('`')}")["value"] for cell in (before, after))
+        assert NORMALISERS[name](given) == wanted, name
+        assert given != wanted, f"the example of {name} shows something"
+
+
+def test_the_sample_loads() -> None:
+    config = load(SAMPLE, {})
+    assert [rule.name for rule in config.rules] == ["create-user", "create-order"]
+
+
+def test_every_key_that_the_sample_comments_out_is_right(tmp_path: Path) -> None:
+    """With every commented line switched on, only the two ways to give a key stand in each other's way."""
+    text, count = re.subn(r"(?m)^#(?=\[|[a-z_]+ = )", "", SAMPLE.read_text(encoding="utf-8"))
+    assert count > 10
+    path = tmp_path / "gateway.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        load(path, {"GATEWAY_KEY": KEY})
+    assert raised.value.problems == ["fingerprint.key_file: stands beside key; keep one of the two"]
+
+
+@pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
+def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Table]) -> None:
+    """The example of each key reads as a value of that key."""
+    keys = [field for field in msgspec.structs.fields(table) if field.name != "key_file"]
+    lines = [example(table, field.name) for field in keys]
+    for field, line in zip(keys, lines, strict=True):
+        parsed: dict[str, Any] = tomllib.loads(line)
+        assert list(parsed) == [field.name]
+    text = "\n".join(lines) + "\n"
+    if table is schema.MatchConfig:
+        text = f"match = {{ {', '.join(lines)} }}\n"
+    elif table is schema.UniqueConfig:
+        text = f"unique = [{{ {', '.join(lines)} }}]\n"
+    else:
+        text = f"{HEADINGS[table]}\n{text}"
+    assert findings(complete(text, table)) == []

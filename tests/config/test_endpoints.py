@@ -1,0 +1,115 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.config.endpoints import (
+    MemoryStoreUrl,
+    SqliteStoreUrl,
+    TcpAddress,
+    UnixAddress,
+    UpstreamAddress,
+    parse_listen,
+    parse_store,
+    parse_upstream,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8080", TcpAddress("127.0.0.1", 8080)),
+        ("[::1]:8080", TcpAddress("::1", 8080)),
+        ("localhost:0", TcpAddress("localhost", 0)),
+        ("unix:/run/gateway.sock", UnixAddress("/run/gateway.sock")),
+        ("unix:gateway.sock", UnixAddress("gateway.sock")),
+    ],
+)
+def test_an_address_to_listen_on_is_taken_apart_and_written_again(text: str, address: TcpAddress | UnixAddress) -> None:
+    assert parse_listen(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://127.0.0.1:9000", UpstreamAddress("127.0.0.1", 9000, None, tls=False)),
+        ("http://api.example.com", UpstreamAddress("api.example.com", 80, None, tls=False)),
+        ("https://api.example.com", UpstreamAddress("api.example.com", 443, None, tls=True)),
+        ("HTTPS://[::1]:9443", UpstreamAddress("::1", 9443, None, tls=True)),
+        ("http://[::1]", UpstreamAddress("::1", 80, None, tls=False)),
+        ("unix:/run/api.sock", UpstreamAddress("localhost", 80, "/run/api.sock", tls=False)),
+    ],
+)
+def test_the_place_of_the_api_is_taken_apart(url: str, address: UpstreamAddress) -> None:
+    assert parse_upstream(url) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "store"),
+    [
+        ("memory:", MemoryStoreUrl()),
+        ("sqlite:gateway.db", SqliteStoreUrl("gateway.db")),
+        ("sqlite:/var/lib/gateway.db", SqliteStoreUrl("/var/lib/gateway.db")),
+        ("sqlite:with space.db", SqliteStoreUrl("with space.db")),
+    ],
+)
+def test_the_place_of_the_store_is_taken_apart(url: str, store: MemoryStoreUrl | SqliteStoreUrl) -> None:
+    assert parse_store(url) == store
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http://:9000",
+        "http://api.example.com:",
+        "http://api.example.com:0",
+        "http://api example.com",
+        "http://api.example.com\n",
+        "http://api.example.com#top",
+        "http://api.example.com?x",
+        "http://[::1",
+        "http:/api.example.com",
+        "unix:/run/",
+        "unix:/run/\0",
+    ],
+)
+def test_what_is_no_upstream_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="write"):
+        parse_upstream(url)
+
+
+@given(st.text())
+@example("http://user:pa55word@host")
+@example("https://user:pa55word@host:80/")
+@example("unix://pa55word")
+def test_an_upstream_is_read_or_refused_without_being_repeated(url: str) -> None:
+    """Whatever the text, there is an address or a ValueError, and no password stands in the error."""
+    assert "pa55word" not in refusal(parse_upstream, url)
+
+
+@given(st.text(), st.sampled_from(["", "unix:", "127.0.0.1:", "[", "sqlite:"]))
+def test_any_text_is_an_address_a_store_or_a_value_error(text: str, start: str) -> None:
+    for parse in (parse_listen, parse_store):
+        said = refusal(parse, start + text)
+        assert said == "" or "write" in said or "written" in said, "a refusal says what would be right"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:pa55word@host", "postgresql://u:pa55word@host/db", "mysql://u:pa55word@host"]
+)
+def test_a_refused_store_does_not_show_its_password(url: str) -> None:
+    said = refusal(parse_store, url)
+    assert "sqlite" in said
+    assert "pa55word" not in said
+
+
+def refusal(parse: Callable[[str], object], text: str) -> str:
+    """What a parser says against a text; nothing when it takes it. No other error gets out of it."""
+    try:
+        parse(text)
+    except ValueError as error:
+        return str(error)
+    return ""
