@@ -1,0 +1,54 @@
+# `gateway check`: everything that is wrong with a rules file, and with what it needs of this machine.
+
+import argparse
+import json
+from pathlib import Path
+
+from gateway.commands import provision
+from gateway.config import load
+from gateway.errors import ConfigError
+
+SUMMARY = "say everything that is wrong with a rules file, or that it is fine"
+
+DESCRIPTION = """\
+Reads a rules file as `gateway run` would, and looks at what it needs of this machine: the file with the
+fingerprint key, the directories of the store and of sockets, the store itself. It opens no listener, sends
+nothing, and changes nothing.
+
+Prints one line for each problem, in the order of the file: where it is, what is wrong, what would be right.
+Ends with exit code 1 then, and with 0 when the file is fine.
+
+  $ gateway check -c gateway.toml
+  upstream.connect_timeout: 2 has no unit; write it in quotes with its unit, "2s" if seconds were meant
+  rule "create-user", keep: must be longer than nothing; write a time such as "24h", or "forever"
+
+With --json, one object: {"file": ..., "fine": true or false, "rules": how many, "problems": [...]}.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say which arguments the command takes."""
+    parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="the rules file")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print every problem, or that there is none; return the exit code."""
+    problems, count = _look(args.config)
+    if args.json:
+        answer = {"file": str(args.config), "fine": not problems, "rules": count, "problems": problems}
+        print(json.dumps(answer, ensure_ascii=False, indent=2))
+    elif problems:
+        print("\n".join(problems))
+    else:
+        print(f"{args.config}: fine, {count} {'rule' if count == 1 else 'rules'}")
+    return 1 if problems else 0
+
+
+def _look(path: Path) -> tuple[list[str], int | None]:
+    """Find the problems and count the rules; None when the file could not be read as a configuration."""
+    try:
+        config = load(path)
+    except ConfigError as error:
+        return error.problems, None
+    return provision.problems(config), len(config.rules)

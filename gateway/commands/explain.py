@@ -1,0 +1,135 @@
+# `gateway explain`: what the gateway makes of one request, without sending it anywhere.
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, assert_never
+
+from gateway.commands import curl_options
+from gateway.compile import compile_rules
+from gateway.config import fingerprint_key, load
+from gateway.config.endpoints import SqliteStoreUrl, parse_store
+from gateway.config.schema import Config
+from gateway.errors import BodyTooLarge, Unreadable
+from gateway.fingerprint import Fingerprinter
+from gateway.identity import Readable, identify
+from gateway.paths import split_target
+from gateway.rules import Match, Refusal
+from gateway.secret import key_path
+
+SUMMARY = "say which rule a request meets, and what its identity is"
+
+DESCRIPTION = """\
+Takes a request as curl would, and says what the gateway makes of it: the rule, each identity with its values
+after normalising, its fingerprint, and what would happen. Sends nothing, and does not look into the store.
+It prints identity values: they are yours, and this is your terminal. Logs never hold them.
+
+  $ gateway explain -c gateway.toml -X POST /users -d '{"email": " Ada@Example.com", "username": "ada"}'
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say which arguments the command takes."""
+    parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="the rules file")
+    parser.add_argument("target", metavar="PATH", help="the request's path, with its query")
+    parser.add_argument("-X", "--request", metavar="METHOD", type=curl_options.method, help="default: POST")
+    parser.add_argument(
+        "-d", "--data", metavar="BODY", type=curl_options.data, default=b"", help="the body, or @FILE, or @- for stdin"
+    )
+    parser.add_argument(
+        "-H",
+        "--header",
+        metavar="'NAME: VALUE'",
+        type=curl_options.header,
+        action="append",
+        default=[],
+        help="a header; Content-Type is application/json unless one is given",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print what would happen; exit code 1 when the gateway would refuse the request."""
+    config = load(args.config)
+    headers = [(name.encode(), value.encode()) for name, value in args.header]
+    if args.data and not any(name.lower() == b"content-type" for name, _ in headers):
+        headers.append((b"Content-Type", b"application/json"))
+    told = explain(config, args.request or "POST", args.target, headers, args.data)
+    if args.json:
+        print(json.dumps(told, ensure_ascii=False, indent=2))
+    else:
+        print("\n".join(_lines(told)))
+    return 0 if told["forwarded"] else 1
+
+
+def explain(
+    config: Config, method: str, target: str, headers: list[tuple[bytes, bytes]], body: bytes
+) -> dict[str, Any]:
+    """Judge one request as the gateway would before it asks its store."""
+    parts = split_target(target)
+    found = compile_rules(config).match(method, parts, headers)
+    match found:
+        case None:
+            return {"rule": None, "forwarded": True, "happens": "passes untouched: no rule guards it"}
+        case Refusal():
+            return {"rule": None, "forwarded": False, "happens": f"400 {found.slug}: {found.detail}"}
+        case Match():
+            return _guarded(config, found, Readable(headers, parts.query, found.variables, body))
+        case _:
+            assert_never(found)
+
+
+def _guarded(config: Config, match: Match, request: Readable) -> dict[str, Any]:
+    rule = match.rule
+    told: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
+    if len(request.body) > rule.body_limit:
+        limit = rule.body_limit
+        return told | {"forwarded": False, "happens": f"413 body-too-large: the rule reads at most {limit} bytes"}
+    try:
+        scope, identities = identify(rule, request)
+    except BodyTooLarge as error:
+        return told | {"forwarded": False, "happens": f"413 body-too-large: {error}"}
+    except Unreadable as error:
+        if rule.forwards_missing:
+            return told | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
+        return told | {"forwarded": False, "happens": f"422 missing-identity: {error}"}
+    fingerprinter = _fingerprinter(config)
+    told["scope"] = {field.text: value for field, value in zip(rule.scope, scope, strict=True)}
+    told["claims"] = [
+        {
+            "entry": identity.entry.name,
+            "identity": {
+                field.text: value for field, value in zip(identity.entry.fields, identity.values, strict=True)
+            },
+            "fingerprint": None
+            if fingerprinter is None
+            else fingerprinter.fingerprint(rule.namespace, identity.entry.name, scope, identity.values).hex(),
+        }
+        for identity in identities
+    ]
+    return told | {"forwarded": True, "happens": "forwarded when all its claims are free, otherwise 409"}
+
+
+def _fingerprinter(config: Config) -> Fingerprinter | None:
+    """The one that `run` would use; None while its secret has not been made, or goes with the process."""
+    secret = fingerprint_key(config)
+    store = parse_store(config.store.url)
+    if secret is None and isinstance(store, SqliteStoreUrl) and key_path(store.path).exists():
+        secret = key_path(store.path).read_bytes().strip()
+    return None if secret is None else Fingerprinter(secret)
+
+
+def _lines(told: dict[str, Any]) -> list[str]:
+    lines = [f"rule         {told['rule'] or 'none'}"]
+    if "namespace" in told:
+        lines.append(f"namespace    {told['namespace']}")
+    lines += [f"scope        {text} = {_shown(value)}" for text, value in told.get("scope", {}).items()]
+    for claim in told.get("claims", []):
+        lines.append(f"claim        {claim['entry']}")
+        lines += [f"  identity   {text} = {_shown(value)}" for text, value in claim["identity"].items()]
+        lines.append(f"  fingerprint {claim['fingerprint'] or '(its key is made when the gateway first runs)'}")
+    return [*lines, f"happens      {told['happens']}"]
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

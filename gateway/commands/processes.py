@@ -1,0 +1,166 @@
+# Starts and ends the programs that `demo` and `run --example` need. Knows their command lines, and nothing they say.
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Self
+
+from gateway.errors import GatewayError
+from gateway.example.address import parse_address
+
+READY_TRIES = 600
+READY_PAUSE = 0.05
+"""Seconds between two tries: half a minute in all, for a machine that is busy with something else."""
+
+TAIL_LINES = 12
+
+
+class ChildError(GatewayError):
+    """A program did not start, or ended before it listened. Its text ends with what the program wrote last."""
+
+
+class Child:
+    """A program of ours in a process of its own, which accepts connections on `host` and `port`."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, listen: str, log: Path | None) -> None:
+        self.name = name
+        self.listen = listen
+        self.log = log
+        self._process = process
+
+    @classmethod
+    async def start(cls, name: str, module: list[str], listen: str, log: Path | None, *, tied: bool) -> Self:
+        """Start `python -m` with `module`, and return once it accepts connections.
+
+        Output goes to the end of `log`, or to where ours goes. `tied` gives the program a standard input that ends
+        when this process does, however it ends. Raises ChildError, and ValueError for an address that is none.
+        """
+        host, port = parse_address(listen)
+        _require_free(name, host, port)
+        with contextlib.ExitStack() as files:
+            output = None if log is None else files.enter_context(log.open("ab"))
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                *module,
+                stdin=asyncio.subprocess.PIPE if tied else asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which then decides the order of the end
+            )
+        child = cls(name, process, listen, log)
+        try:
+            await child._accepts(host, port)
+        except BaseException:
+            await child.kill()
+            raise
+        return child
+
+    async def stop(self, grace: float = 15.0) -> int:
+        """End it with SIGTERM, after `grace` seconds with SIGKILL; return its exit status. Twice does no harm."""
+        self._signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(grace):
+                return await self.wait()
+        except TimeoutError:
+            return await self.kill()
+
+    async def kill(self) -> int:
+        """End it with SIGKILL, as `kill -9` does; return its exit status."""
+        self._signal(signal.SIGKILL)
+        return await self.wait()
+
+    async def wait(self) -> int:
+        """Wait until it has ended by itself; return its exit status."""
+        status = await self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        return status
+
+    def said(self) -> list[str]:
+        """Return the lines in its log so far; none without a log."""
+        if self.log is None:
+            return []
+        return self.log.read_text("utf-8", "replace").splitlines()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not by asyncio's send_signal: it reaps a process that has just ended, and asyncio's own wait then warns.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
+    async def _accepts(self, host: str, port: int) -> None:
+        for _ in range(READY_TRIES):
+            if await _can_connect(host, port):
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(READY_PAUSE):
+                    status = await self._process.wait()
+                    raise ChildError(self._with_tail(f"{self.name} ended with status {status} before it listened"))
+        raise ChildError(self._with_tail(f"{self.name} does not accept connections on {self.listen}"))
+
+    def _with_tail(self, text: str) -> str:
+        return "\n".join([text, *(f"  {line}" for line in self.said()[-TAIL_LINES:])])
+
+
+async def start_example(
+    listen: str, database: str, delay: float, *, allow_crash: bool = False, log: Path | None = None
+) -> Child:
+    """Start the example API and return once it accepts connections; it ends when this process does.
+
+    `delay` is in seconds. Raises ChildError, and ValueError for an address that is none.
+    """
+    module = ["gateway.example", "--listen", listen, "--database", database, "--delay", str(delay)]
+    if allow_crash:
+        module.append("--allow-crash")
+    module.append("--until-stdin-closes")
+    return await Child.start("the example API", module, listen, log, tied=True)
+
+
+async def start_gateway(listen: str, config: Path, *, log: Path | None = None) -> Child:
+    """Start `gateway run` on a rules file that says `listen`, and return once it accepts connections there.
+
+    Raises ChildError, and ValueError for an address that is none.
+    """
+    module = ["gateway", "run", "-c", str(config)]
+    return await Child.start("the gateway", module, listen, log, tied=False)
+
+
+def free_addresses(count: int) -> list[str]:
+    """Return loopback addresses with ports that nobody listens on now."""
+    with contextlib.ExitStack() as sockets:
+        held = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{one.getsockname()[1]}" for one in held]
+
+
+def _require_free(name: str, host: str, port: int) -> None:
+    # Without this, somebody else's answer on the port would pass for our program's.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            why = "something listens there already" if taken else error.strerror
+            raise ChildError(f"{name} cannot listen on {host}:{port}: {why}") from error
+
+
+async def _can_connect(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    # On a free port of the ephemeral range, loopback can connect a socket to itself.
+    itself = writer.get_extra_info("sockname") == writer.get_extra_info("peername")
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return not itself

@@ -1,0 +1,74 @@
+# `gateway run`: the gateway itself.
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import uvloop
+
+from gateway.commands.processes import start_example
+from gateway.config import load
+from gateway.config.endpoints import parse_upstream
+from gateway.config.schema import Config
+from gateway.errors import ConfigError, GatewayError
+from gateway.server import serve
+
+SUMMARY = "put the gateway in front of your API"
+
+DESCRIPTION = """\
+Runs the gateway with a rules file until SIGTERM or Ctrl-C. Requests in flight finish and settle first.
+
+  $ gateway run -c gateway.toml
+
+With --example, the API behind it is a small users API that the command starts on the upstream's address, with
+a database of its own (example.db) and half a second of delay on creates, so that there is time to watch:
+
+  $ gateway run -c config/gateway.toml --example
+"""
+
+EXAMPLE_DELAY = 0.5
+TRY_IT = """\
+The gateway stands in front of an example API. In another terminal:
+
+  curl -i {server}/users -H 'Content-Type: application/json' \\
+       -d '{{"name": "Ada", "email": "ada@example.com", "username": "ada"}}'
+
+  the first time it answers 201; again, and it answers 409 and says where the user is.
+  Fifty at once: gateway probe {server}/users -n 50 \\
+       -d '{{"name": "Bob", "email": "bob{{{{unique}}}}@example.com", "username": "bob{{{{unique}}}}"}}'
+  What the API has: curl {server}/users
+  Stop with Ctrl-C, start again, send the same create: still 409.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say which arguments the command takes."""
+    parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="the rules file")
+    parser.add_argument("--example", action="store_true", help="start the example API as the upstream")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Serve until told to stop; return the exit code."""
+    try:
+        config = load(args.config)
+    except ConfigError as error:
+        print(f"{args.config} cannot be used:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  {problem}", file=sys.stderr)
+        return 1
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_with_example(config) if args.example else serve(config))
+    return 0
+
+
+async def _with_example(config: Config) -> None:
+    upstream = parse_upstream(config.upstream.url)
+    if upstream.unix is not None or upstream.tls:
+        raise GatewayError("--example needs an upstream.url of the form http://127.0.0.1:PORT")
+    child = await start_example(f"{upstream.host}:{upstream.port}", "example.db", EXAMPLE_DELAY)
+    try:
+        print(TRY_IT.format(server=f"http://{config.server.listen}"), file=sys.stderr)
+        await serve(config)
+    finally:
+        await child.stop()

@@ -1,0 +1,80 @@
+# How `demo` and `probe` look: colours, marks, columns. Knows nothing of what is shown.
+
+import os
+import textwrap
+from typing import Literal, TextIO
+
+Colour = Literal["bold", "dim", "green", "yellow", "red", "cyan"]
+
+_CODES: dict[Colour, str] = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "red": "31", "cyan": "36"}
+
+Mark = Literal["created", "stopped", "duplicate", "unclear"]
+
+_MARKS: dict[Mark, tuple[str, str, Colour]] = {
+    "created": ("█", "#", "green"),
+    "stopped": ("░", ".", "yellow"),
+    "duplicate": ("▓", "X", "red"),
+    "unclear": ("?", "?", "cyan"),
+}
+
+WIDTH = 100
+"""Columns that text is wrapped to."""
+
+STRIP = 50
+"""Marks in one row of a strip."""
+
+
+class Terminal:
+    """An output stream, with colour only where a person looks and NO_COLOR is unset."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self.is_terminal = out.isatty()
+        self._colours = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._wide = (out.encoding or "").lower().replace("-", "") == "utf8"
+        self._marks = 0
+
+    def paint(self, text: str, *colours: Colour) -> str:
+        """Return the text in these colours, or as it is."""
+        if not self._colours or not colours:
+            return text
+        codes = ";".join(_CODES[colour] for colour in colours)
+        return f"\x1b[{codes}m{text}\x1b[0m"
+
+    def line(self, text: str = "", indent: int = 0) -> None:
+        """Write one line."""
+        self._write(f"{' ' * indent if text else ''}{text}\n")
+
+    def prose(self, text: str, indent: int, *colours: Colour) -> None:
+        """Write text, wrapped."""
+        for part in textwrap.wrap(text, WIDTH - indent, break_long_words=False, break_on_hyphens=False):
+            self.line(self.paint(part, *colours), indent)
+
+    def pair(self, name: str, value: str, indent: int, column: int) -> None:
+        """Write a name, and its value in a column of its own, wrapped there."""
+        parts = textwrap.wrap(value, WIDTH - indent - column, break_long_words=False) or [""]
+        self.line(f"{self.paint(name.ljust(column), 'dim')}{parts[0]}", indent)
+        for part in parts[1:]:
+            self.line(part, indent + column)
+
+    def sign(self, kind: Mark, times: int = 1) -> str:
+        """Return the mark by itself, for a legend or a bar."""
+        fancy, plain, colour = _MARKS[kind]
+        return self.paint((fancy if self._wide else plain) * times, colour) if times else ""
+
+    def mark(self, kind: Mark, indent: int) -> None:
+        """Add one mark to a strip: a picture of many answers, in the order in which they came."""
+        if self._marks % STRIP == 0:
+            self._write(("\n" if self._marks else "") + " " * indent)
+        self._marks += 1
+        self._write(self.sign(kind))
+
+    def end_strip(self) -> None:
+        """End the row of marks."""
+        if self._marks:
+            self._write("\n")
+        self._marks = 0
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()

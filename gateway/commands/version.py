@@ -1,0 +1,37 @@
+# `gateway version`: what is installed, for a bug report.
+
+import argparse
+import json
+import platform
+import sqlite3
+from importlib.metadata import version
+
+from gateway import __version__
+
+SUMMARY = "say what is installed"
+
+DESCRIPTION = """\
+Prints the versions of the gateway and of what it stands on, as a bug report needs them.
+
+  $ gateway version --json
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say which arguments the command takes."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the versions; return the exit code."""
+    versions = {
+        "idempotency-gateway": __version__,
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        **{name: version(name) for name in ("aiohttp", "aiosqlite", "httptools", "msgspec", "uvloop")},
+    }
+    if args.json:
+        print(json.dumps(versions, indent=2))
+    else:
+        print("\n".join(f"{name:<20} {number}" for name, number in versions.items()))
+    return 0
