@@ -1,0 +1,44 @@
+# Fixtures that more than one test file needs: the driven upstream, and the real program in front of it.
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.support.program import GatewayProgram, rules
+from tests.support.upstream import RawUpstream
+
+
+class StartGateway(Protocol):
+    """Starts a gateway in a directory of its own; it is ended with the test."""
+
+    async def __call__(self, toml: str | None = None, **overrides: Any) -> GatewayProgram:
+        """Use `toml`, or else `rules(upstream.url, **overrides)`."""
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[RawUpstream]:
+    """An API that records all it gets and answers 201 or 200 unless a test says otherwise."""
+    async with RawUpstream() as server:
+        yield server
+
+
+@pytest.fixture
+async def gateway(upstream: RawUpstream, tmp_path: Path) -> AsyncIterator[StartGateway]:
+    """Start gateways in front of `upstream`. What they wrote is shown when the test fails."""
+    programs: list[GatewayProgram] = []
+
+    async def start(toml: str | None = None, **overrides: Any) -> GatewayProgram:
+        directory = tmp_path / f"gateway-{len(programs)}"
+        program = GatewayProgram(directory, rules(upstream.url, **overrides) if toml is None else toml)
+        programs.append(program)
+        await program.start()
+        return program
+
+    yield start
+    for program in programs:
+        if program.is_running:
+            await program.kill()
+        sys.stderr.write(f"{program.directory.name} wrote:\n{program.output}\n")
