@@ -7,11 +7,12 @@
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar
 
 import aiosqlite
+import msgspec
 
 from gateway.errors import StoreError
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
@@ -61,12 +62,17 @@ class _Job:
 
 
 class SqliteStore:
-    """See Store. Mutable state: the queue, and whether the writer waits, backs off, or is closing."""
+    """See Store.
+
+    Mutable state: the queue; the owners whose claims are in flight, all of them this process's own, because opening
+    made every older one unknown; and whether the writer waits, backs off, or is closing.
+    """
 
     def __init__(self, database: aiosqlite.Connection) -> None:
         self._database = database
         self._queue: deque[_Call[Any] | _Job] = deque()
         self._idle: asyncio.Future[None] | None = None
+        self._in_flight: set[bytes] = set()
         self._failures = 0
         self._closing = False
         self._writer = asyncio.get_running_loop().create_task(self._write_turns(), name="store-writer")
@@ -88,14 +94,12 @@ class SqliteStore:
 
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
         """See Store."""
-        rows = await self._between_turns(_look_sql(1), (fingerprint,))
-        records = [record for record in map(_record, rows) if record.is_held(now)]
-        return records[0] if records else None
+        records = _records(await self._between_turns(_look_sql(1), (fingerprint,)))
+        return next((record for record in records if record.is_held(now)), None)
 
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
         """See Store."""
-        rows = await self._between_turns(sql.read("scan"), {"after": after, "limit": limit, "now": now})
-        return [_record(row) for row in rows]
+        return _records(await self._between_turns(sql.read("scan"), {"after": after, "limit": limit, "now": now}))
 
     async def forget(self, fingerprint: bytes) -> bool:
         """See Store."""
@@ -205,19 +209,22 @@ class SqliteStore:
                     answers.append((call, answer))
                     if isinstance(answer, Reserved):
                         rows.extend(_reserving_rows(call))
-                else:
+                elif call.owner in self._in_flight:
                     release(records, call.claims, call.owner, call.settlement)
                     rows.extend(_settling_rows(call, call.settlement))
-            changed = await self._write(rows)
+            await self._write(rows)
         except (sqlite3.Error, ValueError) as error:
             self._give_up(turn, answers, error)
             return
         self._failures = 0
         for call, answer in answers:
+            if isinstance(answer, Reserved):
+                self._in_flight.add(call.owner)
             call.answer(answer)
         for call in turn:
             if call.settlement is not None:
-                call.answer(any((claim.fingerprint, call.owner) in changed for claim in call.claims))
+                call.answer(call.owner in self._in_flight)
+                self._in_flight.discard(call.owner)
 
     def _give_up(
         self,
@@ -244,15 +251,13 @@ class SqliteStore:
         wanted = [claim.fingerprint for call in reservations for claim in call.claims]
         if not wanted:
             return {}
-        rows = await self._database.execute_fetchall(_look_sql(len(wanted)), wanted)
-        return {row[0]: _record(row) for row in rows}
+        found = _records(await self._database.execute_fetchall(_look_sql(len(wanted)), wanted))
+        return {record.fingerprint: record for record in found}
 
-    async def _write(self, rows: list[Any]) -> set[tuple[bytes, bytes]]:
-        if not rows:
-            return set()
-        parameters = [value for row in rows for value in row]
-        changed = await self._database.execute_fetchall(_write_sql(len(rows)), parameters)
-        return {(fingerprint, owner) for fingerprint, owner, _ in changed}
+    async def _write(self, rows: list[Any]) -> None:
+        if rows:
+            # A plain execute steps once: the whole statement runs, and is committed, without Python's lock.
+            await self._database.execute(_write_sql(len(rows)), [value for row in rows for value in row])
 
 
 def _reserving_rows(call: _Call[Any]) -> list[tuple[Any, ...]]:
@@ -270,9 +275,12 @@ def _settling_rows(call: _Call[Any], settlement: Settlement) -> list[tuple[Any, 
     ]
 
 
-def _record(row: Any) -> Record:
-    fingerprint, owner, state, *rest = row
-    return Record(fingerprint, owner, State(state), *rest)
+def _records(rows: Iterable[Any]) -> list[Record]:
+    """Read the one row of JSON that look.sql and scan.sql answer with."""
+    return [
+        Record(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest)
+        for fingerprint, owner, state, *rest in msgspec.json.decode(next(iter(rows))[0])
+    ]
 
 
 @cache

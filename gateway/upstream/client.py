@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -45,7 +46,7 @@ class Upstream:
         self._address = address
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._idle: list[Connection] = []
+        self._idle: deque[Connection] = deque()
         self._tls = ssl.create_default_context() if address.tls else None
         self._sweeper = self._loop.call_later(limits.pool_idle, self._sweep)
         default_port = 443 if address.tls else 80
@@ -140,15 +141,14 @@ class Upstream:
                 timer.cancel()
 
     def _keep(self, connection: Connection) -> None:
-        if len(self._idle) < self._limits.pool_size:
-            self._idle.append(connection)
-        else:
-            connection.close()
+        self._idle.append(connection)
+        if len(self._idle) > self._limits.pool_size:
+            self._idle.popleft().close()  # the one that has been idle longest is the least likely to be of use
 
     def _sweep(self) -> None:
         oldest = self._loop.time() - self._limits.pool_idle
         while self._idle and self._idle[0].idle_since < oldest:
-            self._idle.pop(0).close()
+            self._idle.popleft().close()
         self._sweeper = self._loop.call_later(self._limits.pool_idle, self._sweep)
 
 

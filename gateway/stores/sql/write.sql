@@ -1,7 +1,6 @@
 -- All writes of one turn, in order, in one statement and so in one commit.
 -- A reservation (state 1) takes a row that is new or free by the clock; the caller has looked, this makes certain.
 -- A settlement (any other state) changes a row only while its owner holds it in flight, and never makes one.
--- Returns the rows that were changed, so that what was fenced out is known.
 WITH turn (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource) AS (VALUES :places)
 INSERT INTO claims
 SELECT * FROM turn
@@ -19,4 +18,3 @@ ON CONFLICT (fingerprint) DO UPDATE SET
 WHERE iif(excluded.state = 1,
           claims.expires_at <= excluded.first_seen,
           claims.state = 1 AND claims.owner = excluded.owner)
-RETURNING fingerprint, owner, state
