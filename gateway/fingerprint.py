@@ -6,6 +6,7 @@
 import hashlib
 import struct
 from collections.abc import Sequence
+from functools import cache
 
 from gateway.model import Json
 
@@ -40,11 +41,16 @@ class Fingerprinter:
 
 def pre_image(namespace: str, entry: str, scope: Sequence[Json], identity: Sequence[Json]) -> bytes:
     """Write down what is hashed: injective over everything that makes an identity."""
-    return VERSION + _text(namespace) + _text(entry) + _sequence(scope) + _sequence(identity)
+    return _kind(namespace, entry) + _sequence(scope) + _sequence(identity)
+
+
+@cache
+def _kind(namespace: str, entry: str) -> bytes:
+    return VERSION + _text(namespace) + _text(entry)
 
 
 def _sequence(values: Sequence[Json]) -> bytes:
-    return b"l%d:%b" % (len(values), b"".join([encode(value) for value in values]))
+    return b"l%d:%b" % (len(values), b"".join([encode(value) for value in values])) if values else b"l0:"
 
 
 def _text(value: str) -> bytes:

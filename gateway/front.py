@@ -13,6 +13,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.errors import BodyTooLarge
+from gateway.headers import Headers
 from gateway.respond import refused_by_parser
 from gateway.upstream.results import RequestBroken
 from gateway.upstream.wire import CONTINUE, chunk
@@ -46,13 +47,12 @@ class Exchange:
         self._task: object = None
         self.method: str = message.method
         self.target: str = message.path
-        self.headers = message.raw_headers
+        self.headers = Headers(message.raw_headers)
         self.keep_alive = not message.should_close
         self.answered = False
         self._expects_continue = False
-        if payload is not EMPTY_PAYLOAD and message.version.minor == 1:
-            expect = message.headers.get("Expect")
-            self._expects_continue = expect is not None and expect.lower() == "100-continue"
+        if b"expect" in self.headers and payload is not EMPTY_PAYLOAD and message.version.minor == 1:
+            self._expects_continue = b"100-continue" in self.headers.options(b"expect")
 
     def __repr__(self) -> str:
         return f"Exchange({self.method})"
@@ -84,8 +84,11 @@ class Exchange:
 
     async def read_body(self, limit: int, idle_timeout: float) -> bytes:
         """The whole body. Raises BodyTooLarge past `limit` bytes, and RequestBroken."""
-        length = self._message.headers.get("Content-Length")
-        if length is not None and length.isdecimal() and int(length) > limit:
+        if self._payload.is_eof():  # it came with the head, as most do
+            if self._payload.total_bytes > limit:
+                raise BodyTooLarge(limit)
+            return self._payload.read_nowait()
+        if any(int(length) > limit for length in self.headers.values(b"content-length")):
             raise BodyTooLarge(limit)
         pieces: list[bytes] = []
         size = 0

@@ -17,6 +17,7 @@ from gateway.errors import BodyTooLarge, StoreError, Unreadable
 from gateway.field import Source
 from gateway.fingerprint import Fingerprinter
 from gateway.front import Exchange
+from gateway.headers import Headers
 from gateway.identity import Readable, claims
 from gateway.model import FREE, Claim, Held, Reserved
 from gateway.paths import Target, split_target
@@ -27,7 +28,7 @@ from gateway.stores.base import Store
 from gateway.telemetry import RequestRecord, Telemetry
 from gateway.upstream.client import Request, Upstream
 from gateway.upstream.results import Answer, NoAnswer, NotSent, RequestBroken
-from gateway.upstream.wire import connection_options, request_head
+from gateway.upstream.wire import request_head
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _OWNER_BYTES = 16
@@ -218,7 +219,7 @@ class Handler:
         result = await self._send(exchange, body, story)
         if isinstance(result, Answer):
             mark = (b"Idempotency-Gateway", f"unguarded; reason={reason}".encode())
-            result = msgspec.structs.replace(result, headers=[*result.headers, mark])
+            result = msgspec.structs.replace(result, headers=Headers([*result.headers.lines, mark]))
         await self._tell(exchange, result, story)
 
     # Unguarded
@@ -310,9 +311,9 @@ _OUTCOMES = {
 
 def _hidden_field(rule: Rule, exchange: Exchange) -> str | None:
     """A header that the rule reads and that Connection would keep from the API (RFC 9110 7.6.1)."""
-    named = connection_options(exchange.headers)
-    if not named:
+    if b"connection" not in exchange.headers:
         return None
+    named = exchange.headers.options(b"connection")
     fields = [*rule.scope, *(field for entry in rule.entries for field in entry.fields)]
     for field in fields:
         if field.source is Source.HEADER and field.name.lower().encode() in named:

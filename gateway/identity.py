@@ -1,7 +1,7 @@
 # From a request and its rule to claims: reads the fields, normalises them, has them fingerprinted. Pure.
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import assert_never
 from urllib.parse import unquote_to_bytes
 
@@ -11,6 +11,7 @@ from gateway.body import find, read_json
 from gateway.errors import Unreadable
 from gateway.field import Field, Source
 from gateway.fingerprint import Fingerprinter
+from gateway.headers import Headers
 from gateway.model import Claim, Json
 from gateway.rules import Entry, Rule
 
@@ -20,7 +21,7 @@ _COOKIE_GAP = re.compile(r";[ \t]*")
 class Readable(msgspec.Struct, frozen=True):
     """The parts of a request that fields can name."""
 
-    headers: Sequence[tuple[bytes, bytes]]
+    headers: Headers
     query: str
     """As sent, without the "?"."""
     variables: Mapping[str, str]
@@ -108,9 +109,9 @@ def _one(values: list[str], where: str) -> str:
     return _present(values[0] if values else None, where)
 
 
-def _header(headers: Sequence[tuple[bytes, bytes]], wanted: bytes, where: str) -> str | None:
-    values = [_text(value, where) for name, value in headers if name.lower() == wanted]
-    return _one(values, where) if values else None
+def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
+    values = headers.values(wanted)
+    return _one([_text(value, where) for value in values], where) if values else None
 
 
 def _query_values(query: str, field: Field) -> list[str]:
@@ -129,11 +130,9 @@ def _decoded(part: str, where: str) -> str:
     return _text(unquote_to_bytes(part.replace("+", " ").encode("utf-8", "surrogateescape")), where)
 
 
-def _cookie_values(headers: Sequence[tuple[bytes, bytes]], field: Field) -> list[str]:
+def _cookie_values(headers: Headers, field: Field) -> list[str]:
     values = []
-    for header, line in headers:
-        if header.lower() != b"cookie":
-            continue
+    for line in headers.values(b"cookie"):
         for pair in _COOKIE_GAP.split(_text(line, field.text)):
             name, equals, value = pair.partition("=")
             if equals and name.strip() == field.name:

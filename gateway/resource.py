@@ -1,7 +1,6 @@
 # Where a created thing lives, read from the API's answer. Pure.
 
 import re
-from collections.abc import Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -9,6 +8,7 @@ import msgspec
 from gateway.body import find, read_json
 from gateway.errors import BodyTooLarge, Unreadable
 from gateway.field import Field, Source, parse_field
+from gateway.headers import Headers
 from gateway.model import Json
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
@@ -49,7 +49,7 @@ def _answer_field(text: str) -> Field:
     return field
 
 
-def locate(resource: Resource, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> str | None:
+def locate(resource: Resource, headers: Headers, body: bytes) -> str | None:
     """Fill a resource from an answer; None when any part of it is missing, or could not stand in a link."""
     try:
         document: Json = None
@@ -61,7 +61,7 @@ def locate(resource: Resource, headers: Sequence[tuple[bytes, bytes]], body: byt
     return link if 0 < len(link) <= MAX_LINK and link.isprintable() else None
 
 
-def _fill(part: str | Field, headers: Sequence[tuple[bytes, bytes]], document: Json, *, alone: bool) -> str:
+def _fill(part: str | Field, headers: Headers, document: Json, *, alone: bool) -> str:
     if isinstance(part, str):
         return part
     if part.source is Source.HEADER:
@@ -74,9 +74,6 @@ def _fill(part: str | Field, headers: Sequence[tuple[bytes, bytes]], document: J
     return str(value) if alone else quote(str(value), safe="")
 
 
-def _last(headers: Sequence[tuple[bytes, bytes]], wanted: bytes) -> str | None:
-    found = None
-    for name, value in headers:
-        if name.lower() == wanted:
-            found = value.decode("latin-1")
-    return found
+def _last(headers: Headers, wanted: bytes) -> str | None:
+    values = headers.values(wanted)
+    return values[-1].decode("latin-1") if values else None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 
 import msgspec
@@ -182,6 +183,7 @@ def _answer(body: Problem, error: str, slug: str, keep_alive: bool, head_only: b
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
+@lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again
 def _iso(milliseconds: int) -> str:
     """RFC 3339, in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.field import Field
+from gateway.headers import Headers
 from gateway.paths import Reading, Target, read_path
 from gateway.resource import Resource
 
@@ -102,45 +103,47 @@ class Rules:
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._root = _Node()
         self._count = 0
+        overrides = set(METHOD_OVERRIDES)
         for rule in rules:
             node = self._root
             for segment in rule.template.segments:
                 node = node.child(segment)
             node.rules.append((self._count, rule))
             self._count += 1
+            overrides |= rule.method_override
+        self._overrides = frozenset(overrides)
 
     def __repr__(self) -> str:
         return f"Rules({self._count})"
 
-    def match(self, method: str, target: Target, headers: Sequence[tuple[bytes, bytes]]) -> Match | Refusal | None:
+    def match(self, method: str, target: Target, headers: Headers) -> Match | Refusal | None:
         """Find the rule that guards a request; None when it may pass untouched."""
         reading = read_path(target.path)
         if reading.others:
             return self._match_odd(method, reading, target, headers)
-        rules = self._at(reading.segments)
+        rules = _on_host(self._at(reading.segments), target, headers)
         if not rules:
             return None
-        rules = _on_host(rules, target, headers)
-        overridden = _override(rules, headers)
-        if isinstance(overridden, Refusal):
-            return overridden
-        method = overridden or method
+        if not self._overrides.isdisjoint(headers.names):
+            asked = self._asked_method(rules, headers)
+            if isinstance(asked, Refusal):
+                return asked
+            method = asked or method
         for rule in rules:
             if method in rule.methods:
                 return Match(rule, {name: reading.segments[at] for at, name in rule.template.names})
         return None
 
-    def _match_odd(
-        self, method: str, reading: Reading, target: Target, headers: Sequence[tuple[bytes, bytes]]
-    ) -> Refusal | None:
+    def _match_odd(self, method: str, reading: Reading, target: Target, headers: Headers) -> Refusal | None:
+        overridden = not self._overrides.isdisjoint(headers.names)
         for segments in reading.others:
-            rules = _on_host(self._at(segments), target, headers)
-            if any(method in rule.methods for rule in rules) or (rules and _overriding(headers)):
-                return Refusal(
-                    "ambiguous-path",
-                    f'The path could be read as one that rule "{rules[0].name}" guards. Send it without empty or dot '
-                    "segments, parameters, backslashes, and encoded slashes or percent signs.",
-                )
+            for rule in _on_host(self._at(segments), target, headers):
+                if overridden or method in rule.methods:
+                    return Refusal(
+                        "ambiguous-path",
+                        f'The path could be read as one that rule "{rule.name}" guards. Send it without empty or dot '
+                        "segments, parameters, backslashes, and encoded slashes or percent signs.",
+                    )
         return None
 
     def _at(self, segments: tuple[str, ...]) -> list[Rule]:
@@ -153,42 +156,35 @@ class Rules:
             if not below:
                 return []
             nodes = below
-        if len(nodes) == 1:
-            return [rule for _, rule in nodes[0].rules]
-        return [
-            rule for _, rule in sorted((found for node in nodes for found in node.rules), key=lambda found: found[0])
-        ]
+        found = [found for node in nodes for found in node.rules]
+        if len(found) > 1:
+            found.sort(key=lambda numbered: numbered[0])
+        return [rule for _, rule in found]
+
+    def _asked_method(self, rules: list[Rule], headers: Headers) -> str | Refusal | None:
+        """The method that a header asks for on a guarded route, or why it may not."""
+        accepted = frozenset().union(*[rule.method_override for rule in rules])
+        asked = [name for name in headers.names if name in METHOD_OVERRIDES or name in accepted]
+        if not asked:
+            return None
+        if len(asked) > 1 or asked[0] not in accepted:
+            return Refusal(
+                "method-override",
+                f'The route of rule "{rules[0].name}" does not take a method from the header '
+                f"{asked[0].decode('latin-1')}. Send the method itself.",
+            )
+        return headers.values(asked[0])[0].decode("latin-1").strip().upper()
 
 
-def _on_host(rules: list[Rule], target: Target, headers: Sequence[tuple[bytes, bytes]]) -> list[Rule]:
-    if all(rule.host is None for rule in rules):
+def _on_host(rules: list[Rule], target: Target, headers: Headers) -> list[Rule]:
+    if not any(rule.host for rule in rules):
         return rules
     host = target.authority
     if host is None:
-        host = next((value.decode("latin-1") for name, value in headers if name.lower() == b"host"), "")
+        host = next((value.decode("latin-1") for value in headers.values(b"host")), "")
     # RFC 9110 4.2.3: the host is case-insensitive; "name." is the same name, fully qualified.
     host = re.sub(r":\d*$", "", host.rpartition("@")[2]).rstrip(".").lower()
     return [rule for rule in rules if rule.host is None or rule.host == host]
-
-
-def _overriding(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [(lower, value) for name, value in headers if (lower := name.lower()) in METHOD_OVERRIDES]
-
-
-def _override(rules: list[Rule], headers: Sequence[tuple[bytes, bytes]]) -> str | Refusal | None:
-    """The method that a header asks for on a guarded route, or why it may not."""
-    known = frozenset().union(*[rule.method_override for rule in rules])
-    asked = [(lower, value) for name, value in headers if (lower := name.lower()) in METHOD_OVERRIDES or lower in known]
-    if not asked:
-        return None
-    name, value = asked[0]
-    if len(asked) > 1 or name not in known:
-        return Refusal(
-            "method-override",
-            f'The route of rule "{rules[0].name}" does not take a method from the header {name.decode("latin-1")}. '
-            "Send the method itself.",
-        )
-    return value.decode("latin-1").strip().upper()
 
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from pathlib import Path
@@ -32,6 +33,8 @@ from gateway.telemetry import Telemetry
 from gateway.upstream.client import Limits, Upstream
 
 BACKLOG = 4096
+COLLECT_AFTER = 20_000
+"""Objects made and not freed before the youngest are looked through."""
 PURGE_EVERY = 10.0
 """Seconds between two purges."""
 PURGE_STEP = 500
@@ -87,6 +90,7 @@ async def _listen(config: Config, front: Front, rooms: Rooms, stop: asyncio.Even
     try:
         server, address = await _bind(front, config.server.listen, "server.listen")
         admin.ready = True
+        _quieten_collector()
         telemetry.event("listening", server=address, admin=admin_address, version=__version__)
         await stop.wait()
         admin.ready = False
@@ -140,6 +144,16 @@ async def _bind(front: Front, listen: str, where: str) -> tuple[asyncio.Server, 
                 return await loop.create_unix_server(front, path, backlog=BACKLOG), listen
     except OSError as error:
         raise ListenError(f"{where}: cannot listen on {listen}: {error.strerror or error}") from error
+
+
+def _quieten_collector() -> None:
+    """Keep the garbage collector from looking through what lives as long as the process, and from looking often.
+
+    Requests leave next to no cycles behind: 4 % of the CPU of a request went into looking for them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def _remove_socket(listen: str) -> None:

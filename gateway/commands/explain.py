@@ -12,6 +12,7 @@ from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
 from gateway.errors import BodyTooLarge, Unreadable
 from gateway.fingerprint import Fingerprinter
+from gateway.headers import Headers
 from gateway.identity import Readable, identify
 from gateway.paths import split_target
 from gateway.rules import Match, Refusal
@@ -54,7 +55,7 @@ def execute(args: argparse.Namespace) -> int:
     headers = [(name.encode(), value.encode()) for name, value in args.header]
     if args.data and not any(name.lower() == b"content-type" for name, _ in headers):
         headers.append((b"Content-Type", b"application/json"))
-    told = explain(config, args.request or "POST", args.target, headers, args.data)
+    told = explain(config, args.request or "POST", args.target, Headers(headers), args.data)
     if args.json:
         print(json.dumps(told, ensure_ascii=False, indent=2))
     else:
@@ -62,9 +63,7 @@ def execute(args: argparse.Namespace) -> int:
     return 0 if told["forwarded"] else 1
 
 
-def explain(
-    config: Config, method: str, target: str, headers: list[tuple[bytes, bytes]], body: bytes
-) -> dict[str, Any]:
+def explain(config: Config, method: str, target: str, headers: Headers, body: bytes) -> dict[str, Any]:
     """Judge one request as the gateway would before it asks its store."""
     parts = split_target(target)
     found = compile_rules(config).match(method, parts, headers)

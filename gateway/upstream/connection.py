@@ -7,6 +7,7 @@ from typing import cast
 
 import httptools
 
+from gateway.headers import Headers
 from gateway.upstream.results import Answer, AnswerBroken, NoAnswer
 
 MAX_HEAD = 256 * 1024
@@ -50,7 +51,8 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._status: int | None = None
         self._reason: list[bytes] = []
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._names: list[bytes] = []
         self._head_bytes = 0
         self._has_length = False
         self._has_coding = False
@@ -217,7 +219,8 @@ class Connection(asyncio.Protocol):
             self._has_length = True
         elif lower == b"transfer-encoding":
             self._has_coding = True
-        self._headers.append((name, value))
+        self._lines.append((name, value))
+        self._names.append(lower)
 
     def on_headers_complete(self) -> None:
         """The head is whole; an interim one (1xx) is passed over."""
@@ -248,7 +251,8 @@ class Connection(asyncio.Protocol):
         """The end of an answer, or of an interim one."""
         if self._status is None:
             self._reason.clear()
-            self._headers.clear()
+            self._lines.clear()
+            self._names.clear()
             self._has_length = self._has_coding = False
         else:
             self._complete = True
@@ -265,7 +269,7 @@ class Connection(asyncio.Protocol):
                 Answer(
                     cast("int", self._status),
                     b"".join(self._reason),
-                    self._headers,
+                    Headers(self._lines, self._names),
                     body,
                     None if self._complete else self,
                     self._has_length or self._is_head,

@@ -1,9 +1,10 @@
 # What came of sending a request: exactly one of Answer, NotSent, NoAnswer. Everything else rests on telling them apart.
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
+
+from gateway.headers import Headers
 
 
 class AnswerBroken(Exception):
@@ -29,7 +30,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     reason: bytes
-    headers: Sequence[tuple[bytes, bytes]]
+    headers: Headers
     body: bytes
     """What has come so far; all of it when `rest` is None."""
     rest: Rest | None

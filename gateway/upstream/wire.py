@@ -1,9 +1,6 @@
 # HTTP/1.1 heads and body framing as bytes, both ways. Pure.
 
-from collections.abc import Iterable, Sequence
-
-Headers = Sequence[tuple[bytes, bytes]]
-"""Names and values as they came: order, case and repeats kept."""
+from gateway.headers import Headers
 
 HOP_BY_HOP = frozenset(
     {
@@ -17,10 +14,12 @@ HOP_BY_HOP = frozenset(
     }
 )
 """Fields that speak to the next hop only (RFC 9110 7.6.1); Transfer-Encoding is written anew when it is needed."""
-_NEVER_REMOVED = frozenset(
+_NOT_FORWARDED = HOP_BY_HOP | {b"expect"}
+"""The gateway meets an expectation itself."""
+_NEVER_NAMED_AWAY = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"authorization", b"cookie"}
 )
-"""Connection cannot name these away: they belong to the message itself, or say who asks."""
+"""Connection cannot remove these: they belong to the message itself, or say who asks."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -34,30 +33,26 @@ def request_head(
     `host` is for requests that came without one (HTTP/1.0). `body_length` gives a Content-Length to a body that was
     read whole and had none; None leaves the framing as it came, and `chunked` says that it was chunked.
     """
-    lines = [b"%b %b HTTP/1.1" % (method.encode(), target.encode("utf-8", "surrogateescape"))]
-    has_host = has_length = False
-    for name, value in _end_to_end(headers):
-        lower = name.lower()
-        if lower == b"expect":
-            continue  # met by the gateway itself
-        has_host = has_host or lower == b"host"
-        has_length = has_length or lower == b"content-length"
-        lines.append(b"%b: %b" % (name, value))
-    if not has_host:
+    kept = _end_to_end(headers, _NOT_FORWARDED)
+    lines = [
+        b"%b %b HTTP/1.1" % (method.encode(), target.encode("utf-8", "surrogateescape")),
+        *[b"%b: %b" % line for line in kept.lines],
+    ]
+    if b"host" not in kept:
         lines.append(b"Host: " + host)
-    if body_length is not None and not has_length and (body_length or chunked):
+    if body_length is None:
+        if chunked:
+            lines.append(b"Transfer-Encoding: chunked")
+    elif (body_length or chunked) and b"content-length" not in kept:
         lines.append(b"Content-Length: %d" % body_length)
-    elif body_length is None and chunked:
-        lines.append(b"Transfer-Encoding: chunked")
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
 
 
 def response_head(status: int, reason: bytes, headers: Headers, *, chunked: bool, connection: bytes | None) -> bytes:
     """Write an answer's head for the client. `connection` is a value for the Connection field, or None for no field."""
-    lines = [b"HTTP/1.1 %d %b" % (status, reason)]
-    for name, value in _end_to_end(headers):
-        lines.append(b"%b: %b" % (name, value))
+    kept = _end_to_end(headers, HOP_BY_HOP)
+    lines = [b"HTTP/1.1 %d %b" % (status, reason), *[b"%b: %b" % line for line in kept.lines]]
     if chunked:
         lines.append(b"Transfer-Encoding: chunked")
     if connection is not None:
@@ -71,18 +66,8 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def connection_options(headers: Headers) -> frozenset[bytes]:
-    """The fields that Connection names (RFC 9110 7.6.1), in lower case."""
-    named: set[bytes] = set()
-    for name, value in headers:
-        if name.lower() == b"connection":
-            named.update(option.strip().lower() for option in value.split(b","))
-    return frozenset(named)
-
-
-def _end_to_end(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
-    kept = [field for field in headers if field[0].lower() not in HOP_BY_HOP]
-    if len(kept) == len(headers):
-        return kept
-    named = connection_options(headers) - _NEVER_REMOVED
-    return [field for field in kept if field[0].lower() not in named]
+def _end_to_end(headers: Headers, dropped: frozenset[bytes]) -> Headers:
+    """What is meant for the other end: without hop-by-hop fields, and without those that Connection names."""
+    if b"connection" in headers:
+        dropped |= headers.options(b"connection") - _NEVER_NAMED_AWAY
+    return headers.without(dropped)
