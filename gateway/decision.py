@@ -89,6 +89,6 @@ def parse_status(text: str) -> frozenset[int]:
     if re.fullmatch(r"[2-5]xx", text):
         first = int(text[0]) * 100
         return frozenset(range(first, first + 100))
-    if re.fullmatch(r"[2-5]\d\d", text):
+    if re.fullmatch(r"[2-5][0-9]{2}", text):
         return frozenset({int(text)})
     raise ValueError(f'"{text}" is no status; write one such as "201", or a class such as "2xx" (from 2xx to 5xx)')

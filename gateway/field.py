@@ -36,7 +36,7 @@ class Field(msgspec.Struct, frozen=True):
 _STEP = re.compile(
     r"""\.(?P<bare>[A-Za-z0-9_-]+)
     |   \.(?P<quoted>"(?:[^"\\]|\\.)*"|'[^']*')
-    |   \[(?P<index>\d{1,9})\]""",
+    |   \[(?P<index>[0-9]{1,9})\]""",
     re.VERBOSE,
 )
 _KNOWN = ", ".join(source.value for source in Source)

@@ -3,7 +3,7 @@
 # web.Application is left out on purpose: its routing and response objects cost as much as proxying does.
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol, cast
 
 from aiohttp import web
@@ -149,7 +149,7 @@ class Exchange:
     # What aiohttp asks of a request and of a response
 
     def _finish(self) -> None:
-        self._protocol.front.finished(self)
+        """Nothing is left to do: nothing here outlives the handler."""
 
     def _cancel(self, error: BaseException) -> None:
         if self._payload is not EMPTY_PAYLOAD:
@@ -165,11 +165,7 @@ class Exchange:
 class _Protocol(RequestHandler):
     """aiohttp's connection, answering its own parser's errors as the gateway answers."""
 
-    __slots__ = ("front",)
-
-    def __init__(self, front: "Front", **options: Any) -> None:
-        super().__init__(front, **options)
-        self.front = front
+    __slots__ = ()
 
     async def drain(self) -> None:
         """Wait until the client takes more. Raises ConnectionError when it is gone."""
@@ -209,7 +205,12 @@ class Front(web.Server):
             if self._draining:
                 exchange.keep_alive = False
             self._active.add(exchange)
-            await handle(exchange)
+            try:
+                await handle(exchange)
+            finally:
+                self._active.discard(exchange)
+                if not self._active:
+                    self._none_active.set()
             return exchange
 
         super().__init__(
@@ -222,7 +223,7 @@ class Front(web.Server):
         )
         self._active: set[Exchange] = set()
         self._draining = False
-        self._drained: Callable[[], None] | None = None
+        self._none_active = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"Front({len(self._active)} active)"
@@ -230,12 +231,6 @@ class Front(web.Server):
     def __call__(self) -> _Protocol:
         """Make the protocol of a new connection."""
         return _Protocol(self, loop=self._loop, **self._kwargs)
-
-    def finished(self, exchange: Exchange) -> None:
-        """Take note of an exchange that is over."""
-        self._active.discard(exchange)
-        if not self._active and self._drained is not None:
-            self._drained()
 
     async def drain(self, timeout: float) -> bool:
         """Let exchanges under way finish, close all other connections; False when `timeout` seconds were too short.
@@ -249,17 +244,20 @@ class Front(web.Server):
         for exchange in self._active:
             if not exchange.answered:
                 exchange.keep_alive = False
-        finished = True
+        finished = await self._until_none_active(timeout)
+        await self.shutdown(timeout=0.1)
+        await self._until_none_active(1)
+        return finished
+
+    async def _until_none_active(self, timeout: float) -> bool:
+        self._none_active.clear()
         if self._active:
-            over = asyncio.Event()
-            self._drained = over.set
             try:
                 async with asyncio.timeout(timeout):
-                    await over.wait()
+                    await self._none_active.wait()
             except TimeoutError:
-                finished = False
-        await self.shutdown(timeout=0.1)
-        return finished
+                return False
+        return True
 
 
 LINGER = 5.0

@@ -195,7 +195,7 @@ def parse_template(path: str) -> Template:
     if not path.startswith("/"):
         raise ValueError(f'"{path}" does not start with "/"; write it as in "/tenants/{{tenant}}/users"')
     if "?" in path:
-        raise ValueError(f'"{path}" has a query; only the path is matched')
+        raise ValueError(f'"{path}" has a query; write only the path, and read query.NAME in a field')
     segments: list[str | None] = []
     names: list[tuple[int, str]] = []
     for at, segment in enumerate(path.split("/")[1:]):
@@ -215,7 +215,7 @@ def parse_template(path: str) -> Template:
     if segments and segments[-1] == "":
         segments.pop()
     if len({name for _, name in names}) < len(names):
-        raise ValueError(f'"{path}" has two variables of one name')
+        raise ValueError(f'"{path}" has two variables of one name; give each its own')
     return Template(tuple(segments), tuple(names))
 
 

@@ -28,8 +28,25 @@ def key_path(store: str) -> Path:
 def beside(store: str) -> Secret:
     """Read the secret beside a SQLite store, or make it (mode 0600) when the store is new too.
 
-    Raises StoreOpenError when a store that holds claims has lost its secret: with a new one, each of its creates would
-    be let through again.
+    Raises StoreOpenError as `existing` does, and when it cannot be written.
+    """
+    kept = existing(store)
+    if kept is not None:
+        return kept
+    path = key_path(store)
+    value = secrets.token_hex(MIN_SECRET).encode()
+    try:
+        _write_once(path, value + b"\n")
+    except OSError as error:
+        raise StoreOpenError(f"the fingerprint key {path} cannot be written: {error.strerror}") from error
+    return Secret(value, path)
+
+
+def existing(store: str) -> Secret | None:
+    """Read the secret beside a SQLite store; None when neither of the two is there yet.
+
+    Raises StoreOpenError when it is cut off, or when a store that holds claims has lost it: with a new one, each of its
+    creates would be let through again.
     """
     path = key_path(store)
     try:
@@ -43,21 +60,20 @@ def beside(store: str) -> Secret:
                 f"the store {store} is there, and its fingerprint key {path} is not; restore the key, set "
                 "fingerprint.key_file, or move the store away to start with an empty one"
             )
-        value = secrets.token_hex(32).encode()
-        _write_once(path, value + b"\n")
     except OSError as error:
-        raise StoreOpenError(f"the fingerprint key {path} cannot be used: {error.strerror}") from error
-    return Secret(value, path)
+        raise StoreOpenError(f"the fingerprint key {path} cannot be read: {error.strerror}") from error
+    return None
 
 
 def ephemeral() -> Secret:
     """Make a secret for a store that forgets everything with the process."""
-    return Secret(secrets.token_bytes(32))
+    return Secret(secrets.token_bytes(MIN_SECRET))
 
 
 def _write_once(path: Path, content: bytes) -> None:
     """Have the whole file there, or none, whenever the process ends."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)  # of a process that died here under the same number, as it often is in a container
     file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         os.write(file, content)

@@ -60,8 +60,9 @@ async def serve(config: Config) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    opened, fingerprinter = await _open(config, telemetry)
     async with contextlib.AsyncExitStack() as closing:
+        closing.callback(telemetry.flush)
+        opened, fingerprinter = await _open(config, telemetry)
         closing.push_async_callback(opened.store.close)
         upstream = _upstream(config)
         closing.callback(upstream.close)

@@ -16,7 +16,7 @@ from gateway.headers import Headers
 from gateway.identity import Readable, identify
 from gateway.paths import split_target
 from gateway.rules import Match, Refusal
-from gateway.secret import key_path
+from gateway.secret import existing
 
 SUMMARY = "say which rule a request meets, and what its identity is"
 
@@ -113,8 +113,9 @@ def _fingerprinter(config: Config) -> Fingerprinter | None:
     """The one that `run` would use; None while its secret has not been made, or goes with the process."""
     secret = fingerprint_key(config)
     store = parse_store(config.store.url)
-    if secret is None and isinstance(store, SqliteStoreUrl) and key_path(store.path).exists():
-        secret = key_path(store.path).read_bytes().strip()
+    if secret is None and isinstance(store, SqliteStoreUrl):
+        kept = existing(store.path)
+        secret = kept.value if kept else None
     return None if secret is None else Fingerprinter(secret)
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 from gateway.config import fingerprint_key
 from gateway.config.endpoints import SqliteStoreUrl, UnixAddress, parse_listen, parse_store
 from gateway.config.schema import Config
-from gateway.errors import ConfigError, StoreOpenError
-from gateway.secret import beside, key_path
+from gateway.errors import ConfigError, StoreInUse, StoreOpenError
+from gateway.fingerprint import Fingerprinter
+from gateway.secret import existing
 from gateway.stores.inspect import inspect
 
 
 def problems(config: Config) -> list[str]:
     """Say everything on this machine that would keep `gateway run` from starting, a line each."""
-    return [*_listeners(config), *_store(config), *_key(config)]
+    return [*_listeners(config), *_store(config)]
 
 
 def _listeners(config: Config) -> list[str]:
@@ -27,16 +28,25 @@ def _listeners(config: Config) -> list[str]:
 
 def _store(config: Config) -> list[str]:
     store = parse_store(config.store.url)
-    if not isinstance(store, SqliteStoreUrl):
-        return []
-    path = Path(store.path)
-    found = _directory("store.url", path.parent)
-    if not found and path.exists():
-        try:
-            inspect(store.path)
-        except StoreOpenError as error:
-            return [f"store.url: {error}"]
-    return found
+    found = _directory("store.url", Path(store.path).parent) if isinstance(store, SqliteStoreUrl) else []
+    try:
+        secret = fingerprint_key(config)
+    except ConfigError as error:
+        return [*found, *error.problems]
+    if found or not isinstance(store, SqliteStoreUrl):
+        return found
+    try:
+        if secret is None:
+            kept = existing(store.path)
+            if kept is None:
+                return []  # neither a store nor a key yet: both are made when the gateway first runs
+            secret = kept.value
+        inspect(store.path, Fingerprinter(secret).key_check)
+    except StoreInUse:
+        return []  # most likely by the gateway that is to be restarted with this file
+    except StoreOpenError as error:
+        return [f"store.url: {error}"]
+    return []
 
 
 def _directory(where: str, directory: Path) -> list[str]:
@@ -45,22 +55,3 @@ def _directory(where: str, directory: Path) -> list[str]:
     if not os.access(directory, os.W_OK | os.X_OK):
         return [f"{where}: the directory {directory.absolute()} cannot be written to; give this user the right to"]
     return []
-
-
-def _key(config: Config) -> list[str]:
-    try:
-        if fingerprint_key(config) is not None:
-            return []
-    except ConfigError as error:
-        return error.problems
-    store = parse_store(config.store.url)
-    if isinstance(store, SqliteStoreUrl) and (key_path(store.path).exists() or _holds_claims(Path(store.path))):
-        try:
-            beside(store.path)  # makes a key only when there is none and the store is new
-        except StoreOpenError as error:
-            return [f"fingerprint: {error}"]
-    return []
-
-
-def _holds_claims(store: Path) -> bool:
-    return store.is_file() and store.stat().st_size > 0

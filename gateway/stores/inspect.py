@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 
 from gateway.errors import StoreInUse, StoreOpenError
+from gateway.stores import sql
 
 APPLICATION_ID = 0x69677731
 """Written into the file's header (SQLite file format 1.3.15): "igw1"."""
@@ -17,17 +18,16 @@ _VERSIONS = struct.Struct(">60xI4xI")  # user version, application id (SQLite fi
 _MAGIC = b"SQLite format 3\0"
 
 
-def inspect(path: str) -> None:
+def inspect(path: str, key_check: bytes) -> None:
     """Check a store file without changing it. A file that is absent or empty is fine.
 
+    `key_check` says which fingerprint key it will be used with (see Fingerprinter).
     Raises StoreOpenError saying what is wrong with it.
     """
     file = Path(path)
     try:
         if not file.exists() or file.stat().st_size == 0:
             return
-        if Path(f"{path}-journal").exists():
-            return  # killed while it was first written: SQLite rolls it back on opening
         with file.open("rb") as stream:
             header = stream.read(100)
     except OSError as error:
@@ -42,33 +42,35 @@ def inspect(path: str) -> None:
             f"{path} is a SQLite file of another program; it was left as it is. Name another file in store.url"
         )
     if version > SCHEMA:
-        raise StoreOpenError(
-            f"{path} was written by a newer gateway (schema {version}, this one knows {SCHEMA}); it was left as it is. "
-            "Run the newer program, or name another file in store.url"
-        )
-    if file.stat().st_size <= FULL_CHECK_LIMIT:
-        _check_pages(path)
+        raise newer(path, version)
+    # A journal is there when it was killed while first written: SQLite rolls it back on opening for writing.
+    if not Path(f"{path}-journal").exists():
+        _look_inside(path, key_check)
 
 
-def _check_pages(path: str) -> None:
-    """Let SQLite read every page, over a connection that may not write."""
-    uri = f"{Path(path).absolute().as_uri()}?mode=ro"
+def _look_inside(path: str, key_check: bytes) -> None:
+    """Let SQLite read the file, over a connection that may not write."""
+    index = Path(f"{path}-shm")
+    had_index = index.exists()
     try:
-        connection = sqlite3.connect(uri, uri=True, timeout=0)
-    except sqlite3.Error as error:
-        raise damaged(path, error) from error
-    try:
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+        connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=0)
+        try:
+            if Path(path).stat().st_size <= FULL_CHECK_LIMIT:
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if found != "ok":
+                    raise damaged(path, found)
+            written_with = connection.execute(sql.read("key_check")).fetchone()
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise in_use(path) from error
         raise damaged(path, error) from error
-    except sqlite3.DatabaseError as error:
-        raise damaged(path, error) from error
     finally:
-        connection.close()
-    if found != "ok":
-        raise damaged(path, found)
+        if not had_index:
+            index.unlink(missing_ok=True)  # a reader leaves one behind when it finds a WAL; the gateway uses none
+    if written_with is not None and written_with[0] != key_check:
+        raise other_key(path)
 
 
 def in_use(path: str) -> StoreInUse:
@@ -79,9 +81,26 @@ def in_use(path: str) -> StoreInUse:
     )
 
 
+def newer(path: str, version: int) -> StoreOpenError:
+    """The error for a store whose schema this program does not know."""
+    return StoreOpenError(
+        f"{path} was written by a newer gateway (schema {version}, this one knows {SCHEMA}); it was left as it is. "
+        "Run the newer program, or name another file in store.url"
+    )
+
+
 def damaged(path: str, reason: object) -> StoreOpenError:
     """The error for a store whose pages cannot be trusted."""
     return StoreOpenError(
         f"the store {path} is damaged ({reason}); it was left as it is. Restore it from a copy, or move it away to "
         "start with an empty one, which forgets every create it knew of"
+    )
+
+
+def other_key(path: str) -> StoreOpenError:
+    """The error for a store whose claims would never match again, without a word."""
+    return StoreOpenError(
+        f"the store {path} was written with another fingerprint key, so every create it knows of would be let through "
+        "again. Restore that key (fingerprint.key, fingerprint.key_file, or the .key file beside the store), or name "
+        "another file in store.url"
     )

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import sys
-from pathlib import Path
 from typing import Literal
 
 import aiosqlite
@@ -13,7 +12,7 @@ from gateway.errors import StoreOpenError
 from gateway.model import FOREVER
 from gateway.stores import sql
 from gateway.stores.base import Store
-from gateway.stores.inspect import APPLICATION_ID, SCHEMA, damaged, in_use, inspect
+from gateway.stores.inspect import APPLICATION_ID, SCHEMA, damaged, in_use, inspect, newer, other_key
 from gateway.stores.memory import MemoryStore
 from gateway.stores.sqlite import SqliteStore
 
@@ -46,7 +45,7 @@ async def open_sqlite(path: str, durability: Literal["process", "power"], key_ch
         raise StoreOpenError(
             f"this Python ({sys.executable}) brings SQLite {sqlite3.sqlite_version}; 3.35 or newer is needed"
         )
-    inspect(path)
+    inspect(path, key_check)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
@@ -95,6 +94,8 @@ async def _migrate(database: aiosqlite.Connection, path: str) -> None:
     application = await _pragma(database, "application_id")
     if application not in {0, APPLICATION_ID}:
         raise StoreOpenError(f"{path} is a SQLite file of another program; name another file in store.url")
+    if version > SCHEMA:  # the header alone did not say so: the newer program was killed before it moved the log there
+        raise newer(path, version)
     for step in range(version + 1, SCHEMA + 1):
         await database.executescript(
             f"BEGIN EXCLUSIVE; {sql.read(f'schema_{step}')}; "
@@ -108,18 +109,9 @@ async def _pragma(database: aiosqlite.Connection, name: str) -> int:
 
 
 async def _check_key(database: aiosqlite.Connection, path: str, key_check: bytes) -> None:
-    """Refuse a store written with another secret: none of its claims would ever match again, without a word."""
-    rows = list(await database.execute_fetchall("SELECT value FROM facts WHERE name = 'key_check'"))
+    """Take note of the secret in a new store; refuse a store written with another one."""
+    rows = list(await database.execute_fetchall(sql.read("key_check")))
     if not rows:
         await database.execute("INSERT INTO facts (name, value) VALUES ('key_check', ?)", (key_check,))
     elif rows[0][0] != key_check:
-        raise StoreOpenError(
-            f"the store {path} was written with another fingerprint key, so every create it knows of would be let "
-            "through again. Restore that key (fingerprint.key, fingerprint.key_file, or the .key file beside the "
-            "store), or name another file in store.url"
-        )
-
-
-def store_directory(path: str) -> Path:
-    """Where a store's file and its key live."""
-    return Path(path).absolute().parent
+        raise other_key(path)

@@ -232,12 +232,15 @@ class SqliteStore:
         answers: list[tuple[_Call[Any], Reserved | Held]],
         error: sqlite3.Error | ValueError,
     ) -> None:
-        """A turn was not committed: nothing was taken, what was to be settled goes back to the head of the queue."""
+        """A turn was not committed: nothing was taken, what was to be settled waits for another turn.
+
+        At the end of the queue, so that whoever came meanwhile hears now that nothing can be written.
+        """
         self._failures += 1
-        for call in reversed(turn):
+        for call in turn:
             if call.settlement is not None:
                 call.fail(error)
-                self._queue.appendleft(call)
+                self._queue.append(call)
         untaken = {call.owner for call, answer in answers if isinstance(answer, Reserved)}
         told = dict(answers)
         for call in turn:

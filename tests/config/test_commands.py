@@ -104,12 +104,10 @@ def test_a_store_that_lost_the_key_made_for_it_is_a_problem(here: Path) -> None:
     """Its claims would never match again; no new key is made."""
     database = sqlite3.connect(here / "gateway.db")
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    database.execute("CREATE TABLE claims (fingerprint)")
+    database.execute("CREATE TABLE facts (name, value)")
     database.close()
     (problem,) = found(here, "")
-    assert problem.startswith(
-        "fingerprint: the store gateway.db is there, and its fingerprint key gateway.db.key is not"
-    )
+    assert problem.startswith("store.url: the store gateway.db is there, and its fingerprint key gateway.db.key is not")
     assert found(here, WITH_KEY) == []
     assert {path.name for path in here.iterdir()} == {"gateway.toml", "gateway.db"}
 
