@@ -8,12 +8,12 @@ from typing import cast
 import httptools
 
 from gateway.headers import Headers
+from gateway.upstream.body import AnswerBody
 from gateway.upstream.results import Answer, AnswerBroken, NoAnswer
 
 MAX_HEAD = 256 * 1024
 """Bytes in which an answer's head must end."""
-HIGH_WATER = 256 * 1024
-"""Bytes of an answer that wait for a slow client before the API is held back."""
+_TERMINATED = NoAnswer("connection_terminated")
 _ENDED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
@@ -21,7 +21,7 @@ class Connection(asyncio.Protocol):
     """Carries one exchange at a time.
 
     Mutable state: `_answer` is the future of the exchange under way (None when idle); `_status` is None until the head
-    is complete; `_pieces` holds body bytes not yet read; `_reading` waits for more of them; `idle_since` is loop time.
+    is complete; `_pieces` holds what came of the body with the head, `_body` gets the rest; `idle_since` is loop time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_free: Callable[["Connection"], None]) -> None:
@@ -31,7 +31,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._poll = select.poll()
         self._answer: asyncio.Future[Answer | NoAnswer] | None = None
-        self._reading: asyncio.Future[None] | None = None
+        self._body: AnswerBody | None = None
         self._draining: asyncio.Future[None] | None = None
         self._writable = True
         self._lost = False
@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
         self._is_head = False
         self._request_written = True
         self._stop: Callable[[], object] | None = None
-        self._failure = NoAnswer("connection_terminated")
+        self._failure = _TERMINATED
         self._idle_timeout = 0.0
         self.idle_since = 0.0
         self._reset()
@@ -59,8 +59,6 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self._complete = False
         self._pieces: list[bytes] = []
-        self._buffered = 0
-        self._reading_paused = False
 
     # What the pool asks
 
@@ -85,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._is_head = is_head
         self._idle_timeout = idle_timeout
         self._request_written = False
-        self._failure = NoAnswer("connection_terminated")
+        self._failure = _TERMINATED
         self._answer = self._loop.create_future()
         return self._answer
 
@@ -122,32 +120,20 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
         self._finish_lost()
 
-    async def read(self) -> bytes:
-        """See Rest."""
-        while not self._pieces:
-            if self._complete:
-                return b""
-            if self._lost:
-                raise AnswerBroken
-            self._reading = self._loop.create_future()
-            timer = self._loop.call_later(self._idle_timeout, self.fail, NoAnswer("http_response_timeout", True))
-            try:
-                await self._reading
-            finally:
-                timer.cancel()
-                self._reading = None
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._buffered = 0
-        if self._reading_paused and not self._lost:
-            self._reading_paused = False
-            self._transport.resume_reading()
-        return data
+    # What the body asks
 
-    def abandon(self) -> None:
-        """See Rest."""
-        if not self._complete:
-            self.fail(NoAnswer("connection_terminated"))
+    def hold(self) -> None:
+        """See Source."""
+        self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """See Source."""
+        if not self._lost:
+            self._transport.resume_reading()
+
+    def break_off(self, *, timed_out: bool) -> None:
+        """See Source."""
+        self.fail(NoAnswer("http_response_timeout" if timed_out else "connection_terminated", timed_out))
 
     # What the transport tells
 
@@ -241,11 +227,10 @@ class Connection(asyncio.Protocol):
         if self._complete:  # a body in answer to HEAD
             self._keep_alive = False
             return
-        self._pieces.append(data)
-        self._buffered += len(data)
-        if self._buffered > HIGH_WATER and not self._reading_paused:
-            self._reading_paused = True
-            self._transport.pause_reading()
+        if self._body is None:
+            self._pieces.append(data)
+        else:
+            self._body.feed(data)
 
     def on_message_complete(self) -> None:
         """The end of an answer, or of an interim one."""
@@ -262,28 +247,29 @@ class Connection(asyncio.Protocol):
     def _tell(self) -> None:
         answer = self._answer
         if answer is not None and not answer.done():
-            body = b"".join(self._pieces)
-            self._pieces.clear()
-            self._buffered = 0
+            if not self._complete:
+                self._body = AnswerBody(self, self._idle_timeout)
             answer.set_result(
                 Answer(
                     cast("int", self._status),
                     b"".join(self._reason),
                     Headers(self._lines, self._names),
-                    body,
-                    None if self._complete else self,
+                    b"".join(self._pieces),
+                    self._body,
                     self._has_length or self._is_head,
                 )
             )
-        _wake(self._reading)
+        elif self._body is not None:
+            self._body.wake()
         if self._complete:
             self._end()
 
     def _end(self) -> None:
         """The exchange is over: free for another one, or closed. What is left of the request need not be sent."""
         self._answer = None
+        self._end_body(broken=False)
         self._stop_sending()
-        if self._keep_alive and self._request_written and not self._lost and not self._reading_paused:
+        if self._keep_alive and self._request_written and not self._lost:
             self.idle_since = self._loop.time()
             self._on_free(self)
         else:
@@ -294,8 +280,13 @@ class Connection(asyncio.Protocol):
         self._stop_sending()
         if answer is not None and not answer.done():
             answer.set_result(self._failure)
-        _wake(self._reading)
+        self._end_body(broken=True)
         _wake(self._draining)
+
+    def _end_body(self, *, broken: bool) -> None:
+        body, self._body = self._body, None
+        if body is not None:
+            body.end(broken=broken)
 
     def _stop_sending(self) -> None:
         stop, self._stop = self._stop, None
