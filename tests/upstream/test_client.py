@@ -57,17 +57,24 @@ async def test_a_connection_serves_the_next_request_too(upstream: RawUpstream) -
 
 async def test_a_reader_of_one_answer_never_gets_bytes_of_the_next(upstream: RawUpstream) -> None:
     """The connection is free once an answer has come whole, read or not."""
-    upstream.script(do.chunked([b"first ", PIECE]), do.answer(200, [], b"second"))
+    head_is_read, all_is_sent = asyncio.Event(), asyncio.Event()
+
+    async def in_two_parts(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nfirst " % (6 + len(PIECE)))
+        await head_is_read.wait()
+        await call.send(PIECE)
+        all_is_sent.set()
+
+    upstream.script(in_two_parts, do.answer(200, [], b"second"))
     sender = to(upstream)
     slow = await sender.send(request())
     assert isinstance(slow, Answer)
-    await upstream.wait_for_requests(1)
-    for _ in range(100):
-        if sender._idle:
-            break
-        await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
-    assert sender._idle, "the first answer has come whole"
+    assert slow.rest is not None
+    head_is_read.set()
+    await all_is_sent.wait()
+    async with asyncio.timeout(10):
+        while not sender._idle:
+            await asyncio.sleep(0)
     assert await whole(await sender.send(request())) == b"second"
     assert await whole(slow) == b"first " + PIECE
     assert len(upstream.connections) == 1
