@@ -11,6 +11,7 @@ from gateway.config.endpoints import UpstreamAddress, parse_upstream
 from gateway.headers import Headers
 from gateway.upstream import client as client_module
 from gateway.upstream.client import Limits, Request, Upstream
+from gateway.upstream.connection import Connection
 from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, NotSent, RequestBroken
 from gateway.upstream.wire import request_head
 from tests.support import behaviours as do
@@ -57,24 +58,25 @@ async def test_a_connection_serves_the_next_request_too(upstream: RawUpstream) -
 
 async def test_a_reader_of_one_answer_never_gets_bytes_of_the_next(upstream: RawUpstream) -> None:
     """The connection is free once an answer has come whole, read or not."""
-    head_is_read, all_is_sent = asyncio.Event(), asyncio.Event()
+    head_is_read, is_free = asyncio.Event(), asyncio.Event()
+
+    class Watched(Upstream):
+        def _keep(self, connection: Connection) -> None:
+            super()._keep(connection)
+            is_free.set()
 
     async def in_two_parts(call: Call) -> None:
         await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nfirst " % (6 + len(PIECE)))
         await head_is_read.wait()
         await call.send(PIECE)
-        all_is_sent.set()
 
     upstream.script(in_two_parts, do.answer(200, [], b"second"))
-    sender = to(upstream)
+    sender = Watched(parse_upstream(upstream.url), LIMITS)
     slow = await sender.send(request())
     assert isinstance(slow, Answer)
     assert slow.rest is not None
     head_is_read.set()
-    await all_is_sent.wait()
-    async with asyncio.timeout(10):
-        while not sender._idle:
-            await asyncio.sleep(0)
+    await is_free.wait()
     assert await whole(await sender.send(request())) == b"second"
     assert await whole(slow) == b"first " + PIECE
     assert len(upstream.connections) == 1
