@@ -22,7 +22,8 @@ from gateway.upstream.wire import CONTINUE, chunk
 class Exchange:
     """One request and the answer written to it. Stands in for aiohttp's request and for its response.
 
-    Mutable state: `keep_alive`, until the answer's head is written; `answered`, once one was; whether 100 was sent.
+    Mutable state: `keep_alive`; `told`, once bytes of an answer were written to a client that was still there; whether
+    100 was sent.
     """
 
     __slots__ = (
@@ -31,11 +32,11 @@ class Exchange:
         "_payload",
         "_protocol",
         "_task",
-        "answered",
         "headers",
         "keep_alive",
         "method",
         "target",
+        "told",
     )
 
     def __init__(
@@ -49,7 +50,7 @@ class Exchange:
         self.target: str = message.path
         self.headers = Headers(message.raw_headers)
         self.keep_alive = not message.should_close
-        self.answered = False
+        self.told = False
         self._expects_continue = False
         if b"expect" in self.headers and payload is not EMPTY_PAYLOAD and message.version.minor == 1:
             self._expects_continue = b"100-continue" in self.headers.options(b"expect")
@@ -113,6 +114,7 @@ class Exchange:
         if self._expects_continue:
             self._expects_continue = False
             self.write(CONTINUE)
+            self.told = False
         try:
             if payload._size:  # noqa: SLF001 - no public way tells whether a read would wait
                 return payload.read_nowait()
@@ -126,6 +128,7 @@ class Exchange:
         transport = self._protocol.transport
         if transport is not None:
             transport.write(data)
+            self.told = True
 
     async def drain(self, idle_timeout: float) -> bool:
         """Wait until the client takes more; False when it is gone, or takes nothing for `idle_timeout` seconds."""
@@ -178,7 +181,7 @@ class _Protocol(RequestHandler):
         if status >= 500:
             self.log_exception("the handler failed", exc_info=exc)
         request.keep_alive = False
-        if not request.answered:
+        if not request.told:
             request.write(refused_by_parser(status, too_large=isinstance(exc, LineTooLong)))
         else:
             request.abort()
@@ -242,8 +245,7 @@ class Front(web.Server):
             if not cast("_Protocol", protocol).is_busy:
                 protocol.force_close()
         for exchange in self._active:
-            if not exchange.answered:
-                exchange.keep_alive = False
+            exchange.keep_alive = False
         finished = await self._until_none_active(timeout)
         await self.shutdown(timeout=0.1)
         await self._until_none_active(1)

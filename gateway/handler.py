@@ -103,7 +103,7 @@ class Handler:
                     method=exchange.method,
                     rule=story.rule.name if story.rule else None,
                     outcome=story.outcome,
-                    status=story.status,
+                    status=story.status if exchange.told else None,
                     upstream_status=story.upstream_status,
                     duration_ms=round((rooms.stopwatch() - started) * 1000, 3),
                     upstream_ms=story.upstream_ms,
@@ -168,7 +168,6 @@ class Handler:
                 story.fingerprint = record.fingerprint.hex()[:12]
                 story.status, answer = respond.conflict(met, claim, record, now, keep_alive=exchange.keep_alive)
                 exchange.write(answer)
-                exchange.answered = True
             case Reserved():
                 for lapsed in reserved.lapsed:
                     rooms.telemetry.event(
@@ -263,7 +262,6 @@ class Handler:
         """Tell the client what came of its request."""
         rule = story.rule.name if story.rule else None
         head_only = exchange.method == "HEAD"
-        exchange.answered = True
         match result:
             case Answer():
                 story.status = result.status
@@ -297,7 +295,6 @@ class Handler:
             retry_after=retry_after,
         )
         exchange.write(answer)
-        exchange.answered = True
 
 
 _OUTCOMES = {

@@ -9,7 +9,8 @@ _SPACES = re.compile(r"\s+")
 
 def _email(value: str) -> str:
     """Trim, compose (NFC) and case-fold an address. Dots and +tags stay: only its owner knows what they mean."""
-    return unicodedata.normalize("NFC", value.strip()).casefold()
+    folded = unicodedata.normalize("NFC", value.strip()).casefold()
+    return unicodedata.normalize("NFC", folded)  # case-folding takes some composed characters apart
 
 
 NORMALISERS: Mapping[str, Callable[[str], str]] = {

@@ -1,6 +1,5 @@
 # Request targets and paths: what a path says, and the other ways in which some API behind us could read it. Pure.
 
-import itertools
 import re
 from urllib.parse import unquote_to_bytes
 
@@ -9,8 +8,16 @@ import msgspec
 _PLAIN = re.compile(r"(?:/(?!\.)[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
 """A path that can be read in one way only, and in which nothing is left to decode."""
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ODD = re.compile(r"//|;|\\|#|%(?:2f|5c|25|3b|23)|[\x00-\x1f\x7f]", re.IGNORECASE)
+_ODD = re.compile(r"//|;|\\|#|%(?:2f|5c|25|3b|23|3f|[01][0-9a-f]|7f)|[\x00-\x1f\x7f]", re.IGNORECASE)
 _ROUNDS_OF_DECODING = 3
+_CUSTOMS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\\"), "/"),
+    (re.compile(r"\x00.*", re.DOTALL), ""),  # where a C string ends
+    (re.compile(r";[^/]*|[?#].*|[\x00-\x1f\x7f]", re.DOTALL), ""),  # parameters (RFC 3986 3.3), query, fragment
+    (re.compile(r"^//+[^/]*"), ""),  # a URL without a scheme, as `new URL(path, base)` takes it
+    (re.compile(r"/{2,}"), "/"),
+)
+"""What some servers replace in a path, and by what."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -77,25 +84,17 @@ def _has_dots(path: str) -> bool:
 
 
 def _other_readings(path: str) -> list[tuple[str, ...]]:
-    """Every combination of what servers are known to do.
-
-    That is: decode again, take a backslash for a slash, drop parameters (RFC 3986 3.3) or a fragment, merge slashes,
-    resolve dots.
-    """
+    """Every combination of what servers are known to do: decode again, follow any of the customs, resolve dots."""
     texts = [path]
     for _ in range(_ROUNDS_OF_DECODING):
         texts.append(unquote_to_bytes(texts[-1].encode("utf-8", "surrogateescape")).decode("utf-8", "replace"))
+    for pattern, by in _CUSTOMS:
+        texts = list(dict.fromkeys(variant for text in texts for variant in (pattern.sub(by, text), text)))
     readings = []
-    flags = (True, False)
-    for text, backslash, parameters, merge, dots in itertools.product(texts, flags, flags, flags, flags):
-        variant = text.replace("\\", "/") if backslash else text
-        if parameters:
-            variant = re.sub(r";[^/]*|#.*|[\x00-\x1f\x7f]", "", variant)
-        if merge:
-            variant = re.sub(r"/{2,}", "/", variant)
-        segments = _resolve(_segments(variant)) if dots else _segments(variant)
-        readings.append(segments)
-        readings.append(tuple([segment for segment in segments if segment]))
+    for text in texts:
+        for segments in (_resolve(_segments(text)), _segments(text)):
+            readings.append(segments)
+            readings.append(tuple([segment for segment in segments if segment]))
     return readings
 
 

@@ -179,12 +179,13 @@ class Rules:
 def _on_host(rules: list[Rule], target: Target, headers: Headers) -> list[Rule]:
     if not any(rule.host for rule in rules):
         return rules
-    host = target.authority
-    if host is None:
-        host = next((value.decode("latin-1") for value in headers.values(b"host")), "")
+    # An absolute target's host wins over the header (RFC 9112 3.2.2), and an API may go by the header all the same.
+    named = [value.decode("latin-1") for value in headers.values(b"host")]
+    if target.authority is not None:
+        named.append(target.authority)
     # RFC 9110 4.2.3: the host is case-insensitive; "name." is the same name, fully qualified.
-    host = re.sub(r":\d*$", "", host.rpartition("@")[2]).rstrip(".").lower()
-    return [rule for rule in rules if rule.host is None or rule.host == host]
+    hosts = {re.sub(r":\d*$", "", host.rpartition("@")[2]).rstrip(".").lower() for host in named}
+    return [rule for rule in rules if rule.host is None or rule.host in hosts]
 
 
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

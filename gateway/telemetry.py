@@ -66,7 +66,7 @@ class Telemetry:
         if self._as_json:
             self._write(self._encode({"event": name, "level": level, **facts}))
         else:
-            told = " ".join(f"{key}={value}" for key, value in facts.items())
+            told = " ".join(f"{key}={_plain(str(value))}" for key, value in facts.items())
             self._write(f"{_clock()} {level}: {name} {told}".rstrip().encode())
 
     def flush(self) -> None:
@@ -97,10 +97,15 @@ def _clock() -> str:
     return time.strftime("%H:%M:%S")
 
 
+def _plain(text: str) -> str:
+    """The text as it is, or escaped when it could break the line."""
+    return text if text.isprintable() else ascii(text)
+
+
 def _readable(record: RequestRecord) -> bytes:
     parts = [_clock(), record.method, str(record.status or "gone"), record.outcome]
     if record.rule:
-        parts.append(f"rule={record.rule}")
+        parts.append(f"rule={_plain(record.rule)}")
     if record.upstream_status:
         parts.append(f"upstream={record.upstream_status}")
     if record.fingerprint:

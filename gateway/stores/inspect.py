@@ -59,6 +59,9 @@ def _look_inside(path: str, key_check: bytes) -> None:
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if found != "ok":
                     raise damaged(path, found)
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA:  # what a newer program wrote last may still be in the WAL, and not in the header
+                raise newer(path, version)
             written_with = connection.execute(sql.read("key_check")).fetchone()
         finally:
             connection.close()

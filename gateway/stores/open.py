@@ -12,7 +12,7 @@ from gateway.errors import StoreOpenError
 from gateway.model import FOREVER
 from gateway.stores import sql
 from gateway.stores.base import Store
-from gateway.stores.inspect import APPLICATION_ID, SCHEMA, damaged, in_use, inspect, newer, other_key
+from gateway.stores.inspect import APPLICATION_ID, SCHEMA, damaged, in_use, inspect, other_key
 from gateway.stores.memory import MemoryStore
 from gateway.stores.sqlite import SqliteStore
 
@@ -94,8 +94,6 @@ async def _migrate(database: aiosqlite.Connection, path: str) -> None:
     application = await _pragma(database, "application_id")
     if application not in {0, APPLICATION_ID}:
         raise StoreOpenError(f"{path} is a SQLite file of another program; name another file in store.url")
-    if version > SCHEMA:  # the header alone did not say so: the newer program was killed before it moved the log there
-        raise newer(path, version)
     for step in range(version + 1, SCHEMA + 1):
         await database.executescript(
             f"BEGIN EXCLUSIVE; {sql.read(f'schema_{step}')}; "

@@ -1,12 +1,13 @@
 # The real program as a subprocess, seen only from outside: its rules file, its log, its signals, its memory.
 
 import asyncio
+import contextlib
 import json
 import os
+import resource
 import signal
 import sys
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,7 +31,13 @@ def create_user_rule(**changes: Any) -> Table:
 
 
 def rules(
-    upstream: int | str, *, store: str = "sqlite:gateway.db", rules: Iterable[Table] | None = None, **overrides: Table
+    upstream: int | str,
+    /,
+    *,
+    store: str = "sqlite:gateway.db",
+    on_failure: str = "reject",
+    rules: Iterable[Table] | None = None,
+    **overrides: Table,
 ) -> str:
     """The text of a rules file for an upstream's port or URL, on ports that the system chooses.
 
@@ -41,7 +48,7 @@ def rules(
         "server": {"listen": "127.0.0.1:0"},
         "admin": {"listen": "127.0.0.1:0"},
         "upstream": {"url": url},
-        "store": {"url": store},
+        "store": {"url": store, "on_failure": on_failure},
     }
     for name, table in overrides.items():
         tables[name] = {**tables.get(name, {}), **table}
@@ -69,11 +76,12 @@ class GatewayProgram:
         self.file.write_text(toml, encoding="utf-8")
         self.log: Tally[dict[str, Any]] = Tally()
         """The log lines since the last start, parsed."""
+        self._requests: Tally[dict[str, Any]] = Tally()
         self.listening: dict[str, Any] = {}
         """The log line that said where it serves."""
         self._arguments = tuple(arguments)
         self._environment = {**os.environ, **(environment or {})}
-        self._output: deque[str] = deque(maxlen=200)
+        self._output: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -101,12 +109,17 @@ class GatewayProgram:
     @property
     def output(self) -> str:
         """The last lines it wrote to standard error."""
+        return "\n".join(self._output[-200:])
+
+    @property
+    def whole_output(self) -> str:
+        """All it ever wrote to standard error."""
         return "\n".join(self._output)
 
     async def start(self) -> None:
         """Start it and wait until it serves; StartError when it ends instead."""
         assert not self.is_running, "already started"
-        self.log = Tally()
+        self.log, self._requests = Tally(), Tally()
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "run", "-c", self.file.name, *self._arguments),
             cwd=self.directory,
@@ -154,6 +167,21 @@ class GatewayProgram:
     async def wait_for_log(self, **fields: Any) -> dict[str, Any]:
         """Return the first log line since the start, past or to come, that has all these fields."""
         return await self.log.first(lambda line: fields.items() <= line.items(), f"a log line with {fields}")
+
+    async def request_lines(self, count: int) -> list[dict[str, Any]]:
+        """Wait until there are `count` log lines about requests since the start, and return all of them."""
+        await self._requests.reach(count)
+        return list(self._requests)
+
+    @contextlib.contextmanager
+    def disk_full(self) -> Iterator[None]:
+        """Let it write to no file while inside: the kernel refuses each byte. Pipes and sockets are not touched."""
+        _, most = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        before = resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, most))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, before)
 
     def rss(self) -> int:
         """Resident memory now, in bytes."""
@@ -206,6 +234,8 @@ class GatewayProgram:
                 continue  # a traceback, say; it is in `output`
             if isinstance(record, dict):
                 self.log.add(record)
+                if record.get("event") == "request":
+                    self._requests.add(record)
 
     def _memory(self, name: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():

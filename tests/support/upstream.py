@@ -118,18 +118,27 @@ async def example(call: Call) -> None:
 
 
 class RawUpstream:
-    """A server on a port of its own (or the unix socket `path`); use it with `async with`.
+    """A server on a port of its own, the unix socket `path`, or a bound socket `listener`; use it with `async with`.
 
     Each request takes the next behaviour of `script`, or `default` when the script is at its end. Leaving raises what
     went wrong inside: a request that breaks RFC 9112, or a behaviour that failed.
     """
 
-    def __init__(self, default: Behaviour = example, *, path: Path | None = None, digest_only: bool = False):
+    def __init__(
+        self,
+        default: Behaviour = example,
+        *,
+        path: Path | None = None,
+        listener: socket.socket | None = None,
+        digest_only: bool = False,
+    ):
         self.default = default
         self.digest_only = digest_only
         """Whether bodies are only counted and hashed, for those too large to keep."""
         self.connections: Tally[int] = Tally()
         """The numbers of the connections that were accepted."""
+        self.ended: Tally[int] = Tally()
+        """The numbers of the connections that are closed on this side: the kernel has told the peer by then."""
         self.started: Tally[Request] = Tally()
         """The requests whose head arrived."""
         self.requests: Tally[Request] = Tally()
@@ -141,6 +150,7 @@ class RawUpstream:
         self.failures: list[Exception] = []
         """What behaviours raised."""
         self._path = path
+        self._listener = listener
         self._script: deque[Behaviour] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._port = 0
@@ -175,6 +185,9 @@ class RawUpstream:
     async def __aenter__(self) -> Self:
         if self._path:
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=wire.HEAD_LIMIT)
+        elif self._listener:
+            self._server = await asyncio.start_server(self._serve, sock=self._listener, limit=wire.HEAD_LIMIT)
+            self._port = self._listener.getsockname()[1]
         else:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=wire.HEAD_LIMIT, backlog=4096)
             self._port = self._server.sockets[0].getsockname()[1]
@@ -225,6 +238,7 @@ class RawUpstream:
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
             self._tasks.discard(task)
+            self.ended.add(number)
 
     def _next(self) -> Behaviour:
         return self._script.popleft() if self._script else self.default
