@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol, cast
 
 from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import BodyTooLarge
 from gateway.headers import Headers
@@ -74,9 +75,14 @@ class Exchange:
         return self._payload is not EMPTY_PAYLOAD
 
     @property
-    def is_read(self) -> bool:
-        """Whether the whole body has come; otherwise the connection ends with the answer."""
-        return bool(self._payload.is_eof())
+    def is_over(self) -> bool:
+        """Whether the request has ended where the next one can begin; otherwise the connection ends with the answer."""
+        return self._payload.is_eof() and (not self._message.chunked or self._protocol.ended_without_trailers)
+
+    @property
+    def is_http_1(self) -> bool:
+        """Whether the client speaks HTTP/1.0 or 1.1; the parser takes other versions too."""
+        return self._message.version in {HttpVersion10, HttpVersion11}
 
     @property
     def is_gone(self) -> bool:
@@ -155,7 +161,7 @@ class Exchange:
         """Nothing is left to do: nothing here outlives the handler."""
 
     def _cancel(self, error: BaseException) -> None:
-        if self._payload is not EMPTY_PAYLOAD:
+        if not self._payload.is_eof():
             self._payload.set_exception(error)
 
     async def prepare(self, _request: object) -> None:
@@ -168,7 +174,26 @@ class Exchange:
 class _Protocol(RequestHandler):
     """aiohttp's connection, answering its own parser's errors as the gateway answers."""
 
-    __slots__ = ()
+    __slots__ = ("_recent",)
+
+    def __init__(self, front: "Front", **options: Any) -> None:
+        super().__init__(front, **options)
+        self._recent = b""
+
+    @property
+    def ended_without_trailers(self) -> bool:
+        """Whether nothing came since the last chunk of a chunked body, no trailer either.
+
+        The parser takes the last trailer of a request for the first header of the next one on the connection.
+        """
+        return self._recent == b"\r\n0\r\n\r\n" and not self._messages
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came. A body in which the parser finds an error must not be waited for any longer."""
+        self._recent = data[-7:] if len(data) >= 7 else (self._recent + data)[-7:]
+        super().data_received(data)
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo) and self._current_request is not None:
+            self._current_request._cancel(web.RequestPayloadError())  # noqa: SLF001 - as aiohttp itself calls it
 
     async def drain(self) -> None:
         """Wait until the client takes more. Raises ConnectionError when it is gone."""

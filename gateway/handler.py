@@ -27,7 +27,7 @@ from gateway.rules import Match, Refusal, Rule, Rules
 from gateway.stores.base import Store
 from gateway.telemetry import RequestRecord, Telemetry
 from gateway.upstream.client import Request, Upstream
-from gateway.upstream.results import Answer, NoAnswer, NotSent, RequestBroken
+from gateway.upstream.results import REQUEST_BROKEN, Answer, NoAnswer, NotSent, RequestBroken
 from gateway.upstream.wire import request_head
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -81,10 +81,13 @@ class Handler:
         rooms = self._rooms
         started = rooms.stopwatch()
         try:
+            unspoken = _unspoken(exchange)
+            if unspoken is not None:
+                exchange.keep_alive = False
+                self._refuse(exchange, story, *unspoken)
+                return
             target = split_target(exchange.target)
-            found = (
-                None if exchange.method == "CONNECT" else rooms.rules.match(exchange.method, target, exchange.headers)
-            )
+            found = rooms.rules.match(exchange.method, target, exchange.headers)
             match found:
                 case Match():
                     await self._create(exchange, target, found, story)
@@ -127,7 +130,7 @@ class Handler:
             wanted = claims(rule, readable, self._rooms.fingerprinter)
         except RequestBroken:
             exchange.keep_alive = False
-            self._refuse(exchange, story, "request-incomplete", "The body stood still or broke off.")
+            self._refuse(exchange, story, "request-incomplete", _INCOMPLETE)
             return
         except BodyTooLarge as error:
             exchange.keep_alive = False
@@ -137,7 +140,7 @@ class Handler:
             return
         except Unreadable as error:
             if not rule.forwards_missing:
-                self._refuse(exchange, story, "missing-identity", f"{str(error)[0].upper()}{str(error)[1:]}.")
+                self._refuse(exchange, story, "missing-identity", f"The identity cannot be read: {error}.")
                 return
             await self._forward_unguarded(exchange, body, "missing-identity", story)
             return
@@ -166,6 +169,7 @@ class Handler:
                 met, claim, record = decision.meet(reserved)
                 story.outcome = met.value
                 story.fingerprint = record.fingerprint.hex()[:12]
+                exchange.keep_alive = exchange.keep_alive and exchange.is_over
                 story.status, answer = respond.conflict(met, claim, record, now, keep_alive=exchange.keep_alive)
                 exchange.write(answer)
             case Reserved():
@@ -224,15 +228,13 @@ class Handler:
     # Unguarded
 
     async def _pass(self, exchange: Exchange, story: Story) -> None:
-        if exchange.method == "CONNECT":
-            exchange.keep_alive = False
-            self._refuse(exchange, story, "not-supported", "This is no tunnel.")
-            return
         story.outcome = "passed"
         result = await self._send(exchange, None, story)
-        if isinstance(result, NoAnswer) and exchange.is_gone:
-            story.outcome = "client-gone"
-        await self._tell(exchange, result, story)
+        if result == NoAnswer(REQUEST_BROKEN):
+            exchange.keep_alive = False
+            self._refuse(exchange, story, "request-incomplete", _INCOMPLETE)
+        else:
+            await self._tell(exchange, result, story)
 
     # Both
 
@@ -268,13 +270,12 @@ class Handler:
                 await relay(exchange, result, self._rooms.idle_timeout)
                 return
             case NotSent():
-                exchange.keep_alive = exchange.keep_alive and exchange.is_read
+                exchange.keep_alive = exchange.keep_alive and exchange.is_over
                 story.outcome = "upstream-unreachable"
                 told = respond.unreachable(result, keep_alive=exchange.keep_alive, head_only=head_only, rule=rule)
             case NoAnswer():
-                exchange.keep_alive = exchange.keep_alive and exchange.is_read
-                if story.outcome != "client-gone":
-                    story.outcome = "outcome-unknown"
+                exchange.keep_alive = exchange.keep_alive and exchange.is_over
+                story.outcome = "outcome-unknown"
                 told = respond.unanswered(result, keep_alive=exchange.keep_alive, head_only=head_only, rule=rule)
             case _:
                 assert_never(result)
@@ -284,7 +285,7 @@ class Handler:
     def _refuse(
         self, exchange: Exchange, story: Story, slug: str, detail: str, *, retry_after: int | None = None
     ) -> None:
-        exchange.keep_alive = exchange.keep_alive and exchange.is_read
+        exchange.keep_alive = exchange.keep_alive and exchange.is_over
         story.outcome = slug
         story.status, answer = respond.problem(
             slug,
@@ -297,6 +298,7 @@ class Handler:
         exchange.write(answer)
 
 
+_INCOMPLETE = "The body broke off, stood still for too long, or is not framed as HTTP/1.1 frames it."
 _OUTCOMES = {
     Ending.SUCCEEDED: "created",
     Ending.REFUSED: "refused",
@@ -304,6 +306,15 @@ _OUTCOMES = {
     Ending.NOT_SENT: "upstream-unreachable",
     Ending.NO_ANSWER: "outcome-unknown",
 }
+
+
+def _unspoken(exchange: Exchange) -> tuple[str, str] | None:
+    """What the gateway does not speak: the slug and the detail of its answer."""
+    if not exchange.is_http_1:
+        return "version-not-supported", "Only HTTP/1.0 and HTTP/1.1 are spoken here."
+    if exchange.method == "CONNECT":
+        return "not-supported", "This is no tunnel."
+    return None
 
 
 def _hidden_field(rule: Rule, exchange: Exchange) -> str | None:

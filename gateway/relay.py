@@ -12,7 +12,7 @@ async def relay(exchange: Exchange, answer: Answer, idle_timeout: float) -> None
     chunked = not answer.length_known and not exchange.is_http_1_0
     if not answer.length_known and exchange.is_http_1_0:
         exchange.keep_alive = False  # the end of the connection is the end of the body
-    if not exchange.is_read:
+    if not exchange.is_over:
         exchange.keep_alive = False
     head = response_head(
         answer.status, answer.reason, answer.headers, chunked=chunked, connection=_connection_field(exchange)

@@ -63,6 +63,7 @@ KINDS: Mapping[str, Kind] = {
     "request-incomplete": Kind(400, "The request's body did not arrive whole", "Send it again."),
     "bad-request": Kind(400, "Not a valid HTTP request", None, "http_request_error"),
     "head-too-large": Kind(431, "Request line or header too long", None, "http_request_error"),
+    "version-not-supported": Kind(505, "HTTP version not supported", None, "http_request_error"),
     "not-supported": Kind(501, "Not supported", None, "http_request_error"),
     "store-unavailable": Kind(
         503, "The key store cannot commit now", "Send it again later: nothing was forwarded.", "proxy_internal_error"

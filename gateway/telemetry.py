@@ -15,7 +15,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     method: str
     rule: str | None = None
     outcome: str
-    """What became of it: "passed", "created", "refused", "failed", "unguarded", "client-gone", "cancelled", or the slug
+    """What became of it: "passed", "created", "refused", "failed", "unguarded", "cancelled", or the slug
     of the gateway's own answer."""
     status: int | None
     """What the client was answered; None when it was gone."""

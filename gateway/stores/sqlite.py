@@ -199,19 +199,24 @@ class SqliteStore:
         return turn
 
     async def _take_turn(self, turn: list[_Call[Any]]) -> None:
-        answers: list[tuple[_Call[Any], Reserved | Held]] = []
+        answers: list[tuple[_Call[Any], Reserved | Held | bool]] = []
         rows: list[Any] = []
+        settled: set[bytes] = set()
         try:
             records = await self._look([call for call in turn if call.settlement is None])
             for call in turn:
+                answer: Reserved | Held | bool
                 if call.settlement is None:
                     answer = take(records, call.claims, call.owner, call.now)
-                    answers.append((call, answer))
                     if isinstance(answer, Reserved):
                         rows.extend(_reserving_rows(call))
-                elif call.owner in self._in_flight:
-                    release(records, call.claims, call.owner, call.settlement)
-                    rows.extend(_settling_rows(call, call.settlement))
+                else:
+                    answer = call.owner in self._in_flight and call.owner not in settled
+                    if answer:
+                        settled.add(call.owner)
+                        release(records, call.claims, call.owner, call.settlement)
+                        rows.extend(_settling_rows(call, call.settlement))
+                answers.append((call, answer))
             await self._write(rows)
         except (sqlite3.Error, ValueError) as error:
             self._give_up(turn, answers, error)
@@ -220,16 +225,14 @@ class SqliteStore:
         for call, answer in answers:
             if isinstance(answer, Reserved):
                 self._in_flight.add(call.owner)
-            call.answer(answer)
-        for call in turn:
-            if call.settlement is not None:
-                call.answer(call.owner in self._in_flight)
+            elif answer is True:
                 self._in_flight.discard(call.owner)
+            call.answer(answer)
 
     def _give_up(
         self,
         turn: list[_Call[Any]],
-        answers: list[tuple[_Call[Any], Reserved | Held]],
+        answers: list[tuple[_Call[Any], Reserved | Held | bool]],
         error: sqlite3.Error | ValueError,
     ) -> None:
         """A turn was not committed: nothing was taken, what was to be settled waits for another turn.

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.config.endpoints import UpstreamAddress
 from gateway.upstream.connection import Connection
-from gateway.upstream.results import Answer, NoAnswer, NotSent, RequestBroken
+from gateway.upstream.results import REQUEST_BROKEN, Answer, NoAnswer, NotSent, RequestBroken
 
 FRESH = 1.0
 """Seconds for which an idle connection may carry a request that must not be sent twice. Longer, and the API may be
@@ -158,7 +158,7 @@ async def _pump(connection: Connection, pieces: AsyncIterator[bytes]) -> None:
         try:
             piece = await anext(pieces, None)
         except RequestBroken:
-            connection.fail(NoAnswer("http_request_error"))
+            connection.fail(NoAnswer(REQUEST_BROKEN))
             return
         if piece is None:
             connection.written()

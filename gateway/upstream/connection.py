@@ -198,7 +198,9 @@ class Connection(asyncio.Protocol):
         self._reason.append(reason)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field line."""
+        """One field line. Those behind the body (trailers) are dropped, as RFC 9110 6.5.1 lets an intermediary do."""
+        if self._status is not None:
+            return
         value = value.rstrip(b" \t")
         lower = name.lower()
         if lower == b"content-length":

@@ -11,6 +11,10 @@ class AnswerBroken(Exception):
     """The body of an answer broke off, or stood still for too long. Its head had come whole."""
 
 
+REQUEST_BROKEN = "http_request_error"
+"""The error of a NoAnswer that is the client's doing: the request's body did not arrive whole."""
+
+
 class RequestBroken(Exception):
     """The body of a request broke off, or stood still for too long: the client's doing."""
 
