@@ -1,0 +1,314 @@
+# README.md, docs/ and CHANGELOG.md, held against the program that they are about.
+
+import ast
+import io
+import json
+import re
+import shlex
+import sqlite3
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway import cli, respond
+from gateway.commands.demo_scenes import SCENES
+from gateway.config import load
+from gateway.decision import Met
+from gateway.handler import _OUTCOMES
+from gateway.model import Claim, Record, Settlement, State
+from gateway.stores.open import open_sqlite
+from gateway.telemetry import RequestRecord, Telemetry
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "gateway").rglob("*.py"))}
+CALLS = [node for text in SOURCES.values() for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+SAMPLE = tomllib.loads((ROOT / "config" / "gateway.toml").read_text(encoding="utf-8"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+PROGRAMS = {"make", "gateway", "curl", "docker", "python3", "pip"}
+"""What the documents have their readers call."""
+READERS_OWN = {"gateway.toml"}
+"""Files that a reader is told to write."""
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def section(document: str, heading: str) -> str:
+    """The text from a heading to the next one."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", TEXTS[document], re.MULTILINE | re.DOTALL)
+    assert found, f"{document} has no heading {heading}"
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of the rows of every table, heads left out."""
+    found: list[list[str]] = []
+    for line in text.splitlines():
+        if line.startswith("| ---"):
+            found.pop()
+        elif line.startswith("| "):
+            found.append([cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|")])
+    return found
+
+
+def ticked(text: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", text)
+
+
+def names(document: str, heading: str) -> list[str]:
+    """What stands in backticks in the first column of a section's tables."""
+    return [name for row in rows(section(document, heading)) for name in ticked(row[0])]
+
+
+def shown_commands() -> Iterator[list[str]]:
+    """Every command after a "$ " in a document, as a shell would split it, the virtual environment left out."""
+    for name, text in TEXTS.items():
+        for block in blocks(text, "console"):
+            lines = block.replace("\\\n", " ").splitlines()
+            assert all(line.startswith("$ ") for line in lines), f"{name}: output has a block of its own"
+            for line in lines:
+                program, *arguments = shlex.split(line[2:], comments=True)
+                yield [program.removeprefix(".venv/bin/"), *arguments]
+
+
+COMMANDS = list(shown_commands())
+
+
+def calls_of(name: str) -> list[ast.Call]:
+    """Every call in gateway/ of a function or method of this name."""
+    return [call for call in CALLS if name in {getattr(call.func, "attr", None), getattr(call.func, "id", None)}]
+
+
+def texts_in(call: ast.Call) -> list[str]:
+    """The texts among a call's positional arguments."""
+    return [
+        node.value
+        for argument in call.args
+        for node in ast.walk(argument)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+
+# Commands
+
+
+def test_only_known_programs_are_shown() -> None:
+    assert {program for program, *_ in COMMANDS} == PROGRAMS
+
+
+def test_every_gateway_command_shown_is_taken_as_it_stands() -> None:
+    for program, *arguments in COMMANDS:
+        if program == "gateway":
+            try:
+                cli.parser().parse_args(arguments)
+            except SystemExit:
+                pytest.fail(f"gateway does not take {arguments}")
+
+
+def test_every_make_target_named_exists_and_readme_shows_the_two_that_matter() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in {target for text in TEXTS.values() for target in re.findall(r"\bmake (\w+)(?=`|\n```)", text)}:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    readme = [block.strip() for block in blocks(TEXTS["README.md"], "console")]
+    assert "$ make run" in readme
+    assert "$ make test" in readme
+
+
+def test_every_file_that_a_command_names_exists() -> None:
+    files = {word for words in COMMANDS for word in words if re.fullmatch(r"[\w./-]+\.(toml|lock|json)", word)}
+    assert "config/gateway.toml" in files
+    assert [file for file in files - READERS_OWN if not (ROOT / file).is_file()] == []
+
+
+def test_commands_send_to_the_addresses_of_the_sample() -> None:
+    sent_to = {found for words in COMMANDS for word in words for found in re.findall(r"http://[^/ ]+", word)}
+    assert sent_to == {f"http://{SAMPLE['server']['listen']}", SAMPLE["upstream"]["url"]}
+
+
+def test_every_verb_is_documented() -> None:
+    shown = {arguments[0] for program, *arguments in COMMANDS if program == "gateway"}
+    documented = {verb for text in TEXTS.values() for verb in re.findall(r"`gateway ([a-z]+)", text)}
+    assert set(cli.COMMANDS) - shown - documented == set()
+
+
+def test_the_changelog_says_what_is_unreleased() -> None:
+    section("CHANGELOG.md", "[Unreleased]")
+    assert set(cli.COMMANDS) <= set(ticked(section("CHANGELOG.md", "Added")))
+
+
+# What is shown
+
+
+def test_the_demo_shown_is_the_demo_played() -> None:
+    readme = TEXTS["README.md"]
+    shown = re.findall(r"^  (\d)  (.+)$", readme, re.MULTILINE)
+    assert shown
+    for number, title in shown:
+        scene = SCENES[int(number) - 1]
+        assert title == scene.title
+        assert scene.moral in readme
+        assert f"reached the API: {scene.reached} " in readme
+    sent = sum(getattr(step, "times", 0) for scene in SCENES for step in scene.steps)
+    assert f"{sent} creates sent, {sum(scene.reached for scene in SCENES)} reached the API, no duplicate" in readme
+
+
+def test_the_409_shown_is_the_409_sent() -> None:
+    (block,) = blocks(TEXTS["README.md"], "json")
+    shown = json.loads(block)
+    rule = SAMPLE["rules"][0]
+    claim = Claim(b"", rule["name"], rule["unique"][0]["name"], 0)
+    first, expires = (round(datetime.fromisoformat(shown[at]).timestamp() * 1000) for at in ("firstSeen", "expiresAt"))
+    record = Record(b"", b"", State.CREATED, claim.rule, claim.entry, first, expires, 0, "/users/1")
+    _, sent = respond.conflict(Met.DUPLICATE, claim, record, first, keep_alive=True)
+    head, _, body = sent.decode().partition("\r\n\r\n")
+    assert list(json.loads(body).items()) == list(shown.items())
+    *_, answer = blocks(TEXTS["README.md"], "http")
+    assert set(answer.splitlines()) - {"..."} <= set(head.split("\r\n"))
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/operations.md"])
+def test_every_rules_file_shown_is_free_of_problems(document: str, tmp_path: Path) -> None:
+    shown = blocks(TEXTS[document], "toml")
+    assert shown
+    for text in shown:
+        file = tmp_path / "gateway.toml"
+        file.write_text(text, encoding="utf-8")
+        assert load(file, {}).rules
+
+
+def test_every_link_inside_the_documents_leads_somewhere() -> None:
+    broken, count = [], 0
+    for path in DOCUMENTS:
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", path.read_text(encoding="utf-8")):
+            file, _, anchor = link.partition("#")
+            goal = path.parent / file if file else path
+            if not goal.is_file() or (anchor and anchor not in anchors(goal.read_text(encoding="utf-8"))):
+                broken.append(f"{path.name}: {link}")
+            count += 1
+    assert broken == []
+    assert count > 20
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# Answers
+
+
+def test_every_slug_is_documented_with_its_statuses_and_no_other_is() -> None:
+    table = rows(section("docs/answers.md", "By slug"))
+    documented = {(ticked(row[0])[0], int(status)) for row in table for status in row[1].split(", ")}
+    about_the_api = {(slug, status) for slug in ("upstream-unreachable", "outcome-unknown") for status in (502, 504)}
+    assert documented == {(slug, kind.status) for slug, kind in respond.KINDS.items()} | about_the_api
+
+
+def test_every_member_of_a_problem_is_documented_in_its_order() -> None:
+    members = [field.encode_name for field in msgspec.structs.fields(respond.Problem)]
+    assert names("docs/answers.md", "Members of the body") == members
+
+
+def test_every_proxy_error_type_is_documented_and_no_other_is() -> None:
+    results = {text for name in ("NotSent", "NoAnswer") for call in calls_of(name) for text in texts_in(call)}
+    assert set(names("docs/answers.md", "Header fields")) == results | {kind.error for kind in respond.KINDS.values()}
+
+
+# Operations
+
+
+def test_every_field_of_a_request_s_line_is_documented_in_its_order() -> None:
+    log = io.StringIO()
+    Telemetry(log, style="json").request(FULL_RECORD)
+    assert names("docs/operations.md", "Lines about requests") == list(json.loads(log.getvalue()))
+    assert len(json.loads(log.getvalue())) == len(msgspec.structs.fields(RequestRecord)) + len({"time", "event"})
+
+
+FULL_RECORD = RequestRecord(
+    method="POST",
+    rule="create-user",
+    outcome="unguarded",
+    status=201,
+    upstream_status=201,
+    duration_ms=1.5,
+    upstream_ms=1.0,
+    fingerprint="6ef3b0e41e1e",
+    unguarded="missing-identity",
+    client_gone=True,
+)
+
+
+def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
+    told = {*_OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', SOURCES[ROOT / "gateway" / "handler.py"])}
+    slugs = {*respond.KINDS, "upstream-unreachable"}
+    assert set(names("docs/operations.md", "Outcomes")) == told - slugs
+
+
+def test_every_event_is_documented_with_its_level_and_facts_and_no_other_is() -> None:
+    told: dict[str, tuple[str, set[str]]] = {}
+    for call in calls_of("event"):
+        name, level = [*texts_in(call), "info"][:2]
+        known, facts = told.setdefault(name, (level, set()))
+        assert known == level, name
+        facts.update(keyword.arg for keyword in call.keywords if keyword.arg)
+    table = rows(section("docs/operations.md", "Other lines"))
+    assert {ticked(name)[0]: (level, set(ticked(facts))) for name, level, facts, _ in table} == told
+
+
+def test_every_metric_and_label_is_documented_and_no_other_is() -> None:
+    listener = SOURCES[ROOT / "gateway" / "admin" / "listener.py"]
+    sent = dict(re.findall(r"yield f'(\w+)\{\{(.+)\}\}", listener))
+    documented = {ticked(name)[0]: ticked(labels) for name, labels, _ in rows(section("docs/operations.md", "Metrics"))}
+    assert documented == {name: re.findall(r"(\w+)=", labels) for name, labels in sent.items()}
+    assert set(re.findall(r"gateway_\w+_total", "".join(TEXTS.values()))) == set(sent)
+
+
+def test_every_outcome_and_event_to_watch_exists() -> None:
+    watched = ticked(section("docs/operations.md", "What to watch"))
+    known = {*_OUTCOMES.values(), *respond.KINDS, "unguarded"} | {texts_in(call)[0] for call in calls_of("event")}
+    assert {value for text in watched for value in re.findall(r'"([a-z-]+)"', text)} <= known
+
+
+def test_every_path_of_the_admin_listener_is_documented_and_no_other_is() -> None:
+    listener = SOURCES[ROOT / "gateway" / "admin" / "listener.py"]
+    assert names("docs/operations.md", "Health") == re.findall(r'add_get\("([^"]+)"', listener)
+
+
+async def test_the_statement_that_releases_an_identity_does_so(tmp_path: Path) -> None:
+    """It frees a claim that is unknown or created, and none that is in flight."""
+    path, claims = tmp_path / "gateway.db", [Claim(bytes([n]) * 32, "rule", "entry", 1000) for n in range(3)]
+    store = (await open_sqlite(str(path), "process", b"key", 0)).store
+    for claim in claims:
+        await store.reserve([claim], claim.fingerprint, 0)
+    for claim, state in zip(claims, (State.UNKNOWN, State.CREATED), strict=False):
+        await store.settle(claim.fingerprint, [claim], Settlement(state, 1000), 0)
+    await store.close()
+    (statement,) = blocks(TEXTS["docs/operations.md"], "sql")
+    with closing(sqlite3.connect(path)) as database:
+        for claim in claims:
+            database.execute(statement.replace("FINGERPRINT", claim.fingerprint.hex()))
+        database.commit()
+        assert database.execute("SELECT fingerprint FROM claims").fetchall() == [(claims[2].fingerprint,)]
+
+
+# The source
+
+
+def test_every_room_is_documented_on_its_floor() -> None:
+    contract = PROJECT["tool"]["importlinter"]["contracts"][0]
+    floors = [set(re.findall(r"\w+", layer)) for layer in contract["layers"]]
+    documented: list[set[str]] = [set() for _ in floors]
+    for floor, room, _ in rows(section("docs/architecture.md", "The rooms")):
+        documented[int(floor) - 1].update(ticked(room))
+    assert documented == floors
