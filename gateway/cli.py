@@ -19,7 +19,7 @@ Start here:
   gateway check -c gateway.toml        is this rules file fine?
   gateway run -c gateway.toml          put the gateway in front of your API
 
-Exit codes: 0 fine, 1 the thing asked about is wrong, 2 usage.
+Exit codes: 0 fine, 1 the thing asked about is wrong, 2 the command line is wrong.
 """
 COMMANDS: dict[str, ModuleType] = {
     "run": run,

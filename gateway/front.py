@@ -3,7 +3,7 @@
 # web.Application is left out on purpose: its routing and response objects cost as much as proxying does.
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, cast
 
 from aiohttp import web
@@ -15,7 +15,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import BodyTooLarge
 from gateway.headers import Headers
-from gateway.respond import refused_by_parser
+from gateway.respond import fault
 from gateway.upstream.results import RequestBroken
 from gateway.upstream.wire import CONTINUE, chunk
 
@@ -174,10 +174,11 @@ class Exchange:
 class _Protocol(RequestHandler):
     """aiohttp's connection, answering its own parser's errors as the gateway answers."""
 
-    __slots__ = ("_recent",)
+    __slots__ = ("_front", "_recent")
 
     def __init__(self, front: "Front", **options: Any) -> None:
         super().__init__(front, **options)
+        self._front = front
         self._recent = b""
 
     @property
@@ -203,13 +204,17 @@ class _Protocol(RequestHandler):
         self, request: Exchange, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> Exchange:
         """Answer a request that the parser refused, or whose handler failed."""
-        if status >= 500:
-            self.log_exception("the handler failed", exc_info=exc)
         request.keep_alive = False
-        if not request.told:
-            request.write(refused_by_parser(status, too_large=isinstance(exc, LineTooLong)))
-        else:
+        if request.told:
             request.abort()
+        elif status >= 500:
+            self.log_exception("the handler failed", exc_info=exc)
+            request.write(fault("internal-error")[1])
+        else:
+            slug = "head-too-large" if isinstance(exc, LineTooLong) else "bad-request"
+            refused, answer = fault(slug)
+            request.write(answer)
+            self._front.on_refused(slug, refused)
         return request
 
     @property
@@ -228,7 +233,9 @@ class Handle(Protocol):
 class Front(web.Server):
     """All client connections. Mutable state: the exchanges under way, and whether it is draining."""
 
-    def __init__(self, handle: Handle, *, keepalive_timeout: float) -> None:
+    def __init__(self, handle: Handle, on_refused: Callable[[str, int], None], *, keepalive_timeout: float) -> None:
+        """`on_refused` is told the slug and the status of each answer to bytes that never became a request."""
+
         async def answer(exchange: Exchange) -> Exchange:
             if self._draining:
                 exchange.keep_alive = False
@@ -249,6 +256,7 @@ class Front(web.Server):
             access_log=None,
             lingering_time=LINGER,
         )
+        self.on_refused = on_refused
         self._active: set[Exchange] = set()
         self._draining = False
         self._none_active = asyncio.Event()

@@ -116,6 +116,10 @@ class Handler:
                 )
             )
 
+    def unparsed(self, slug: str, status: int) -> None:
+        """Tell of bytes that never became a request, and were answered by the front."""
+        self._rooms.telemetry.request(RequestRecord(method="?", outcome=slug, status=status, duration_ms=0))
+
     # Guarded
 
     async def _create(self, exchange: Exchange, target: Target, match: Match, story: Story) -> None:
@@ -153,8 +157,8 @@ class Handler:
         now = rooms.wall_clock()
         try:
             reserved = await rooms.store.reserve(wanted, owner, now)
-        except StoreError:
-            rooms.telemetry.events["store-failure"] += 1
+        except StoreError as error:
+            rooms.telemetry.event("store-failure", "error", rule=rule.name, reason=str(error))
             if rooms.forward_without_store:
                 await self._forward_unguarded(exchange, body, "store-unavailable", story)
             else:

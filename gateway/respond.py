@@ -51,7 +51,8 @@ KINDS: Mapping[str, Kind] = {
     "outcome-unknown": Kind(
         409,
         "An earlier attempt's outcome is unknown",
-        "Look whether the resource exists before you do anything else. If it does not, ask the operator to release it.",
+        "Look whether the resource exists. If it does not, send it again when Retry-After is over, or ask the "
+        "operator to release it.",
     ),
     "missing-identity": Kind(
         422, "What makes this create unique is missing", "Send the field, once, in a form that can be read in one way."
@@ -149,13 +150,16 @@ def unanswered(result: NoAnswer, *, keep_alive: bool, head_only: bool, rule: str
     return status, _answer(body, result.error, "outcome-unknown", keep_alive, head_only, None)
 
 
-def refused_by_parser(status: int, *, too_large: bool) -> bytes:
+FAULTS = {
+    "internal-error": "The gateway failed to handle the request.",
+    "head-too-large": "The request line or a header is too long.",
+    "bad-request": "The request cannot be parsed as HTTP/1.1.",
+}
+
+
+def fault(slug: str) -> tuple[int, bytes]:
     """Write the answer to bytes that are no request, or whose handling failed. The connection ends with it."""
-    if status >= 500:
-        return problem("internal-error", "The gateway failed to handle the request.", keep_alive=False)[1]
-    if too_large:
-        return problem("head-too-large", "The request line or a header is too long.", keep_alive=False)[1]
-    return problem("bad-request", "The request cannot be parsed as HTTP/1.1.", keep_alive=False)[1]
+    return problem(slug, FAULTS[slug], keep_alive=False)
 
 
 def _retry_after(met: Met, record: Record, now: int) -> int | None:

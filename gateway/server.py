@@ -60,6 +60,7 @@ async def serve(config: Config) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _keep_going, telemetry)
     async with contextlib.AsyncExitStack() as closing:
         closing.callback(telemetry.flush)
         opened, fingerprinter = await _open(config, telemetry)
@@ -79,7 +80,9 @@ async def serve(config: Config) -> None:
         )
         purging = loop.create_task(_purge_for_ever(opened.store, telemetry), name="purge")
         closing.push_async_callback(_cancel, purging)
-        await _listen(config, Front(Handler(rooms), keepalive_timeout=config.server.keepalive_timeout), rooms, stop)
+        handler = Handler(rooms)
+        front = Front(handler, handler.unparsed, keepalive_timeout=config.server.keepalive_timeout)
+        await _listen(config, front, rooms, stop)
     telemetry.event("stopped")
     telemetry.flush()
 
@@ -116,6 +119,8 @@ async def _open(config: Config, telemetry: Telemetry) -> tuple[Opened, Fingerpri
         telemetry.event("fingerprint-key-made", path=str(secret.made), note="keep it with the store, and secret")
     fingerprinter = Fingerprinter(secret.value)
     opened = await open_sqlite(url.path, config.store.durability, fingerprinter.key_check, _wall_clock())
+    if opened.is_new:
+        telemetry.event("store-made", "warning", path=url.path, note="no earlier create is known")
     if opened.recovered:
         telemetry.event("recovered", "warning", unknown=opened.recovered)
     return opened, fingerprinter
@@ -145,6 +150,11 @@ async def _bind(front: Front, listen: str, where: str) -> tuple[asyncio.Server, 
                 return await loop.create_unix_server(front, path, backlog=BACKLOG), listen
     except OSError as error:
         raise ListenError(f"{where}: cannot listen on {listen}: {error.strerror or error}") from error
+
+
+def _keep_going(telemetry: Telemetry) -> None:
+    """What SIGHUP does: not end the process, as it would by default, with creates in flight."""
+    telemetry.event("hangup-ignored", "warning", note="the rules file is read at start only; restart to change it")
 
 
 def _quieten_collector() -> None:
@@ -181,7 +191,7 @@ async def _purge_for_ever(store: Store, telemetry: Telemetry) -> None:
                 purged = await store.purge(_wall_clock(), PURGE_STEP)
                 removed = purged.removed
                 if purged.lapsed:
-                    telemetry.event("unknown-lapsed", "warning", count=purged.lapsed)
+                    telemetry.event("unknown-lapsed", "warning", times=purged.lapsed)
         except StoreError as error:
             telemetry.event("purge-failed", "warning", reason=str(error))
 

@@ -60,9 +60,13 @@ class Telemetry:
             return
         self._write(self._encode(record) if self._as_json else _readable(record))
 
-    def event(self, name: str, level: Literal["info", "warning", "error"] = "info", **facts: Any) -> None:
-        """Tell of something that is not a request."""
-        self.events[name] += 1
+    def event(
+        self, name: str, level: Literal["info", "warning", "error"] = "info", *, times: int = 1, **facts: Any
+    ) -> None:
+        """Tell of something that is not a request, and happened so many times."""
+        self.events[name] += times
+        if times > 1:
+            facts["times"] = times
         if self._as_json:
             self._write(self._encode({"event": name, "level": level, **facts}))
         else:
@@ -110,6 +114,8 @@ def _readable(record: RequestRecord) -> bytes:
         parts.append(f"upstream={record.upstream_status}")
     if record.fingerprint:
         parts.append(f"fingerprint={record.fingerprint}")
+    if record.client_gone:
+        parts.append("client-gone")
     if record.unguarded:
         parts.append(f"unguarded={record.unguarded}")
     parts.append(f"{record.duration_ms:.1f}ms")

@@ -1,6 +1,7 @@
 # The operator's own listener: health and metrics. Never on the public address.
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 from aiohttp import web
@@ -61,9 +62,9 @@ class Admin:
             return "starting or draining"
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._store.ping()
+                await self._store.ping(time.time_ns() // 1_000_000)
         except StoreError as error:
-            return f"the store cannot decide: {error}"
+            return f"the store cannot commit: {error}"
         except TimeoutError:
             return "the store does not answer"
         return None

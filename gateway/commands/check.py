@@ -16,13 +16,14 @@ fingerprint key, the directories of the store and of sockets, the store itself. 
 nothing, and changes nothing.
 
 Prints one line for each problem, in the order of the file: where it is, what is wrong, what would be right.
-Ends with exit code 1 then, and with 0 when the file is fine.
 
   $ gateway check -c gateway.toml
   upstream.connect_timeout: 2 has no unit; write it in quotes with its unit, "2s" if seconds were meant
   rule "create-user", keep: must be longer than nothing; write a time such as "24h", or "forever"
 
 With --json, one object: {"file": ..., "fine": true or false, "rules": how many, "problems": [...]}.
+
+Exit codes: 0 the file is fine, 1 it has problems, 2 the command line is wrong.
 """
 
 

@@ -120,15 +120,16 @@ def _fingerprinter(config: Config) -> Fingerprinter | None:
 
 
 def _lines(told: dict[str, Any]) -> list[str]:
-    lines = [f"rule         {told['rule'] or 'none'}"]
+    rows = [("rule", told["rule"] or ("none" if told["forwarded"] else "(refused before one was chosen)"))]
     if "namespace" in told:
-        lines.append(f"namespace    {told['namespace']}")
-    lines += [f"scope        {text} = {_shown(value)}" for text, value in told.get("scope", {}).items()]
+        rows.append(("namespace", told["namespace"]))
+    rows += [("scope", f"{text} = {_shown(value)}") for text, value in told.get("scope", {}).items()]
     for claim in told.get("claims", []):
-        lines.append(f"claim        {claim['entry']}")
-        lines += [f"  identity   {text} = {_shown(value)}" for text, value in claim["identity"].items()]
-        lines.append(f"  fingerprint {claim['fingerprint'] or '(its key is made when the gateway first runs)'}")
-    return [*lines, f"happens      {told['happens']}"]
+        rows.append(("claim", claim["entry"]))
+        rows += [("  identity", f"{text} = {_shown(value)}") for text, value in claim["identity"].items()]
+        rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
+    rows.append(("happens", told["happens"]))
+    return [f"{label:<15}{text}" for label, text in rows]
 
 
 def _shown(value: object) -> str:

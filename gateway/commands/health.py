@@ -14,10 +14,12 @@ SUMMARY = "ask a running gateway whether it is ready"
 
 DESCRIPTION = """\
 Asks the admin listener named in the rules file whether the gateway is ready: it listens, is not draining, and
-its store answers. Exit code 0 when it is, 1 when it is not, or cannot be reached.
+its store commits.
 
   $ gateway health -c gateway.toml
   ready
+
+Exit codes: 0 it is ready, 1 it is not or cannot be reached, 2 the command line is wrong.
 """
 
 
@@ -57,5 +59,9 @@ async def _ask(listen: str, timeout: float) -> dict[str, object]:
         ):
             answer: dict[str, object] = await response.json()
             return answer
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        return {"ready": False, "reason": f"{listen} does not answer: {type(error).__name__}"}
+    except TimeoutError:
+        return {"ready": False, "reason": f"{listen} gave no answer within {timeout:g} s"}
+    except (aiohttp.ClientConnectorError, FileNotFoundError):
+        return {"ready": False, "reason": f"nobody listens on {listen}"}
+    except (aiohttp.ClientError, OSError, ValueError):
+        return {"ready": False, "reason": f"what listens on {listen} is no admin listener of a gateway"}

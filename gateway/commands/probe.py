@@ -30,7 +30,7 @@ something that does not exist yet. Without it, the second phase repeats what the
 then to the gateway in front of it, and compare.
 
 Created things are told apart by their Location, else by the "id" in the answer's body. Nothing is ever sent again.
-Exit status: 0 the API stops duplicates, 1 it makes them or the answers do not tell, 2 the command line is wrong.
+Exit codes: 0 the API stops duplicates, 1 it makes them or the answers do not tell, 2 the command line is wrong.
 """
 
 COUNT_LIMIT = 1000

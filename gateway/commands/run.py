@@ -9,7 +9,7 @@ import uvloop
 
 from gateway.commands.processes import start_example
 from gateway.config import load
-from gateway.config.endpoints import parse_upstream
+from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_upstream
 from gateway.config.schema import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.server import serve
@@ -29,13 +29,13 @@ a database of its own (example.db) and half a second of delay on creates, so tha
 
 EXAMPLE_DELAY = 0.5
 TRY_IT = """\
-The gateway stands in front of an example API. In another terminal:
+The gateway stands in front of an example API. In another terminal, in this directory:
 
   curl -i {server}/users -H 'Content-Type: application/json' \\
        -d '{{"name": "Ada", "email": "ada@example.com", "username": "ada"}}'
 
   the first time it answers 201; again, and it answers 409 and says where the user is.
-  Fifty at once: gateway probe {server}/users -n 50 \\
+  Fifty at once: {program} probe {server}/users -n 50 \\
        -d '{{"name": "Bob", "email": "bob{{{{unique}}}}@example.com", "username": "bob{{{{unique}}}}"}}'
   What the API has: curl {server}/users
   Stop with Ctrl-C, start again, send the same create: still 409.
@@ -68,7 +68,24 @@ async def _with_example(config: Config) -> None:
         raise GatewayError("--example needs an upstream.url of the form http://127.0.0.1:PORT")
     child = await start_example(f"{upstream.host}:{upstream.port}", "example.db", EXAMPLE_DELAY)
     try:
-        print(TRY_IT.format(server=f"http://{config.server.listen}"), file=sys.stderr)
+        print(TRY_IT.format(server=_url(config.server.listen), program=_program()), file=sys.stderr)
         await serve(config)
     finally:
         await child.stop()
+
+
+def _url(listen: str) -> str:
+    """How the gateway is reached from this machine."""
+    address = parse_listen(listen)
+    if isinstance(address, UnixAddress):
+        return f"--unix-socket {address.path} http://localhost"
+    everywhere = address.host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not listened on
+    return f"http://{TcpAddress('127.0.0.1', address.port) if everywhere else address}"
+
+
+def _program() -> str:
+    """How this program was called, as a person would type it."""
+    path = Path(sys.argv[0])
+    if path.name == "__main__.py":
+        return "python -m gateway"
+    return str(path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path)

@@ -41,8 +41,8 @@ class Store(Protocol):
     async def purge(self, now: int, limit: int) -> Purged:
         """Remove at most `limit` claims that are free by the clock: one small step that holds nobody up."""
 
-    async def ping(self) -> None:
-        """Return when the store answers."""
+    async def ping(self, now: int) -> None:
+        """Return when the store has committed something: it can take creates."""
 
     async def close(self) -> None:
         """Write everything that waits, then close."""

@@ -52,8 +52,11 @@ def _look_inside(path: str, key_check: bytes) -> None:
     """Let SQLite read the file, over a connection that may not write."""
     index = Path(f"{path}-shm")
     had_index = index.exists()
+    # Without a WAL nobody has the store open, and a reader that is told so makes no empty one.
+    immutable = not Path(f"{path}-wal").exists()
+    uri = f"{Path(path).absolute().as_uri()}?mode=ro&immutable={immutable:d}"
     try:
-        connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=0)
+        connection = sqlite3.connect(uri, uri=True, timeout=0)
         try:
             if Path(path).stat().st_size <= FULL_CHECK_LIMIT:
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -63,7 +63,7 @@ class MemoryStore:
                 lapsed += record.state is State.UNKNOWN
         return Purged(removed, lapsed)
 
-    async def ping(self) -> None:
+    async def ping(self, now: int) -> None:
         """See Store."""
 
     async def close(self) -> None:

@@ -24,15 +24,18 @@ _LOCK_PATIENCE = 1.0
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A store that is ready, and how many claims were in flight when it was last left: they are unknown now."""
+    """A store that is ready."""
 
     store: Store
     recovered: int
+    """How many claims were in flight when it was last left: they are unknown now."""
+    is_new: bool
+    """Whether it was empty or not there: it knows of no create."""
 
 
 def open_memory() -> Opened:
     """Open the store that forgets."""
-    return Opened(MemoryStore(), 0)
+    return Opened(MemoryStore(), 0, is_new=True)
 
 
 async def open_sqlite(path: str, durability: Literal["process", "power"], key_check: bytes, now: int) -> Opened:
@@ -53,6 +56,7 @@ async def open_sqlite(path: str, durability: Literal["process", "power"], key_ch
     # cached_statements: two texts for each number of rows a turn may have
     database = await aiosqlite.connect(path, isolation_level=None, timeout=_LOCK_PATIENCE, cached_statements=300)
     try:
+        is_new = await _pragma(database, "user_version") == 0
         recovered = await _prepare(database, path, durability, key_check, now)
     except sqlite3.OperationalError as error:
         await database.close()
@@ -65,7 +69,7 @@ async def open_sqlite(path: str, durability: Literal["process", "power"], key_ch
     except BaseException:
         await database.close()
         raise
-    return Opened(SqliteStore(database), recovered)
+    return Opened(SqliteStore(database), recovered, is_new)
 
 
 async def _prepare(

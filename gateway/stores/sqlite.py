@@ -110,9 +110,9 @@ class SqliteStore:
         rows = await self._between_turns(sql.read("purge"), {"now": now, "limit": limit})
         return Purged(len(rows), sum(1 for (state,) in rows if state == State.UNKNOWN))
 
-    async def ping(self) -> None:
+    async def ping(self, now: int) -> None:
         """See Store."""
-        await self._between_turns("SELECT 1 FROM facts LIMIT 1", ())
+        await self._between_turns(sql.read("ping"), {"now": now})
 
     async def close(self) -> None:
         """See Store."""

@@ -127,7 +127,7 @@ async def test_null_empty_zero_and_false_are_identities_of_their_own_and_absent_
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
     program = await gateway()
-    values = [None, "", 0, "0", False, "null", [], {}, [None], [[]], 2**53 + 1, 2**53 + 2, 0.5, "\u0000"]
+    values: list[Any] = [None, "", 0, "0", False, "null", [], {}, [None], [[]], 2**53 + 1, 2**53 + 2, 0.5, "\u0000"]
     bodies = [{"email": value} for value in values]
     assert await verdicts(program, [("/users", body) for body in bodies]) == [201] * len(values)
     assert await verdicts(program, [("/users", body) for body in bodies]) == ["duplicate"] * len(values)

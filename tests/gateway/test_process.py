@@ -156,7 +156,8 @@ async def test_an_address_that_is_taken_is_told_and_nothing_is_left_behind(
 ) -> None:
     taken = f"127.0.0.1:{upstream.port}"
     for table in ("server", "admin"):
-        program = GatewayProgram(tmp_path / table, rules(upstream.url, **{table: {"listen": taken}}))
+        tables: dict[str, Any] = {table: {"listen": taken}}
+        program = GatewayProgram(tmp_path / table, rules(upstream.url, **tables))
         with pytest.raises(StartError) as caught:
             await program.start()
         assert caught.value.code == 1

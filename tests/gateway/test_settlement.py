@@ -122,7 +122,7 @@ TABLE = [
 
 async def ask(port: int, row: Row, email: str) -> Response:
     """Send the create; the answer, also when its body broke off."""
-    padding = {"padding": "x" * row.padding} if row.padding else {}
+    padding: dict[str, Any] = {"padding": "x" * row.padding} if row.padding else {}
     try:
         response = await create(port, email, **padding)
     except BrokenBodyError as error:
@@ -432,7 +432,7 @@ async def test_a_rule_may_say_which_statuses_mean_created_and_refused(
 
 async def until_created(port: int, email: str) -> list[str | None]:
     """Send the same create until it passes, and return the slugs on the way."""
-    slugs = []
+    slugs: list[str | None] = []
     async with Client(port) as client:
         for _ in range(20_000):
             await client.send_raw(create_bytes(email))

@@ -88,7 +88,7 @@ async def serving(store: Store, upstream: RawUpstream, suspension: int) -> Async
         stopwatch=asyncio.get_running_loop().time,
     )
     cancelled = CancelledAt(Handler(rooms), suspension)
-    front = Front(cancelled, keepalive_timeout=5)
+    front = Front(cancelled, lambda _slug, _status: None, keepalive_timeout=5)
     server = await asyncio.get_running_loop().create_server(front, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1], cancelled
@@ -137,7 +137,7 @@ async def test_no_place_to_be_cancelled_leaves_a_claim_without_an_owner(
                     else:
                         with pytest.raises(NoResponseError):
                             await client.read_response("POST")
-                await store.ping()
+                await store.ping(NOW)
             record = await store.get(fingerprint, NOW)
             arrived = [request for request in [*upstream.requests, *upstream.aborted] if request is not None]
             sent = [request for request in arrived if request.value("body.email") == email]
