@@ -25,28 +25,13 @@ from gateway.relay import read_whole, relay
 from gateway.resource import MAX_ANSWER, locate
 from gateway.rules import Match, Refusal, Rule, Rules
 from gateway.stores.base import Store
-from gateway.telemetry import RequestRecord, Telemetry
+from gateway.telemetry import RequestRecord, Story, Telemetry
 from gateway.upstream.client import Request, Upstream
 from gateway.upstream.results import REQUEST_BROKEN, Answer, NoAnswer, NotSent, RequestBroken
 from gateway.upstream.wire import request_head
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _OWNER_BYTES = 16
-
-
-class Story:
-    """What happened to one request so far; becomes its record."""
-
-    __slots__ = ("fingerprint", "outcome", "rule", "status", "unguarded", "upstream_ms", "upstream_status")
-
-    def __init__(self) -> None:
-        self.outcome = "internal-error"
-        self.rule: Rule | None = None
-        self.status: int | None = None
-        self.upstream_status: int | None = None
-        self.upstream_ms: float | None = None
-        self.fingerprint: str | None = None
-        self.unguarded: str | None = None
 
 
 class Rooms(msgspec.Struct, frozen=True):
@@ -101,19 +86,9 @@ class Handler:
             story.outcome = "cancelled"
             raise
         finally:
+            duration = rooms.stopwatch() - started
             rooms.telemetry.request(
-                RequestRecord(
-                    method=exchange.method,
-                    rule=story.rule.name if story.rule else None,
-                    outcome=story.outcome,
-                    status=story.status if exchange.told else None,
-                    upstream_status=story.upstream_status,
-                    duration_ms=round((rooms.stopwatch() - started) * 1000, 3),
-                    upstream_ms=story.upstream_ms,
-                    fingerprint=story.fingerprint,
-                    unguarded=story.unguarded,
-                    client_gone=exchange.is_gone,
-                )
+                story.record(exchange.method, duration, was_told=exchange.told, is_gone=exchange.is_gone)
             )
 
     def unparsed(self, slug: str, status: int) -> None:
@@ -123,7 +98,8 @@ class Handler:
     # Guarded
 
     async def _create(self, exchange: Exchange, target: Target, match: Match, story: Story) -> None:
-        rule = story.rule = match.rule
+        rule = match.rule
+        story.rule = rule.name
         hidden = _hidden_field(rule, exchange)
         if hidden is not None:
             self._refuse(exchange, story, "hidden-field", f"Connection names {hidden}, which decides about the create.")
@@ -191,7 +167,6 @@ class Handler:
         rooms = self._rooms
         ending = Ending.NO_ANSWER  # what stands if anything below goes wrong
         resource = None
-        settled = None
         try:
             result = await self._send(exchange, body, story)
             match result:
@@ -259,14 +234,14 @@ class Handler:
         is_safe = exchange.method in _SAFE
         started = self._rooms.stopwatch()
         result = await upstream.send(Request(head, content, exchange.method == "HEAD", is_safe))
-        story.upstream_ms = round((self._rooms.stopwatch() - started) * 1000, 3)
+        story.upstream_seconds = self._rooms.stopwatch() - started
         if isinstance(result, Answer):
             story.upstream_status = result.status
         return result
 
     async def _tell(self, exchange: Exchange, result: Answer | NotSent | NoAnswer, story: Story) -> None:
         """Tell the client what came of its request."""
-        rule = story.rule.name if story.rule else None
+        rule = story.rule
         head_only = exchange.method == "HEAD"
         match result:
             case Answer():
@@ -296,7 +271,7 @@ class Handler:
             detail,
             keep_alive=exchange.keep_alive,
             head_only=exchange.method == "HEAD",
-            rule=story.rule.name if story.rule else None,
+            rule=story.rule,
             retry_after=retry_after,
         )
         exchange.write(answer)

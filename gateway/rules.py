@@ -1,8 +1,7 @@
 # Rules, compiled, and which of them a request meets. Pure.
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -10,9 +9,6 @@ from gateway.field import Field
 from gateway.headers import Headers
 from gateway.paths import Reading, Target, read_path
 from gateway.resource import Resource
-
-if TYPE_CHECKING:
-    from gateway.config.schema import RuleConfig
 
 METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 """Headers by which widespread frameworks let a client change the method."""
@@ -218,31 +214,3 @@ def parse_template(path: str) -> Template:
     if len({name for _, name in names}) < len(names):
         raise ValueError(f'"{path}" has two variables of one name; give each its own')
     return Template(tuple(segments), tuple(names))
-
-
-def unreachable(rules: Sequence["RuleConfig"]) -> list[tuple["RuleConfig", "RuleConfig"]]:
-    """Pairs of a rule that can never match and the earlier one that takes what it would match."""
-    shadowed = []
-    for at, later in enumerate(rules):
-        takers = [_taker(method, later, rules[:at]) for method in later.match.methods]
-        found = [taker for taker in takers if taker is not None]
-        if takers and len(found) == len(takers):
-            shadowed.append((later, found[0]))
-    return shadowed
-
-
-def _taker(method: str, later: "RuleConfig", earlier: Sequence["RuleConfig"]) -> "RuleConfig | None":
-    for rule in earlier:
-        if method in rule.match.methods and rule.match.host in {None, later.match.host} and _covers(rule, later):
-            return rule
-    return None
-
-
-def _covers(earlier: "RuleConfig", later: "RuleConfig") -> bool:
-    try:
-        wide, narrow = parse_template(earlier.match.path), parse_template(later.match.path)
-    except ValueError:
-        return False
-    return len(wide.segments) == len(narrow.segments) and all(
-        taken is None or taken == segment for taken, segment in zip(wide.segments, narrow.segments, strict=True)
-    )

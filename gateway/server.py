@@ -120,7 +120,7 @@ async def _open(config: Config, telemetry: Telemetry) -> tuple[Opened, Fingerpri
     fingerprinter = Fingerprinter(secret.value)
     opened = await open_sqlite(url.path, config.store.durability, fingerprinter.key_check, _wall_clock())
     if opened.is_new:
-        telemetry.event("store-made", "warning", path=url.path, note="no earlier create is known")
+        telemetry.event("store-made", "info", path=url.path, note="no earlier create is known")
     if opened.recovered:
         telemetry.event("recovered", "warning", unknown=opened.recovered)
     return opened, fingerprinter

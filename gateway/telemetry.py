@@ -29,6 +29,36 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     client_gone: bool = False
 
 
+class Story:
+    """What happened to one request so far; becomes its record."""
+
+    __slots__ = ("fingerprint", "outcome", "rule", "status", "unguarded", "upstream_seconds", "upstream_status")
+
+    def __init__(self) -> None:
+        self.outcome = "internal-error"
+        self.rule: str | None = None
+        self.status: int | None = None
+        self.upstream_status: int | None = None
+        self.upstream_seconds: float | None = None
+        self.fingerprint: str | None = None
+        self.unguarded: str | None = None
+
+    def record(self, method: str, seconds: float, *, was_told: bool, is_gone: bool) -> RequestRecord:
+        """Close the story: `was_told` when the client was sent an answer, `is_gone` when it has left."""
+        return RequestRecord(
+            method=method,
+            rule=self.rule,
+            outcome=self.outcome,
+            status=self.status if was_told else None,
+            upstream_status=self.upstream_status,
+            duration_ms=round(seconds * 1000, 3),
+            upstream_ms=None if self.upstream_seconds is None else round(self.upstream_seconds * 1000, 3),
+            fingerprint=self.fingerprint,
+            unguarded=self.unguarded,
+            client_gone=is_gone,
+        )
+
+
 class Telemetry:
     """Writes lines and counts. Mutable state: the counters, and lines not yet written."""
 

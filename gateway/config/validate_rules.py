@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, nearest, quote
+from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig, UniqueConfig
 from gateway.decision import parse_status
 from gateway.field import Field, Source, parse_field
 from gateway.normalize import NORMALISERS
 from gateway.resource import parse_resource
-from gateway.rules import parse_template, unreachable
+from gateway.rules import parse_template
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"}

@@ -2,8 +2,9 @@
 
 import pytest
 
+from gateway.config.reachability import unreachable
 from gateway.config.schema import MatchConfig
-from gateway.rules import Match, Refusal, parse_template, unreachable
+from gateway.rules import Match, Refusal, parse_template
 from tests.rooms.support import ask, compiled, rule_config
 
 

@@ -1,0 +1,34 @@
+# Which rules can never match, because earlier ones take everything that they would. Pure.
+
+from collections.abc import Sequence
+
+from gateway.config.schema import RuleConfig
+from gateway.rules import parse_template
+
+
+def unreachable(rules: Sequence[RuleConfig]) -> list[tuple[RuleConfig, RuleConfig]]:
+    """Pairs of a rule that can never match and the earlier one that takes what it would match."""
+    shadowed = []
+    for at, later in enumerate(rules):
+        takers = [_taker(method, later, rules[:at]) for method in later.match.methods]
+        found = [taker for taker in takers if taker is not None]
+        if takers and len(found) == len(takers):
+            shadowed.append((later, found[0]))
+    return shadowed
+
+
+def _taker(method: str, later: RuleConfig, earlier: Sequence[RuleConfig]) -> RuleConfig | None:
+    for rule in earlier:
+        if method in rule.match.methods and rule.match.host in {None, later.match.host} and _covers(rule, later):
+            return rule
+    return None
+
+
+def _covers(earlier: RuleConfig, later: RuleConfig) -> bool:
+    try:
+        wide, narrow = parse_template(earlier.match.path), parse_template(later.match.path)
+    except ValueError:
+        return False
+    return len(wide.segments) == len(narrow.segments) and all(
+        taken is None or taken == segment for taken, segment in zip(wide.segments, narrow.segments, strict=True)
+    )
