@@ -1,0 +1,81 @@
+# What the tests of the stores share: claims, owners, times, and each kind of store.
+
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+from gateway.model import FOREVER, Claim, Held, Reserved, Settlement, State
+from gateway.stores.base import Store
+from gateway.stores.open import Opened, open_memory, open_sqlite
+
+KEY = b"key-check"
+NOW = 1_700_000_000_000
+HOUR = 3600 * 1000
+CREATED = Settlement(State.CREATED, NOW + 24 * HOUR, "/users/1")
+UNKNOWN = Settlement(State.UNKNOWN, NOW + HOUR)
+
+Kind = Literal["memory", "process", "power"]
+
+
+def claim(name: str | int, *, hold: int = HOUR) -> Claim:
+    """The claim on `name`: the same name is the same fingerprint."""
+    return Claim(hashlib.sha256(str(name).encode()).digest(), "create-user", f"entry-{name}", hold)
+
+
+def claims(*names: str | int) -> tuple[Claim, ...]:
+    """The claims on several names."""
+    return tuple(claim(name) for name in names)
+
+
+def owner(number: int) -> bytes:
+    """An owner token."""
+    return number.to_bytes(16, "big")
+
+
+async def open_store(path: Path, durability: Literal["process", "power"] = "process", now: int = NOW) -> Opened:
+    """Open a SQLite store with the key of these tests."""
+    return await open_sqlite(str(path), durability, KEY, now)
+
+
+@contextlib.asynccontextmanager
+async def store_of(kind: Kind, path: Path) -> AsyncIterator[Store]:
+    """A new store of a kind; `path` is for those that have a file."""
+    opened = open_memory() if kind == "memory" else await open_store(path, kind)
+    try:
+        yield opened.store
+    finally:
+        await opened.store.close()
+
+
+async def take(store: Store, names: tuple[str | int, ...], number: int, now: int = NOW) -> None:
+    """Reserve, and be sure of it."""
+    assert isinstance(await store.reserve(claims(*names), owner(number), now), Reserved)
+
+
+async def create(store: Store, name: str | int, number: int, settlement: Settlement = CREATED) -> None:
+    """Reserve one claim and settle it."""
+    await take(store, (name,), number)
+    assert await store.settle(owner(number), claims(name), settlement, NOW)
+
+
+async def state_of(store: Store, name: str | int, now: int = NOW) -> State | None:
+    """What a claim is; None for free."""
+    record = await store.get(claim(name).fingerprint, now)
+    return None if record is None else record.state
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    """Everything in a directory."""
+    return {file.name: file.read_bytes() for file in directory.iterdir()}
+
+
+def names_of(held: Reserved | Held) -> list[str]:
+    """The entries of the conflicts."""
+    assert isinstance(held, Held)
+    return [met.entry for met, _ in held.conflicts]
+
+
+FAR = FOREVER - 1
+"""As late as a clock can get before what is kept for ever would end."""

@@ -1,0 +1,82 @@
+# SQLite against the memory store, step by step: whatever is asked of both, in whatever order, both answer alike.
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.model import FOREVER, FREE, Settlement, State
+from gateway.stores.base import Store
+from tests.stores.support import claim, claims, owner, store_of
+
+times = st.integers(0, 12)
+"""A clock that jumps back and forth, around expiries that it often meets to the millisecond."""
+settlements = st.just(FREE) | st.builds(
+    Settlement,
+    st.sampled_from([State.CREATED, State.UNKNOWN]),
+    times | st.just(FOREVER),
+    st.sampled_from([None, "/users/1"]),
+)
+names = st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True).map(tuple)
+calls = st.one_of(
+    st.tuples(st.just("reserve"), names, times),
+    st.tuples(st.just("settle"), st.integers(0, 8), settlements, times),
+)
+"""Made one after the other, and awaited only when all of a batch were made."""
+questions = st.one_of(
+    st.tuples(st.just("get"), st.integers(0, 4), times),
+    st.tuples(st.just("forget"), st.integers(0, 4)),
+    st.tuples(st.just("purge"), times),
+    st.tuples(st.just("scan"), times),
+)
+steps = st.lists(st.lists(calls, min_size=1, max_size=8) | questions, min_size=1, max_size=12)
+
+
+class Driver:
+    """Asks one store. Operations are numbered from the youngest, so that most settlements meet one that is open."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._operations: list[tuple[int, ...]] = []
+
+    async def do(self, step: Any) -> Any:
+        if isinstance(step, list):
+            return [await answer for answer in [self._call(call) for call in step]]
+        match step:
+            case "get", name, now:
+                return await self._store.get(claim(name).fingerprint, now)
+            case "forget", name:
+                return await self._store.forget(claim(name).fingerprint)
+            case "purge", now:
+                # a row that was freed may still stand in a file, and is purged too: only what lapsed is told
+                return (await self._store.purge(now, 1000)).lapsed
+            case _, now:
+                return list(await self._store.scan(b"", 1000, now))
+
+    def _call(self, call: Any) -> Awaitable[Any]:
+        if call[0] == "reserve":
+            _, wanted, now = call
+            self._operations.append(wanted)
+            return self._store.reserve(claims(*wanted), owner(len(self._operations) - 1), now)
+        _, back, settlement, now = call
+        number = max(len(self._operations) - 1 - back, 0)
+        wanted = self._operations[number] if self._operations else (0,)
+        return self._store.settle(owner(number), claims(*wanted), settlement, now)
+
+
+@settings(deadline=None, max_examples=150)
+@given(steps)
+def test_sqlite_answers_as_the_reference_does(story: list[Any]) -> None:
+    async def compare() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "gateway.db"
+            async with store_of("memory", path) as reference, store_of("process", path) as sqlite:
+                expected, found = Driver(reference), Driver(sqlite)
+                for step in [*story, ("scan", 0)]:
+                    assert await found.do(step) == await expected.do(step), step
+
+    asyncio.run(compare())

@@ -1,0 +1,160 @@
+# No room left: nothing is taken, nothing that was settled is forgotten, everybody hears of it, and it mends by itself.
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from gateway.errors import StoreError
+from gateway.model import FREE, Reserved, Settlement, State
+from gateway.stores.base import Store
+from gateway.stores.sqlite import MAX_ROWS, SqliteStore
+from tests.stores.support import CREATED, NOW, claim, claims, create, names_of, open_store, owner, state_of, take
+from tests.support.tally import PATIENCE
+
+LARGE = Settlement(State.CREATED, CREATED.expires_at, "/users/" + "x" * 2000)
+"""A settlement that finds no place in a full file."""
+PLENTY = 2**30
+
+
+class Disk:
+    """A store's file, which can be said to be full."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def _pages(self, statement: str) -> int:
+        ((pages,),) = await cast("SqliteStore", self.store)._database.execute_fetchall(statement)
+        return int(pages)
+
+    async def fill(self) -> None:
+        """Allow no page more than there are, and use up what is left in those."""
+        await self._pages(f"PRAGMA max_page_count = {await self._pages('PRAGMA page_count')}")
+        for number in range(10_000):
+            try:
+                await take(self.store, (f"filler {number}",), 1_000_000 + number)
+            except StoreError:
+                return
+        raise AssertionError("it does not get full")
+
+    async def make_room(self) -> None:
+        """Let the file grow again."""
+        await self._pages(f"PRAGMA max_page_count = {PLENTY}")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the store is."""
+    return tmp_path / "gateway.db"
+
+
+@pytest.fixture
+async def disk(path: Path) -> AsyncIterator[Disk]:
+    """The disk of an open store."""
+    opened = await open_store(path)
+    yield Disk(opened.store)
+    await opened.store.close()
+
+
+@pytest.fixture
+def store(disk: Disk) -> Store:
+    """The store on it."""
+    return disk.store
+
+
+async def outcome(answer: Awaitable[Any]) -> Any:
+    """What a call gave, or StoreError."""
+    try:
+        return await answer
+    except StoreError:
+        return StoreError
+
+
+async def test_a_reserve_that_finds_no_room_takes_nothing(disk: Disk, store: Store) -> None:
+    await disk.fill()
+    for number in range(3):
+        with pytest.raises(StoreError, match="full"):
+            await store.reserve(claims("a", "b"), owner(number), NOW)
+    assert await state_of(store, "a") is await state_of(store, "b") is None
+    await disk.make_room()
+    await take(store, ("a",), 10)
+    assert not await store.settle(owner(0), claims("a", "b"), FREE, NOW), "whoever was refused holds nothing"
+
+
+async def test_what_is_held_is_answered_for_all_the_same(disk: Disk, store: Store) -> None:
+    await create(store, "a", 1)
+    await take(store, ("b",), 2)
+    await disk.fill()
+    new, created, both, other = await asyncio.gather(
+        outcome(store.reserve(claims("c"), owner(3), NOW)),
+        outcome(store.reserve(claims("a"), owner(4), NOW)),
+        outcome(store.reserve(claims("c", "b"), owner(5), NOW)),
+        outcome(store.reserve(claims("c"), owner(6), NOW)),
+    )
+    assert new is other is StoreError, "nobody is told that he met a claim which was not taken after all"
+    assert names_of(created) == ["entry-a"]
+    assert both is StoreError
+    assert names_of(await store.reserve(claims("d", "b"), owner(7), NOW)) == ["entry-b"]
+
+
+async def test_a_settlement_that_finds_no_room_is_written_when_there_is_some(disk: Disk, store: Store) -> None:
+    await take(store, ("a", "b"), 1)
+    await disk.fill()
+    with pytest.raises(StoreError, match="full"):
+        await store.settle(owner(1), claims("a", "b"), LARGE, NOW)
+    assert names_of(await store.reserve(claims("a"), owner(2), NOW)) == ["entry-a"], "it is held until it is written"
+    assert await state_of(store, "a") is State.IN_FLIGHT
+    await disk.make_room()
+    await until_created(store, "a")
+    record = await store.get(claim("b").fingerprint, NOW)
+    assert record is not None
+    assert (record.state, record.resource) == (State.CREATED, LARGE.resource)
+    assert not await store.settle(owner(1), claims("a", "b"), FREE, NOW), "it is written once"
+
+
+async def until_created(store: Store, name: str) -> None:
+    """Wait until a claim is no longer in flight; each look waits for a turn of the writer."""
+    async with asyncio.timeout(PATIENCE):
+        while await state_of(store, name) is not State.CREATED:
+            pass
+
+
+async def test_many_settlements_that_wait_for_room_keep_nobody_else_waiting(disk: Disk, store: Store) -> None:
+    """More than a turn takes: creates are refused, duplicates hear their reason, the operator's reads are answered."""
+    many = 2 * MAX_ROWS + 10
+    for number in range(many):
+        await take(store, (number,), number)
+    await disk.fill()
+    settled = [store.settle(owner(number), claims(number), LARGE, NOW) for number in range(many)]
+    assert set(await asyncio.gather(*[outcome(answer) for answer in settled])) == {StoreError}
+    async with asyncio.timeout(PATIENCE):
+        pinged, purged, found, new, duplicate = await asyncio.gather(
+            outcome(store.ping(0)),
+            outcome(store.purge(NOW, 10)),
+            outcome(store.get(claim(0).fingerprint, NOW)),
+            outcome(store.reserve(claims("new"), owner(many), NOW)),
+            outcome(store.reserve(claims(1), owner(many + 1), NOW)),
+        )
+    assert (pinged, purged.removed, found.state, new) == (None, 0, State.IN_FLIGHT, StoreError)
+    assert names_of(duplicate) == ["entry-1"]
+    await disk.make_room()
+    for number in range(many):
+        await until_created(store, str(number))
+
+
+async def test_a_store_that_closes_while_it_is_full_tells_all_who_wait(disk: Disk, store: Store, path: Path) -> None:
+    await take(store, ("a", "b"), 1)
+    await create(store, "c", 2)
+    await disk.fill()
+    settled = store.settle(owner(1), claims("a", "b"), LARGE, NOW)
+    reserved = store.reserve(claims("d"), owner(3), NOW)
+    async with asyncio.timeout(PATIENCE):
+        await store.close()
+    assert await outcome(settled) is await outcome(reserved) is StoreError
+    again = await open_store(path)
+    states = [await state_of(again.store, name) for name in ("a", "b", "c", "d")]
+    assert states == [State.UNKNOWN, State.UNKNOWN, State.CREATED, None]
+    assert isinstance(await again.store.reserve(claims("d"), owner(3), NOW), Reserved)
+    await again.store.close()

@@ -1,0 +1,262 @@
+# The SQLite store as a file and as a writer: what a restart keeps, what it recovers, who waits for whom.
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from gateway.errors import StoreError, StoreInUse
+from gateway.model import FOREVER, FREE, Held, Purged, Reserved, Settlement, State
+from gateway.stores.sqlite import MAX_ROWS, SqliteStore
+from tests.conftest import StartGateway
+from tests.stores.support import (
+    CREATED,
+    HOUR,
+    NOW,
+    UNKNOWN,
+    claim,
+    claims,
+    create,
+    files,
+    open_store,
+    owner,
+    state_of,
+    take,
+)
+from tests.support.client import create as post
+from tests.support.program import GatewayProgram, StartError, create_user_rule, rules
+from tests.support.upstream import RawUpstream
+
+LATER = NOW + HOUR // 2
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a store goes."""
+    return tmp_path / "gateway.db"
+
+
+class TestFile:
+    async def test_it_is_for_its_owner_alone(self, path: Path) -> None:
+        before = os.umask(0)
+        try:
+            opened = await open_store(path)
+            await take(opened.store, ("a",), 1)
+            files = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+            await opened.store.close()
+        finally:
+            os.umask(before)
+        assert files == {"gateway.db": 0o600, "gateway.db-wal": 0o600}
+
+    async def test_a_store_that_was_closed_is_one_file(self, path: Path) -> None:
+        opened = await open_store(path)
+        await take(opened.store, ("a",), 1)
+        await opened.store.close()
+        assert set(files(path.parent)) == {"gateway.db"}
+
+    @pytest.mark.parametrize(("durability", "synchronous"), [("process", 1), ("power", 2)])
+    async def test_sqlite_is_told_what_a_claim_must_survive(
+        self, path: Path, durability: Any, synchronous: int
+    ) -> None:
+        opened = await open_store(path, durability)
+        database = cast("SqliteStore", opened.store)._database
+        told = {}
+        for pragma in ("synchronous", "journal_mode", "locking_mode"):
+            ((told[pragma],),) = await database.execute_fetchall(f"PRAGMA {pragma}")
+        await opened.store.close()
+        assert told == {"synchronous": synchronous, "journal_mode": "wal", "locking_mode": "exclusive"}
+
+
+class TestRestart:
+    async def test_what_was_settled_is_as_it_was(self, path: Path) -> None:
+        opened = await open_store(path)
+        await create(opened.store, "created", 1)
+        await create(opened.store, "unknown", 2, UNKNOWN)
+        await create(opened.store, "freed", 3, FREE)
+        await create(opened.store, "for ever", 4, Settlement(State.CREATED, FOREVER, "/é"))
+        before = await opened.store.scan(b"", 10, NOW)
+        await opened.store.close()
+        again = await open_store(path, now=LATER)
+        assert again.recovered == 0
+        assert await again.store.scan(b"", 10, NOW) == before
+        assert len(before) == 3
+        assert isinstance(await again.store.reserve(claims("created"), owner(5), NOW), Held)
+        assert isinstance(await again.store.reserve(claims("freed"), owner(6), NOW), Reserved)
+        await again.store.close()
+
+    @pytest.mark.parametrize(
+        ("hold", "expires_at"),
+        [(1, LATER + 1), (HOUR, LATER + HOUR), (FOREVER, FOREVER), (FOREVER - LATER, FOREVER), (FOREVER - 1, FOREVER)],
+    )
+    async def test_what_was_in_flight_is_unknown_for_as_long_as_its_rule_says(
+        self, path: Path, hold: int, expires_at: int
+    ) -> None:
+        opened = await open_store(path)
+        wanted = [claim("a", hold=hold), claim("b", hold=7)]
+        await opened.store.reserve(wanted, owner(1), NOW)
+        before = await opened.store.get(wanted[0].fingerprint, NOW)
+        await opened.store.close()
+        again = await open_store(path, now=LATER)
+        assert again.recovered == 2
+        record = await again.store.get(wanted[0].fingerprint, LATER)
+        other = await again.store.get(wanted[1].fingerprint, LATER)
+        assert before is not None
+        assert record is not None
+        assert other is not None
+        assert (record.state, record.expires_at) == (State.UNKNOWN, expires_at)
+        assert other.expires_at == LATER + 7, "each claim has a hold of its own"
+        assert (record.owner, record.first_seen, record.rule) == (before.owner, before.first_seen, before.rule)
+        await again.store.close()
+
+    async def test_it_is_recovered_once(self, path: Path) -> None:
+        opened = await open_store(path)
+        await take(opened.store, ("a",), 1)
+        await opened.store.close()
+        for recovered in (1, 0):
+            again = await open_store(path, now=LATER)
+            assert again.recovered == recovered
+            await again.store.close()
+
+    async def test_an_owner_of_an_earlier_life_is_fenced_out(self, path: Path) -> None:
+        opened = await open_store(path)
+        await take(opened.store, ("a",), 1)
+        await opened.store.close()
+        again = await open_store(path)
+        assert not await again.store.settle(owner(1), claims("a"), FREE, NOW)
+        assert await state_of(again.store, "a") is State.UNKNOWN
+        await again.store.close()
+
+
+class TestClose:
+    async def test_what_was_queued_is_written_and_answered(self, path: Path) -> None:
+        opened = await open_store(path)
+        store = opened.store
+        many = 32 * MAX_ROWS  # more than one statement could hold
+        reserved = [store.reserve(claims(f"a{n}", f"b{n}"), owner(n), NOW) for n in range(many)]
+        settled = [store.settle(owner(n), claims(f"a{n}", f"b{n}"), CREATED, NOW) for n in range(0, many, 2)]
+        await store.close()
+        assert [await answer for answer in reserved] == [Reserved()] * many
+        assert all([await answer for answer in settled])
+        again = await open_store(path)
+        states = {record.fingerprint: record.state for record in await again.store.scan(b"", 3 * many, NOW)}
+        await again.store.close()
+        assert len(states) == 2 * many
+        for number in range(many):
+            expected = State.UNKNOWN if number % 2 else State.CREATED
+            assert {states[each.fingerprint] for each in claims(f"a{number}", f"b{number}")} == {expected}
+
+    async def test_a_closed_store_takes_nothing_more(self, path: Path) -> None:
+        opened = await open_store(path)
+        store = opened.store
+        await store.close()
+        for asked in (
+            store.reserve(claims("a"), owner(1), NOW),
+            store.settle(owner(1), claims("a"), FREE, NOW),
+            store.get(claim("a").fingerprint, NOW),
+            store.purge(NOW, 10),
+            store.ping(0),
+        ):
+            with pytest.raises(StoreError, match="the store is closed"):
+                await asked
+
+
+async def test_a_large_purge_lets_a_create_through_after_one_step(path: Path) -> None:
+    opened = await open_store(path)
+    store = opened.store
+    expired = 1000
+    for start in range(0, expired, 100):
+        wanted = claims(*range(start, start + 100))
+        await store.reserve(wanted, owner(start), NOW)
+        await store.settle(owner(start), wanted, UNKNOWN, NOW)
+    steps: list[Purged] = []
+    is_under_way = asyncio.Event()
+
+    async def purge() -> None:
+        while not steps or steps[-1].removed:
+            steps.append(await store.purge(UNKNOWN.expires_at, 20))
+            is_under_way.set()
+
+    purging = asyncio.create_task(purge())
+    await is_under_way.wait()
+    before = len(steps)
+    for number in range(10):
+        await take(store, (f"new {number}",), expired + number)
+    between = len(steps) - before
+    assert 0 < between <= 2 * 10, "steps of the purge and turns of creates take each other's place"
+    await purging
+    assert sum(step.removed for step in steps) == sum(step.lapsed for step in steps) == expired
+    assert max(step.removed for step in steps) == 20
+    assert len(await store.scan(b"", 100, NOW)) == 10
+    await store.close()
+
+
+class TestOneProcess:
+    async def test_a_store_cannot_be_opened_twice(self, path: Path) -> None:
+        opened = await open_store(path)
+        await create(opened.store, "a", 1)
+        with pytest.raises(StoreInUse, match="is in use by another process; a SQLite store belongs to one gateway"):
+            await open_store(path)
+        await create(opened.store, "b", 2)
+        assert await state_of(opened.store, "a") is State.CREATED
+        await opened.store.close()
+        await (await open_store(path)).store.close()
+
+    async def test_a_second_gateway_ends_with_a_clear_text_and_the_first_goes_on(
+        self, gateway: StartGateway, upstream: RawUpstream, tmp_path: Path
+    ) -> None:
+        first = await gateway(store=f"sqlite:{tmp_path}/shared.db")
+        assert (await post(first.port, "a@example.org")).status == 201
+        key = (tmp_path / "shared.db.key").read_bytes()
+        second = GatewayProgram(tmp_path / "second", first.file.read_text(encoding="utf-8"))
+        with pytest.raises(StartError) as raised:
+            await second.start()
+        assert raised.value.code == 1
+        assert raised.value.output == (
+            f"gateway: the store {tmp_path}/shared.db is in use by another process; a SQLite store belongs to one "
+            "gateway at a time. Stop the other one, or name another file in store.url"
+        )
+        assert (tmp_path / "shared.db.key").read_bytes() == key
+        assert (await post(first.port, "a@example.org")).slug == "duplicate"
+        assert (await post(first.port, "b@example.org")).status == 201
+        assert len(upstream.requests) == 2
+
+
+async def test_no_value_of_a_request_is_in_any_file_or_line(
+    gateway: StartGateway, upstream: RawUpstream, tmp_path: Path
+) -> None:
+    """Canaries in the body, headers, query, path and cookie of creates that end in every way there is."""
+    program = await gateway(
+        rules(
+            upstream.url,
+            rules=[
+                create_user_rule(
+                    match={"methods": ["POST"], "path": "/t/{tenant}/users"},
+                    scope=["header.X-Tenant", "path.tenant", "query.ref", "cookie.session"],
+                )
+            ],
+        )
+    )
+    canaries = [f"canary-{number}-7b1f" for number in range(6)]
+    body, header, segment, query, cookie, broken = canaries
+    target = f"/t/{segment}/users?ref={query}"
+    fields = [("X-Tenant", header), ("Cookie", f"session={cookie}"), ("Authorization", f"Bearer {header}")]
+    statuses = []
+    for email in (body, body, [broken], {"a": broken}):
+        answer = await post(program.port, cast("str", email), path=target, headers=fields)
+        statuses.append(answer.status)
+    assert statuses == [201, 409, 201, 201]
+    assert (await post(program.port, broken, path=target)).slug == "missing-identity"
+    assert (await post(program.port, broken, path=f"/{target}", headers=fields)).slug == "ambiguous-path"
+    assert (await post(program.port, broken, path=f"/other/{broken}", headers=fields)).status == 201
+    kept = files(program.directory)
+    assert {"gateway.db", "gateway.db-wal", "gateway.db.key"} <= set(kept)
+    await program.stop()
+    kept["gateway.db after the stop"] = (program.directory / "gateway.db").read_bytes()
+    kept["what it wrote"] = program.whole_output.encode()
+    assert b"create-user" in kept["gateway.db after the stop"], "the file holds what it is for"
+    assert b'"duplicate"' in kept["what it wrote"]
+    for name, content in kept.items():
+        assert [canary for canary in canaries if canary.encode() in content] == [], name
