@@ -2,6 +2,7 @@
 
 import math
 
+from gateway.body import want
 from gateway.config.schema import Config, Duration, RuleConfig
 from gateway.decision import parse_status
 from gateway.field import Source, parse_field
@@ -32,6 +33,7 @@ def _rule(rule: RuleConfig) -> Rule:
         for entry in rule.unique
     )
     fields = [*scope, *(field for entry in entries for field in entry.fields)]
+    in_body = [field.keys for field in fields if field.source is Source.BODY]
     keep = milliseconds(rule.keep)
     return Rule(
         name=rule.name,
@@ -41,7 +43,7 @@ def _rule(rule: RuleConfig) -> Rule:
         template=parse_template(rule.match.path),
         scope=scope,
         entries=entries,
-        reads_body=any(field.source is Source.BODY for field in fields),
+        body=want(in_body) if in_body else None,
         forwards_missing=rule.missing == "forward",
         keep=keep,
         unknown_hold=keep if rule.unknown_hold is None else milliseconds(rule.unknown_hold),

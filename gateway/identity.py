@@ -42,10 +42,10 @@ def identify(rule: Rule, request: Readable) -> tuple[tuple[Json, ...], tuple[Ide
     Raises Unreadable when any of them is absent or ambiguous, and BodyTooLarge.
     """
     document: Json = None
-    if rule.reads_body:
+    if rule.body is not None:
         content_type = _header(request.headers, b"content-type", "the Content-Type header")
         coding = _header(request.headers, b"content-encoding", "the Content-Encoding header")
-        document = read_json(request.body, content_type, coding, rule.body_limit)
+        document = read_json(request.body, content_type, coding, rule.body_limit, rule.body)
     scope = tuple([read(field, request, document) for field in rule.scope])
     identities = []
     for entry in rule.entries:

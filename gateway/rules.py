@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from gateway.body import Wanted
 from gateway.field import Field
 from gateway.headers import Headers
 from gateway.paths import Reading, Target, read_path
@@ -48,7 +49,8 @@ class Rule(msgspec.Struct, frozen=True):
     template: Template
     scope: tuple[Field, ...]
     entries: tuple[Entry, ...]
-    reads_body: bool
+    body: Wanted | None
+    """What is read from a body; None when nothing is."""
     forwards_missing: bool
     keep: int
     unknown_hold: int
