@@ -8,7 +8,9 @@ import json
 import math
 import re
 import zlib
+from array import array
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import NoReturn, cast
 
 import msgspec
@@ -23,7 +25,8 @@ _STRING = re.compile(rb'"[^"]*"?')
 _AT_ONCE = 65536
 """Strings taken out in one go: each leaves an object behind until the go is over."""
 _NOT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""One level down and one up, as signed bytes."""
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _RAW_DEFLATE = -15
 
@@ -166,18 +169,13 @@ def _require_json(content_type: str | None) -> None:
 
 def _is_deep(data: bytes) -> bool:
     """Whether brackets nest beyond MAX_DEPTH. Works on all of the text at once: a loop would hold up the rest."""
-    marks = data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_ONE_KIND, _NOT_MARKS)
+    marks = data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_STEPS, _NOT_MARKS)
     # Two quotes side by side open and close a string, or close and open one: either way nothing stands between them.
     marks = marks.replace(b'""', b"")
     found = _AT_ONCE
     while found == _AT_ONCE:
         marks, found = _STRING.subn(b"", marks, count=_AT_ONCE)
-    for _ in range(MAX_DEPTH):  # each round removes the innermost pairs: one level, in all places
-        fewer = marks.replace(b"[]", b"")
-        if len(fewer) == len(marks):
-            break
-        marks = fewer
-    return b"[]" in marks or marks.count(b"[") > MAX_DEPTH
+    return max(accumulate(array("b", marks), initial=0)) > MAX_DEPTH
 
 
 def _require_one_reading(value: Json, where: str) -> None:
