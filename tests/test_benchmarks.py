@@ -1,4 +1,4 @@
-# The benchmark runs, and only counts requests that were answered as they must be. What it measures is no test's business.
+# The benchmark runs, and counts only requests that were answered as they must be. The figures are no test's business.
 
 import json
 import subprocess

@@ -111,6 +111,11 @@ def test_what_parsers_disagree_about_is_unreadable(body: bytes) -> None:
         read(body)
 
 
+def test_a_byte_order_mark_is_named() -> None:
+    with pytest.raises(Unreadable, match="byte-order mark"):
+        read(b"\xef\xbb\xbf{}")
+
+
 def test_large_integers_stay_exact() -> None:
     assert email('{"email": 9007199254740993}') == 9007199254740993
     assert email('{"email": ' + "9" * 4000 + "}") == 10**4000 - 1

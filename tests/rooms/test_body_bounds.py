@@ -65,6 +65,11 @@ class TestDepth:
             body = f'{{"email": "{text}", "x": "{"[" * 100}"}}'
             assert find(read(body), ("email",), "email") == json.loads(f'"{text}"')
 
+    @pytest.mark.parametrize("body", ["[" * 65, '{"a":' * 65, "[" * 65 + "]", '[{"a":' * 33 + '"'])
+    def test_levels_that_are_never_closed_count(self, body: str) -> None:
+        with pytest.raises(Unreadable, match="nested deeper than 64 levels"):
+            read(body)
+
     @pytest.mark.parametrize(
         "body",
         [
@@ -170,6 +175,7 @@ class TestContentCoding:
             ("gzip", TEXT),
             ("gzip", b""),
             ("gzip", zlib.compress(TEXT)),
+            ("gzip", raw_deflate(TEXT)),
             ("gzip", gzip.compress(TEXT)[:-1]),
             ("gzip", gzip.compress(TEXT)[:-9]),
             ("gzip", gzip.compress(TEXT)[:-8] + b"\0" * 8),

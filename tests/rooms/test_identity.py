@@ -46,6 +46,18 @@ class TestBody:
         assert value("body.email", request('{"email": null}')) is None
         assert unreadable("body.email", request(f'{{"x": "{CANARY}"}}')) == "body.email is absent"
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"email":"a","email":"a"}',
+            '{"email":"a","\\u0065mail":"b"}',
+            '{"\\u0065mail":"a","e\\u006dail":"b"}',
+            '{"email":"a","x":{},"email":{}}',
+        ],
+    )
+    def test_a_key_twice_is_unreadable_however_it_is_spelt(self, body: str) -> None:
+        assert unreadable("body.email", request(body)) == "body.email stands there more than once"
+
     @pytest.mark.parametrize("name", ["Content-Type", "Content-Encoding"])
     @pytest.mark.parametrize("second", ["application/json", "identity", ""])
     def test_a_body_that_two_headers_describe_is_unreadable(self, name: str, second: str) -> None:

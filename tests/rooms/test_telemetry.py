@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.telemetry import RequestRecord, Telemetry
+from gateway.telemetry import RequestRecord, Story, Telemetry
 from tests.rooms.support import untimed
 
 NASTY = [
@@ -91,6 +91,49 @@ def test_an_event_is_one_line() -> None:
     assert line.partition(" ")[2] == "warning: recovered unknown=3"
     (line,) = written(lambda told: told.event("stopped"), "text")
     assert line.partition(" ")[2] == "info: stopped"
+
+
+def test_an_event_that_happened_several_times_is_counted_so_and_told_once() -> None:
+    stream = io.StringIO()
+    told = Telemetry(stream, style="json")
+    told.event("unknown-lapsed", "warning", times=3)
+    told.event("unknown-lapsed", "warning")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first["times"] == 3
+    assert "times" not in second
+    assert told.events == {"unknown-lapsed": 4}
+
+
+class TestStory:
+    def test_a_story_that_nobody_went_on_with_is_an_error_of_the_gateways(self) -> None:
+        told = Story().record("POST", 0.0015, was_told=False, is_gone=False)
+        assert told == RequestRecord(method="POST", outcome="internal-error", status=None, duration_ms=1.5)
+
+    def test_all_that_happened_is_in_its_record(self) -> None:
+        story = Story()
+        story.outcome, story.rule, story.status, story.upstream_status = "created", "create-user", 201, 200
+        story.upstream_seconds, story.fingerprint, story.unguarded = 0.25, "0123456789ab", "why"
+        assert story.record("POST", 1.0, was_told=True, is_gone=True) == RequestRecord(
+            method="POST",
+            rule="create-user",
+            outcome="created",
+            status=201,
+            upstream_status=200,
+            duration_ms=1000.0,
+            upstream_ms=250.0,
+            fingerprint="0123456789ab",
+            unguarded="why",
+            client_gone=True,
+        )
+
+    def test_a_status_that_the_client_never_saw_is_not_told(self) -> None:
+        story = Story()
+        story.status = 201
+        assert story.record("POST", 1.0, was_told=False, is_gone=True).status is None
+
+    def test_a_person_reads_that_the_client_was_gone(self) -> None:
+        (line,) = written(lambda told: told.request(record(status=None, client_gone=True)), "text")
+        assert line.partition(" ")[2] == "POST gone created rule=create-user client-gone 1.5ms"
 
 
 @pytest.mark.parametrize("text", NASTY)

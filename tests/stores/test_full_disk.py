@@ -83,6 +83,17 @@ async def test_a_reserve_that_finds_no_room_takes_nothing(disk: Disk, store: Sto
     assert not await store.settle(owner(0), claims("a", "b"), FREE, NOW), "whoever was refused holds nothing"
 
 
+async def test_a_ping_says_so(path: Path) -> None:
+    """A store that can only be read takes no creates, and must not call itself ready."""
+    opened = await open_store(path)
+    await cast("SqliteStore", opened.store)._database.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError, match="readonly"):
+        await opened.store.ping(NOW)
+    await cast("SqliteStore", opened.store)._database.execute("PRAGMA query_only = OFF")
+    await opened.store.ping(NOW)
+    await opened.store.close()
+
+
 async def test_what_is_held_is_answered_for_all_the_same(disk: Disk, store: Store) -> None:
     await create(store, "a", 1)
     await take(store, ("b",), 2)

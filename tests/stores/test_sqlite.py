@@ -71,6 +71,21 @@ class TestFile:
 
 
 class TestRestart:
+    async def test_only_a_store_that_knows_of_no_create_because_it_was_just_made_is_new(self, path: Path) -> None:
+        for is_new in (True, False):
+            opened = await open_store(path)
+            assert opened.is_new is is_new
+            await opened.store.close()
+
+    async def test_a_ping_leaves_nothing_that_a_restart_minds(self, path: Path) -> None:
+        opened = await open_store(path)
+        await opened.store.ping(NOW)
+        await opened.store.ping(NOW + 1)
+        await opened.store.close()
+        again = await open_store(path)
+        assert (again.recovered, again.is_new) == (0, False)
+        await again.store.close()
+
     async def test_what_was_settled_is_as_it_was(self, path: Path) -> None:
         opened = await open_store(path)
         await create(opened.store, "created", 1)

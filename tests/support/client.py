@@ -13,6 +13,8 @@ from typing import Any, Literal, Self
 from tests.support import wire
 from tests.support.tally import PATIENCE
 
+BODY_PATIENCE = 5 * PATIENCE
+"""The same for a whole body, which may be large."""
 PROBLEM_TYPE = "urn:problem-type:gateway:"
 
 
@@ -137,11 +139,11 @@ class Client:
         response.interim = interim
         pieces: list[bytes] = []
         take = sink or pieces.append
+        framing = wire.response_framing(method, response.status, response.headers)
         try:
-            async for _, piece in wire.body_pieces(
-                self.reader, wire.response_framing(method, response.status, response.headers)
-            ):
-                take(piece)
+            async with _patience("the end of a body", BODY_PATIENCE):
+                async for _, piece in wire.body_pieces(self.reader, framing):
+                    take(piece)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             response.body = b"".join(pieces)
             raise BrokenBodyError(response) from error
@@ -174,12 +176,12 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def _patience(what: str) -> AsyncIterator[None]:
+async def _patience(what: str, limit: float = PATIENCE) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(limit):
             yield
     except TimeoutError:
-        raise AssertionError(f"{what} did not come within {PATIENCE:g} s") from None
+        raise AssertionError(f"{what} did not come within {limit:g} s") from None
 
 
 def request_bytes(
