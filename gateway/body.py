@@ -155,7 +155,7 @@ def _inflate(data: bytes, window: int, limit: int) -> bytes:
 
 
 def _require_json(content_type: str | None) -> None:
-    if content_type is None:
+    if content_type is None or content_type == "application/json":
         return
     media_type, *parameters = content_type.lower().split(";")
     media_type = media_type.strip()

@@ -20,8 +20,9 @@ class Headers:
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of the field `name` (in lower case), in order."""
-        if name not in self.names:
-            return []
+        count = self.names.count(name)
+        if count <= 1:  # nearly always
+            return [self.lines[self.names.index(name)][1]] if count else []
         return [line[1] for line, lower in zip(self.lines, self.names, strict=True) if lower == name]
 
     def options(self, name: bytes) -> frozenset[bytes]:
