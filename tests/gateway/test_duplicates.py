@@ -6,14 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-import pytest
-
 from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.burst import burst
 from tests.support.client import Client, Response, create, create_bytes
 from tests.support.program import GatewayProgram, Table, create_user_rule, rules
-from tests.support.upstream import RawUpstream
+from tests.support.upstream import Behaviour, RawUpstream
 
 JSON = ("Content-Type", "application/json")
 
@@ -147,29 +145,36 @@ async def test_numbers_are_equal_by_value_and_keys_in_any_order(upstream: RawUps
     assert len(upstream.requests) == 3
 
 
-@pytest.mark.parametrize(
-    ("normalize", "same", "other"),
-    [
-        ([], ["Ann"], ["ann", " Ann", "Ann "]),
-        (["trim"], ["Ann", " Ann\t", "\u2003Ann\n"], ["ann", "A nn"]),
-        (["casefold"], ["Straße", "STRASSE", "strasse"], [" Straße"]),
-        (["nfc"], ["\u00e9", "e\u0301"], ["e", "\u00c9"]),
-        (["nfkc"], ["\uff21\ufb01", "Afi"], ["afi"]),
-        (["digits"], ["+49 (30) 12-34", "49301234", "x4930.1234"], ["0049301234"]),
-        (["email"], ["Ann.Lee@Example.com", " ann.lee@EXAMPLE.COM "], ["annlee@example.com", "ann.lee+x@example.com"]),
-        (["collapse_space"], ["Ann Lee", "Ann \t\n Lee"], ["AnnLee", " Ann Lee"]),
-        (["trim", "collapse_space", "casefold"], ["Ann Lee", "  ANN   LEE "], ["ann-lee"]),
-    ],
-    ids=lambda value: "+".join(value) or "none" if isinstance(value, list) else None,
-)
+NORMALISERS: list[tuple[list[str], list[str], list[str]]] = [
+    ([], ["Ann"], ["ann", " Ann", "Ann "]),
+    (["trim"], ["Ann", " Ann\t", "\u2003Ann\n"], ["ann", "A nn"]),
+    (["casefold"], ["Straße", "STRASSE", "strasse"], [" Straße"]),
+    (["nfc"], ["\u00e9", "e\u0301"], ["e", "\u00c9"]),
+    (["nfkc"], ["\uff21\ufb01", "Afi"], ["afi"]),
+    (["digits"], ["+49 (30) 12-34", "49301234", "x4930.1234"], ["0049301234"]),
+    (["email"], ["Ann.Lee@Example.com", " ann.lee@EXAMPLE.COM "], ["annlee@example.com", "ann.lee+x@example.com"]),
+    (["collapse_space"], ["Ann Lee", "Ann \t\n Lee"], ["AnnLee", " Ann Lee"]),
+    (["trim", "collapse_space", "casefold"], ["Ann Lee", "  ANN   LEE "], ["ann-lee"]),
+]
+"""Normalisers, texts that they make equal, and texts that stay apart from those and from each other."""
+
+
 async def test_a_normaliser_makes_equal_what_it_says_and_nothing_else(
-    normalize: list[str], same: list[str], other: list[str], upstream: RawUpstream, gateway: StartGateway
+    upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway(rules=[rule("user", "/users", entry("body.email", normalize=normalize))])
-    sends = [("/users", {"email": text}) for text in [*same, *other]]
-    expected: list[int | str] = [201, *["duplicate"] * (len(same) - 1), *[201] * len(other)]
-    assert await verdicts(program, sends) == expected
-    assert upstream.requests[0].json()["email"] == same[0], "what is forwarded is what was sent"
+    paths = [f"/{number}" for number in range(len(NORMALISERS))]
+    program = await gateway(
+        rules=[
+            rule(path, path, entry("body.email", normalize=normalize))
+            for path, (normalize, _, _) in zip(paths, NORMALISERS, strict=True)
+        ]
+    )
+    for path, (normalize, same, other) in zip(paths, NORMALISERS, strict=True):
+        sends = [(path, {"email": text}) for text in [*same, *other]]
+        expected = [201, *["duplicate"] * (len(same) - 1), *[201] * len(other)]
+        assert await verdicts(program, sends) == expected, normalize
+        sent = [request.json()["email"] for request in upstream.requests if request.target == path]
+        assert sent == [same[0], *other], "what is forwarded is what was sent"
 
 
 async def test_identities_come_from_the_query_headers_the_path_and_cookies(
@@ -322,41 +327,47 @@ async def test_a_missing_identity_is_refused_in_words_that_name_the_field_and_no
 # Where the created thing lives
 
 
-@pytest.mark.parametrize(
-    ("resource", "answered", "link"),
-    [
-        (None, behaviours.answer(201, [("Location", "/users/7")], b'{"id": 7}'), None),
-        ("header.Location", behaviours.answer(201, [("location", "/users/7?a=b")]), "/users/7?a=b"),
-        ("header.Location", behaviours.answer(201), None),
-        ("/users/{body.id}", behaviours.answer(201, [JSON], b'{"id": 7}'), "/users/7"),
-        ("/users/{body.id}", behaviours.chunked([b'{"i', b'd": 7', b"}"], 201, [JSON]), "/users/7"),
-        ("/users/{body.id}", behaviours.until_close(b'{"id": 7}', 201, [JSON]), "/users/7"),
-        ("/users/{body.id}", behaviours.answer(201, [JSON], b'{"id": "a/../b?c"}'), "/users/a%2F..%2Fb%3Fc"),
-        ("/users/{body.id}", behaviours.answer(201, [JSON], b'{"name": 7}'), None),
-        ("/users/{body.id}", behaviours.answer(201, [JSON], b"not JSON"), None),
-        ("/users/{body.id}", behaviours.answer(204), None),
-        ("/users/{body.id}", behaviours.answer(201, [JSON], b'{"id": 7, "x": "%b"}' % (b"x" * 2_000_000)), None),
-        (
-            "/{header.X-Kind}/{body.data[0].id}",
-            behaviours.answer(201, [JSON, ("X-Kind", "people")], b'{"data": [{"id": "x"}]}'),
-            "/people/x",
-        ),
-    ],
-)
+BY_ID = "/users/{body.id}"
+RESOURCES: list[tuple[str | None, Behaviour, str | None]] = [
+    (None, behaviours.answer(201, [("Location", "/users/7")], b'{"id": 7}'), None),
+    ("header.Location", behaviours.answer(201, [("location", "/users/7?a=b")]), "/users/7?a=b"),
+    ("header.Location", behaviours.answer(201), None),
+    (BY_ID, behaviours.answer(201, [JSON], b'{"id": 7}'), "/users/7"),
+    (BY_ID, behaviours.chunked([b'{"i', b'd": 7', b"}"], 201, [JSON]), "/users/7"),
+    (BY_ID, behaviours.until_close(b'{"id": 7}', 201, [JSON]), "/users/7"),
+    (BY_ID, behaviours.answer(201, [JSON], b'{"id": "a/../b?c"}'), "/users/a%2F..%2Fb%3Fc"),
+    (BY_ID, behaviours.answer(201, [JSON], b'{"name": 7}'), None),
+    (BY_ID, behaviours.answer(201, [JSON], b"not JSON"), None),
+    (BY_ID, behaviours.answer(204), None),
+    (BY_ID, behaviours.answer(201, [JSON], b'{"id": 7, "x": "%b"}' % (b"x" * 2_000_000)), None),
+    (
+        "/{header.X-Kind}/{body.data[0].id}",
+        behaviours.answer(201, [JSON, ("X-Kind", "people")], b'{"data": [{"id": "x"}]}'),
+        "/people/x",
+    ),
+]
+"""What a rule says, what the API answers, and what whoever sends a duplicate is told."""
+
+
 async def test_a_duplicate_is_told_where_the_first_one_lives_as_the_rule_says(
-    resource: str | None, answered: Any, link: str | None, upstream: RawUpstream, gateway: StartGateway
+    upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    people = {name: value for name, value in create_user_rule().items() if name != "resource"}
-    program = await gateway(rules=[people if resource is None else {**people, "resource": resource}])
-    upstream.script(answered)
-    first = await create(program.port)
-    assert first.status // 100 == 2
-    again = await create(program.port)
-    assert again.slug == "duplicate"
-    assert again.json().get("existingResourceLink") == link
-    assert again.header("Location") is None
-    if link is None:
-        assert b"/users/7" not in again.body
+    paths = [f"/{number}" for number in range(len(RESOURCES))]
+    program = await gateway(
+        rules=[
+            rule(path, path, entry("body.email"), **({} if resource is None else {"resource": resource}))
+            for path, (resource, _, _) in zip(paths, RESOURCES, strict=True)
+        ]
+    )
+    for path, (resource, answered, link) in zip(paths, RESOURCES, strict=True):
+        upstream.script(answered)
+        assert (await create(program.port, path=path)).status // 100 == 2
+        again = await create(program.port, path=path)
+        assert again.slug == "duplicate"
+        assert again.json().get("existingResourceLink") == link, (path, resource)
+        assert again.header("Location") is None
+        if link is None:
+            assert b"/users/7" not in again.body
 
 
 async def test_an_answer_that_is_read_for_its_link_arrives_as_it_was(

@@ -281,6 +281,9 @@ async def test_the_health_command_says_whether_the_gateway_takes_creates(
     program = await gateway(admin={"listen": "unix:admin.sock"})
     assert await health(program) == (0, "ready\n")
     assert await health(program, "--json") == (0, '{"ready": true}\n')
+    with program.disk_full():
+        assert (await health(program))[0] == 1, "a store that cannot commit lets no create pass"
+    assert await health(program) == (0, "ready\n")
     held = behaviours.Held(behaviours.answer(201))
     upstream.script(held)
     creating = asyncio.create_task(create(program.port))

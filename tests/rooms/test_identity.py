@@ -122,6 +122,10 @@ class TestQuery:
     def test_an_absent_parameter_is_unreadable(self, query: str) -> None:
         assert unreadable("query.ref", request(query=query)) == "query.ref is absent"
 
+    def test_no_query_has_no_parameter_of_any_name(self) -> None:
+        assert unreadable('query.""', request(query="")) == 'query."" is absent'
+        assert value('query.""', request(query="=a")) == "a"
+
     @pytest.mark.parametrize("query", [f"ref={CANARY}&ref={CANARY}", "ref&ref", f"ref={CANARY}&x&r%65f=", "ref=1&ref="])
     def test_a_repeated_parameter_is_unreadable(self, query: str) -> None:
         assert unreadable("query.ref", request(query=query)) == "query.ref stands there more than once"

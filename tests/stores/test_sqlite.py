@@ -178,6 +178,18 @@ class TestClose:
                 await asked
 
 
+async def test_calls_that_wait_together_are_written_together_up_to_a_limit(path: Path) -> None:
+    """One statement, which is one commit, for as many as a turn takes: neither one for each, nor one for all."""
+    opened = await open_store(path)
+    statements: list[str] = []
+    await cast("SqliteStore", opened.store)._database.set_trace_callback(statements.append)
+    turns = 5
+    reserved = [opened.store.reserve(claims(f"a{n}", f"b{n}"), owner(n), NOW) for n in range(turns * MAX_ROWS // 2)]
+    assert await asyncio.gather(*reserved) == [Reserved()] * len(reserved)
+    assert sum("INSERT INTO claims" in statement for statement in statements) == turns
+    await opened.store.close()
+
+
 async def test_a_large_purge_lets_a_create_through_after_one_step(path: Path) -> None:
     opened = await open_store(path)
     store = opened.store
