@@ -54,6 +54,8 @@ def locate(resource: Resource, headers: Headers, body: bytes) -> str | None:
     try:
         document: Json = None
         if resource.reads_body:
+            if len(body) > MAX_ANSWER:
+                return None
             document = read_json(body, _last(headers, b"content-type"), _last(headers, b"content-encoding"), MAX_ANSWER)
         link = "".join([_fill(part, headers, document, alone=len(resource.parts) == 1) for part in resource.parts])
     except (Unreadable, BodyTooLarge):

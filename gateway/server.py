@@ -105,6 +105,7 @@ async def _listen(config: Config, front: Front, rooms: Rooms, stop: asyncio.Even
         _remove_socket(config.server.listen)
     finally:
         await admin.close()
+        _remove_socket(config.admin.listen)
 
 
 async def _open(config: Config, telemetry: Telemetry) -> tuple[Opened, Fingerprinter]:
@@ -168,7 +169,7 @@ def _quieten_collector() -> None:
 
 
 def _remove_socket(listen: str) -> None:
-    address = parse_listen(listen)
+    address = None if listen == "off" else parse_listen(listen)
     if isinstance(address, UnixAddress):
         Path(address.path).unlink(missing_ok=True)
 

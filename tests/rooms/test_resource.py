@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.resource import MAX_LINK, locate, parse_resource
+from gateway.resource import MAX_ANSWER, MAX_LINK, locate, parse_resource
 from tests.rooms.support import headers, untimed, values
 
 JSON = ("Content-Type", "application/json")
@@ -137,3 +137,10 @@ def test_whatever_an_answer_holds_a_link_is_one_line_of_its_template(value: obje
     assert found is None or (found.startswith("/users/") and found.count("/") == 2 and found.isprintable())
     found = link("header.Location", b"", ("Location", location))
     assert found is None or found.isprintable()
+
+
+def test_an_answer_larger_than_is_read_has_no_link_even_when_all_of_it_came() -> None:
+    resource = parse_resource("/users/{body.id}")
+    fits = b'{"id": 7}'.ljust(MAX_ANSWER)
+    assert locate(resource, headers(), fits) == "/users/7"
+    assert locate(resource, headers(), fits + b" ") is None
