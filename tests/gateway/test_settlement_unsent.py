@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,6 @@ from tests.gateway.shorthands import AGAIN, LOOKED_UP, expect_next, expect_proxy
 from tests.support.client import create
 from tests.support.program import rules
 from tests.support.upstream import RawUpstream
-
-Open = Callable[[], Awaitable[RawUpstream]]
 
 
 @contextlib.asynccontextmanager
