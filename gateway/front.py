@@ -82,7 +82,7 @@ class Exchange:
     @property
     def is_http_1(self) -> bool:
         """Whether the client speaks HTTP/1.0 or 1.1; the parser takes other versions too."""
-        return self._message.version in {HttpVersion10, HttpVersion11}
+        return self._message.version in (HttpVersion11, HttpVersion10)
 
     @property
     def is_gone(self) -> bool:
