@@ -50,7 +50,8 @@ class Exchange:
         self.method: str = message.method
         self.target: str = message.path
         self.headers = Headers(message.raw_headers)
-        self.keep_alive = not message.should_close
+        # Behind a request with Upgrade the parser may drop what came in the same read: nothing can follow it here.
+        self.keep_alive = not message.should_close and b"upgrade" not in self.headers
         self.told = False
         self._expects_continue = False
         if b"expect" in self.headers and payload is not EMPTY_PAYLOAD and message.version.minor == 1:
@@ -194,6 +195,7 @@ class _Protocol(RequestHandler):
         self._recent = data[-7:] if len(data) >= 7 else (self._recent + data)[-7:]
         super().data_received(data)
         if self._messages and isinstance(self._messages[-1][0], _ErrInfo) and self._current_request is not None:
+            self._lingering_time = 0.0  # nothing that can be read is left of the body
             self._current_request._cancel(web.RequestPayloadError())  # noqa: SLF001 - as aiohttp itself calls it
 
     async def drain(self) -> None:
@@ -219,8 +221,8 @@ class _Protocol(RequestHandler):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request is being handled, or waits to be."""
-        return self._request_in_progress or bool(self._messages)
+        """Whether a request is being handled, or waits to be: the connection does not wait for one."""
+        return self._waiter is None or self._waiter.done()
 
 
 class Handle(Protocol):
@@ -279,6 +281,8 @@ class Front(web.Server):
                 protocol.force_close()
         for exchange in self._active:
             exchange.keep_alive = False
+        for _ in range(_TURNS_TO_BEGIN):
+            await asyncio.sleep(0)
         finished = await self._until_none_active(timeout)
         await self.shutdown(timeout=0.1)
         await self._until_none_active(1)
@@ -295,5 +299,7 @@ class Front(web.Server):
         return True
 
 
+_TURNS_TO_BEGIN = 3
+"""Turns of the loop in which a request that was already parsed is certain to have reached the handler."""
 LINGER = 5.0
 """Seconds for which the rest of a body nobody wants is read, so that the client gets to see the answer."""

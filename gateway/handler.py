@@ -66,22 +66,9 @@ class Handler:
         rooms = self._rooms
         started = rooms.stopwatch()
         try:
-            unspoken = _unspoken(exchange)
-            if unspoken is not None:
-                exchange.keep_alive = False
-                self._refuse(exchange, story, *unspoken)
-                return
-            target = split_target(exchange.target)
-            found = rooms.rules.match(exchange.method, target, exchange.headers)
-            match found:
-                case Match():
-                    await self._create(exchange, target, found, story)
-                case Refusal():
-                    self._refuse(exchange, story, found.slug, found.detail)
-                case None:
-                    await self._pass(exchange, story)
-                case _:
-                    assert_never(found)
+            await self._answer(exchange, story)
+            # A client that sends on and reads nothing must not fill the memory with its answers.
+            await exchange.drain(rooms.idle_timeout)
         except asyncio.CancelledError:
             story.outcome = "cancelled"
             raise
@@ -90,6 +77,24 @@ class Handler:
             rooms.telemetry.request(
                 story.record(exchange.method, duration, was_told=exchange.told, is_gone=exchange.is_gone)
             )
+
+    async def _answer(self, exchange: Exchange, story: Story) -> None:
+        unspoken = _unspoken(exchange)
+        if unspoken is not None:
+            exchange.keep_alive = False
+            self._refuse(exchange, story, *unspoken)
+            return
+        target = split_target(exchange.target)
+        found = self._rooms.rules.match(exchange.method, target, exchange.headers)
+        match found:
+            case Match():
+                await self._create(exchange, target, found, story)
+            case Refusal():
+                self._refuse(exchange, story, found.slug, found.detail)
+            case None:
+                await self._pass(exchange, story)
+            case _:
+                assert_never(found)
 
     def unparsed(self, slug: str, status: int) -> None:
         """Tell of bytes that never became a request, and were answered by the front."""
@@ -157,12 +162,19 @@ class Handler:
                     rooms.telemetry.event(
                         "unknown-lapsed", "warning", rule=lapsed.rule, fingerprint=lapsed.fingerprint.hex()[:12]
                     )
-                await self._send_and_settle(exchange, rule, wanted, owner, body, story)
+                await self._send_and_settle(exchange, rule, wanted, owner, now, body, story)
             case _:
                 assert_never(reserved)
 
     async def _send_and_settle(
-        self, exchange: Exchange, rule: Rule, wanted: Sequence[Claim], owner: bytes, body: bytes, story: Story
+        self,
+        exchange: Exchange,
+        rule: Rule,
+        wanted: Sequence[Claim],
+        owner: bytes,
+        reserved_at: int,
+        body: bytes,
+        story: Story,
     ) -> None:
         rooms = self._rooms
         ending = Ending.NO_ANSWER  # what stands if anything below goes wrong
@@ -183,7 +195,7 @@ class Handler:
                 case _:
                     assert_never(result)
         finally:
-            now = rooms.wall_clock()
+            now = max(rooms.wall_clock(), reserved_at)  # a clock that was set back must not shorten what is kept
             settled = rooms.store.settle(owner, wanted, decision.settle(rule, ending, now, resource), now)
         try:
             if not await settled:
@@ -231,7 +243,7 @@ class Handler:
         content: bytes | AsyncIterator[bytes] = body or b""
         if body is None and exchange.has_body:
             content = exchange.body_pieces(self._rooms.idle_timeout)
-        is_safe = exchange.method in _SAFE
+        is_safe = body is None and exchange.method in _SAFE  # what is guarded is never sent twice, GET or not
         started = self._rooms.stopwatch()
         result = await upstream.send(Request(head, content, exchange.method == "HEAD", is_safe))
         story.upstream_seconds = self._rooms.stopwatch() - started

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -37,6 +38,8 @@ def beside(store: str) -> Secret:
     value = secrets.token_hex(MIN_SECRET).encode()
     try:
         _write_once(path, value + b"\n")
+    except FileExistsError:  # another process starts at this moment, and was first
+        return beside(store)
     except OSError as error:
         raise StoreOpenError(f"the fingerprint key {path} cannot be written: {error.strerror}") from error
     return Secret(value, path)
@@ -71,13 +74,14 @@ def ephemeral() -> Secret:
 
 
 def _write_once(path: Path, content: bytes) -> None:
-    """Have the whole file there, or none, whenever the process ends."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)  # of a process that died here under the same number, as it often is in a container
-    file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    """Have the whole file there, or none, whenever the process ends. Raises FileExistsError when there is one."""
+    file, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # for its owner alone
+    draft = Path(name)
     try:
-        os.write(file, content)
-        os.fsync(file)
+        with os.fdopen(file, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(file)
+        os.link(draft, path)  # a rename would replace a key that somebody already uses
     finally:
-        os.close(file)
-    draft.rename(path)
+        draft.unlink()

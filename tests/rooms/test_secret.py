@@ -86,14 +86,15 @@ def test_a_directory_that_is_not_there_cannot_be_written_to(tmp_path: Path) -> N
 
 
 def test_a_draft_that_a_dead_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
-    """In a container every process has the same number, so its draft has the same name."""
+    """In a container every process has the same number, so a draft must not be named after it."""
     draft = tmp_path / f"gateway.db.key.{os.getpid()}"
     draft.write_bytes(b"half")
     draft.chmod(0o644)
     made = beside(str(tmp_path / "gateway.db"))
-    assert not draft.exists()
-    assert (tmp_path / "gateway.db.key").read_bytes() == made.value + b"\n"
-    assert stat.S_IMODE((tmp_path / "gateway.db.key").stat().st_mode) == 0o600
+    path = tmp_path / "gateway.db.key"
+    assert path.read_bytes() == made.value + b"\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert draft.read_bytes() == b"half"
 
 
 def test_a_secret_that_goes_with_the_process_is_another_each_time() -> None:
@@ -105,3 +106,21 @@ def test_a_secret_that_goes_with_the_process_is_another_each_time() -> None:
 def test_nothing_shows_a_secret(tmp_path: Path) -> None:
     made = beside(str(tmp_path / "gateway.db"))
     assert made.value.decode() not in f"{made!r} {made}"
+
+
+def test_of_two_that_start_at_once_the_second_takes_the_first_one_s_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither may go on with a secret that is on no disk."""
+    store = str(tmp_path / "gateway.db")
+    link, first = os.link, []
+
+    def link_too_late(draft: Path, path: Path) -> None:
+        monkeypatch.setattr(os, "link", link)
+        first.append(beside(store).value)
+        link(draft, path)
+
+    monkeypatch.setattr(os, "link", link_too_late)
+    assert [beside(store).value] == first
+    assert key_path(store).read_bytes() == first[0] + b"\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["gateway.db.key"], "no draft is left"

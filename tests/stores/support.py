@@ -18,6 +18,9 @@ UNKNOWN = Settlement(State.UNKNOWN, NOW + HOUR)
 
 Kind = Literal["memory", "process", "power"]
 
+left_open: list[Store] = []
+"""SQLite stores that were opened and not closed by `store_of`: closed after each test, whatever became of it."""
+
 
 def claim(name: str | int, *, hold: int = HOUR) -> Claim:
     """The claim on `name`: the same name is the same fingerprint."""
@@ -36,7 +39,9 @@ def owner(number: int) -> bytes:
 
 async def open_store(path: Path, durability: Literal["process", "power"] = "process", now: int = NOW) -> Opened:
     """Open a SQLite store with the key of these tests."""
-    return await open_sqlite(str(path), durability, KEY, now)
+    opened = await open_sqlite(str(path), durability, KEY, now)
+    left_open.append(opened.store)
+    return opened
 
 
 @contextlib.asynccontextmanager
@@ -47,6 +52,8 @@ async def store_of(kind: Kind, path: Path) -> AsyncIterator[Store]:
         yield opened.store
     finally:
         await opened.store.close()
+        if opened.store in left_open:
+            left_open.remove(opened.store)
 
 
 async def take(store: Store, names: tuple[str | int, ...], number: int, now: int = NOW) -> None:
