@@ -13,6 +13,7 @@ from gateway.resource import Resource
 
 METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 """Headers by which widespread frameworks let a client change the method."""
+_OVERRIDABLE = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -171,7 +172,14 @@ class Rules:
                 f'The route of rule "{rules[0].name}" does not take a method from the header '
                 f"{asked[0].decode('latin-1')}. Send the method itself.",
             )
-        return headers.values(asked[0])[0].decode("latin-1").strip().upper()
+        method = headers.values(asked[0])[0].decode("latin-1").strip().upper()
+        if method and method not in _OVERRIDABLE:
+            return Refusal(  # an API that does not know the method would take the request for what it was sent as
+                "method-override",
+                f"The header {asked[0].decode('latin-1')} names no method that is known here. "
+                f"Known are {', '.join(sorted(_OVERRIDABLE))}.",
+            )
+        return method
 
 
 def _on_host(rules: list[Rule], target: Target, headers: Headers) -> list[Rule]:

@@ -85,3 +85,8 @@ def _write_once(path: Path, content: bytes) -> None:
         os.link(draft, path)  # a rename would replace a key that somebody already uses
     finally:
         draft.unlink()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # or a power cut could keep the store and lose its key
+    finally:
+        os.close(directory)

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.burst import burst
-from tests.support.client import Client, create_bytes, problem_slug, request_bytes
+from tests.support.client import Client, create, create_bytes, problem_slug, request_bytes
 from tests.support.program import create_user_rule
 from tests.support.upstream import RawUpstream
 
@@ -79,3 +79,15 @@ async def test_whatever_reached_the_api_before_the_end_was_answered(
     assert {outcome.status for outcome in told} == {201}, {problem_slug(outcome.body) for outcome in told}
     assert len(told) == len(upstream.requests)
     assert 500 <= len(told) < 4000
+
+
+async def test_an_override_to_no_known_method_does_not_let_a_create_slip_by(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """An API that ignores what it does not know would create."""
+    program = await gateway(rules=[create_user_rule(method_override=["X-HTTP-Method-Override"])])
+    for method, status in (("BOGUS", 400), ("PUT", 201), ("post", 201), ("POST", 409), ("", 409)):
+        answer = await create(program.port, "ada@example.org", headers=[("X-HTTP-Method-Override", method)])
+        assert answer.status == status, method
+        assert answer.slug == {400: "method-override", 409: "duplicate"}.get(status)
+    assert len(upstream.requests) == 2
