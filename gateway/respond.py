@@ -124,30 +124,33 @@ _DETAILS = {
 
 def unreachable(result: NotSent, *, keep_alive: bool, head_only: bool, rule: str | None) -> tuple[int, bytes]:
     """Write the answer for a request that never left."""
-    status = 504 if result.timed_out else 502
     body = Problem(
         type=TYPE + "upstream-unreachable",
         title="The API cannot be reached",
-        status=status,
+        status=_gateway_status(result),
         detail="No part of the request was sent to the API.",
         rule=rule,
         suggested_next_step="Send it again: it is safe, nothing happened.",
     )
-    return status, _answer(body, result.error, "upstream-unreachable", keep_alive, head_only, 1)
+    return body.status, _answer(body, result.error, "upstream-unreachable", keep_alive, head_only, 1)
 
 
 def unanswered(result: NoAnswer, *, keep_alive: bool, head_only: bool, rule: str | None) -> tuple[int, bytes]:
     """Write the answer for a request that was sent and not answered."""
-    status = 504 if result.timed_out else 502
     body = Problem(
         type=TYPE + "outcome-unknown",
         title="The API did not answer",
-        status=status,
+        status=_gateway_status(result),
         detail="The request was sent, and no answer says whether it happened.",
         rule=rule,
         suggested_next_step="Look whether it happened before you send it again: a blind retry may do it twice.",
     )
-    return status, _answer(body, result.error, "outcome-unknown", keep_alive, head_only, None)
+    return body.status, _answer(body, result.error, "outcome-unknown", keep_alive, head_only, None)
+
+
+def _gateway_status(result: NotSent | NoAnswer) -> int:
+    """RFC 9110 15.6.3 and 15.6.5."""
+    return 504 if result.timed_out else 502
 
 
 FAULTS = {

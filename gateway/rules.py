@@ -124,7 +124,7 @@ class Rules:
         if not rules:
             return None
         if not self._overrides.isdisjoint(headers.names):
-            asked = self._asked_method(rules, headers)
+            asked = _asked_method(rules, headers)
             if isinstance(asked, Refusal):
                 return asked
             method = asked or method
@@ -160,26 +160,27 @@ class Rules:
             found.sort(key=lambda numbered: numbered[0])
         return [rule for _, rule in found]
 
-    def _asked_method(self, rules: list[Rule], headers: Headers) -> str | Refusal | None:
-        """The method that a header asks for on a guarded route, or why it may not."""
-        accepted = frozenset().union(*[rule.method_override for rule in rules])
-        asked = [name for name in headers.names if name in METHOD_OVERRIDES or name in accepted]
-        if not asked:
-            return None
-        if len(asked) > 1 or asked[0] not in accepted:
-            return Refusal(
-                "method-override",
-                f'The route of rule "{rules[0].name}" does not take a method from the header '
-                f"{asked[0].decode('latin-1')}. Send the method itself.",
-            )
-        method = headers.values(asked[0])[0].decode("latin-1").strip().upper()
-        if method and method not in _OVERRIDABLE:
-            return Refusal(  # an API that does not know the method would take the request for what it was sent as
-                "method-override",
-                f"The header {asked[0].decode('latin-1')} names no method that is known here. "
-                f"Known are {', '.join(sorted(_OVERRIDABLE))}.",
-            )
-        return method
+
+def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:
+    """The method that a header asks for on a guarded route, or why it may not."""
+    accepted = frozenset().union(*[rule.method_override for rule in rules])
+    asked = [name for name in headers.names if name in METHOD_OVERRIDES or name in accepted]
+    if not asked:
+        return None
+    if len(asked) > 1 or asked[0] not in accepted:
+        return Refusal(
+            "method-override",
+            f'The route of rule "{rules[0].name}" does not take a method from the header '
+            f"{asked[0].decode('latin-1')}. Send the method itself.",
+        )
+    method = headers.values(asked[0])[0].decode("latin-1").strip().upper()
+    if method and method not in _OVERRIDABLE:
+        return Refusal(  # an API that does not know the method would take the request for what it was sent as
+            "method-override",
+            f"The header {asked[0].decode('latin-1')} names no method that is known here. "
+            f"Known are {', '.join(sorted(_OVERRIDABLE))}.",
+        )
+    return method
 
 
 def _on_host(rules: list[Rule], target: Target, headers: Headers) -> list[Rule]:

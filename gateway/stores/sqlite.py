@@ -29,36 +29,45 @@ _CLOSING_TRIES = 4
 T = TypeVar("T")
 
 
-class _Call(Generic[T]):
-    """One waiting call and the future that hears its answer, which may have been cancelled meanwhile."""
+class _Waiting(Generic[T]):
+    """Something that waits in the queue, and the future that hears its answer, which may have been cancelled."""
 
-    __slots__ = ("claims", "future", "now", "owner", "settlement")
+    __slots__ = ("future",)
 
-    def __init__(self, claims: Sequence[Claim], owner: bytes, now: int, settlement: Settlement | None) -> None:
-        self.claims = claims
-        self.owner = owner
-        self.now = now
-        self.settlement = settlement  # None: a reservation
+    def __init__(self) -> None:
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
     def answer(self, result: T) -> None:
         if not self.future.done():
             self.future.set_result(result)
 
-    def fail(self, error: sqlite3.Error | ValueError) -> None:
+    def fail(self, reason: object) -> None:
         if not self.future.done():
-            self.future.set_exception(StoreError(str(error)))
+            self.future.set_exception(StoreError(str(reason)))
             self.future.exception()  # heard: a caller that left must not make the loop complain
 
 
-class _Job:
+class _Call(_Waiting[T]):
+    """A reservation, or with a settlement the end of one."""
+
+    __slots__ = ("claims", "now", "owner", "settlement")
+
+    def __init__(self, claims: Sequence[Claim], owner: bytes, now: int, settlement: Settlement | None) -> None:
+        super().__init__()
+        self.claims = claims
+        self.owner = owner
+        self.now = now
+        self.settlement = settlement  # None: a reservation
+
+
+class _Job(_Waiting[Any]):
     """A statement that runs between two turns: a read for the operator, a step of a purge."""
 
-    __slots__ = ("future", "work")
+    __slots__ = ("work",)
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        super().__init__()
         self.work = work
-        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
 class SqliteStore:
@@ -123,8 +132,7 @@ class SqliteStore:
 
     def _enqueue(self, call: "_Call[Any] | _Job") -> None:
         if self._closing:
-            call.future.set_exception(StoreError("the store is closed"))
-            call.future.exception()
+            call.fail("the store is closed")
             return
         self._queue.append(call)
         self._wake()
@@ -160,22 +168,17 @@ class SqliteStore:
 
     def _abandon_queue(self) -> None:
         for call in self._queue:
-            if not call.future.done():
-                call.future.set_exception(StoreError("the store was closed while it could not write"))
-                call.future.exception()
+            call.fail("the store was closed while it could not write")
 
     async def _run_job(self, job: _Job) -> None:
         try:
             result = await job.work()
         except (sqlite3.Error, ValueError) as error:
             self._failures += 1
-            if not job.future.done():
-                job.future.set_exception(StoreError(str(error)))
-                job.future.exception()
+            job.fail(error)
         else:
             self._failures = 0
-            if not job.future.done():
-                job.future.set_result(result)
+            job.answer(result)
 
     def _next_turn(self) -> list[_Call[Any]]:
         """Take calls in order, up to a job, up to MAX_ROWS, and up to a settlement of what this turn reserves.
