@@ -1,78 +1,67 @@
-# The load: one process, kept connections, one request at a time on each. Prints one JSON object when it is done.
+# The benchmarks' own load: one process, kept connections, one request at a time on each, the next as soon as the last
+# one is answered. Prints one JSON object when the time is over.
 
 import argparse
 import asyncio
-import json
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Literal, cast
+from pathlib import Path
+from typing import cast
 
 import httptools
 import msgspec
 import uvloop
 
-Kind = Literal["get", "create", "repeat"]
+from benchmarks.processes import allow_many_files
+from benchmarks.requests import MARKER, numbered
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What one run of the load measured."""
+    """What one run of a load measured."""
 
     requests: int
+    """How many were answered."""
     seconds: float
-    statuses: dict[int, int]
+    refused: int
+    """How many of the answers had a status of 400 or above."""
     errors: int
-    """Requests without an answer, sent or not."""
+    """Connections that broke, and requests without an answer."""
     p50: float
     """Milliseconds."""
     p99: float
+    longest: float
+    statuses: dict[int, int] | None = None
+    """How often each status came; None when the generator does not tell them apart."""
 
 
-def get_request() -> bytes:
-    """A GET that no rule guards."""
-    return b"GET /things/17?with=tags HTTP/1.1\r\nHost: api.example\r\nAccept: application/json\r\n\r\n"
-
-
-def create_request(email: str) -> bytes:
-    """A create of about 200 bytes of JSON."""
-    user = {
-        "email": email,
-        "username": email.partition("@")[0],
-        "name": {"given": "Ada", "family": "Lovelace"},
-        "roles": ["reader", "writer"],
-        "locale": "en-GB",
-        "note": "One of many, all of them alike but for the address.",
-    }
-    body = json.dumps(user).encode()
-    head = (
-        b"POST /users HTTP/1.1\r\nHost: api.example\r\nAccept: application/json\r\n"
-        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    )
-    return head % len(body) + body
-
-
-def requests_of(kind: Kind, count: int, series: str) -> list[bytes]:
-    """All requests of a run, built before the clock starts. Creates of one `series` are alike in every run."""
-    if kind == "get":
-        return [get_request()] * count
-    if kind == "repeat":
-        return [create_request(f"{series}@example.org")] * count
-    return [create_request(f"{series}-{number}@example.org") for number in range(count)]
+def endless(text: bytes, numbers: int) -> Iterator[bytes]:
+    """Yield the requests of a run: numbered from 0, and again from 0 after so many."""
+    if MARKER.encode() not in text:
+        return itertools.repeat(text)
+    return (numbered(text, number % numbers) for number in itertools.count())
 
 
 class Run:
     """What all connections share: the requests still to send, and what came back."""
 
-    def __init__(self, requests: list[bytes]) -> None:
-        self.waiting: Iterator[bytes] = iter(requests)
+    def __init__(self, requests: Iterator[bytes]) -> None:
+        self.waiting = requests
         self.statuses: Counter[int] = Counter()
         self.latencies: list[float] = []
+        self.errors = 0
+        self.over = False
         self.busy = 0
         """How many connections have a request under way."""
         self.finished = asyncio.Event()
 
+    def end(self) -> None:
+        """Let no connection send any more."""
+        self.over = True
+
     def release(self) -> None:
-        """Count a connection as done: it broke, or found nothing more to send."""
+        """Count a connection as done: it broke, or there is nothing more to send."""
         self.busy -= 1
         if self.busy == 0:
             self.finished.set()
@@ -91,7 +80,7 @@ class Connection(asyncio.Protocol):
 
     def send_next(self) -> None:
         """Send a request, if any is left."""
-        request = next(self._run.waiting, None)
+        request = None if self._run.over else next(self._run.waiting, None)
         if request is None:
             self._sent_at = None
             self._run.release()
@@ -111,33 +100,38 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._sent_at is not None:
             self._sent_at = None
+            self._run.errors += 1
             self._run.release()
 
     def close(self) -> None:
         self._transport.close()
 
 
-async def run_load(port: int, requests: list[bytes], connections: int) -> Load:
-    """Send all `requests` over so many connections; those that got no answer count as errors."""
+async def run_load(port: int, requests: Iterator[bytes], connections: int, seconds: float | None) -> Load:
+    """Send `requests` over so many connections, for so many seconds or until there are no more."""
     run = Run(requests)
     loop = asyncio.get_running_loop()
     opened = [(await loop.create_connection(lambda: Connection(run), "127.0.0.1", port))[1] for _ in range(connections)]
     run.busy = len(opened)
     start = time.perf_counter()
+    if seconds is not None:
+        loop.call_later(seconds, run.end)
     for connection in opened:
         connection.send_next()
     await run.finished.wait()
-    seconds = time.perf_counter() - start
+    taken = time.perf_counter() - start
     for connection in opened:
         connection.close()
-    ranked = sorted(run.latencies) or [0.0]
+    ranked = [latency * 1000 for latency in sorted(run.latencies)] or [0.0]
     return Load(
-        requests=len(requests),
-        seconds=seconds,
+        requests=run.statuses.total(),
+        seconds=taken,
+        refused=sum(count for status, count in run.statuses.items() if status >= 400),
+        errors=run.errors,
+        p50=ranked[len(ranked) // 2],
+        p99=ranked[len(ranked) * 99 // 100],
+        longest=ranked[-1],
         statuses=dict(run.statuses),
-        errors=len(requests) - run.statuses.total(),
-        p50=ranked[len(ranked) // 2] * 1000,
-        p99=ranked[len(ranked) * 99 // 100] * 1000,
     )
 
 
@@ -145,13 +139,18 @@ def main() -> None:
     """Run one load and print what it measured."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--kind", choices=["get", "create", "repeat"], required=True)
-    parser.add_argument("--series", required=True, help="what sets the identities of this run apart")
-    parser.add_argument("--requests", type=int, required=True)
+    parser.add_argument("--text", type=Path, required=True, help="a file with the request, markers included")
+    parser.add_argument("--numbers", type=int, required=True, help="how many numbers there are before they start again")
     parser.add_argument("--connections", type=int, required=True)
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--seconds", type=float)
+    length.add_argument("--count", type=int, help="how many requests to send, whatever time it takes")
     arguments = parser.parse_args()
-    requests = requests_of(arguments.kind, arguments.requests, arguments.series)
-    load = uvloop.run(run_load(arguments.port, requests, arguments.connections))
+    allow_many_files()
+    requests = endless(arguments.text.read_bytes(), arguments.numbers)
+    if arguments.count is not None:
+        requests = itertools.islice(requests, arguments.count)
+    load = uvloop.run(run_load(arguments.port, requests, arguments.connections, arguments.seconds))
     print(msgspec.json.encode(load).decode())
 
 

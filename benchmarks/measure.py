@@ -1,149 +1,140 @@
-# Scenarios: what is sent to which peer, what must come back, and what it cost.
+# Scenarios: what is sent to which proxies, what must come back, and what it cost.
 
 import contextlib
 import signal
 import statistics
 import subprocess
-import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from benchmarks import requests
+from benchmarks.generators import MANY, Generator, once_each
+from benchmarks.load import Load
+from benchmarks.processes import Running
+from benchmarks.proxies import CADDY, HAPROXY, NGINX, NGINX_LUA, ORDINARY, Proxy
 
-from benchmarks.load import Kind, Load
-from benchmarks.peers import GATEWAY, ORDINARY, Peer, Running
-
-LOAD_LIMIT = 600
-"""Seconds after which a run is given up."""
+WARM_UP = 1000
+"""How many requests a warm-up has."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of load on one peer, and the status that each answer must have."""
+    """One kind of request, the proxies that the gateway is compared with, and the status each answer must have."""
 
     name: str
-    peer: Peer
-    kind: Kind
+    peers: tuple[Proxy, ...]
+    text: Callable[[str], bytes]
+    """The request, for a series of identities."""
     expected: int
-    yardstick: str | None = None
-    """The scenario that its cost is divided by."""
+    aims: dict[str, float]
+    """What the gateway's cost divided by a peer's should be at most."""
+    repeated: int = 0
+    """How many identities, created before, the requests repeat; 0: each request has one of its own."""
 
     @property
     def slug(self) -> str:
         """The name as part of a file's name."""
-        return self.name.replace(":", "").replace(" ", "-")
+        return self.name.replace(" ", "-")
 
 
+_PASSING = (ORDINARY, CADDY, NGINX, HAPROXY)
+_PASSING_AIMS = {CADDY.name: 0.5, ORDINARY.name: 0.3}
+_DOING_IT = (NGINX_LUA,)
 SCENARIOS = (
-    Scenario("ordinary proxy: GET", ORDINARY, "get", 200),
-    Scenario("gateway: pass-through GET", GATEWAY, "get", 200, "ordinary proxy: GET"),
-    Scenario("ordinary proxy: POST", ORDINARY, "create", 201),
-    Scenario("gateway: durable create", GATEWAY, "create", 201, "ordinary proxy: POST"),
-    Scenario("gateway: duplicate", GATEWAY, "repeat", 409, "ordinary proxy: POST"),
+    Scenario("pass-through GET", _PASSING, lambda _: requests.get(), 200, _PASSING_AIMS),
+    Scenario("pass-through POST", _PASSING, lambda _: requests.post(), 201, _PASSING_AIMS),
+    Scenario("create", _DOING_IT, requests.create, 201, {NGINX_LUA.name: 1.0}),
+    Scenario("duplicate", _DOING_IT, requests.create, 409, {NGINX_LUA.name: 1.0}, repeated=1000),
 )
 
 
 @dataclass
 class Measured:
-    """All rounds of one scenario."""
+    """All runs of one scenario on one proxy."""
 
     scenario: Scenario
+    proxy: Proxy
     cpu: list[float] = field(default_factory=list)
-    """Microseconds of CPU a request, one figure a round."""
+    """Microseconds of CPU a request, one figure a run."""
     loads: list[Load] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    """The gateway's cost in the run just before, divided by the cost of this one."""
 
-    @property
-    def cost(self) -> float:
-        """Microseconds of CPU a request: the median over the rounds."""
-        return statistics.median(self.cpu)
-
-    @property
-    def statuses(self) -> Counter[int]:
-        """How often each status came, over all rounds."""
-        return sum((Counter(load.statuses) for load in self.loads), Counter())
-
-    @property
-    def errors(self) -> int:
-        """How many requests had no answer, over all rounds."""
-        return sum(load.errors for load in self.loads)
-
-    def summary(self, yardstick: "Measured | None") -> dict[str, Any]:
-        """What the table shows and the JSON holds."""
+    def summary(self) -> dict[str, Any]:
+        """Return what the table shows and the JSON holds; medians over the runs."""
         return {
             "scenario": self.scenario.name,
-            "cpu_us": self.cost,
-            "cpu_us_rounds": self.cpu,
-            "ratio": self.cost / yardstick.cost if yardstick else None,
-            "yardstick": self.scenario.yardstick,
+            "proxy": self.proxy.name,
+            "cpu_us": statistics.median(self.cpu),
+            "ratio": statistics.median(self.ratios) if self.ratios else None,
+            "aim": self.scenario.aims.get(self.proxy.name),
             "requests_per_second": statistics.median(load.requests / load.seconds for load in self.loads),
             "p50_ms": statistics.median(load.p50 for load in self.loads),
             "p99_ms": statistics.median(load.p99 for load in self.loads),
-            "statuses": dict(self.statuses),
-            "errors": self.errors,
+            "requests": sum(load.requests for load in self.loads),
+            "cpu_us_runs": self.cpu,
+            "ratio_runs": self.ratios,
         }
 
 
 class WrongAnswerError(Exception):
-    """A scenario was answered with something else than it is there to measure; its figures would mean nothing."""
-
-
-def send(running: Running, kind: Kind, series: str, requests: int, connections: int) -> Load:
-    """Put a load on a peer, from a process of its own; RuntimeError when that fails."""
-    command = [sys.executable, "-m", "benchmarks.load", "--port", str(running.port), "--kind", kind]
-    command += ["--series", series, "--requests", str(requests), "--connections", str(connections)]
-    result = subprocess.run(command, capture_output=True, timeout=LOAD_LIMIT)
-    if result.returncode:
-        raise RuntimeError(f"the load failed:\n{result.stderr.decode(errors='replace')[-2000:]}")
-    return msgspec.json.decode(result.stdout, type=Load)
+    """A load was answered with something else than it is there to measure; its figures would mean nothing."""
 
 
 class Bench:
-    """The scenarios over the running peers. Every run has identities of its own, but for duplicates."""
+    """Puts loads on running proxies and says what they cost. Mutable state: how many runs there were.
 
-    def __init__(self, peers: dict[str, Running], requests: int, connections: int) -> None:
-        self._peers = peers
-        self._requests = requests
-        self._connections = connections
+    Every run has identities of its own, but for duplicates.
+    """
+
+    def __init__(self, generator: Generator, seconds: float, directory: Path) -> None:
+        self._generator = generator
+        self._seconds = seconds
+        self._text = directory / "request"
         self._runs = 0
 
-    def warm_up(self, scenario: Scenario) -> None:
-        """Create what duplicates repeat, then load a while; WrongAnswerError when answers are wrong."""
-        running = self._peers[scenario.peer.name]
-        if scenario.kind == "repeat":
-            self._check(scenario, send(running, "repeat", scenario.slug, 1, 1), 201)
-        self.run(scenario, self._requests // 5)
+    def warm_up(self, scenario: Scenario, running: Running, connections: int) -> None:
+        """Send some requests once each, and see that every answer is right; WrongAnswerError when one is not.
 
-    def run(self, scenario: Scenario, requests: int | None = None) -> tuple[float, Load]:
-        """Return the microseconds of CPU a request and the load of one run; WrongAnswerError when answers are wrong."""
-        running = self._peers[scenario.peer.name]
+        Creates what duplicates repeat before that.
+        """
         self._runs += 1
-        series = scenario.slug if scenario.kind == "repeat" else f"run-{self._runs}"
-        before = running.cpu()
-        load = send(running, scenario.kind, series, requests or self._requests, self._connections)
-        cpu = (running.cpu() - before) / load.requests * 1e6
-        self._check(scenario, load, scenario.expected)
-        return cpu, load
-
-    def profile(self, scenario: Scenario, py_spy: Path, file: Path, form: str) -> None:
-        """Run a scenario once more under py-spy, which writes `file`."""
-        with _recording(py_spy, self._peers[scenario.peer.name], file, form):
-            self.run(scenario)
-
-    def _check(self, scenario: Scenario, load: Load, expected: int) -> None:
-        if load.statuses != {expected: load.requests} or load.errors:
-            found = ", ".join(f"{count} x {status}" for status, count in sorted(load.statuses.items()))
+        self._text.write_bytes(scenario.text(self._series(scenario)))
+        if scenario.repeated:
+            once_each(running.port, self._text, scenario.repeated, connections)
+        count = scenario.repeated or WARM_UP
+        load = once_each(running.port, self._text, count, connections)
+        if load.statuses != {scenario.expected: count}:
+            found = ", ".join(f"{count} x {status}" for status, count in sorted((load.statuses or {}).items()))
             raise WrongAnswerError(
-                f"{scenario.name}: every answer should have been {expected}; there were {found or 'none'}"
-                f" and {load.errors} requests without an answer"
+                f"{running.name}, {scenario.name}: every answer should have been {scenario.expected}; there were"
+                f" {found or 'none'} and {load.errors} connections that broke"
             )
+
+    def run(self, scenario: Scenario, running: Running, connections: int) -> tuple[float, Load]:
+        """Return the microseconds of CPU a request and the load of one run; WrongAnswerError when answers are wrong."""
+        self._runs += 1
+        self._text.write_bytes(scenario.text(self._series(scenario)))
+        before = running.cpu()
+        load = self._generator(running.port, self._text, scenario.repeated or MANY, connections, self._seconds)
+        cpu = running.cpu() - before
+        if load.requests == 0 or load.errors or load.refused != (load.requests if scenario.expected >= 400 else 0):
+            raise WrongAnswerError(
+                f"{running.name}, {scenario.name}: every answer should have been {scenario.expected}; of"
+                f" {load.requests} {load.refused} had a status of 400 or above, and there were {load.errors} errors"
+            )
+        return cpu / load.requests * 1e6, load
+
+    def _series(self, scenario: Scenario) -> str:
+        return scenario.slug if scenario.repeated else f"run-{self._runs}"
 
 
 @contextlib.contextmanager
-def _recording(py_spy: Path, running: Running, file: Path, form: str) -> Iterator[None]:
-    command = [str(py_spy), "record", "-p", str(running.process.pid), "-r", "500", "-f", form, "-o", str(file)]
+def recording(py_spy: str, running: Running, file: Path, form: str) -> Iterator[None]:
+    """Record with py-spy what a process does meanwhile into `file`."""
+    command = [py_spy, "record", "-p", str(running.pid), "-r", "500", "-f", form, "-o", str(file)]
     recorder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert recorder.stdout is not None
     recorder.stdout.readline()  # it says that it samples, or ends

@@ -1,0 +1,105 @@
+# Figures as pictures: SVG, written by hand, on a white ground so that they can be read on a dark page too.
+
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+_WIDTH = 860
+_INK, _SOFT, _GRID = "#1f2328", "#59636e", "#d8dee4"
+_OURS, _OTHERS = "#0a6ebd", "#a9b4bf"
+_LINES = ("#0a6ebd", "#c2410c", "#15803d", "#7e22ce")
+
+
+def comparison_picture(figures: dict[str, Any]) -> str:
+    """Return a picture of CPU per request: a group of bars for each scenario."""
+    parts = [_text(700, 60, "gateway / it", colour=_SOFT)]
+    names = list(dict.fromkeys(row["scenario"] for row in figures["results"]))
+    longest = max(row["cpu_us"] for row in figures["results"])
+    left, room, y = 210, 430, 60.0
+    for name in names:
+        parts.append(_text(20, y + 4, name, weight="600"))
+        y += 14
+        for row in (row for row in figures["results"] if row["scenario"] == name):
+            ours = row["ratio"] is None
+            width = row["cpu_us"] / longest * room
+            parts.append(_text(left - 8, y + 14, row["proxy"], anchor="end", colour=_INK if ours else _SOFT))
+            parts.append(_box(left, y + 3, width, 15, _OURS if ours else _OTHERS))
+            parts.append(_text(left + width + 6, y + 14, f"{row['cpu_us']:.0f}", colour=_INK if ours else _SOFT))
+            if not ours:
+                aim = "" if row["aim"] is None else f"   (aim {row['aim']:.1f})"
+                parts.append(_text(700, y + 14, f"{row['ratio']:.2f}{aim}"))
+            y += 21
+        y += 22
+    parts.append(_footer(figures, y))
+    return _drawing("CPU per request, µs, user and system, of all processes", parts, y + 16)
+
+
+def growth_picture(figures: dict[str, Any]) -> str:
+    """Return a picture of CPU per request as work grows: one panel for each series, one line for each scenario."""
+    parts: list[str] = []
+    width, height, top = 400, 250, 50
+    for place, series in enumerate(figures["series"]):
+        x, y = 20 + place % 2 * (width + 20), top + place // 2 * height
+        parts += _panel(series, x, y, width, height - 40)
+    rows = (len(figures["series"]) + 1) // 2
+    bottom = top + rows * height + 10
+    parts.append(_footer(figures, bottom))
+    return _drawing("CPU per request as work grows, µs", parts, bottom + 16)
+
+
+def _panel(series: dict[str, Any], x: float, y: float, width: float, height: float) -> Iterable[str]:
+    labels = list(dict.fromkeys(row["at"] for row in series["rows"]))
+    names = list(dict.fromkeys(row["scenario"] for row in series["rows"]))
+    highest = max(row["cpu_us"] for row in series["rows"])
+    left, floor, ceiling = x + 20, y + height - 44, y + 46
+    step = (width - 60) / max(1, len(labels) - 1)
+    yield _text(x, y + 12, series["name"], weight="600")
+    yield f'<path d="M{left - 10} {floor}H{x + width - 20}" stroke="{_GRID}"/>'
+    for number, label in enumerate(labels):
+        yield _text(left + number * step, floor + 32, label, anchor="middle", colour=_SOFT)
+    for number, (name, colour) in enumerate(zip(names, _LINES, strict=False)):
+        yield _text(x + number * 130, y + 30, name, colour=colour)
+        rows = [row for row in series["rows"] if row["scenario"] == name]
+        points = [
+            (left + labels.index(row["at"]) * step, floor - row["cpu_us"] / highest * (floor - ceiling - 14), row)
+            for row in rows
+        ]
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py, _ in points)
+        yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        for px, py, row in points:
+            highest_here = max(other["cpu_us"] for other in series["rows"] if other["at"] == row["at"])
+            above = row["cpu_us"] == highest_here
+            yield f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{colour}"/>'
+            yield _text(px, py - 8 if above else py + 18, f"{row['cpu_us']:.0f}", anchor="middle", colour=colour)
+
+
+def _footer(figures: dict[str, Any], y: float) -> str:
+    facts = figures["machine"]
+    return _text(20, y, f"{facts['date']}, {facts['processor']}, {facts['cores']} cores", colour=_SOFT)
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str = _INK, weight: str = "400") -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-weight="{weight}">'
+        f"{escape(text)}</text>"
+    )
+
+
+def _box(x: float, y: float, width: float, height: float, colour: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2" fill="{colour}"/>'
+
+
+def _drawing(title: str, parts: Iterable[str], height: float) -> str:
+    size = f'width="{_WIDTH}" height="{height:.0f}"'
+    font = 'font-family="system-ui, sans-serif" font-size="12"'
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" {size} {font}>',
+            f"<title>{escape(title)}</title>",
+            f'<rect width="{_WIDTH}" height="{height:.0f}" fill="#ffffff"/>',
+            _text(20, 28, title, weight="600").replace("<text ", '<text font-size="16" ', 1),
+            *parts,
+            "</svg>",
+            "",
+        ]
+    )

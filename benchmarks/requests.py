@@ -1,0 +1,44 @@
+# What clients send, as text with a marker: both generators put a number of eight digits in its place, so that every
+# request of a run is as long as every other.
+
+import json
+from typing import Any
+
+MARKER = "########"
+
+
+def get(path: str = "/things/17?with=tags") -> bytes:
+    """Return a GET that no rule guards."""
+    return f"GET {path} HTTP/1.1\r\nHost: api.example\r\nAccept: application/json\r\n\r\n".encode()
+
+
+def post(size: int = 200) -> bytes:
+    """Return a POST that no rule guards, with a body of `size` bytes."""
+    return _post("/things", "thing-", size)
+
+
+def create(series: str, size: int = 200, path: str = "/users") -> bytes:
+    """Return a create with a body of `size` bytes; the identities of one `series` are alike in every run."""
+    return _post(path, f"{series}-", size)
+
+
+def numbered(text: bytes, number: int) -> bytes:
+    """Return the request with its number in place."""
+    return text.replace(MARKER.encode(), b"%08d" % number)
+
+
+def _post(path: str, name: str, size: int) -> bytes:
+    user = {"email": f"{name}{MARKER}@example.org", "name": "Ada Lovelace", "roles": ["reader"], "note": ""}
+    missing = size - len(_compact(user))
+    if missing < 0:
+        raise ValueError(f"a body of {name} has at least {len(_compact(user))} bytes")
+    body = _compact(user | {"note": "x" * missing})
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: api.example\r\nAccept: application/json\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return f"{head}{body}".encode()
+
+
+def _compact(user: dict[str, Any]) -> str:
+    return json.dumps(user, separators=(",", ":"))
