@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check format lock bench clean
+.PHONY: run test check format lock bench bench-growth bench-peers websockets slow-heads clean
 
 run: .venv/installed ## the gateway in front of an example API, ready to be curled
 	@$(BIN)/gateway run -c config/gateway.toml --example
@@ -16,8 +16,26 @@ check: .venv/installed ## style, types, and the floors of the house
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: .venv/installed ## CPU per request, beside an ordinary aiohttp proxy
-	@$(BIN)/python -m benchmarks
+# With ARGS of your own ("--help" shows them) nothing in docs/ is written anew.
+bench: ARGS = --json docs/comparison.json --picture docs/comparison.svg
+bench: .venv/installed ## CPU per request, beside every other proxy that is found
+	@PATH="$(CURDIR)/.venv/peers/bin:$$PATH:/usr/sbin" $(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks.document
+
+bench-growth: ARGS = --json docs/growth.json --picture docs/growth.svg
+bench-growth: .venv/installed ## CPU per request as claims, connections, bodies and rules grow
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
+	@$(BIN)/python -m benchmarks.document
+
+bench-peers: ## Caddy, for the benchmark alone; the other proxies come from the system
+	@$(PYTHON) -m venv .venv/peers
+	@.venv/peers/bin/python -m pip install --quiet --require-hashes -r benchmarks/peers/requirements.lock
+
+websockets: .venv/installed ## Autobahn's WebSocket cases, through the gateway and without it
+	@$(BIN)/python -m benchmarks.campaigns.websocket_cases $(ARGS)
+
+slow-heads: .venv/installed ## 2,000 clients that send a byte a second, beside ordinary ones
+	@$(BIN)/python -m benchmarks.campaigns.slow_heads $(ARGS)
 
 format: .venv/installed
 	@$(BIN)/ruff format .

@@ -68,7 +68,7 @@ def read_json(
         raise Unreadable("the body starts with a byte-order mark")
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
         raise Unreadable(f"the body is nested deeper than {MAX_DEPTH} levels")
-    if wanted is not None and b"\\" not in data:
+    if wanted is not None and data.find(b"\\") < 0:
         document = _read_quickly(data, wanted)
         if document is not None:
             return document

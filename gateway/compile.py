@@ -1,6 +1,8 @@
-# From checked configuration to rules that can be matched. Pure.
+# From checked configuration to rules and routes that can be matched. Pure.
 
 import math
+from collections.abc import Mapping
+from typing import TypeVar
 
 from gateway.body import want
 from gateway.config.schema import Config, Duration, RuleConfig
@@ -8,13 +10,24 @@ from gateway.decision import parse_status
 from gateway.field import Source, parse_field
 from gateway.model import FOREVER
 from gateway.normalize import NORMALISERS
+from gateway.paths import plain_host
 from gateway.resource import parse_resource
+from gateway.routes import Routes, parse_route
 from gateway.rules import Entry, Rule, Rules, parse_template
+
+_T = TypeVar("_T")
 
 
 def compile_rules(config: Config) -> Rules:
     """Compile the rules of a configuration that was found free of problems."""
     return Rules(_rule(rule) for rule in config.rules)
+
+
+def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | None) -> Routes[_T]:
+    """Compile the routes of such a configuration. `upstreams` are what its names stand for, `default` is [upstream]."""
+    return Routes(
+        [(parse_route(route.host, route.path), upstreams[route.upstream]) for route in config.routes], default
+    )
 
 
 def milliseconds(length: Duration) -> int:
@@ -39,7 +52,7 @@ def _rule(rule: RuleConfig) -> Rule:
         name=rule.name,
         namespace=rule.namespace or rule.name,
         methods=frozenset(rule.match.methods),
-        host=rule.match.host.lower().rstrip(".") if rule.match.host else None,
+        host=plain_host(rule.match.host) if rule.match.host else None,
         template=parse_template(rule.match.path),
         scope=scope,
         entries=entries,

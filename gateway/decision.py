@@ -11,7 +11,7 @@ from gateway.model import FOREVER, FREE, Claim, Held, Record, Settlement, State
 from gateway.rules import Rule
 
 
-class Met(enum.Enum):
+class Met(enum.StrEnum):
     """What a create meets when one of its claims is held; the value is the answer's slug."""
 
     IN_PROGRESS = "in-progress"

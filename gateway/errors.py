@@ -35,3 +35,12 @@ class BodyTooLarge(Exception):
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is larger than {limit} bytes")
         self.limit = limit
+
+
+class Malformed(Exception):
+    """Bytes that are no HTTP message, or none that may pass. `slug` is the answer's; `detail` shows no value."""
+
+    def __init__(self, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail

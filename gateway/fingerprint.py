@@ -41,7 +41,7 @@ class Fingerprinter:
 
 def pre_image(namespace: str, entry: str, scope: Sequence[Json], identity: Sequence[Json]) -> bytes:
     """Write down what is hashed: injective over everything that makes an identity."""
-    return _kind(namespace, entry) + _sequence(scope) + _sequence(identity)
+    return b"%b%b%b" % (_kind(namespace, entry), _sequence(scope) if scope else b"l0:", _sequence(identity))
 
 
 @cache
@@ -50,7 +50,9 @@ def _kind(namespace: str, entry: str) -> bytes:
 
 
 def _sequence(values: Sequence[Json]) -> bytes:
-    return b"l%d:%b" % (len(values), b"".join([encode(value) for value in values])) if values else b"l0:"
+    if len(values) == 1:  # nearly always
+        return b"l1:" + encode(values[0])
+    return b"l%d:%b" % (len(values), b"".join([encode(value) for value in values]))
 
 
 def _text(value: str) -> bytes:
@@ -60,6 +62,8 @@ def _text(value: str) -> bytes:
 
 def encode(value: Json) -> bytes:
     """Write one value with its type and length; integral floats below 2^53 are the integer they equal."""
+    if type(value) is str:  # nearly always
+        return _text(value)
     match value:
         case str():
             return _text(value)

@@ -6,7 +6,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import assert_never
 
 import msgspec
@@ -16,21 +18,21 @@ from gateway.decision import Ending
 from gateway.errors import BodyTooLarge, StoreError, Unreadable
 from gateway.field import Source
 from gateway.fingerprint import Fingerprinter
-from gateway.front import Exchange
+from gateway.forward import Patience, send, tell
+from gateway.front.exchange import Exchange
 from gateway.headers import Headers
 from gateway.identity import Readable, claims
 from gateway.model import FREE, Claim, Held, Reserved
 from gateway.paths import Target, split_target
-from gateway.relay import read_whole, relay
+from gateway.relay import read_whole
 from gateway.resource import MAX_ANSWER, locate
 from gateway.rules import Match, Refusal, Rule, Rules
 from gateway.stores.base import Store
-from gateway.telemetry import RequestRecord, Story, Telemetry
-from gateway.upstream.client import Request, Upstream
+from gateway.telemetry import RequestRecord, Telemetry
+from gateway.upstream.client import Upstream
+from gateway.upstream.open import Upstreams
 from gateway.upstream.results import REQUEST_BROKEN, Answer, NoAnswer, NotSent, RequestBroken
-from gateway.upstream.wire import request_head
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _OWNER_BYTES = 16
 
 
@@ -40,11 +42,12 @@ class Rooms(msgspec.Struct, frozen=True):
     rules: Rules
     fingerprinter: Fingerprinter
     store: Store
-    upstream: Upstream
+    upstreams: Upstreams
     telemetry: Telemetry
     forward_without_store: bool
-    idle_timeout: float
-    """Seconds for which a body may stand still."""
+    patience: Patience
+    request_id_line: bytes
+    """A header line with a %b for the request's id; goes with the gateway's own answers."""
     wall_clock: Callable[[], int]
     """Milliseconds since the epoch."""
     stopwatch: Callable[[], float]
@@ -62,77 +65,107 @@ class Handler:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request, and tell of it."""
-        story = Story()
         rooms = self._rooms
         started = rooms.stopwatch()
+        stamp = exchange.stamp
+        record = RequestRecord(
+            method=exchange.head.method,
+            outcome="internal-error",
+            status=None,
+            duration_ms=0,
+            request_id=stamp.request_id,
+            trace_id=stamp.trace_id,
+        )
         try:
-            await self._answer(exchange, story)
-            # A client that sends on and reads nothing must not fill the memory with its answers.
-            await exchange.drain(rooms.idle_timeout)
+            await self._answer(exchange, record)
+            if exchange.is_behind:  # a client that reads nothing must not fill the memory with its answers
+                await exchange.drain(rooms.patience.client)
         except asyncio.CancelledError:
-            story.outcome = "cancelled"
+            record.outcome = "cancelled"
             raise
         finally:
-            duration = rooms.stopwatch() - started
-            rooms.telemetry.request(
-                story.record(exchange.method, duration, was_told=exchange.told, is_gone=exchange.is_gone)
-            )
+            record.close(rooms.stopwatch() - started, was_told=exchange.told, is_gone=exchange.is_gone)
+            rooms.telemetry.request(record)
 
-    async def _answer(self, exchange: Exchange, story: Story) -> None:
-        unspoken = _unspoken(exchange)
-        if unspoken is not None:
+    async def _answer(self, exchange: Exchange, record: RequestRecord) -> None:
+        head = exchange.head
+        if head.method == "CONNECT":
             exchange.keep_alive = False
-            self._refuse(exchange, story, *unspoken)
+            self._refuse(exchange, record, "not-supported", "This is no tunnel.")
             return
-        target = split_target(exchange.target)
-        found = self._rooms.rules.match(exchange.method, target, exchange.headers)
-        match found:
-            case Match():
-                await self._create(exchange, target, found, story)
-            case Refusal():
-                self._refuse(exchange, story, found.slug, found.detail)
-            case None:
-                await self._pass(exchange, story)
-            case _:
-                assert_never(found)
+        target = split_target(head.target)
+        upstream = self._rooms.upstreams.find(target, exchange.headers)
+        found = self._rooms.rules.match(head.method, target, exchange.headers)
+        if isinstance(found, Refusal):
+            self._refuse(exchange, record, found.slug, found.detail)
+        elif isinstance(upstream, Refusal):
+            self._refuse(exchange, record, upstream.slug, upstream.detail)
+        elif upstream is None:
+            self._refuse(exchange, record, "no-route", "No route of this gateway takes the request.")
+        elif found is None:
+            await self._pass(exchange, upstream, record)
+        else:
+            await self._create(exchange, upstream, target, found, record)
 
     def unparsed(self, slug: str, status: int) -> None:
         """Tell of bytes that never became a request, and were answered by the front."""
         self._rooms.telemetry.request(RequestRecord(method="?", outcome=slug, status=status, duration_ms=0))
 
+    def failed(self, error: BaseException) -> None:
+        """Tell of an error nobody foresaw: where it was raised, not what it says, which may be a value."""
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+        self._rooms.telemetry.event("handler-failed", "error", reason=type(error).__name__, where=where)
+
     # Guarded
 
-    async def _create(self, exchange: Exchange, target: Target, match: Match, story: Story) -> None:
+    async def _create(
+        self, exchange: Exchange, upstream: Upstream, target: Target, match: Match, record: RequestRecord
+    ) -> None:
         rule = match.rule
-        story.rule = rule.name
+        record.rule = rule.name
         hidden = _hidden_field(rule, exchange)
         if hidden is not None:
-            self._refuse(exchange, story, "hidden-field", f"Connection names {hidden}, which decides about the create.")
+            self._refuse(
+                exchange, record, "hidden-field", f"Connection names {hidden}, which decides about the create."
+            )
             return
         try:
-            body = await exchange.read_body(rule.body_limit, self._rooms.idle_timeout)
+            if exchange.expects_continue and rule.body is None:
+                readable = Readable(exchange.headers, target.query, match.variables, b"")
+                if await self._is_met(exchange, rule, readable, record):
+                    return
+            body = await exchange.read_body(rule.body_limit)
             readable = Readable(exchange.headers, target.query, match.variables, body)
             wanted = claims(rule, readable, self._rooms.fingerprinter)
         except RequestBroken:
             exchange.keep_alive = False
-            self._refuse(exchange, story, "request-incomplete", _INCOMPLETE)
+            self._refuse(exchange, record, "request-incomplete", _INCOMPLETE)
             return
         except BodyTooLarge as error:
             exchange.keep_alive = False
             self._refuse(
-                exchange, story, "body-too-large", f"Rule {rule.name} reads at most {error.limit} bytes of a body."
+                exchange, record, "body-too-large", f"Rule {rule.name} reads at most {error.limit} bytes of a body."
             )
             return
         except Unreadable as error:
             if not rule.forwards_missing:
-                self._refuse(exchange, story, "missing-identity", f"The identity cannot be read: {error}.")
+                self._refuse(exchange, record, "missing-identity", f"The identity cannot be read: {error}.")
                 return
-            await self._forward_unguarded(exchange, body, "missing-identity", story)
+            await self._forward_unguarded(exchange, upstream, body, "missing-identity", record)
             return
-        story.fingerprint = wanted[0].fingerprint.hex()[:12]
-        await self._claim(exchange, rule, wanted, body, story)
+        record.fingerprint = wanted[0].fingerprint.hex()[:12]
+        await self._claim(exchange, upstream, rule, wanted, body, record)
 
-    async def _claim(self, exchange: Exchange, rule: Rule, wanted: Sequence[Claim], body: bytes, story: Story) -> None:
+    async def _claim(
+        self,
+        exchange: Exchange,
+        upstream: Upstream,
+        rule: Rule,
+        wanted: Sequence[Claim],
+        body: bytes,
+        record: RequestRecord,
+    ) -> None:
         rooms = self._rooms
         owner = os.urandom(_OWNER_BYTES)
         now = rooms.wall_clock()
@@ -141,9 +174,9 @@ class Handler:
         except StoreError as error:
             rooms.telemetry.event("store-failure", "error", rule=rule.name, reason=str(error))
             if rooms.forward_without_store:
-                await self._forward_unguarded(exchange, body, "store-unavailable", story)
+                await self._forward_unguarded(exchange, upstream, body, "store-unavailable", record)
             else:
-                self._refuse(exchange, story, "store-unavailable", "The create was not forwarded.", retry_after=1)
+                self._refuse(exchange, record, "store-unavailable", "The create was not forwarded.", retry_after=1)
             return
         except asyncio.CancelledError:
             # It may have been reserved all the same. Nothing was sent, so it is free; the store keeps the order.
@@ -151,36 +184,55 @@ class Handler:
             raise
         match reserved:
             case Held():
-                met, claim, record = decision.meet(reserved)
-                story.outcome = met.value
-                story.fingerprint = record.fingerprint.hex()[:12]
-                exchange.keep_alive = exchange.keep_alive and exchange.is_over
-                story.status, answer = respond.conflict(met, claim, record, now, keep_alive=exchange.keep_alive)
-                exchange.write(answer)
+                self._tell_met(exchange, reserved, now, record)
             case Reserved():
                 for lapsed in reserved.lapsed:
                     rooms.telemetry.event(
                         "unknown-lapsed", "warning", rule=lapsed.rule, fingerprint=lapsed.fingerprint.hex()[:12]
                     )
-                await self._send_and_settle(exchange, rule, wanted, owner, now, body, story)
+                await self._send_and_settle(exchange, upstream, rule, wanted, owner, now, body, record)
             case _:
                 assert_never(reserved)
+
+    async def _is_met(self, exchange: Exchange, rule: Rule, readable: Readable, record: RequestRecord) -> bool:
+        """Answer a create whose claims are held already, while its client still keeps the body back."""
+        rooms = self._rooms
+        now = rooms.wall_clock()
+        try:
+            wanted = claims(rule, readable, rooms.fingerprinter)
+            found = [(claim, await rooms.store.get(claim.fingerprint, now)) for claim in wanted]
+        except (StoreError, Unreadable):
+            return False  # what is wrong is told once the body is there
+        held = [(claim, holder) for claim, holder in found if holder is not None]
+        if held:
+            self._tell_met(exchange, Held(tuple(held)), now, record)
+        return bool(held)
+
+    def _tell_met(self, exchange: Exchange, held: Held, now: int, record: RequestRecord) -> None:
+        met, claim, holder = decision.meet(held)
+        record.outcome = met
+        record.fingerprint = holder.fingerprint.hex()[:12]
+        record.status, answer = respond.conflict(
+            met, claim, holder, now, keep_alive=exchange.will_persist(), fields=self._own_fields(record)
+        )
+        exchange.write(answer)
 
     async def _send_and_settle(
         self,
         exchange: Exchange,
+        upstream: Upstream,
         rule: Rule,
         wanted: Sequence[Claim],
         owner: bytes,
         reserved_at: int,
         body: bytes,
-        story: Story,
+        record: RequestRecord,
     ) -> None:
         rooms = self._rooms
         ending = Ending.NO_ANSWER  # what stands if anything below goes wrong
         resource = None
         try:
-            result = await self._send(exchange, body, story)
+            result = await send(exchange, upstream, body, record, rooms.stopwatch)
             match result:
                 case Answer():
                     ending = decision.judge(rule, result.status)
@@ -199,92 +251,55 @@ class Handler:
             settled = rooms.store.settle(owner, wanted, decision.settle(rule, ending, now, resource), now)
         try:
             if not await settled:
-                rooms.telemetry.event("fenced-out", "error", rule=rule.name, fingerprint=story.fingerprint)
+                rooms.telemetry.event("fenced-out", "error", rule=rule.name, fingerprint=record.fingerprint)
         except StoreError as error:
             # The store goes on trying. Until it has written it, the claim stays held: what the client hears is true.
             rooms.telemetry.event("settle-delayed", "error", rule=rule.name, reason=str(error))
-        story.outcome = _OUTCOMES[ending]
-        await self._tell(exchange, result, story)
+        record.outcome = _OUTCOMES[ending]
+        await tell(exchange, result, record, self._rooms.patience, self._own_fields(record))
 
-    async def _forward_unguarded(self, exchange: Exchange, body: bytes, reason: str, story: Story) -> None:
+    async def _forward_unguarded(
+        self, exchange: Exchange, upstream: Upstream, body: bytes, reason: str, record: RequestRecord
+    ) -> None:
         """Pass a create on without a guard, as its rule or the store's setting says; the answer is marked."""
-        story.unguarded = reason
-        story.outcome = "unguarded"
-        result = await self._send(exchange, body, story)
+        record.unguarded = reason
+        record.outcome = "unguarded"
+        result = await send(exchange, upstream, body, record, self._rooms.stopwatch)
         if isinstance(result, Answer):
-            mark = (b"Idempotency-Gateway", f"unguarded; reason={reason}".encode())
-            result = msgspec.structs.replace(result, headers=Headers([*result.headers.lines, mark]))
-        await self._tell(exchange, result, story)
+            marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
+            result = msgspec.structs.replace(result, headers=Headers(marked))
+        await tell(exchange, result, record, self._rooms.patience, self._own_fields(record))
 
     # Unguarded
 
-    async def _pass(self, exchange: Exchange, story: Story) -> None:
-        story.outcome = "passed"
-        result = await self._send(exchange, None, story)
+    async def _pass(self, exchange: Exchange, upstream: Upstream, record: RequestRecord) -> None:
+        record.outcome = "passed"
+        exchange.may_stop = True
+        result = await send(exchange, upstream, None, record, self._rooms.stopwatch)
         if result == NoAnswer(REQUEST_BROKEN):
             exchange.keep_alive = False
-            self._refuse(exchange, story, "request-incomplete", _INCOMPLETE)
+            self._refuse(exchange, record, "request-incomplete", _INCOMPLETE)
         else:
-            await self._tell(exchange, result, story)
+            await tell(exchange, result, record, self._rooms.patience, self._own_fields(record))
 
-    # Both
+    # The gateway's own answers
 
-    async def _send(self, exchange: Exchange, body: bytes | None, story: Story) -> Answer | NotSent | NoAnswer:
-        """Send a request with a body that was read, or with None the body as it comes."""
-        upstream = self._rooms.upstream
-        head = request_head(
-            exchange.method,
-            exchange.target,
-            exchange.headers,
-            host=upstream.host,
-            body_length=None if body is None else len(body),
-            chunked=exchange.is_chunked,
-        )
-        content: bytes | AsyncIterator[bytes] = body or b""
-        if body is None and exchange.has_body:
-            content = exchange.body_pieces(self._rooms.idle_timeout)
-        is_safe = body is None and exchange.method in _SAFE  # what is guarded is never sent twice, GET or not
-        started = self._rooms.stopwatch()
-        result = await upstream.send(Request(head, content, exchange.method == "HEAD", is_safe))
-        story.upstream_seconds = self._rooms.stopwatch() - started
-        if isinstance(result, Answer):
-            story.upstream_status = result.status
-        return result
-
-    async def _tell(self, exchange: Exchange, result: Answer | NotSent | NoAnswer, story: Story) -> None:
-        """Tell the client what came of its request."""
-        rule = story.rule
-        head_only = exchange.method == "HEAD"
-        match result:
-            case Answer():
-                story.status = result.status
-                await relay(exchange, result, self._rooms.idle_timeout)
-                return
-            case NotSent():
-                exchange.keep_alive = exchange.keep_alive and exchange.is_over
-                story.outcome = "upstream-unreachable"
-                told = respond.unreachable(result, keep_alive=exchange.keep_alive, head_only=head_only, rule=rule)
-            case NoAnswer():
-                exchange.keep_alive = exchange.keep_alive and exchange.is_over
-                story.outcome = "outcome-unknown"
-                told = respond.unanswered(result, keep_alive=exchange.keep_alive, head_only=head_only, rule=rule)
-            case _:
-                assert_never(result)
-        story.status = told[0]
-        exchange.write(told[1])
+    def _own_fields(self, record: RequestRecord) -> bytes:
+        request_id = record.request_id
+        return b"" if request_id is None else self._rooms.request_id_line % request_id.encode()
 
     def _refuse(
-        self, exchange: Exchange, story: Story, slug: str, detail: str, *, retry_after: int | None = None
+        self, exchange: Exchange, record: RequestRecord, slug: str, detail: str, *, retry_after: int | None = None
     ) -> None:
-        exchange.keep_alive = exchange.keep_alive and exchange.is_over
-        story.outcome = slug
-        story.status, answer = respond.problem(
+        record.outcome = slug
+        record.status, answer = respond.problem(
             slug,
             detail,
-            keep_alive=exchange.keep_alive,
-            head_only=exchange.method == "HEAD",
-            rule=story.rule,
+            keep_alive=exchange.will_persist(),
+            head_only=exchange.head.method == "HEAD",
+            rule=record.rule,
             retry_after=retry_after,
+            fields=self._own_fields(record),
         )
         exchange.write(answer)
 
@@ -297,15 +312,6 @@ _OUTCOMES = {
     Ending.NOT_SENT: "upstream-unreachable",
     Ending.NO_ANSWER: "outcome-unknown",
 }
-
-
-def _unspoken(exchange: Exchange) -> tuple[str, str] | None:
-    """What the gateway does not speak: the slug and the detail of its answer."""
-    if not exchange.is_http_1:
-        return "version-not-supported", "Only HTTP/1.0 and HTTP/1.1 are spoken here."
-    if exchange.method == "CONNECT":
-        return "not-supported", "This is no tunnel."
-    return None
 
 
 def _hidden_field(rule: Rule, exchange: Exchange) -> str | None:

@@ -1,37 +1,76 @@
 # Header fields as they came: order, case and repeats kept. Pure.
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+
+_NAME = re.compile(rb"([^:\r]++):[^\r]*+\r\n")
+_LINE = re.compile(rb"([^:\r]++):[\t ]*+([^\r]*+)\r\n")
+
+_NEEDLES = {name: b"\n%b:" % name for name in (b"host", b"content-length", b"content-type", b"connection")}
 
 
 class Headers:
-    """Field lines of one message, and their names in lower case, made once because every room asks for them."""
+    """Field lines of one message.
 
-    __slots__ = ("lines", "names")
+    `block` holds them as bytes, each ended by CRLF, as they came: what nobody changed is sent on as it is. `names` are
+    their names in lower case, made once because every room asks for them; values are looked up when they are wanted.
+    """
 
-    def __init__(self, lines: Sequence[tuple[bytes, bytes]], names: list[bytes] | None = None) -> None:
-        self.lines = lines
-        self.names = [name.lower() for name, _ in lines] if names is None else names
+    __slots__ = ("_lines", "_lowered", "block", "names")
+
+    def __init__(self, block: bytes) -> None:
+        """Take lines that are known to be well written (see gateway.wire.fields)."""
+        self.block = block
+        self._lowered = lowered = block.lower()
+        self.names: list[bytes] = _NAME.findall(lowered)
+        self._lines: list[tuple[bytes, bytes]] | None = None
+
+    @classmethod
+    def of(cls, lines: Iterable[tuple[bytes, bytes]]) -> "Headers":
+        """Write lines of names and values."""
+        return cls(b"".join([b"%b: %b\r\n" % line for line in lines]))
 
     def __repr__(self) -> str:
-        return f"Headers({len(self.lines)})"  # values may be credentials
+        return f"Headers({len(self.names)})"  # values may be credentials
 
     def __contains__(self, name: bytes) -> bool:
         return name in self.names
+
+    @property
+    def lines(self) -> Sequence[tuple[bytes, bytes]]:
+        """Names as they came, and values without the blanks around them (RFC 9110 5.5)."""
+        if self._lines is None:
+            self._lines = [(name, value.rstrip(b" \t")) for name, value in _LINE.findall(self.block)]
+        return self._lines
+
+    def first(self, name: bytes) -> bytes | None:
+        """The first value of the field `name` (in lower case); None when there is none."""
+        needle = _NEEDLES.get(name) or b"\n%b:" % name
+        if self._lowered.startswith(needle[1:]):
+            at = len(needle) - 1
+        else:
+            at = self._lowered.find(needle) + len(needle)
+            if at < len(needle):  # not found
+                return None
+        return self.block[at : self.block.find(b"\r", at)].strip(b" \t")
 
     def values(self, name: bytes) -> list[bytes]:
         """All values of the field `name` (in lower case), in order."""
         count = self.names.count(name)
         if count <= 1:  # nearly always
-            return [self.lines[self.names.index(name)][1]] if count else []
+            return [self.first(name) or b""] if count else []
         return [line[1] for line, lower in zip(self.lines, self.names, strict=True) if lower == name]
 
     def options(self, name: bytes) -> frozenset[bytes]:
         """The members of a comma-separated field (RFC 9110 5.6.1) such as Connection, in lower case."""
-        return frozenset(member.strip().lower() for value in self.values(name) for member in value.split(b","))
+        return frozenset(
+            member.strip(b" \t").lower() for value in self.values(name) for member in value.split(b",")
+        ) - {b""}
 
-    def without(self, names: frozenset[bytes]) -> "Headers":
+    def without(self, names: Iterable[bytes]) -> "Headers":
         """The same without the fields `names` (in lower case)."""
-        if names.isdisjoint(self.names):
+        dropped = frozenset(names)
+        if dropped.isdisjoint(self.names):
             return self
-        kept = [(line, lower) for line, lower in zip(self.lines, self.names, strict=True) if lower not in names]
-        return Headers([line for line, _ in kept], [lower for _, lower in kept])
+        lines = self.block.splitlines(keepends=True)
+        return Headers(b"".join([line for line, lower in zip(lines, self.names, strict=True) if lower not in dropped]))

@@ -110,8 +110,12 @@ def _one(values: list[str], where: str) -> str:
 
 
 def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
-    values = headers.values(wanted)
-    return _one([_text(value, where) for value in values], where) if values else None
+    count = headers.names.count(wanted)
+    if not count:
+        return None
+    if count > 1:
+        raise Unreadable(f"{where} stands there more than once")
+    return _text(headers.first(wanted) or b"", where)
 
 
 def _query_values(query: str, field: Field) -> list[str]:

@@ -1,14 +1,17 @@
-# Request targets and paths: what a path says, and the other ways in which some API behind us could read it. Pure.
+# Request targets: what a path says, what else some API behind us could read it as, which hosts are named. Pure.
 
 import re
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from gateway.headers import Headers
+
 _PLAIN = re.compile(r"(?:/(?!\.)[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
 """A path that can be read in one way only, and in which nothing is left to decode."""
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ODD = re.compile(r"//|;|\\|#|%(?:2f|5c|25|3b|23|3f|[01][0-9a-f]|7f)|[\x00-\x1f\x7f]", re.IGNORECASE)
+_PORT = re.compile(r":\d*$")
 _ROUNDS_OF_DECODING = 3
 _CUSTOMS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\"), "/"),
@@ -39,6 +42,8 @@ class Reading(msgspec.Struct, frozen=True):
 
 def split_target(target: str) -> Target:
     """Take a target apart. Asterisk and authority forms come back with their text as the path."""
+    if "?" not in target and target.startswith("/"):
+        return Target(target, "", None)
     authority = None
     if not target.startswith("/") and "://" in target:
         rest = target.partition("://")[2]
@@ -49,6 +54,23 @@ def split_target(target: str) -> Target:
             target = "/" + target
     path, _, query = target.partition("?")
     return Target(path, query, authority)
+
+
+def named_hosts(target: Target, headers: Headers) -> frozenset[str]:
+    """The hosts that a request names, in lower case and without a port; nearly always one.
+
+    An absolute target's host wins over the Host field (RFC 9112 3.2.2), and an API may go by the field all the same:
+    both are given. RFC 9110 4.2.3: the host is case-insensitive; "name." is the same name, fully qualified.
+    """
+    named = [value.decode("latin-1") for value in headers.values(b"host")]
+    if target.authority is not None:
+        named.append(target.authority)
+    return frozenset([plain_host(_PORT.sub("", host.rpartition("@")[2])) for host in named])
+
+
+def plain_host(host: str) -> str:
+    """A host without port in the one form in which hosts are compared."""
+    return host.lower().rstrip(".")
 
 
 def read_path(path: str) -> Reading:

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from gateway.front import Exchange
+from gateway.front.exchange import Exchange
 from gateway.upstream.results import Answer, AnswerBroken
-from gateway.upstream.wire import LAST_CHUNK, chunk, response_head
+from gateway.wire.write import LAST_CHUNK, chunk, response_head
 
 
 async def relay(exchange: Exchange, answer: Answer, idle_timeout: float) -> None:
@@ -12,8 +12,7 @@ async def relay(exchange: Exchange, answer: Answer, idle_timeout: float) -> None
     chunked = not answer.length_known and not exchange.is_http_1_0
     if not answer.length_known and exchange.is_http_1_0:
         exchange.keep_alive = False  # the end of the connection is the end of the body
-    if not exchange.is_over:
-        exchange.keep_alive = False
+    exchange.will_persist()
     head = response_head(
         answer.status, answer.reason, answer.headers, chunked=chunked, connection=_connection_field(exchange)
     )

@@ -63,9 +63,13 @@ KINDS: Mapping[str, Kind] = {
     "hidden-field": Kind(400, "Connection names a field that a rule reads", "Do not name it in Connection."),
     "request-incomplete": Kind(400, "The request's body did not arrive whole", "Send it again."),
     "bad-request": Kind(400, "Not a valid HTTP request", None, "http_request_error"),
-    "head-too-large": Kind(431, "Request line or header too long", None, "http_request_error"),
+    "target-too-long": Kind(414, "Request target too long", None, "http_request_error"),
+    "head-too-large": Kind(431, "Headers too long", None, "http_request_error"),
+    "request-timeout": Kind(408, "The request did not come in time", "Send it again.", "http_request_error"),
     "version-not-supported": Kind(505, "HTTP version not supported", None, "http_request_error"),
     "not-supported": Kind(501, "Not supported", None, "http_request_error"),
+    "no-route": Kind(404, "No API behind this address", None, "destination_not_found"),
+    "too-many-connections": Kind(503, "All connections are in use", "Send it again later.", "connection_limit_reached"),
     "store-unavailable": Kind(
         503, "The key store cannot commit now", "Send it again later: nothing was forwarded.", "proxy_internal_error"
     ),
@@ -82,8 +86,9 @@ def problem(
     head_only: bool = False,
     rule: str | None = None,
     retry_after: int | None = None,
+    fields: bytes = b"",
 ) -> tuple[int, bytes]:
-    """Write an answer about the request itself: its status, and its bytes."""
+    """Write an answer about the request itself: its status, and its bytes. `fields` are more header lines, whole."""
     kind = KINDS[slug]
     body = Problem(
         type=TYPE + slug,
@@ -93,26 +98,37 @@ def problem(
         rule=rule,
         suggested_next_step=kind.next_step,
     )
-    return kind.status, _answer(body, kind.error, slug, keep_alive, head_only, retry_after)
+    return kind.status, _answer(body, kind.error, slug, keep_alive, head_only, retry_after, fields)
 
 
-def conflict(met: Met, claim: Claim, record: Record, now: int, *, keep_alive: bool) -> tuple[int, bytes]:
+def conflict(
+    met: Met, claim: Claim, record: Record, now: int, *, keep_alive: bool, fields: bytes = b""
+) -> tuple[int, bytes]:
     """Write the 409 for a create that was not let through. `now` in milliseconds."""
-    kind = KINDS[met.value]
-    is_duplicate = met is Met.DUPLICATE
-    body = Problem(
-        type=TYPE + met.value,
-        title=kind.title,
-        status=kind.status,
-        detail=_DETAILS[met].format(claim.entry),
-        rule=claim.rule,
-        conflict_field=claim.entry,
-        existing_resource_link=record.resource if is_duplicate else None,
-        suggested_next_step=kind.next_step,
-        first_seen=_iso(record.first_seen),
-        expires_at=None if record.expires_at in {None, FOREVER} else _iso(record.expires_at or 0),
+    kind = KINDS[met]
+    resource = record.resource if met is Met.DUPLICATE else None
+    content = _conflict(met, claim.rule, claim.entry, resource, record.first_seen, record.expires_at)
+    head = _head(kind.status, len(content), kind.error, met, keep_alive, _retry_after(met, record, now), fields)
+    return kind.status, head + content
+
+
+@lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again
+def _conflict(met: Met, rule: str, entry: str, resource: str | None, first_seen: int, expires_at: int | None) -> bytes:
+    kind = KINDS[met]
+    return msgspec.json.encode(
+        Problem(
+            type=TYPE + met,
+            title=kind.title,
+            status=kind.status,
+            detail=_DETAILS[met].format(entry),
+            rule=rule,
+            conflict_field=entry,
+            existing_resource_link=resource,
+            suggested_next_step=kind.next_step,
+            first_seen=_iso(first_seen),
+            expires_at=None if expires_at in {None, FOREVER} else _iso(expires_at or 0),
+        )
     )
-    return kind.status, _answer(body, kind.error, met.value, keep_alive, False, _retry_after(met, record, now))
 
 
 _DETAILS = {
@@ -122,7 +138,9 @@ _DETAILS = {
 }
 
 
-def unreachable(result: NotSent, *, keep_alive: bool, head_only: bool, rule: str | None) -> tuple[int, bytes]:
+def unreachable(
+    result: NotSent, *, keep_alive: bool, head_only: bool, rule: str | None, fields: bytes = b""
+) -> tuple[int, bytes]:
     """Write the answer for a request that never left."""
     body = Problem(
         type=TYPE + "upstream-unreachable",
@@ -132,10 +150,12 @@ def unreachable(result: NotSent, *, keep_alive: bool, head_only: bool, rule: str
         rule=rule,
         suggested_next_step="Send it again: it is safe, nothing happened.",
     )
-    return body.status, _answer(body, result.error, "upstream-unreachable", keep_alive, head_only, 1)
+    return body.status, _answer(body, result.error, "upstream-unreachable", keep_alive, head_only, 1, fields)
 
 
-def unanswered(result: NoAnswer, *, keep_alive: bool, head_only: bool, rule: str | None) -> tuple[int, bytes]:
+def unanswered(
+    result: NoAnswer, *, keep_alive: bool, head_only: bool, rule: str | None, fields: bytes = b""
+) -> tuple[int, bytes]:
     """Write the answer for a request that was sent and not answered."""
     body = Problem(
         type=TYPE + "outcome-unknown",
@@ -145,24 +165,12 @@ def unanswered(result: NoAnswer, *, keep_alive: bool, head_only: bool, rule: str
         rule=rule,
         suggested_next_step="Look whether it happened before you send it again: a blind retry may do it twice.",
     )
-    return body.status, _answer(body, result.error, "outcome-unknown", keep_alive, head_only, None)
+    return body.status, _answer(body, result.error, "outcome-unknown", keep_alive, head_only, None, fields)
 
 
 def _gateway_status(result: NotSent | NoAnswer) -> int:
     """RFC 9110 15.6.3 and 15.6.5."""
     return 504 if result.timed_out else 502
-
-
-FAULTS = {
-    "internal-error": "The gateway failed to handle the request.",
-    "head-too-large": "The request line or a header is too long.",
-    "bad-request": "The request cannot be parsed as HTTP/1.1.",
-}
-
-
-def fault(slug: str) -> tuple[int, bytes]:
-    """Write the answer to bytes that are no request, or whose handling failed. The connection ends with it."""
-    return problem(slug, FAULTS[slug], keep_alive=False)
 
 
 def _retry_after(met: Met, record: Record, now: int) -> int | None:
@@ -173,25 +181,40 @@ def _retry_after(met: Met, record: Record, now: int) -> int | None:
     return min(math.ceil((record.expires_at - now) / 1000), _LONGEST_WAIT)
 
 
-def _answer(body: Problem, error: str, slug: str, keep_alive: bool, head_only: bool, retry_after: int | None) -> bytes:
+def _answer(
+    body: Problem, error: str, slug: str, keep_alive: bool, head_only: bool, retry_after: int | None, fields: bytes
+) -> bytes:
     content = msgspec.json.encode(body)
-    head = (
-        f"HTTP/1.1 {body.status} {_PHRASES[body.status]}\r\n"
-        "Content-Type: application/problem+json\r\n"
-        f"Content-Length: {len(content)}\r\n"
-        "Cache-Control: no-store\r\n"
-        f'Proxy-Status: idempotency-gateway; error={error}; details="{slug}"\r\n'
-        f"{'' if retry_after is None else f'Retry-After: {retry_after}' + chr(13) + chr(10)}"
-        f"{'' if keep_alive else 'Connection: close' + chr(13) + chr(10)}"
-        "\r\n"
+    head = _head(body.status, len(content), error, slug, keep_alive, retry_after, fields)
+    return head if head_only else head + content
+
+
+def _head(
+    status: int, length: int, error: str, slug: str, keep_alive: bool, retry_after: int | None, fields: bytes
+) -> bytes:
+    return b'%b%d\r\nProxy-Status: idempotency-gateway; error=%b; details="%b"\r\n%b%b%b\r\n' % (
+        _HEADS[status],
+        length,
+        error.encode(),
+        slug.encode(),
+        b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after,
+        b"" if keep_alive else b"Connection: close\r\n",
+        fields,
     )
-    return head.encode() if head_only else head.encode() + content
 
 
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_HEADS = {
+    status.value: (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "Content-Type: application/problem+json\r\n"
+        "Cache-Control: no-store\r\n"
+        "Content-Length: "
+    ).encode()
+    for status in HTTPStatus
+}
+"""The start of an answer, made once for each status."""
 
 
-@lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again
 def _iso(milliseconds: int) -> str:
     """RFC 3339, in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

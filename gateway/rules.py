@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import msgspec
 
 from gateway.body import Wanted
 from gateway.field import Field
 from gateway.headers import Headers
-from gateway.paths import Reading, Target, read_path
+from gateway.paths import Reading, Target, named_hosts, read_path
 from gateway.resource import Resource
 
 METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 """Headers by which widespread frameworks let a client change the method."""
+_LONGEST_KEPT = 256
+"""Characters of a path that is kept for the next request."""
 _OVERRIDABLE = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -111,16 +114,18 @@ class Rules:
             self._count += 1
             overrides |= rule.method_override
         self._overrides = frozenset(overrides)
+        self._find = lru_cache(maxsize=1024)(self._read)  # most requests go to few paths
 
     def __repr__(self) -> str:
         return f"Rules({self._count})"
 
     def match(self, method: str, target: Target, headers: Headers) -> Match | Refusal | None:
         """Find the rule that guards a request; None when it may pass untouched."""
-        reading = read_path(target.path)
+        reading, rules = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)
         if reading.others:
             return self._match_odd(method, reading, target, headers)
-        rules = _on_host(self._at(reading.segments), target, headers)
+        if rules:
+            rules = _on_host(rules, target, headers)
         if not rules:
             return None
         if not self._overrides.isdisjoint(headers.names):
@@ -132,6 +137,11 @@ class Rules:
             if method in rule.methods:
                 return Match(rule, {name: reading.segments[at] for at, name in rule.template.names})
         return None
+
+    def _read(self, path: str) -> tuple[Reading, list[Rule]]:
+        """Read a path, and find the rules that guard it, if it can be read in one way."""
+        reading = read_path(path)
+        return reading, [] if reading.others else self._at(reading.segments)
 
     def _match_odd(self, method: str, reading: Reading, target: Target, headers: Headers) -> Refusal | None:
         overridden = not self._overrides.isdisjoint(headers.names)
@@ -186,12 +196,7 @@ def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:
 def _on_host(rules: list[Rule], target: Target, headers: Headers) -> list[Rule]:
     if not any(rule.host for rule in rules):
         return rules
-    # An absolute target's host wins over the header (RFC 9112 3.2.2), and an API may go by the header all the same.
-    named = [value.decode("latin-1") for value in headers.values(b"host")]
-    if target.authority is not None:
-        named.append(target.authority)
-    # RFC 9110 4.2.3: the host is case-insensitive; "name." is the same name, fully qualified.
-    hosts = {re.sub(r":\d*$", "", host.rpartition("@")[2]).rstrip(".").lower() for host in named}
+    hosts = named_hosts(target, headers)
     return [rule for rule in rules if rule.host is None or rule.host in hosts]
 
 

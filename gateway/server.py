@@ -5,34 +5,33 @@ import contextlib
 import gc
 import signal
 import time
-from pathlib import Path
-
-from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+from functools import partial
 
 from gateway import __version__
 from gateway.admin.listener import Admin
+from gateway.certificates import problems
 from gateway.compile import compile_rules
 from gateway.config import fingerprint_key
 from gateway.config.endpoints import (
     SqliteStoreUrl,
-    TcpAddress,
-    UnixAddress,
-    parse_listen,
     parse_store,
-    parse_upstream,
 )
 from gateway.config.schema import Config
-from gateway.errors import GatewayError, StoreError
+from gateway.errors import ConfigError, StoreError
 from gateway.fingerprint import Fingerprinter
-from gateway.front import Front
+from gateway.forward import Patience
+from gateway.forwarding import Forwarding
+from gateway.front.connection import Limits
+from gateway.front.house import Front, Watcher
+from gateway.front.tls import ListenerTls
 from gateway.handler import Handler, Rooms
+from gateway.listen import bind, remove_socket, start_admin
 from gateway.secret import Secret, beside, ephemeral
 from gateway.stores.base import Store
 from gateway.stores.open import Opened, open_memory, open_sqlite
 from gateway.telemetry import Telemetry
-from gateway.upstream.client import Limits, Upstream
+from gateway.upstream.open import open_upstreams
 
-BACKLOG = 4096
 COLLECT_AFTER = 20_000
 """Objects made and not freed before the youngest are looked through."""
 PURGE_EVERY = 10.0
@@ -41,20 +40,11 @@ PURGE_STEP = 500
 """Claims removed in one step: a few milliseconds in which no create waits."""
 
 
-class ListenError(GatewayError):
-    """An address cannot be listened on."""
-
-
 async def serve(config: Config) -> None:
     """Run the gateway until SIGTERM or SIGINT; requests in flight have settled when this returns.
 
     Raises GatewayError for whatever a person must mend first.
     """
-    if HttpRequestParser is HttpRequestParserPy:
-        raise GatewayError(
-            "aiohttp came without its C parser, and its other one is not strict enough to stand at a door; "
-            "install it from a wheel, and unset AIOHTTP_NO_EXTENSIONS"
-        )
     loop = asyncio.get_running_loop()
     telemetry = Telemetry(style=config.log.format, requests=config.log.requests, call_soon=loop.call_soon)
     stop = asyncio.Event()
@@ -63,36 +53,55 @@ async def serve(config: Config) -> None:
     loop.add_signal_handler(signal.SIGHUP, _keep_going, telemetry)
     async with contextlib.AsyncExitStack() as closing:
         closing.callback(telemetry.flush)
+        if found := problems(config, time.time()):
+            raise ConfigError(found)
         opened, fingerprinter = await _open(config, telemetry)
         closing.push_async_callback(opened.store.close)
-        upstream = _upstream(config)
-        closing.callback(upstream.close)
+        upstreams = open_upstreams(config)
+        closing.callback(upstreams.close)
+        tls = None if config.server.tls is None else ListenerTls(config.server.tls, partial(_tell_of_tls, telemetry))
         rooms = Rooms(
             rules=compile_rules(config),
             fingerprinter=fingerprinter,
             store=opened.store,
-            upstream=upstream,
+            upstreams=upstreams,
             telemetry=telemetry,
             forward_without_store=config.store.on_failure == "forward",
-            idle_timeout=config.upstream.idle_timeout,
+            patience=Patience(client=config.server.body_timeout, tunnel=config.server.tunnel_timeout),
+            request_id_line=config.forwarding.request_id.encode() + b": %b\r\n",
             wall_clock=_wall_clock,
             stopwatch=time.perf_counter,
         )
-        purging = loop.create_task(_purge_for_ever(opened.store, telemetry), name="purge")
-        closing.push_async_callback(_cancel, purging)
-        handler = Handler(rooms)
-        front = Front(handler, handler.unparsed, keepalive_timeout=config.server.keepalive_timeout)
-        await _listen(config, front, rooms, stop)
+        tasks = [_purge_for_ever(opened.store, telemetry), *([] if tls is None else [tls.follow()])]
+        for task in tasks:
+            closing.push_async_callback(_cancel, loop.create_task(task))
+        await _listen(config, _front(config, Handler(rooms)), tls, rooms, stop)
     telemetry.event("stopped")
     telemetry.flush()
 
 
-async def _listen(config: Config, front: Front, rooms: Rooms, stop: asyncio.Event) -> None:
+def _front(config: Config, handler: Handler) -> Front:
+    server = config.server
+    limits = Limits(
+        head_timeout=server.head_timeout,
+        body_timeout=server.body_timeout,
+        keepalive_timeout=server.keepalive_timeout,
+        max_connections=server.max_connections,
+        max_head=server.max_head,
+        max_line=server.max_line,
+        max_fields=server.max_fields,
+    )
+    told = config.forwarding
+    forwarding = Forwarding(told.trusted_proxies, told.headers, told.via, told.request_id)
+    return Front(handler, Watcher(handler.unparsed, handler.failed), limits, forwarding)
+
+
+async def _listen(config: Config, front: Front, tls: ListenerTls | None, rooms: Rooms, stop: asyncio.Event) -> None:
     telemetry = rooms.telemetry
     admin = Admin(rooms.store, telemetry)
-    admin_address = await _start_admin(admin, config.admin.listen)
+    admin_address = await start_admin(admin, config.admin.listen)
     try:
-        server, address = await _bind(front, config.server.listen, "server.listen")
+        server, address = await bind(front, config.server, tls)
         admin.ready = True
         _quieten_collector()
         telemetry.event("listening", server=address, admin=admin_address, version=__version__)
@@ -102,10 +111,10 @@ async def _listen(config: Config, front: Front, rooms: Rooms, stop: asyncio.Even
         server.close()
         if not await front.drain(config.server.drain_timeout):
             telemetry.event("drain-timeout", "warning")
-        _remove_socket(config.server.listen)
+        remove_socket(config.server.listen)
     finally:
         await admin.close()
-        _remove_socket(config.admin.listen)
+        remove_socket(config.admin.listen)
 
 
 async def _open(config: Config, telemetry: Telemetry) -> tuple[Opened, Fingerprinter]:
@@ -127,30 +136,11 @@ async def _open(config: Config, telemetry: Telemetry) -> tuple[Opened, Fingerpri
     return opened, fingerprinter
 
 
-def _upstream(config: Config) -> Upstream:
-    limits = Limits(
-        connect=config.upstream.connect_timeout,
-        response=config.upstream.response_timeout,
-        idle=config.upstream.idle_timeout,
-        pool_size=config.upstream.keepalive_connections,
-        pool_idle=config.upstream.keepalive_timeout,
-    )
-    return Upstream(parse_upstream(config.upstream.url), limits)
-
-
-async def _bind(front: Front, listen: str, where: str) -> tuple[asyncio.Server, str]:
-    loop = asyncio.get_running_loop()
-    address = parse_listen(listen)
-    try:
-        match address:
-            case TcpAddress(host, port):
-                server = await loop.create_server(front, host, port, backlog=BACKLOG, reuse_address=True)
-                bound = server.sockets[0].getsockname()
-                return server, str(TcpAddress(bound[0], bound[1]))
-            case UnixAddress(path):
-                return await loop.create_unix_server(front, path, backlog=BACKLOG), listen
-    except OSError as error:
-        raise ListenError(f"{where}: cannot listen on {listen}: {error.strerror or error}") from error
+def _tell_of_tls(telemetry: Telemetry, trouble: str | None) -> None:
+    if trouble is None:
+        telemetry.event("certificate-reloaded")
+    else:
+        telemetry.event("certificate-refused", "error", reason=trouble, note="the one loaded before stays in use")
 
 
 def _keep_going(telemetry: Telemetry) -> None:
@@ -166,21 +156,6 @@ def _quieten_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
-
-
-def _remove_socket(listen: str) -> None:
-    address = None if listen == "off" else parse_listen(listen)
-    if isinstance(address, UnixAddress):
-        Path(address.path).unlink(missing_ok=True)
-
-
-async def _start_admin(admin: Admin, listen: str) -> str:
-    if listen == "off":
-        return "off"
-    try:
-        return await admin.start(parse_listen(listen))
-    except OSError as error:
-        raise ListenError(f"admin.listen: cannot listen on {listen}: {error.strerror or error}") from error
 
 
 async def _purge_for_ever(store: Store, telemetry: Telemetry) -> None:

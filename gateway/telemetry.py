@@ -9,13 +9,13 @@ from typing import Any, Literal, TextIO
 import msgspec
 
 
-class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag="request"):
-    """What is told of one request. Its path is not: it may hold an identity."""
+class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="event", tag="request"):
+    """What is told of one request; grows while it is handled. Its path is not told: it may hold an identity."""
 
     method: str
     rule: str | None = None
     outcome: str
-    """What became of it: "passed", "created", "refused", "failed", "unguarded", "cancelled", or the slug
+    """What became of it: "passed", "created", "refused", "failed", "unguarded", "upgraded", "cancelled", or the slug
     of the gateway's own answer."""
     status: int | None
     """What the client was answered; None when it was gone."""
@@ -27,36 +27,21 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     unguarded: str | None = None
     """Why a create was forwarded without a guard."""
     client_gone: bool = False
+    request_id: str | None = None
+    trace_id: str | None = None
+
+    def close(self, seconds: float, *, was_told: bool, is_gone: bool) -> None:
+        """Say how it ended: `was_told` when the client was sent an answer, `is_gone` when it has left."""
+        self.duration_ms = milliseconds(seconds)
+        if not was_told:
+            self.status = None
+        if is_gone:
+            self.client_gone = True
 
 
-class Story:
-    """What happened to one request so far; becomes its record."""
-
-    __slots__ = ("fingerprint", "outcome", "rule", "status", "unguarded", "upstream_seconds", "upstream_status")
-
-    def __init__(self) -> None:
-        self.outcome = "internal-error"
-        self.rule: str | None = None
-        self.status: int | None = None
-        self.upstream_status: int | None = None
-        self.upstream_seconds: float | None = None
-        self.fingerprint: str | None = None
-        self.unguarded: str | None = None
-
-    def record(self, method: str, seconds: float, *, was_told: bool, is_gone: bool) -> RequestRecord:
-        """Close the story: `was_told` when the client was sent an answer, `is_gone` when it has left."""
-        return RequestRecord(
-            method=method,
-            rule=self.rule,
-            outcome=self.outcome,
-            status=self.status if was_told else None,
-            upstream_status=self.upstream_status,
-            duration_ms=round(seconds * 1000, 3),
-            upstream_ms=None if self.upstream_seconds is None else round(self.upstream_seconds * 1000, 3),
-            fingerprint=self.fingerprint,
-            unguarded=self.unguarded,
-            client_gone=is_gone,
-        )
+def milliseconds(seconds: float) -> float:
+    """Whole microseconds, as a number of milliseconds."""
+    return int(seconds * 1_000_000) / 1000
 
 
 class Telemetry:
@@ -74,7 +59,7 @@ class Telemetry:
         self._as_json = style == "json" or (style == "auto" and not stream.isatty())
         self._requests = requests
         self._call_soon = call_soon
-        self._lines: list[bytes] = []
+        self._waiting: list[RequestRecord | dict[str, Any]] = []
         self._encoder = msgspec.json.Encoder()
         self.requests: Counter[tuple[str, str]] = Counter()
         """By rule ("" for none) and outcome."""
@@ -88,7 +73,7 @@ class Telemetry:
         self.requests[record.rule or "", record.outcome] += 1
         if self._requests == "none" or (self._requests == "guarded" and record.rule is None):
             return
-        self._write(self._encode(record) if self._as_json else _readable(record))
+        self._write(record)
 
     def event(
         self, name: str, level: Literal["info", "warning", "error"] = "info", *, times: int = 1, **facts: Any
@@ -97,38 +82,38 @@ class Telemetry:
         self.events[name] += times
         if times > 1:
             facts["times"] = times
-        if self._as_json:
-            self._write(self._encode({"event": name, "level": level, **facts}))
-        else:
-            told = " ".join(f"{key}={_plain(str(value))}" for key, value in facts.items())
-            self._write(f"{_clock()} {level}: {name} {told}".rstrip().encode())
+        self._write({"event": name, "level": level, **facts})
 
     def flush(self) -> None:
-        """Write the lines that wait."""
-        if not self._lines:
+        """Write what waits."""
+        if not self._waiting:
             return
-        text = b"\n".join(self._lines).decode() + "\n"
-        self._lines.clear()
+        if self._as_json:
+            now = b'{"time":%.3f,' % time.time()
+            lines = [now + self._encoder.encode(told)[1:] for told in self._waiting]
+        else:
+            clock = time.strftime("%H:%M:%S")
+            lines = [f"{clock} {_readable(told)}".encode() for told in self._waiting]
+        self._waiting.clear()
         try:
-            self._stream.write(text)
+            self._stream.write(b"\n".join(lines).decode() + "\n")
             self._stream.flush()
         except (OSError, ValueError):
             pass  # nobody reads the log any more: no reason to stop guarding
 
-    def _encode(self, record: Any) -> bytes:
-        line = self._encoder.encode(record)
-        return b'{"time":%.3f,%b' % (time.time(), line[1:])
-
-    def _write(self, line: bytes) -> None:
-        self._lines.append(line)
+    def _write(self, told: "RequestRecord | dict[str, Any]") -> None:
+        self._waiting.append(told)
         if self._call_soon is None:
             self.flush()
-        elif len(self._lines) == 1:
-            self._call_soon(self.flush)  # one write for all lines of one turn of the loop
+        elif len(self._waiting) == 1:
+            self._call_soon(self.flush)  # once for all that is told in one turn of the loop
 
 
-def _clock() -> str:
-    return time.strftime("%H:%M:%S")
+def _readable(told: "RequestRecord | dict[str, Any]") -> str:
+    if isinstance(told, RequestRecord):
+        return _readable_request(told)
+    facts = " ".join(f"{key}={_plain(str(value))}" for key, value in told.items() if key not in {"event", "level"})
+    return f"{told['level']}: {told['event']} {facts}".rstrip()
 
 
 def _plain(text: str) -> str:
@@ -136,8 +121,8 @@ def _plain(text: str) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _readable(record: RequestRecord) -> bytes:
-    parts = [_clock(), record.method, str(record.status or "gone"), record.outcome]
+def _readable_request(record: RequestRecord) -> str:
+    parts = [record.method, str(record.status or "gone"), record.outcome]
     if record.rule:
         parts.append(f"rule={_plain(record.rule)}")
     if record.upstream_status:
@@ -148,5 +133,7 @@ def _readable(record: RequestRecord) -> bytes:
         parts.append("client-gone")
     if record.unguarded:
         parts.append(f"unguarded={record.unguarded}")
+    if record.request_id:
+        parts.append(f"id={record.request_id}")
     parts.append(f"{record.duration_ms:.1f}ms")
-    return " ".join(parts).encode()
+    return " ".join(parts)

@@ -246,13 +246,17 @@ FULL_RECORD = RequestRecord(
     fingerprint="6ef3b0e41e1e",
     unguarded="missing-identity",
     client_gone=True,
+    request_id="9d0c4ae9f6a84f0dbf4a6a1e1e7f8f5c",
+    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
 )
 
 
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
-    told = {*_OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', SOURCES[ROOT / "gateway" / "handler.py"])}
+    rooms = "".join(SOURCES[ROOT / "gateway" / name] for name in ("handler.py", "forward.py"))
+    told = {*_OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms)}
     slugs = {*respond.KINDS, "upstream-unreachable"}
     assert set(names("docs/operations.md", "Outcomes")) == told - slugs
+    assert "upgraded" in told
 
 
 def test_every_event_is_documented_with_its_level_and_facts_and_no_other_is() -> None:

@@ -12,8 +12,8 @@ SUMMARY = "say everything that is wrong with a rules file, or that it is fine"
 
 DESCRIPTION = """\
 Reads a rules file as `gateway run` would, and looks at what it needs of this machine: the file with the
-fingerprint key, the directories of the store and of sockets, the store itself. It opens no listener, sends
-nothing, and changes nothing.
+fingerprint key, certificates and their keys, the directories of the store and of sockets, the store itself.
+It opens no listener, sends nothing, and changes nothing.
 
 Prints one line for each problem, in the order of the file: where it is, what is wrong, what would be right.
 

@@ -3,10 +3,10 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 from gateway.commands import curl_options
-from gateway.compile import compile_rules
+from gateway.compile import compile_routes, compile_rules
 from gateway.config import fingerprint_key, load
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
@@ -18,11 +18,12 @@ from gateway.paths import split_target
 from gateway.rules import Match, Refusal
 from gateway.secret import existing
 
-SUMMARY = "say which rule a request meets, and what its identity is"
+SUMMARY = "say which rule a request meets, where it goes, and what its identity is"
 
 DESCRIPTION = """\
 Takes a request as curl would, and says what the gateway makes of it: the rule, each identity with its values
-after normalising, its fingerprint, and what would happen. Sends nothing, and does not look into the store.
+after normalising, its fingerprint, where it goes when there are several upstreams, and what would happen.
+Sends nothing, and does not look into the store.
 It prints identity values: they are yours, and this is your terminal. Logs never hold them.
 
   $ gateway explain -c gateway.toml -X POST /users -d '{"email": " Ada@Example.com", "username": "ada"}'
@@ -55,7 +56,7 @@ def execute(args: argparse.Namespace) -> int:
     headers = [(name.encode(), value.encode()) for name, value in args.header]
     if args.data and not any(name.lower() == b"content-type" for name, _ in headers):
         headers.append((b"Content-Type", b"application/json"))
-    told = explain(config, args.request or "POST", args.target, Headers(headers), args.data)
+    told = explain(config, args.request or "POST", args.target, Headers.of(headers), args.data)
     if args.json:
         print(json.dumps(told, ensure_ascii=False, indent=2))
     else:
@@ -67,15 +68,23 @@ def explain(config: Config, method: str, target: str, headers: Headers, body: by
     """Judge one request as the gateway would before it asks its store."""
     parts = split_target(target)
     found = compile_rules(config).match(method, parts, headers)
-    match found:
-        case None:
-            return {"rule": None, "forwarded": True, "happens": "passes untouched: no rule guards it"}
-        case Refusal():
-            return {"rule": None, "forwarded": False, "happens": f"400 {found.slug}: {found.detail}"}
-        case Match():
-            return _guarded(config, found, Readable(headers, parts.query, found.variables, body))
-        case _:
-            assert_never(found)
+    if isinstance(found, Refusal):
+        return _refused(found)
+    default = None if config.upstream is None else "[upstream]"
+    upstream = compile_routes(config, {name: name for name in config.upstreams}, default).find(parts, headers)
+    if isinstance(upstream, Refusal):
+        return _refused(upstream)
+    if upstream is None:
+        return {"rule": None, "forwarded": False, "happens": "404 no-route: no route takes it"}
+    if found is None:
+        told = {"rule": None, "forwarded": True, "happens": "passes untouched: no rule guards it"}
+    else:
+        told = _guarded(config, found, Readable(headers, parts.query, found.variables, body))
+    return told | {"upstream": upstream} if config.upstreams and told["forwarded"] else told
+
+
+def _refused(refusal: Refusal) -> dict[str, Any]:
+    return {"rule": None, "forwarded": False, "happens": f"400 {refusal.slug}: {refusal.detail}"}
 
 
 def _guarded(config: Config, match: Match, request: Readable) -> dict[str, Any]:
@@ -128,6 +137,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
         rows.append(("claim", claim["entry"]))
         rows += [("  identity", f"{text} = {_shown(value)}") for text, value in claim["identity"].items()]
         rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
+    if "upstream" in told:
+        rows.append(("upstream", told["upstream"]))
     rows.append(("happens", told["happens"]))
     return [f"{label:<15}{text}" for label, text in rows]
 

@@ -1,8 +1,10 @@
 # What a configuration needs of this machine, looked at without changing anything.
 
 import os
+import time
 from pathlib import Path
 
+from gateway import certificates
 from gateway.config import fingerprint_key
 from gateway.config.endpoints import SqliteStoreUrl, UnixAddress, parse_listen, parse_store
 from gateway.config.schema import Config
@@ -14,7 +16,7 @@ from gateway.stores.inspect import inspect
 
 def problems(config: Config) -> list[str]:
     """Say everything on this machine that would keep `gateway run` from starting, a line each."""
-    return [*_listeners(config), *_store(config)]
+    return [*_listeners(config), *certificates.problems(config, time.time()), *_store(config)]
 
 
 def _listeners(config: Config) -> list[str]:

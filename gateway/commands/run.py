@@ -63,8 +63,9 @@ def execute(args: argparse.Namespace) -> int:
 
 
 async def _with_example(config: Config) -> None:
-    upstream = parse_upstream(config.upstream.url)
-    if upstream.unix is not None or upstream.tls:
+    url = None if config.upstream is None else config.upstream.url
+    upstream = None if url is None else parse_upstream(url)
+    if upstream is None or upstream.unix is not None or upstream.tls:
         raise GatewayError("--example needs an upstream.url of the form http://127.0.0.1:PORT")
     child = await start_example(f"{upstream.host}:{upstream.port}", "example.db", EXAMPLE_DELAY)
     try:

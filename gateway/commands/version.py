@@ -28,7 +28,7 @@ def execute(args: argparse.Namespace) -> int:
         "idempotency-gateway": __version__,
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        **{name: version(name) for name in ("aiohttp", "aiosqlite", "httptools", "msgspec", "uvloop")},
+        **{name: version(name) for name in ("aiohttp", "aiosqlite", "msgspec", "uvloop")},
     }
     if args.json:
         print(json.dumps(versions, indent=2))

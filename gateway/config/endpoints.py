@@ -12,7 +12,7 @@ import msgspec
 _UNIX = "unix:"
 _LONGEST_SOCKET_PATH = 107
 """Bytes; sun_path in Linux's sockaddr_un holds 108 with the closing NUL."""
-_HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+_HOST_NAME = re.compile(r"(?!-)(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _OTHER_STORES = {"redis", "rediss", "valkey", "valkeys", "postgresql", "postgres"}
@@ -47,6 +47,12 @@ class UpstreamAddress(msgspec.Struct, frozen=True):
     unix: str | None
     """The path of a unix socket, or None."""
     tls: bool
+
+    @property
+    def authority(self) -> str:
+        """What a request's Host names it by: without the port that the scheme stands for."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS["https" if self.tls else "http"] else f"{host}:{self.port}"
 
 
 class MemoryStoreUrl(msgspec.Struct, frozen=True):
@@ -129,6 +135,16 @@ def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl:
     if not path or path.endswith("/") or not path.isprintable():
         raise ValueError(f'there is no name of a file after "sqlite:"; {right}')
     return SqliteStoreUrl(path)
+
+
+def is_authority(text: str) -> bool:
+    """Whether a text is what a Host field may hold (RFC 9110 7.2): a host, and a port if one is given."""
+    host, _, port = text.rpartition(":") if re.search(r":[0-9]*\Z", text) else (text, "", "80")
+    try:
+        _port(port, lowest=1, shown="")
+    except ValueError:
+        return False
+    return is_host(host)
 
 
 def is_host(text: str) -> bool:

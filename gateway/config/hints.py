@@ -1,6 +1,6 @@
 # What would be right: an example for each key of the rules file, and the table a misplaced key belongs to. Pure.
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -10,13 +10,29 @@ from gateway.config.units import format_duration, format_size
 
 _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.Config, "upstream"): '[upstream] with url = "http://127.0.0.1:9000"',
+    (schema.Config, "upstreams"): '[upstreams.NAME] with url = "http://127.0.0.1:9000"',
+    (schema.Config, "routes"): "[[routes]], with two brackets, above each route",
+    (schema.Config, "forwarding"): '[forwarding] with trusted_proxies = ["10.0.0.0/8"]',
     (schema.Config, "server"): '[server] with listen = "127.0.0.1:8080"',
     (schema.Config, "admin"): '[admin] with listen = "127.0.0.1:9901"',
     (schema.Config, "store"): '[store] with url = "sqlite:gateway.db"',
     (schema.Config, "fingerprint"): '[fingerprint] with key_file = "gateway.key"',
     (schema.Config, "log"): '[log] with format = "json"',
     (schema.Config, "rules"): "[[rules]], with two brackets, above each rule",
+    (schema.ServerConfig, "tls"): 'tls = { certificate = "gateway.crt", key = "gateway.key" }',
+    (schema.ServerTlsConfig, "certificate"): 'certificate = "gateway.crt"',
+    (schema.ServerTlsConfig, "key"): 'key = "gateway.key"',
+    (schema.ServerTlsConfig, "client_ca"): 'client_ca = "clients.crt"',
     (schema.UpstreamConfig, "url"): 'url = "http://127.0.0.1:9000"',
+    (schema.UpstreamConfig, "urls"): 'urls = ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]',
+    (schema.UpstreamConfig, "tls"): 'tls = { ca = "ca.crt" }',
+    (schema.UpstreamTlsConfig, "ca"): 'ca = "ca.crt"',
+    (schema.UpstreamTlsConfig, "server_name"): 'server_name = "api.example.com"',
+    (schema.UpstreamTlsConfig, "certificate"): 'certificate = "client.crt"',
+    (schema.UpstreamTlsConfig, "key"): 'key = "client.key"',
+    (schema.RouteConfig, "host"): 'host = "api.example.com"',
+    (schema.RouteConfig, "upstream"): 'upstream = "users"',
+    (schema.ForwardingConfig, "trusted_proxies"): 'trusted_proxies = ["10.0.0.0/8"]',
     (schema.FingerprintConfig, "key"): 'key = "${GATEWAY_KEY}"',
     (schema.FingerprintConfig, "key_file"): 'key_file = "gateway.key"',
     (schema.RuleConfig, "name"): 'name = "create-user"',
@@ -37,7 +53,11 @@ _EXAMPLES: dict[tuple[type, str], str] = {
 _TITLES: dict[type[schema.Table], str] = {
     schema.Config: "the top of the file",
     schema.UpstreamConfig: "[upstream]",
+    schema.UpstreamTlsConfig: "[upstream.tls]",
+    schema.RouteConfig: "[[routes]]",
     schema.ServerConfig: "[server]",
+    schema.ServerTlsConfig: "[server.tls]",
+    schema.ForwardingConfig: "[forwarding]",
     schema.AdminConfig: "[admin]",
     schema.StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
@@ -50,11 +70,21 @@ _TITLES: dict[type[schema.Table], str] = {
 
 def unknown_key(table: type[schema.Table], key: str) -> str:
     """Say that a table has no such key, and which one was likely meant, or where the key belongs."""
-    homes = [title for other, title in _TITLES.items() if key in _keys(other)]
+    homes = [other for other in _TITLES if key in _keys(other)]
     if homes:
-        return f"unknown key here; it belongs to {' or '.join(homes)}"
+        near = [other for other in homes if _holds(table, other) or _holds(other, table)]
+        return f"unknown key here; it belongs to {' or '.join([_TITLES[home] for home in near or homes])}"
     meant = nearest(key, _keys(table))
     return f'unknown key; did you mean "{meant}"?' if meant else f"unknown key; known are {', '.join(_keys(table))}"
+
+
+def _holds(outer: type[schema.Table], inner: type[schema.Table]) -> bool:
+    """Whether a key of one table holds tables of the other kind."""
+    return any(inner in _mentioned(field.type) for field in msgspec.structs.fields(outer))
+
+
+def _mentioned(kind: Any) -> set[Any]:
+    return {kind}.union(*[_mentioned(part) for part in get_args(kind)])
 
 
 def _keys(table: type[schema.Table]) -> list[str]:
@@ -76,6 +106,8 @@ def _written(value: Any) -> str:
             return f'"{format_duration(value)}"'
         case schema.Size():
             return f'"{format_size(value)}"'
+        case bool():
+            return str(value).lower()
         case int():
             return str(value)
         case tuple():

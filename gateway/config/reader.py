@@ -55,6 +55,8 @@ class _Reader:
             origin = get_origin(kind)
         if origin is tuple:
             return self.sequence(get_args(kind)[0], found, path, right)
+        if origin is dict:
+            return self.named(get_args(kind)[1], found, path, right)
         if origin is Literal:
             return self.choice(get_args(kind), found, path, right)
         if issubclass(kind, Table):
@@ -63,6 +65,10 @@ class _Reader:
             return self.wrong(kind, found, path, f"a table belongs here; write {right}")
         if issubclass(kind, Duration | Size):
             return self.quantity(kind, found, path, right)
+        if kind is bool:
+            if isinstance(found, bool):
+                return found
+            return self.wrong(kind, found, path, f"true or false without quotes belongs here; write {right}")
         if kind is int:
             if isinstance(found, int) and not isinstance(found, bool):
                 return found
@@ -74,6 +80,11 @@ class _Reader:
         if not isinstance(found, list):
             return self.wrong(tuple[kind, ...], found, path, f"a list belongs here; write {right}")
         return tuple([self.value(kind, element, (*path, at), right) for at, element in enumerate(found)])
+
+    def named(self, kind: Any, found: Any, path: Path, right: str) -> Any:
+        if not isinstance(found, dict):
+            return self.wrong(dict[str, kind], found, path, f"tables with names belong here; write {right}")
+        return {name: self.value(kind, element, (*path, name), right) for name, element in found.items()}
 
     def choice(self, choices: tuple[str, ...], found: Any, path: Path, right: str) -> str:
         text = self.text(found, path, right)
@@ -148,8 +159,8 @@ def _blank(kind: Any) -> Any:
     origin = get_origin(kind)
     if origin in {Union, types.UnionType}:
         return None
-    if origin is tuple:
-        return ()
+    if origin in {tuple, dict}:
+        return origin()
     if issubclass(kind, Table):
         return kind(**{field.name: _blank(field.type) for field in msgspec.structs.fields(kind) if field.required})
     return kind()

@@ -20,13 +20,40 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A table of the file."""
 
 
+class ServerTlsConfig(Table, frozen=True, kw_only=True):
+    """`[server.tls]`: what the gateway shows to clients, and demands of them."""
+
+    certificate: str
+    """A PEM file: the certificate, then those that it was signed with."""
+    key: str
+    """A PEM file: the certificate's private key."""
+    client_ca: str | None = None
+    """A PEM file: clients must show a certificate that one of these authorities signed."""
+
+
 class ServerConfig(Table, frozen=True, kw_only=True):
     """`[server]`: where clients reach the gateway."""
 
     listen: str = "127.0.0.1:8080"
     """Address and port, or "unix:" and a path."""
+    tls: ServerTlsConfig | None = None
+    """Speak TLS with clients."""
+    head_timeout: Duration = Duration(10)
+    """How long a request's head may take to arrive."""
+    body_timeout: Duration = Duration(60)
+    """How long a client may stand still within a body it sends or an answer it reads."""
     keepalive_timeout: Duration = Duration(75)
     """How long an idle client connection is kept."""
+    tunnel_timeout: Duration = Duration(3600)
+    """How long an upgraded connection may stand still."""
+    max_connections: int = 10_000
+    """How many client connections there may be at once."""
+    max_head: Size = Size(64 * 1024)
+    """Bytes of a request line and its fields together."""
+    max_line: Size = Size(8 * 1024)
+    """Bytes of any one of them."""
+    max_fields: int = 100
+    """How many fields a request may have."""
     drain_timeout: Duration = Duration(30)
     """How long requests in flight may take to finish after SIGTERM."""
 
@@ -38,21 +65,73 @@ class AdminConfig(Table, frozen=True, kw_only=True):
     """Address and port, "unix:" and a path, or "off"."""
 
 
-class UpstreamConfig(Table, frozen=True, kw_only=True):
-    """`[upstream]`: the API behind the gateway."""
+class UpstreamTlsConfig(Table, frozen=True, kw_only=True):
+    """`[upstream.tls]`: how an API behind https: is verified, and what the gateway shows to it."""
 
-    url: str
+    ca: str | None = None
+    """A PEM file: the authorities to trust, instead of the system's."""
+    server_name: str | None = None
+    """The name to ask for (SNI) and to verify; default: the URL's host."""
+    certificate: str | None = None
+    """A PEM file: a client certificate, then those that it was signed with."""
+    key: str | None = None
+    """A PEM file: the client certificate's private key."""
+    insecure_skip_verify: bool = False
+    """Take any certificate: whoever sits on the way can read and change everything."""
+
+
+class UpstreamConfig(Table, frozen=True, kw_only=True):
+    """`[upstream]` and `[upstreams.NAME]`: an API behind the gateway."""
+
+    url: str | None = None
     """"http://HOST:PORT", "https://HOST:PORT" or "unix:PATH"."""
+    urls: tuple[str, ...] = ()
+    """Several of them, in turn; in place of `url`."""
     connect_timeout: Duration = Duration(2)
     """How long to wait for a connection. Nothing was sent by then, so the create is safe to retry."""
     response_timeout: Duration = Duration(30)
     """How long to wait for the answer's head once the request was sent."""
     idle_timeout: Duration = Duration(60)
-    """How long a body may stand still, in either direction."""
+    """How long the API may stand still within a body, one it reads or one it sends."""
     keepalive_connections: int = 64
-    """How many idle connections to the API are kept at most."""
+    """How many idle connections are kept at most, for each URL."""
     keepalive_timeout: Duration = Duration(4)
     """How long an idle connection to the API is kept. Stay below what the API itself allows."""
+    unhealthy_for: Duration = Duration(10)
+    """How long a URL that could not be connected to is left alone."""
+    host: str = "keep"
+    """The Host that the API sees: "keep" the client's, "upstream" for the URL's, or a name."""
+    tls: UpstreamTlsConfig | None = None
+    """TLS beyond the defaults, for https: URLs."""
+
+    @property
+    def all_urls(self) -> tuple[str, ...]:
+        """`url`, or all of `urls`."""
+        return self.urls if self.url is None else (self.url,)
+
+
+class RouteConfig(Table, frozen=True, kw_only=True):
+    """`[[routes]]`: which requests go to one of `[upstreams]`."""
+
+    host: str | None = None
+    """A host name, without port; any host when absent."""
+    path: str = "/"
+    """What the path starts with, by whole segments."""
+    upstream: str
+    """The NAME of `[upstreams.NAME]`."""
+
+
+class ForwardingConfig(Table, frozen=True, kw_only=True):
+    """`[forwarding]`: what the API is told of the client, and whom to believe about it."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose peers are believed about the client; "unix" for a unix socket's peers."""
+    headers: tuple[Literal["x-forwarded", "forwarded"], ...] = ("x-forwarded",)
+    """The fields by which the API is told: X-Forwarded-For, -Proto and -Host; Forwarded (RFC 7239)."""
+    via: str = "idempotency-gateway"
+    """The name that Via (RFC 9110 7.6.3) shows, or "off"."""
+    request_id: str = "X-Request-Id"
+    """The header that carries a request's id, or "off"."""
 
 
 class StoreConfig(Table, frozen=True, kw_only=True):
@@ -144,8 +223,13 @@ class RuleConfig(Table, frozen=True, kw_only=True):
 class Config(Table, frozen=True, kw_only=True):
     """A whole rules file."""
 
-    upstream: UpstreamConfig
+    upstream: UpstreamConfig | None = None
+    """The API for whatever no route takes."""
+    upstreams: dict[str, UpstreamConfig] = {}
+    """APIs by name, for `routes`."""
+    routes: tuple[RouteConfig, ...] = ()
     server: ServerConfig = ServerConfig()
+    forwarding: ForwardingConfig = ForwardingConfig()
     admin: AdminConfig = AdminConfig()
     store: StoreConfig = StoreConfig()
     fingerprint: FingerprintConfig = FingerprintConfig()

@@ -1,13 +1,12 @@
 # What makes sense beyond the types: the tables around the rules. Pure.
 
-import math
-
-import msgspec
-
-from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_store, parse_upstream
+from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_store
 from gateway.config.problems import Problems, quote
-from gateway.config.schema import Config, Duration, FingerprintConfig, Table
+from gateway.config.schema import Config, FingerprintConfig
+from gateway.config.validate_forwarding import validate_forwarding
 from gateway.config.validate_rules import validate_rules
+from gateway.config.validate_upstreams import validate_upstreams
+from gateway.config.validate_values import counts, file_names, timeouts
 from gateway.fingerprint import MIN_SECRET
 
 _EVERY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - recognised here, not listened on
@@ -15,28 +14,17 @@ _EVERY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - recognised here, not listened on
 
 def validate(config: Config, problems: Problems) -> None:
     """Note every problem that is left once all values have the right type; leave alone what is noted already."""
-    tables: dict[str, Table] = {"server": config.server, "upstream": config.upstream}
-    for name, table in tables.items():
-        _timeouts(name, table, problems)
+    timeouts(config.server, ("server",), problems)
+    counts(config.server, ("server",), problems)
+    if config.server.tls is not None:
+        file_names(config.server.tls, ("certificate", "key", "client_ca"), ("server", "tls"), problems)
     _listeners(config, problems)
-    if problems.sound(path := ("upstream", "url")):
-        problems.parse(path, parse_upstream, config.upstream.url)
-    if problems.sound(path := ("upstream", "keepalive_connections")) and config.upstream.keepalive_connections < 0:
-        problems.add(path, "must not be negative; write 0 to keep none")
+    validate_upstreams(config, problems)
     if problems.sound(path := ("store", "url")):
         problems.parse(path, parse_store, config.store.url)
     _fingerprint(config.fingerprint, problems)
     validate_rules(config.rules, problems)
-
-
-def _timeouts(name: str, table: Table, problems: Problems) -> None:
-    for field in msgspec.structs.fields(table):
-        value = getattr(table, field.name)
-        if isinstance(value, Duration) and problems.sound(path := (name, field.name)):
-            if math.isinf(value):
-                problems.add(path, '"forever" is not possible here; write a time such as "30s"')
-            elif value <= 0:
-                problems.add(path, 'must be longer than nothing; write a time such as "30s"')
+    validate_forwarding(config, problems)
 
 
 def _listeners(config: Config, problems: Problems) -> None:

@@ -1,22 +1,19 @@
 # What makes sense beyond the types: the rules. Pure.
 
-import re
 from collections.abc import Sequence
 
 from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig, UniqueConfig
+from gateway.config.validate_values import is_token, name_of
 from gateway.decision import parse_status
 from gateway.field import Field, Source, parse_field
 from gateway.normalize import NORMALISERS
 from gateway.resource import parse_resource
 from gateway.rules import parse_template
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"}
-_LONGEST_NAME = 100
-"""Characters of a name: it stands in every claim, answer and log line."""
 
 
 def validate_rules(rules: Sequence[RuleConfig], problems: Problems) -> None:
@@ -37,9 +34,9 @@ class _Rule:
         self.problems = problems
 
     def validate(self) -> None:
-        _name(self.rule.name, (*self.path, "name"), self.problems)
+        name_of(self.rule.name, (*self.path, "name"), self.problems)
         if self.rule.namespace is not None:
-            _name(self.rule.namespace, (*self.path, "namespace"), self.problems)
+            name_of(self.rule.namespace, (*self.path, "namespace"), self.problems)
         variables = self.match()
         self.fields(self.rule.scope, (*self.path, "scope"), variables)
         self.unique(variables)
@@ -73,7 +70,7 @@ class _Rule:
             problems.add(path, 'has no entry; write unique = [{ name = "email", fields = ["body.email"] }]')
         for at, entry in enumerate(entries):
             place = (*path, at)
-            _name(entry.name, (*place, "name"), problems)
+            name_of(entry.name, (*place, "name"), problems)
             fields, normalize = (*place, "fields"), (*place, "normalize")
             if not entry.fields and problems.sound(fields):
                 problems.add(fields, 'names no field; write fields = ["body.email"]')
@@ -123,23 +120,10 @@ class _Rule:
     def headers(self) -> None:
         path = (*self.path, "method_override")
         for name in self.problems.elements(path, self.rule.method_override):
-            if not _TOKEN.fullmatch(name):
+            if not is_token(name):
                 self.problems.add(
                     path, f'{quote(name)} is no name of a header; write one such as "X-HTTP-Method-Override"'
                 )
-
-
-def _name(name: str, path: Path, problems: Problems) -> None:
-    if not problems.sound(path):
-        return
-    if not name.strip():
-        problems.add(path, "is empty; write a name that tells it from the others in answers and log lines")
-    elif name != name.strip():
-        problems.add(path, f"{quote(name)} has white space around it; write {quote(name.strip())}")
-    elif not name.isprintable():
-        problems.add(path, f"{quote(name)} holds a line break or another character that cannot be shown; leave it out")
-    elif len(name) > _LONGEST_NAME:
-        problems.add(path, f"is longer than {_LONGEST_NAME} characters; write a shorter name")
 
 
 def _same_names(names: Sequence[str], path: Path, problems: Problems) -> None:
@@ -153,7 +137,7 @@ def _same_names(names: Sequence[str], path: Path, problems: Problems) -> None:
 
 
 def _method(method: str, path: Path, problems: Problems) -> None:
-    if not _TOKEN.fullmatch(method):
+    if not is_token(method):
         problems.add(path, f'{quote(method)} is no method; write one such as "POST"')
     elif method not in _STANDARD_METHODS and method.upper() in _STANDARD_METHODS:
         problems.add(path, f'methods are case-sensitive; write "{method.upper()}" instead of {quote(method)}')
@@ -166,7 +150,7 @@ def _unknown_normaliser(name: str) -> str:
 
 
 def _wrong_field(field: Field, variables: Sequence[str] | None) -> str | None:
-    if field.source is Source.HEADER and not _TOKEN.fullmatch(field.name):
+    if field.source is Source.HEADER and not is_token(field.name):
         return f'{quote(field.text)} names no header; write one such as "header.X-Tenant"'
     if field.source is Source.PATH and variables is not None and field.name not in variables:
         known = f"its variables are {', '.join(variables)}" if variables else "it has no variables"

@@ -10,6 +10,7 @@ from gateway.decision import parse_status
 
 HIDDEN = "(hidden)"
 """Stands in place of a secret."""
+_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def _table(table: Table) -> dict[str, Any]:
         value = getattr(table, field.name)
         if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
             value = HIDDEN
-        if value is not None:
+        if value is not None and (value or field.name not in _OFF_WHEN_EMPTY):
             document[field.name] = _value(value)
     return document
 
@@ -50,6 +51,8 @@ def _value(value: Any) -> Any:
             return format_size(value)
         case Table():
             return _table(value)
+        case dict():
+            return {name: _table(table) for name, table in value.items()}
         case tuple():
             return [_value(element) for element in value]
         case str():

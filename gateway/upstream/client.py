@@ -1,170 +1,83 @@
-# Sends requests to the API and says what came of it. The pool lives here; what a request means does not.
+# Sends requests to an API and says what came of it: which of its targets is tried, and when again.
 
 import asyncio
-import socket
-import ssl
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 
-import msgspec
-
-from gateway.config.endpoints import UpstreamAddress
 from gateway.upstream.connection import Connection
-from gateway.upstream.results import REQUEST_BROKEN, Answer, NoAnswer, NotSent, RequestBroken
-
-FRESH = 1.0
-"""Seconds for which an idle connection may carry a request that must not be sent twice. Longer, and the API may be
-closing it at this very moment; then nobody could tell whether it had read the request."""
-
-
-class Request(msgspec.Struct, frozen=True):
-    """A request as bytes."""
-
-    head: bytes
-    body: bytes | AsyncIterator[bytes]
-    """All of it, or the pieces, framed, as they come; they raise RequestBroken when the client breaks off."""
-    is_head: bool
-    """Whether the method is HEAD: its answer has no body, whatever its fields say."""
-    is_safe: bool
-    """Whether it may be sent again (RFC 9110 9.2.1) when a kept connection turns out to be dead."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """Timeouts in seconds, and the size of the pool."""
-
-    connect: float
-    response: float
-    idle: float
-    pool_size: int
-    pool_idle: float
+from gateway.upstream.exchange import exchange
+from gateway.upstream.results import Answer, NoAnswer, NotSent, Request
+from gateway.upstream.target import Target
 
 
 class Upstream:
-    """The API behind the gateway. Mutable state: the idle connections, oldest first."""
+    """An API behind the gateway: one or more targets, which take turns. Mutable state: whose turn it is."""
 
-    def __init__(self, address: UpstreamAddress, limits: Limits) -> None:
-        self._address = address
-        self._limits = limits
+    def __init__(self, targets: Sequence[Target], *, response_timeout: float, rewrites_host: bool) -> None:
+        """`response_timeout` in seconds; `rewrites_host` says that the API never sees the client's Host."""
+        self._targets = tuple(targets)
+        self._response_timeout = response_timeout
         self._loop = asyncio.get_running_loop()
-        self._idle: deque[Connection] = deque()
-        self._tls = ssl.create_default_context() if address.tls else None
-        self._sweeper = self._loop.call_later(limits.pool_idle, self._sweep)
-        default_port = 443 if address.tls else 80
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        self.host = (host if address.port == default_port else f"{host}:{address.port}").encode()
-        """What a request that names no host is sent with."""
+        self._turn = -1
+        self.rewrites_host = rewrites_host
 
     def __repr__(self) -> str:
-        return f"Upstream({self.host.decode()}, {len(self._idle)} idle)"
+        return f"Upstream({', '.join(map(repr, self._targets))})"
 
     async def send(self, request: Request) -> Answer | NotSent | NoAnswer:
-        """Send one request and wait for its answer's head. Only a safe request is ever sent a second time."""
-        reused = self._reuse(self._limits.pool_idle if request.is_safe else FRESH)
-        if reused is not None:
-            result = await self._exchange(reused, request)
-            if not (isinstance(result, NoAnswer) and request.is_safe and request.body == b"" and not result.timed_out):
-                return result
-        connection = await self._connect()
-        if isinstance(connection, NotSent):
-            return connection
-        if not connection.is_usable():
-            connection.close()
-            return NotSent("connection_terminated")
-        return await self._exchange(connection, request)
+        """Send one request and wait for its answer's head.
+
+        Each target is tried at most once, and the next one only while no byte has left. Only a safe request without a
+        body is ever sent a second time: when it was lost on a kept connection, on a new one.
+        """
+        may_reuse = True
+        may_go_again = request.is_safe and request.body == b""
+        for target in self._in_turn():
+            connection = target.reuse(is_safe=request.is_safe, may_go_again=may_go_again) if may_reuse else None
+            if connection is not None:
+                result = await self._exchange(target, connection, request)
+                if isinstance(result, Answer):
+                    target.down_until = 0.0
+                    return result
+                if result.timed_out or not may_go_again:
+                    return result
+                may_reuse = False
+            connected = await target.connect()
+            if isinstance(connected, Connection):
+                return await self._exchange(target, connected, request)
+            unreached = connected
+        return unreached
 
     def close(self) -> None:
         """Close the idle connections. Those that carry an exchange end with it."""
-        self._sweeper.cancel()
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        for target in self._targets:
+            target.close()
 
-    def _reuse(self, longest_idle: float) -> Connection | None:
-        oldest = self._loop.time() - longest_idle
-        while self._idle and self._idle[-1].idle_since >= oldest:
-            connection = self._idle.pop()
-            if connection.is_usable():
-                return connection
-            connection.close()
-        return None
-
-    async def _connect(self) -> Connection | NotSent:
-        address = self._address
-
-        def protocol() -> Connection:
-            return Connection(self._loop, self._keep)
-
+    async def _exchange(self, target: Target, connection: Connection, request: Request) -> Answer | NoAnswer:
+        answer = exchange(
+            self._loop,
+            connection,
+            request,
+            host_line=b"" if request.has_host else target.host_line,
+            response_timeout=self._response_timeout,
+        )
         try:
-            async with asyncio.timeout(self._limits.connect):
-                if address.unix is not None:
-                    _, connection = await self._loop.create_unix_connection(protocol, address.unix)
-                else:
-                    _, connection = await self._loop.create_connection(
-                        protocol, address.host, address.port, ssl=self._tls
-                    )
-        except TimeoutError:
-            return NotSent("connection_timeout", timed_out=True)
-        except socket.gaierror:
-            return NotSent("dns_error")
-        except ssl.SSLCertVerificationError:
-            return NotSent("tls_certificate_error")
-        except ssl.SSLError:
-            return NotSent("tls_protocol_error")
-        except (ConnectionRefusedError, FileNotFoundError):
-            return NotSent("connection_refused")
-        except OSError:
-            return NotSent("destination_ip_unroutable")
-        return connection
-
-    async def _exchange(self, connection: Connection, request: Request) -> Answer | NoAnswer:
-        answer = connection.begin(is_head=request.is_head, idle_timeout=self._limits.idle)
-        timer: asyncio.TimerHandle | None = None
-        try:
-            if isinstance(request.body, bytes):
-                connection.write(request.head + request.body if request.body else request.head)
-                connection.written()
-            else:
-                connection.write(request.head)
-                pump = self._loop.create_task(_pump(connection, request.body), name="request-body")
-                connection.when_over(pump.cancel)
-                # The clock for an answer starts when the request has left, unless the answer comes sooner.
-                await asyncio.wait((pump, answer), return_when=asyncio.FIRST_COMPLETED)
-            timer = self._loop.call_later(
-                self._limits.response, connection.fail, NoAnswer("http_response_timeout", timed_out=True)
-            )
             return await answer
         except asyncio.CancelledError:
-            connection.fail(NoAnswer("connection_terminated"))
+            connection.give_up(answer)
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
 
-    def _keep(self, connection: Connection) -> None:
-        self._idle.append(connection)
-        if len(self._idle) > self._limits.pool_size:
-            self._idle.popleft().close()  # the one that has been idle longest is the least likely to be of use
-
-    def _sweep(self) -> None:
-        oldest = self._loop.time() - self._limits.pool_idle
-        while self._idle and self._idle[0].idle_since < oldest:
-            self._idle.popleft().close()
-        self._sweeper = self._loop.call_later(self._limits.pool_idle, self._sweep)
-
-
-async def _pump(connection: Connection, pieces: AsyncIterator[bytes]) -> None:
-    """Send a body as it comes. One that breaks off must not look whole to the API: the connection goes with it."""
-    while True:
-        try:
-            piece = await anext(pieces, None)
-        except RequestBroken:
-            connection.fail(NoAnswer(REQUEST_BROKEN))
-            return
-        if piece is None:
-            connection.written()
-            return
-        connection.write(piece)
-        try:
-            await connection.drain()
-        except ConnectionError:
-            return  # the API has closed; what it said before that, if anything, is the answer
+    def _in_turn(self) -> Sequence[Target]:
+        """All targets in the order in which to try them: the healthy ones in turns, then what failed longest ago."""
+        if len(self._targets) == 1:
+            return self._targets
+        now = self._loop.time()
+        healthy = [target for target in self._targets if target.down_until <= now]
+        if healthy:
+            self._turn = (self._turn + 1) % len(healthy)
+            healthy = healthy[self._turn :] + healthy[: self._turn]
+            if healthy[0].down_until:
+                healthy[0].try_again()
+        if len(healthy) == len(self._targets):
+            return healthy
+        down = [target for target in self._targets if target not in healthy]
+        return [*healthy, *sorted(down, key=lambda target: target.down_until)]

@@ -1,66 +1,73 @@
-# One connection to the API: writes requests, reads answers with llhttp, and knows whether it may be used again.
+# One connection to the API: writes requests, reads answers, and knows whether it may be used again.
 
 import asyncio
+import contextlib
+import os
 import select
 from collections.abc import Callable
 from typing import cast
 
-import httptools
-
-from gateway.headers import Headers
-from gateway.upstream.body import AnswerBody
-from gateway.upstream.results import Answer, AnswerBroken, NoAnswer
+from gateway.deadline import Deadline
+from gateway.errors import Malformed
+from gateway.stream import Stream
+from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, Request
+from gateway.wire.framing import ChunkedDecoder, Decoder, LengthDecoder, UntilCloseDecoder
+from gateway.wire.response import CHUNKED, UNTIL_CLOSE, ResponseHead, body_length, read_response_head
 
 MAX_HEAD = 256 * 1024
-"""Bytes in which an answer's head must end."""
+"""Bytes in which an answer's head must end, interim answers before it included."""
 _TERMINATED = NoAnswer("connection_terminated")
+_INCOMPLETE = NoAnswer("http_response_incomplete")
+_MALFORMED = NoAnswer("http_protocol_error")
+_TOO_LONG = NoAnswer("http_response_header_section_size")
 _ENDED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Connection(asyncio.Protocol):
     """Carries one exchange at a time.
 
-    Mutable state: `_answer` is the future of the exchange under way (None when idle); `_status` is None until the head
-    is complete; `_pieces` holds what came of the body with the head, `_body` gets the rest; `idle_since` is loop time.
+    Mutable state: `_answer` is the future of the exchange under way (None when idle); `_buffer` holds a head that is
+    not whole yet; `_decoder` takes the body apart once `_has_head`, unless it came whole with it; `_stream` gets what
+    comes of it from then on; `idle_since` is loop time.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_free: Callable[["Connection"], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_free: Callable[["Connection"], None], idle_timeout: float
+    ) -> None:
+        """`on_free` is called when another exchange may begin; a body may stand still for `idle_timeout` seconds."""
         self._loop = loop
         self._on_free = on_free
+        self._idle_timeout = idle_timeout
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._parser = httptools.HttpResponseParser(self)
         self._poll = select.poll()
+        self._deadline = Deadline(loop, self._too_late)
         self._answer: asyncio.Future[Answer | NoAnswer] | None = None
-        self._body: AnswerBody | None = None
+        self._stream: Stream | None = None
         self._draining: asyncio.Future[None] | None = None
         self._writable = True
         self._lost = False
         self._is_tls = False
-        self._is_head = False
+        self._request: Request | None = None
         self._request_written = True
         self._stop: Callable[[], object] | None = None
         self._failure = _TERMINATED
-        self._idle_timeout = 0.0
+        self._buffer = b""
+        self._interim_bytes = 0
+        self._has_head = False
+        self._decoder: Decoder | None = None
+        self._keep_alive = False
         self.idle_since = 0.0
-        self._reset()
 
     def __repr__(self) -> str:
         state = "lost" if self._lost else "idle" if self._answer is None else "busy"
         return f"Connection({state})"
 
-    def _reset(self) -> None:
-        self._status: int | None = None
-        self._reason: list[bytes] = []
-        self._lines: list[tuple[bytes, bytes]] = []
-        self._names: list[bytes] = []
-        self._head_bytes = 0
-        self._has_length = False
-        self._has_coding = False
-        self._keep_alive = False
-        self._complete = False
-        self._pieces: list[bytes] = []
-
     # What the pool asks
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is known to have ended."""
+        return self._lost
 
     def is_usable(self) -> bool:
         """Whether nothing speaks against sending a request now: asked of the kernel, not of events still to come."""
@@ -73,19 +80,22 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close an idle connection."""
         self._lost = True
+        self._deadline.close()
         self._transport.close()
 
     # What the sender asks
 
-    def begin(self, *, is_head: bool, idle_timeout: float) -> "asyncio.Future[Answer | NoAnswer]":
-        """Start an exchange. The future never raises."""
-        self._reset()
-        self._is_head = is_head
-        self._idle_timeout = idle_timeout
-        self._request_written = False
+    def begin(self, request: Request, data: bytes) -> "asyncio.Future[Answer | NoAnswer]":
+        """Start an exchange by sending `data`. The future never raises."""
+        self._request = request
+        self._buffer = b""
+        self._interim_bytes = 0
+        self._decoder = None
+        self._has_head = self._request_written = False
         self._failure = _TERMINATED
-        self._answer = self._loop.create_future()
-        return self._answer
+        self._answer = answer = self._loop.create_future()
+        self.write(data)
+        return answer
 
     def when_over(self, stop: Callable[[], object]) -> None:
         """Have `stop` called when the exchange ends, however it ends."""
@@ -97,7 +107,12 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the API takes more. Raises ConnectionError when it is gone."""
+        """Wait until the API takes more, and what it has said meanwhile was read. Raises ConnectionError when it is gone.
+
+        An answer that comes amid a request is read before more is sent: a write that fails would take it away.
+        """
+        if not self._lost and self._poll.poll(0):
+            await asyncio.sleep(0)
         if self._lost:
             raise ConnectionResetError
         if not self._writable:
@@ -108,10 +123,19 @@ class Connection(asyncio.Protocol):
             finally:
                 timer.cancel()
 
-    def written(self) -> None:
-        """Say that the request has been written whole."""
+    def written(self, response_timeout: float) -> None:
+        """Say that the request has been written whole: the head of the answer has so many seconds from now."""
         self._request_written = True
         self._stop = None
+        if not self._has_head:
+            self._deadline.set(response_timeout)
+
+    def give_up(self, answer: "asyncio.Future[Answer | NoAnswer]") -> None:
+        """Nobody waits any more for the answer of an exchange that was begun here, or reads what follows it."""
+        if self._answer is answer:
+            self.fail(_TERMINATED)
+        elif answer.done() and not answer.cancelled() and isinstance(told := answer.result(), Answer) and told.upgraded:
+            self._transport.abort()
 
     def fail(self, failure: NoAnswer) -> None:
         """End the exchange without an answer, or break off the one that is coming."""
@@ -120,11 +144,20 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
         self._finish_lost()
 
-    # What the body asks
+    def detach(self) -> asyncio.Transport:
+        """See Upgraded."""
+        return self._transport
+
+    def _too_late(self) -> None:
+        if self._answer is not None and self._request_written and not self._has_head:
+            self.fail(NoAnswer("http_response_timeout", timed_out=True))
+
+    # What the stream asks
 
     def hold(self) -> None:
         """See Source."""
-        self._transport.pause_reading()
+        if not self._lost:
+            self._transport.pause_reading()
 
     def go_on(self) -> None:
         """See Source."""
@@ -133,7 +166,7 @@ class Connection(asyncio.Protocol):
 
     def break_off(self, *, timed_out: bool) -> None:
         """See Source."""
-        self.fail(NoAnswer("http_response_timeout" if timed_out else "connection_terminated", timed_out))
+        self.fail(NoAnswer("http_response_timeout" if timed_out else "connection_terminated", timed_out=timed_out))
 
     # What the transport tells
 
@@ -147,34 +180,28 @@ class Connection(asyncio.Protocol):
         """Parse what came, then tell whoever waits."""
         if self._answer is None:  # nobody asked
             self.close()
-            return
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._keep_alive = False
-            if not self._complete:  # what follows a whole answer takes nothing away from it
-                self.fail(NoAnswer("http_protocol_error"))
-                return
-        if self._status is None:
-            self._head_bytes += len(data)
-            self._failure = NoAnswer("http_response_incomplete")
-            if self._head_bytes > MAX_HEAD:
-                self.fail(NoAnswer("http_response_header_section_size"))
-            return
-        self._tell()
+        elif self._decoder is not None:
+            self._read_body(self._decoder, data)
+        else:
+            looked = len(self._buffer)
+            self._buffer = self._buffer + data if looked else data
+            try:
+                self._read_heads(looked)
+            except Malformed:
+                self.fail(_MALFORMED)
 
     def eof_received(self) -> None:
         """The API closed: that is an end for a body without a length, and a break for any other."""
-        if self._status is not None and not self._has_length and not self._has_coding:
-            self._complete = True
-            self._keep_alive = False
-            self._tell()
+        if isinstance(self._decoder, UntilCloseDecoder) and self._answer is not None:
+            self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle whoever waits."""
         self._lost = True
-        if exc is None and self._answer is not None and not self._complete:
+        if exc is None:
             self.eof_received()
+        elif self._answer is not None and not self._has_head and not self._is_tls:
+            self._read_last_words()
         self._finish_lost()
 
     def pause_writing(self) -> None:
@@ -186,90 +213,102 @@ class Connection(asyncio.Protocol):
         self._writable = True
         _wake(self._draining)
 
-    # What the parser tells
-
-    def on_message_begin(self) -> None:
-        """Refuse a second answer to one request."""
-        if self._complete:
-            raise AnswerBroken
-
-    def on_status(self, reason: bytes) -> None:
-        """A piece of the reason phrase."""
-        self._reason.append(reason)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One field line. Those behind the body (trailers) are dropped, as RFC 9110 6.5.1 lets an intermediary do."""
-        if self._status is not None:
-            return
-        value = value.rstrip(b" \t")
-        lower = name.lower()
-        if lower == b"content-length":
-            self._has_length = True
-        elif lower == b"transfer-encoding":
-            self._has_coding = True
-        self._lines.append((name, value))
-        self._names.append(lower)
-
-    def on_headers_complete(self) -> None:
-        """The head is whole; an interim one (1xx) is passed over."""
-        status = self._parser.get_status_code()
-        if status < 200:
-            return
-        self._status = status
-        self._keep_alive = self._parser.should_keep_alive()
-        if self._is_head:
-            # llhttp would wait for the body that this Content-Length describes and that never comes
-            self._complete = True
-            self._parser = httptools.HttpResponseParser(self)
-        elif status in {204, 304}:
-            self._has_length = True
-
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body, the coding undone."""
-        if self._complete:  # a body in answer to HEAD
-            self._keep_alive = False
-            return
-        if self._body is None:
-            self._pieces.append(data)
-        else:
-            self._body.feed(data)
-
-    def on_message_complete(self) -> None:
-        """The end of an answer, or of an interim one."""
-        if self._status is None:
-            self._reason.clear()
-            self._lines.clear()
-            self._names.clear()
-            self._has_length = self._has_coding = False
-        else:
-            self._complete = True
-
     # What follows
 
-    def _tell(self) -> None:
-        answer = self._answer
-        if answer is not None and not answer.done():
-            if not self._complete:
-                self._body = AnswerBody(self, self._idle_timeout)
-            answer.set_result(
-                Answer(
-                    cast("int", self._status),
-                    b"".join(self._reason),
-                    Headers(self._lines, self._names),
-                    b"".join(self._pieces),
-                    self._body,
-                    self._has_length or self._is_head,
-                )
-            )
-        elif self._body is not None:
-            self._body.wake()
-        if self._complete:
+    def _read_last_words(self) -> None:
+        """Read the answer of an API that did not wait for the request's end: a failed write came before the reading."""
+        with contextlib.suppress(OSError, ValueError):
+            descriptor = self._transport.get_extra_info("socket").fileno()
+            while self._answer is not None and (data := os.read(descriptor, MAX_HEAD)):
+                self.data_received(data)
+
+    def _read_heads(self, looked: int) -> None:
+        """Read interim heads, then the final one, as far as they came. Raises Malformed."""
+        while True:
+            found = read_response_head(self._buffer, looked)
+            if found is None:
+                self._failure = _INCOMPLETE
+                if self._interim_bytes + len(self._buffer) > MAX_HEAD:
+                    self.fail(_TOO_LONG)
+                return
+            head, end = found
+            if self._interim_bytes + end > MAX_HEAD:
+                self.fail(_TOO_LONG)
+                return
+            if head.status >= 200 or head.status == 101:
+                self._begin_answer(head, end)
+                return
+            self._buffer = self._buffer[end:]
+            self._interim_bytes += end
+            looked = 0
+            body_length(head, is_head=True)
+            if self._request is not None and self._request.on_interim is not None:
+                self._request.on_interim(head.status, head.reason, head.headers)
+
+    def _begin_answer(self, head: ResponseHead, end: int) -> None:
+        """Tell of an answer whose head takes the first `end` bytes of the buffer. Raises Malformed."""
+        request, answer = self._request, self._answer
+        if request is None or answer is None:
+            return
+        if head.status == 101 and (request.upgrade is None or head.headers.options(b"upgrade") != {request.upgrade}):
+            raise Malformed("bad-response", "The API changed to a protocol that nobody asked for.")
+        length = body_length(head, is_head=request.is_head)
+        body = self._buffer[end:]
+        self._buffer = b""
+        self._has_head = True
+        self._keep_alive = head.lets_persist and length != UNTIL_CLOSE
+        upgraded = self if head.status == 101 else None
+        broken = False
+        if upgraded is None and length != len(body):
+            body, broken = self._begin_body(length, body)
+        if not answer.done():
+            answer.set_result(Answer(head.status, head.reason, head.headers, body, self._stream, length >= 0, upgraded))
+        if broken:
+            self.fail(_MALFORMED)
+        elif upgraded is not None:
+            self._answer = None
+            self._lost = True  # to this room: whoever gets the answer gets the transport too
+            self._transport.pause_reading()
+            self._stop_sending()
+        elif self._stream is None:
+            self._end()
+
+    def _begin_body(self, length: int, data: bytes) -> tuple[bytes, bool]:
+        """Take the first bytes of a body that may go on, or has more behind it; gives whether it is broken, too."""
+        decoder: Decoder
+        if length == CHUNKED:
+            decoder = ChunkedDecoder(strict=False)
+        else:
+            decoder = UntilCloseDecoder() if length == UNTIL_CLOSE else LengthDecoder(length)
+        self._decoder = decoder
+        broken = False
+        try:
+            data = decoder.feed(data) if data else data
+        except Malformed:
+            data, broken = b"", True
+        if decoder.surplus:
+            self._keep_alive = False
+        if not decoder.is_done:
+            self._stream = Stream(self, self._idle_timeout, AnswerBroken)
+        return data, broken
+
+    def _read_body(self, decoder: Decoder, data: bytes) -> None:
+        try:
+            content = decoder.feed(data)
+        except Malformed:
+            self.fail(_MALFORMED)
+            return
+        if content and self._stream is not None:
+            self._stream.feed(content)
+        if decoder.is_done:
+            if decoder.surplus:
+                self._keep_alive = False
             self._end()
 
     def _end(self) -> None:
         """The exchange is over: free for another one, or closed. What is left of the request need not be sent."""
         self._answer = None
-        self._end_body(broken=False)
+        self._end_stream(broken=False)
         self._stop_sending()
         if self._keep_alive and self._request_written and not self._lost:
             self.idle_since = self._loop.time()
@@ -278,17 +317,18 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def _finish_lost(self) -> None:
+        self._deadline.close()
         answer, self._answer = self._answer, None
         self._stop_sending()
         if answer is not None and not answer.done():
             answer.set_result(self._failure)
-        self._end_body(broken=True)
+        self._end_stream(broken=True)
         _wake(self._draining)
 
-    def _end_body(self, *, broken: bool) -> None:
-        body, self._body = self._body, None
-        if body is not None:
-            body.end(broken=broken)
+    def _end_stream(self, *, broken: bool) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.end(broken=broken)
 
     def _stop_sending(self) -> None:
         stop, self._stop = self._stop, None

@@ -1,6 +1,7 @@
 # What came of sending a request: exactly one of Answer, NotSent, NoAnswer. Everything else rests on telling them apart.
 
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
 
 import msgspec
 
@@ -19,6 +20,27 @@ class RequestBroken(Exception):
     """The body of a request broke off, or stood still for too long: the client's doing."""
 
 
+class Request(msgspec.Struct, frozen=True):
+    """A request as bytes, but for the Host that its target may have to add."""
+
+    line: bytes
+    """The request line, with its line end."""
+    fields: bytes
+    """All field lines, and the empty line."""
+    has_host: bool
+    """Whether `fields` holds a Host line. If not, the target's own is put before them."""
+    body: bytes | AsyncIterator[bytes]
+    """All of it, or the pieces, framed, as they come; they raise RequestBroken when the client breaks off."""
+    is_head: bool
+    """Whether the method is HEAD: its answer has no body, whatever its fields say."""
+    is_safe: bool
+    """Whether it may be sent again (RFC 9110 9.2.1) when a kept connection turns out to be dead."""
+    on_interim: Callable[[int, bytes, Headers], None] | None = None
+    """Called with the status, the reason and the fields of each interim answer (RFC 9110 15.2)."""
+    upgrade: bytes | None = None
+    """The protocol that the client asks to change to (RFC 9110 7.8), in lower case."""
+
+
 class Rest(Protocol):
     """What is still to come of an answer's body."""
 
@@ -27,6 +49,13 @@ class Rest(Protocol):
 
     def abandon(self) -> None:
         """Give up on what has not come yet."""
+
+
+class Upgraded(Protocol):
+    """A connection that speaks another protocol from now on. It belongs to whoever got the answer."""
+
+    def detach(self) -> Any:
+        """Give away the transport. Its reading is paused."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -40,6 +69,8 @@ class Answer(msgspec.Struct, frozen=True):
     rest: Rest | None
     length_known: bool
     """Whether the end of the body is known without a chunked coding: Content-Length, or no body at all."""
+    upgraded: Upgraded | None = None
+    """The connection, when the answer is 101; `body` is what came of the new protocol already."""
 
 
 class NotSent(msgspec.Struct, frozen=True):

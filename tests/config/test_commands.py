@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from gateway.commands import check, provision, show
+from gateway.commands import check, explain, provision, show
 from gateway.config import load
 from gateway.stores.inspect import APPLICATION_ID
 from tests.config.support import KEY, RULE, UPSTREAM, written
@@ -130,3 +130,50 @@ def test_a_directory_that_may_not_be_written_to_is_no_place_for_a_store(here: Pa
 def test_all_that_is_lacking_is_said_at_once(here: Path) -> None:
     text = '[server]\nlisten = "unix:a/b"\n[store]\nurl = "sqlite:c/d"\n[fingerprint]\nkey_file = "e"\n'
     assert len(found(here, text)) == 3
+
+
+ROUTED = """
+[upstreams.users]
+url = "http://127.0.0.1:9001"
+[upstreams.photos]
+url = "http://127.0.0.1:9002"
+[[routes]]
+path = "/users"
+upstream = "users"
+[[routes]]
+host = "photos.example.com"
+upstream = "photos"
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "target", "host", "upstream"),
+    [
+        (UPSTREAM, "/users", "api.example.com", "users"),
+        (UPSTREAM, "/Users/7", "api.example.com", "users"),
+        (UPSTREAM, "/x", "photos.example.com", "photos"),
+        (UPSTREAM, "/x", "api.example.com", "[upstream]"),
+        ("", "/users", "api.example.com", "users"),
+    ],
+)
+def test_explain_says_where_a_request_goes(
+    here: Path, capsys: pytest.CaptureFixture[str], start: str, target: str, host: str, upstream: str
+) -> None:
+    file = written(here, start + RULE + ROUTED + WITH_KEY)
+    assert run(explain, "-c", file, target, "-H", f"Host: {host}", "-d", '{"email": "a@example.com"}', "--json") == 0
+    assert json.loads(capsys.readouterr().out)["upstream"] == upstream
+
+
+@pytest.mark.parametrize(
+    ("target", "happens"), [("/x", "404 no-route"), ("/x/../users/7", "400 ambiguous-path"), ("//users", "400 ambig")]
+)
+def test_explain_says_that_a_request_goes_nowhere(
+    here: Path, capsys: pytest.CaptureFixture[str], target: str, happens: str
+) -> None:
+    assert run(explain, "-c", written(here, RULE + ROUTED), target) == 1
+    assert happens in capsys.readouterr().out
+
+
+def test_explain_is_silent_about_upstreams_where_there_is_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(explain, "-c", written(here, UPSTREAM + RULE + WITH_KEY), "/x") == 0
+    assert "upstream" not in capsys.readouterr().out

@@ -21,8 +21,12 @@ SAMPLE = ROOT / "config" / "gateway.toml"
 
 HEADINGS: dict[type[schema.Table], str] = {
     schema.ServerConfig: "[server]",
+    schema.ServerTlsConfig: "[server.tls]",
     schema.AdminConfig: "[admin]",
     schema.UpstreamConfig: "[upstream]",
+    schema.UpstreamTlsConfig: "[upstream.tls]",
+    schema.RouteConfig: "[[routes]]",
+    schema.ForwardingConfig: "[forwarding]",
     schema.StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
@@ -61,8 +65,15 @@ def tables(kind: type[schema.Table]) -> set[type[schema.Table]]:
 def test_every_table_of_the_schema_has_a_heading() -> None:
     assert tables(schema.Config) == {schema.Config, *HEADINGS}
     assert {field.name for field in msgspec.structs.fields(schema.Config)} == {
-        heading.strip("[]") for heading in HEADINGS.values() if heading.startswith("[")
+        "upstreams",
+        *[heading.strip("[]") for heading in HEADINGS.values() if heading.startswith("[") and "." not in heading],
     }
+
+
+def test_the_example_of_several_upstreams_is_right() -> None:
+    block = re.search(r"```toml\n(.*?)```", section("[upstreams.NAME]"), re.DOTALL)
+    assert block
+    assert findings(block[1]) == []
 
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
@@ -100,7 +111,11 @@ def complete(text: str, table: type[schema.Table]) -> str:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
     if table is schema.UniqueConfig:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
-    return text if table is schema.UpstreamConfig else UPSTREAM + text
+    if table is schema.RouteConfig and "[upstreams" not in text:
+        text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
+    if table is schema.UpstreamTlsConfig and "[upstream]" not in text:
+        text = f'[upstream]\nurl = "https://api.example.com"\n{text}'
+    return text if "[upstream]" in text else UPSTREAM + text
 
 
 def findings(text: str) -> list[str]:
@@ -130,7 +145,7 @@ def test_the_sample_loads() -> None:
 
 
 def test_every_key_that_the_sample_comments_out_is_right(tmp_path: Path) -> None:
-    """With every commented line switched on, only the two ways to give a key stand in each other's way."""
+    """With every commented line switched on, only what stands in each other's way is a problem."""
     text, count = re.subn(r"(?m)^#(?=\[|[a-z_]+ = )", "", SAMPLE.read_text(encoding="utf-8"))
     assert count > 10
     path = tmp_path / "gateway.toml"
@@ -143,7 +158,8 @@ def test_every_key_that_the_sample_comments_out_is_right(tmp_path: Path) -> None
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
 def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Table]) -> None:
     """The example of each key reads as a value of that key."""
-    keys = [field for field in msgspec.structs.fields(table) if field.name != "key_file"]
+    left_out = {schema.FingerprintConfig: {"key_file"}, schema.UpstreamConfig: {"urls", "tls"}}.get(table, set())
+    keys = [field for field in msgspec.structs.fields(table) if field.name not in left_out]
     lines = [example(table, field.name) for field in keys]
     for field, line in zip(keys, lines, strict=True):
         parsed: dict[str, Any] = tomllib.loads(line)

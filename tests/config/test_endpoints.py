@@ -10,6 +10,7 @@ from gateway.config.endpoints import (
     TcpAddress,
     UnixAddress,
     UpstreamAddress,
+    is_authority,
     parse_listen,
     parse_store,
     parse_upstream,
@@ -44,6 +45,42 @@ def test_an_address_to_listen_on_is_taken_apart_and_written_again(text: str, add
 )
 def test_the_place_of_the_api_is_taken_apart(url: str, address: UpstreamAddress) -> None:
     assert parse_upstream(url) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        ("http://api.example.com:80", "api.example.com"),
+        ("http://api.example.com:443", "api.example.com:443"),
+        ("https://api.example.com:443", "api.example.com"),
+        ("https://[::1]", "[::1]"),
+        ("http://[::1]:9000", "[::1]:9000"),
+        ("unix:/run/api.sock", "localhost"),
+    ],
+)
+def test_the_place_of_the_api_is_named_as_a_host_field_names_it(url: str, authority: str) -> None:
+    assert parse_upstream(url).authority == authority
+
+
+@pytest.mark.parametrize(
+    "text", ["api.example.com", "api.example.com:8443", "API.example.com.", "[::1]", "[::1]:80", "127.0.0.1:1", "a_b-c"]
+)
+def test_what_a_host_field_may_hold(text: str) -> None:
+    assert is_authority(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ":80", "a:", "a:0", "a:65536", "a:b", "::1", "u@a", "a/b", "a b", "a,b", "-a", ".a", "a..b", "300.1.1.1"],
+)
+def test_what_a_host_field_may_not_hold(text: str) -> None:
+    assert not is_authority(text)
+
+
+@pytest.mark.parametrize("host", ["a..b", "..", "x" * 64, ".".join(["x" * 63] * 4)])
+def test_a_name_that_dns_could_not_hold_is_no_host(host: str) -> None:
+    with pytest.raises(ValueError, match="valid host"):
+        parse_upstream(f"http://{host}.test")
 
 
 @pytest.mark.parametrize(

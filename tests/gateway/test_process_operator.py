@@ -11,7 +11,7 @@ from tests.conftest import StartGateway
 from tests.gateway.shorthands import get
 from tests.support import behaviours
 from tests.support.client import Client, create
-from tests.support.program import GatewayProgram
+from tests.support.program import UNMARKED, GatewayProgram
 from tests.support.upstream import RawUpstream
 
 # The operator
@@ -129,11 +129,41 @@ async def test_each_request_has_one_line_with_what_happened_and_nothing_else(
     assert fingerprints[6:] == [None, None, None]
     known = {"time", "event", "method", "rule", "outcome", "status", "upstream_status", "duration_ms", "upstream_ms"}
     for line in lines:
-        assert set(line) <= known | {"fingerprint"}
+        assert set(line) <= known | {"fingerprint", "request_id"}
         assert (line["upstream_status"] == line["status"]) if "upstream_status" in line else True
         assert line["duration_ms"] >= line.get("upstream_ms", 0) >= 0
+    assert len({line["request_id"] for line in lines}) == len(lines)
     assert await program.stop() == 0
     assert all(json.loads(line) for line in program.whole_output.splitlines()), "a line is not JSON"
+
+
+async def test_the_id_and_the_trace_of_a_request_are_in_its_line_its_answer_and_what_the_api_gets(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """The API's own answers are left as they are: it has the id, and says what it likes."""
+    program = await gateway()
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    sent = [("X-Request-Id", "from-the-client"), ("traceparent", f"00-{trace}-00f067aa0ba902b7-01")]
+    first = await create(program.port, headers=sent)
+    second = await create(program.port)
+    assert (first.status, first.header("X-Request-Id")) == (201, None)
+    assert second.slug == "duplicate"
+    kept, made = await program.request_lines(2)
+    assert (kept["request_id"], kept["trace_id"]) == ("from-the-client", trace)
+    assert upstream.requests[0].header("X-Request-Id") == "from-the-client"
+    assert upstream.requests[0].header("traceparent") == sent[1][1]
+    assert made["request_id"] == second.header("X-Request-Id")
+    assert "trace_id" not in made
+
+
+async def test_ids_can_be_switched_off(upstream: RawUpstream, gateway: StartGateway) -> None:
+    program = await gateway(forwarding=UNMARKED)
+    for _ in range(2):
+        answer = await create(program.port)
+        assert answer.header("X-Request-Id") is None
+    assert answer.slug == "duplicate"
+    assert upstream.requests[0].header("X-Request-Id") is None
+    assert not any("request_id" in line for line in await program.request_lines(2))
 
 
 @pytest.mark.parametrize(("requests", "expected"), [("guarded", ["create-user"]), ("none", [])])

@@ -1,10 +1,10 @@
-# Clients that leave before their answer, amid it or amid their own body, and what becomes of their creates.
+# Clients that leave before their answer, amid it or amid their own body, and what becomes of their requests.
 
 
 import pytest
 
 from tests.conftest import StartGateway
-from tests.gateway.shorthands import AGAIN, LOOKED_UP, expect_next, expect_stored
+from tests.gateway.shorthands import AGAIN, LOOKED_UP, expect_next, expect_stored, get
 from tests.support import behaviours
 from tests.support.client import Client, create, create_bytes
 from tests.support.program import GatewayProgram
@@ -12,15 +12,20 @@ from tests.support.tally import Tally
 from tests.support.upstream import Behaviour, Call, RawUpstream
 
 
-async def leave_amid(program: GatewayProgram, held: behaviours.Held, email: str, number: int) -> None:
-    """Send a create, leave while the API holds it, and let the API go on once the gateway knows."""
+async def leave_amid(
+    program: GatewayProgram, held: behaviours.Held, email: str, *, resets: bool = False, path: str = "/users"
+) -> None:
+    """Send a create and leave while the API holds it; when this returns, the gateway knows."""
     async with Client(program.port) as client:
-        await client.send_raw(create_bytes(email))
-        await held.waiting.reach(number)
+        await client.send_raw(create_bytes(email, path=path))
+        await held.waiting.reach(1)
+        if resets:
+            await client.reset()
     async with Client(program.port) as bystander:  # its answer comes after the news that the client has left
         assert (await bystander.request("GET", "/")).status == 200
 
 
+@pytest.mark.parametrize("resets", [False, True], ids=["closing", "resetting"])
 @pytest.mark.parametrize(
     ("then", "outcome", "became"),
     [
@@ -35,13 +40,13 @@ async def leave_amid(program: GatewayProgram, held: behaviours.Held, email: str,
     ids=["201", "400", "500", "closed", "reset", "half-a-head", "broken-body"],
 )
 async def test_a_client_that_leaves_changes_nothing_about_settling(
-    then: Behaviour, outcome: str, became: str, upstream: RawUpstream, gateway: StartGateway
+    then: Behaviour, outcome: str, became: str, upstream: RawUpstream, gateway: StartGateway, *, resets: bool
 ) -> None:
     program = await gateway()
     for number, email in enumerate((AGAIN, LOOKED_UP)):
         held = behaviours.Held(then)
         upstream.script(held)
-        await leave_amid(program, held, email, 1)
+        await leave_amid(program, held, email, resets=resets)
         assert (await create(program.port, email)).slug == "in-progress", "given up with its client"
         held.release()
         lines = await program.request_lines(3 * (number + 1))
@@ -51,16 +56,60 @@ async def test_a_client_that_leaves_changes_nothing_about_settling(
     await expect_stored(program, line, became)
 
 
+@pytest.mark.parametrize("resets", [False, True], ids=["closing", "resetting"])
 async def test_the_log_names_no_status_for_a_client_that_left_before_the_answer(
-    upstream: RawUpstream, gateway: StartGateway
+    upstream: RawUpstream, gateway: StartGateway, *, resets: bool
 ) -> None:
     program = await gateway()
     held = behaviours.Held(behaviours.answer(201))
     upstream.script(held)
-    await leave_amid(program, held, AGAIN, 1)
+    await leave_amid(program, held, AGAIN, resets=resets)
     held.release()
     line = await program.wait_for_log(client_gone=True)
     assert (line["status"], line["upstream_status"]) == (None, 201)
+
+
+@pytest.mark.parametrize("path", ["/users", "/any"])
+async def test_a_client_that_only_sends_no_more_still_gets_its_answer(
+    path: str, upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """From here it looks like one that has left; so the log does not say that it was answered."""
+    program = await gateway()
+    held = behaviours.Held(behaviours.answer(201, [("Connection", "close")], b"still here"))
+    upstream.script(held)
+    async with Client(program.port) as client:
+        await client.send_raw(create_bytes(AGAIN, path=path))
+        await client.say_no_more()
+        await held.waiting.reach(1)
+        assert (await get(program.port, "/bystander")).status == 200
+        held.release()
+        response = await client.read_response("POST")
+        assert (response.status, response.body) == (201, b"still here")
+        assert await client.wait_for_end() == "closed"
+    line = await program.wait_for_log(client_gone=True)
+    assert (line["status"], line["upstream_status"]) == (None, 201)
+
+
+async def test_an_unguarded_request_whose_connection_is_lost_is_given_up(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """The API hears of it at once, and may stop working on what nobody will read."""
+    program = await gateway()
+    heard: Tally[None] = Tally()
+
+    async def until_told(call: Call) -> None:
+        assert await call.reader.read() == b""
+        heard.add(None)
+        call.close()
+
+    held = behaviours.Held(until_told)
+    held.release()
+    upstream.script(held)
+    await leave_amid(program, held, AGAIN, resets=True, path="/any")
+    await heard.reach(1)
+    line = await program.wait_for_log(client_gone=True)
+    assert (line["outcome"], line["status"], line.get("rule")) == ("cancelled", None, None)
+    assert (await get(program.port, "/")).status == 200
 
 
 async def test_a_client_that_leaves_in_the_midst_of_the_answer_leaves_the_create_created(

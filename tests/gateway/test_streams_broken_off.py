@@ -9,7 +9,7 @@ from tests.conftest import StartGateway
 from tests.gateway.shorthands import GIB, started
 from tests.support import behaviours, wire
 from tests.support.client import BrokenBodyError, Client, create, create_bytes
-from tests.support.program import rules
+from tests.support.program import create_user_rule, rules
 from tests.support.upstream import At, Call, RawUpstream, Stage
 
 # An answer that comes before the upload's end
@@ -73,7 +73,7 @@ async def test_a_download_that_the_api_breaks_off_does_not_look_whole_to_the_cli
 
 
 async def test_an_upload_that_stands_still_is_given_up(api: RawUpstream, gateway: StartGateway) -> None:
-    program = await gateway(rules(api.url, upstream={"idle_timeout": "300ms"}))
+    program = await gateway(rules(api.url, server={"body_timeout": "300ms"}))
     for target, reached in (("/users", 0), ("/any", 1)):
         head = wire.render_head(f"POST {target} HTTP/1.1", [("Host", "x"), ("Content-Length", "1000")])
         async with Client(program.port) as client:
@@ -112,7 +112,7 @@ async def test_a_client_that_takes_nothing_for_too_long_is_given_up(api: RawUpst
         finally:
             ended.set()
 
-    program = await gateway(rules(api.url, upstream={"idle_timeout": "300ms"}))
+    program = await gateway(rules(api.url, server={"body_timeout": "300ms"}))
     api.script(endless)
     async with Client(program.port) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -121,11 +121,40 @@ async def test_a_client_that_takes_nothing_for_too_long_is_given_up(api: RawUpst
         assert (await create(program.port)).slug == "duplicate"
 
 
+@pytest.mark.parametrize(
+    ("path", "limit", "error"),
+    [
+        ("/any", "idle_timeout", "connection_write_timeout"),
+        ("/users", "response_timeout", "http_response_timeout"),  # a body that was read is sent at one stroke
+    ],
+)
+async def test_an_api_that_takes_nothing_for_too_long_is_given_up(
+    path: str, limit: str, error: str, api: RawUpstream, gateway: StartGateway
+) -> None:
+    guard = create_user_rule(body_limit="32MiB")
+    program = await gateway(rules(api.url, upstream={limit: "300ms"}, rules=[guard]))
+    given_up = asyncio.Event()
+
+    async def stand_still(call: Call) -> None:
+        call.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await given_up.wait()
+        call.reset()
+
+    api.script(At(Stage.HEAD, stand_still))
+    seen = await create(program.port, path=path, padding="x" * 16 * 2**20)
+    given_up.set()
+    assert (seen.status, seen.slug) == (504, "outcome-unknown")
+    assert f"error={error};" in (seen.header("Proxy-Status") or "")
+    again = await create(program.port, path=path)
+    assert (again.slug or again.status) == ("outcome-unknown" if path == "/users" else 201)
+
+
 async def test_a_slow_body_that_never_stands_still_takes_as_long_as_it_needs(
     api: RawUpstream, gateway: StartGateway
 ) -> None:
-    """The answer's timeout counts from the request's end, and each piece resets the other one."""
-    program = await gateway(rules(api.url, upstream={"idle_timeout": "800ms", "response_timeout": "800ms"}))
+    """The answer's timeout counts from the request's end, and each piece resets the other ones."""
+    limits = {"idle_timeout": "800ms", "response_timeout": "800ms"}
+    program = await gateway(rules(api.url, server={"body_timeout": "800ms"}, upstream=limits))
 
     async def slowly(call: Call) -> None:
         await call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -10,7 +10,7 @@ from tests.conftest import StartGateway
 from tests.gateway.shorthands import HOST, exchange
 from tests.support import behaviours, wire
 from tests.support.client import Client, create, create_bytes, request_bytes
-from tests.support.program import create_user_rule, rules
+from tests.support.program import UNMARKED, create_user_rule, rules
 from tests.support.upstream import Call, RawUpstream, refused_port
 
 
@@ -159,7 +159,7 @@ async def test_an_answer_that_ends_with_its_connection_arrives_whole_over_a_kept
 
 
 async def test_a_client_of_http_1_0_gets_what_it_can_read(upstream: RawUpstream, gateway: StartGateway) -> None:
-    program = await gateway()
+    program = await gateway(forwarding=UNMARKED)
     upstream.script(behaviours.chunked([b"ab", b"c"]), behaviours.answer(200, (), b"four"))
     async with Client(program.port) as client:
         await client.send_raw(b"GET /1 HTTP/1.0\r\n\r\n")
@@ -237,4 +237,5 @@ async def test_an_answer_that_comes_byte_by_byte_is_an_answer(upstream: RawUpstr
         response = await exchange(program.port, sent, "POST")
         assert (response.status, response.reason, response.body) == (201, "Created", b"ok")
         assert response.headers == [("A", "b"), ("Content-Length", "2")]
+        assert len(response.interim) == (1 if sent.startswith(b"PUT") else 0)
     assert upstream.connections == [0]

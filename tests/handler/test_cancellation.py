@@ -14,17 +14,18 @@ from typing import Any
 import pytest
 
 from gateway.compile import compile_rules
-from gateway.config.endpoints import parse_upstream
 from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
 from gateway.fingerprint import Fingerprinter
-from gateway.front import Exchange, Front
+from gateway.forward import Patience
+from gateway.front.exchange import Exchange
 from gateway.handler import Handler, Rooms
 from gateway.model import State
 from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
 from gateway.stores.open import open_sqlite
 from gateway.telemetry import Telemetry
-from gateway.upstream.client import Limits, Upstream
+from gateway.upstream.open import open_upstreams
+from tests.handler.support import fronted
 from tests.support.client import Client, NoResponseError, create_bytes
 from tests.support.upstream import Call, RawUpstream
 
@@ -57,16 +58,20 @@ class CancelledAt:
     @types.coroutine
     def _step(self, handling: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
         waits = 0
-        resume: Any = None
         try:
             waiting = handling.send(None)
             while True:
                 waits += 1
                 if waits == self._suspension:
                     self.reached = True
-                    waiting = handling.throw(asyncio.CancelledError())
-                else:
+                    task = asyncio.current_task()
+                    assert task is not None
+                    task.cancel()
+                try:
                     resume = yield waiting
+                except BaseException as error:  # noqa: BLE001 - the cancellation, or what was waited for has failed
+                    waiting = handling.throw(error)
+                else:
                     waiting = handling.send(resume)
         except StopIteration:
             return
@@ -74,28 +79,26 @@ class CancelledAt:
 
 @asynccontextmanager
 async def serving(store: Store, upstream: RawUpstream, suspension: int) -> AsyncIterator[tuple[int, CancelledAt]]:
-    sender = Upstream(parse_upstream(upstream.url), Limits(2, 5, 5, 4, 60))
     config = Config(upstream=UpstreamConfig(url=upstream.url), rules=(RULE,))
+    upstreams = open_upstreams(config)
     rooms = Rooms(
         rules=compile_rules(config),
         fingerprinter=FINGERPRINTER,
         store=store,
-        upstream=sender,
+        upstreams=upstreams,
         telemetry=Telemetry(StringIO(), style="json"),
         forward_without_store=False,
-        idle_timeout=5,
+        patience=Patience(client=5, tunnel=5),
+        request_id_line=b"X-Request-Id: %b\r\n",
         wall_clock=lambda: NOW,
         stopwatch=asyncio.get_running_loop().time,
     )
     cancelled = CancelledAt(Handler(rooms), suspension)
-    front = Front(cancelled, lambda _slug, _status: None, keepalive_timeout=5)
-    server = await asyncio.get_running_loop().create_server(front, "127.0.0.1", 0)
     try:
-        yield server.sockets[0].getsockname()[1], cancelled
+        async with fronted(cancelled) as port:
+            yield port, cancelled
     finally:
-        server.close()
-        await front.drain(1)
-        sender.close()
+        upstreams.close()
 
 
 async def in_pieces(call: Call) -> None:

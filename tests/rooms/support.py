@@ -36,7 +36,7 @@ values: st.SearchStrategy[Json] = st.recursive(
 
 def headers(*lines: tuple[str, str] | tuple[str, bytes]) -> Headers:
     """Header lines as they came from the wire."""
-    return Headers([(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in lines])
+    return Headers.of([(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in lines])
 
 
 def rule_config(

@@ -116,7 +116,7 @@ def test_an_answer_of_another_type_or_coding_has_no_link() -> None:
     assert link("/users/{body.id}", gzip.compress(bytes(10**6)), JSON, ("Content-Encoding", "gzip")) is None
 
 
-@pytest.mark.parametrize("value", ["", "/users/1\r\nX: y", "/users/\x00", "/users/\u2028", "\x7f"])
+@pytest.mark.parametrize("value", ["", "/users/1\x0bX: y", "/users/\x00", "/users/\u2028", "\x7f"])
 def test_a_header_that_is_empty_or_cannot_be_shown_is_no_link(value: str) -> None:
     assert link("header.Location", b"", ("Location", value)) is None
 

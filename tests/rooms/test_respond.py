@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import gateway.upstream
 from gateway.decision import Met
 from gateway.model import FOREVER, Claim, Record, State
-from gateway.respond import KINDS, TYPE, conflict, fault, problem, unanswered, unreachable
+from gateway.respond import KINDS, TYPE, conflict, problem, unanswered, unreachable
 from gateway.upstream.results import NoAnswer, NotSent
 from tests.rooms.support import untimed
 from tests.support import wire
@@ -115,9 +115,13 @@ SLUGS = [
     ("hidden-field", 400, "http_request_denied"),
     ("request-incomplete", 400, "http_request_denied"),
     ("bad-request", 400, "http_request_error"),
+    ("target-too-long", 414, "http_request_error"),
     ("head-too-large", 431, "http_request_error"),
+    ("request-timeout", 408, "http_request_error"),
     ("not-supported", 501, "http_request_error"),
     ("version-not-supported", 505, "http_request_error"),
+    ("no-route", 404, "destination_not_found"),
+    ("too-many-connections", 503, "connection_limit_reached"),
     ("store-unavailable", 503, "proxy_internal_error"),
     ("internal-error", 500, "proxy_internal_error"),
 ]
@@ -281,10 +285,20 @@ class TestUpstream:
         assert named <= REGISTERED
 
 
-@pytest.mark.parametrize(("slug", "answered"), [("bad-request", 400), ("head-too-large", 431), ("internal-error", 500)])
-def test_what_the_parser_refuses_ends_the_connection(slug: str, answered: int) -> None:
-    status, answer = fault(slug)
-    assert status == answered
-    parsed = checked((status, answer))
-    assert parsed.json()["type"].endswith(f":{slug}")
-    assert not parsed.keeps_alive
+MORE = b"X-Request-Id: 7\r\nX-Other: 8\r\n"
+
+
+@pytest.mark.parametrize("head_only", [False, True])
+def test_header_lines_that_are_given_go_along(*, head_only: bool) -> None:
+    record = Record(b"f" * 32, b"o", State.CREATED, "r", "e", NOW, NOW + HOUR, HOUR)
+    answers = [
+        problem("duplicate", "It is so.", keep_alive=True, head_only=head_only, fields=MORE),
+        unreachable(NotSent("dns_error"), keep_alive=True, head_only=head_only, rule=None, fields=MORE),
+        unanswered(NoAnswer("connection_terminated"), keep_alive=True, head_only=head_only, rule=None, fields=MORE),
+    ]
+    if not head_only:
+        answers.append(conflict(Met.DUPLICATE, CLAIM, record, NOW, keep_alive=True, fields=MORE))
+    for _, answer in answers:
+        head, _, _ = answer.partition(b"\r\n\r\n")
+        _, headers = wire.parse_head(head + b"\r\n\r\n")
+        assert headers[-2:] == [("X-Request-Id", "7"), ("X-Other", "8")]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.telemetry import RequestRecord, Story, Telemetry
+from gateway.telemetry import RequestRecord, Telemetry
 from tests.rooms.support import untimed
 
 NASTY = [
@@ -46,7 +46,15 @@ def written(
 def test_a_request_is_one_line_of_json() -> None:
     (line,) = written(
         lambda told: told.request(
-            record(upstream_status=201, upstream_ms=1.25, fingerprint="0123456789ab", unguarded="x", client_gone=True)
+            record(
+                upstream_status=201,
+                upstream_ms=1.25,
+                fingerprint="0123456789ab",
+                unguarded="x",
+                client_gone=True,
+                request_id="an-id",
+                trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+            )
         )
     )
     found = json.loads(line)
@@ -63,6 +71,8 @@ def test_a_request_is_one_line_of_json() -> None:
         "fingerprint": "0123456789ab",
         "unguarded": "x",
         "client_gone": True,
+        "request_id": "an-id",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
     }
 
 
@@ -74,10 +84,13 @@ def test_what_is_not_known_is_left_out_and_a_status_of_none_is_said() -> None:
 
 def test_a_request_is_one_line_for_people() -> None:
     (line,) = written(
-        lambda told: told.request(record(upstream_status=200, fingerprint="0123456789ab", unguarded="why")), "text"
+        lambda told: told.request(
+            record(upstream_status=200, fingerprint="0123456789ab", unguarded="why", request_id="7")
+        ),
+        "text",
     )
     _, _, rest = line.partition(" ")
-    assert rest == "POST 201 created rule=create-user upstream=200 fingerprint=0123456789ab unguarded=why 1.5ms"
+    assert rest == "POST 201 created rule=create-user upstream=200 fingerprint=0123456789ab unguarded=why id=7 1.5ms"
     (line,) = written(lambda told: told.request(record(rule=None, status=None, outcome="passed")), "text")
     assert line.partition(" ")[2] == "POST gone passed 1.5ms"
 
@@ -104,32 +117,21 @@ def test_an_event_that_happened_several_times_is_counted_so_and_told_once() -> N
     assert told.events == {"unknown-lapsed": 4}
 
 
-class TestStory:
-    def test_a_story_that_nobody_went_on_with_is_an_error_of_the_gateways(self) -> None:
-        told = Story().record("POST", 0.0015, was_told=False, is_gone=False)
-        assert told == RequestRecord(method="POST", outcome="internal-error", status=None, duration_ms=1.5)
-
-    def test_all_that_happened_is_in_its_record(self) -> None:
-        story = Story()
-        story.outcome, story.rule, story.status, story.upstream_status = "created", "create-user", 201, 200
-        story.upstream_seconds, story.fingerprint, story.unguarded = 0.25, "0123456789ab", "why"
-        assert story.record("POST", 1.0, was_told=True, is_gone=True) == RequestRecord(
-            method="POST",
-            rule="create-user",
-            outcome="created",
-            status=201,
-            upstream_status=200,
-            duration_ms=1000.0,
-            upstream_ms=250.0,
-            fingerprint="0123456789ab",
-            unguarded="why",
-            client_gone=True,
-        )
+class TestRecord:
+    def test_it_is_closed_with_how_long_it_took(self) -> None:
+        told = record()
+        told.close(0.0015, was_told=True, is_gone=False)
+        assert told == record(duration_ms=1.5)
 
     def test_a_status_that_the_client_never_saw_is_not_told(self) -> None:
-        story = Story()
-        story.status = 201
-        assert story.record("POST", 1.0, was_told=False, is_gone=True).status is None
+        told = record(status=201)
+        told.close(1.0, was_told=False, is_gone=True)
+        assert (told.status, told.client_gone, told.duration_ms) == (None, True, 1000.0)
+
+    def test_a_client_that_left_in_the_midst_of_its_answer_was_told_its_status(self) -> None:
+        told = record(status=201)
+        told.close(1.0, was_told=True, is_gone=True)
+        assert (told.status, told.client_gone) == (201, True)
 
     def test_a_person_reads_that_the_client_was_gone(self) -> None:
         (line,) = written(lambda told: told.request(record(status=None, client_gone=True)), "text")
@@ -197,6 +199,8 @@ def test_there_is_no_room_for_a_value() -> None:
         "fingerprint",
         "unguarded",
         "client_gone",
+        "request_id",
+        "trace_id",
     }
 
 

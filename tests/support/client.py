@@ -4,6 +4,8 @@
 import asyncio
 import contextlib
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,6 +95,18 @@ class Client:
         self.writer.close()
         with contextlib.suppress(ConnectionError):  # the peer was faster
             await self.writer.wait_closed()
+
+    async def say_no_more(self) -> None:
+        """Close only the sending side: an answer can still be read."""
+        self.writer.write_eof()
+        await self.writer.drain()
+
+    async def reset(self) -> None:
+        """End the connection with RST, whatever is under way on it."""
+        connection = self.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+        await self.leave()
 
     async def request(
         self,

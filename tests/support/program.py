@@ -18,6 +18,9 @@ from tests.support.tally import PATIENCE, Tally
 
 Table = dict[str, Any]
 
+UNMARKED: Table = {"headers": [], "via": "off", "request_id": "off"}
+"""`[forwarding]` for a gateway that adds nothing to what it forwards, so that whole heads can be compared."""
+
 
 def create_user_rule(**changes: Any) -> Table:
     """A rule that guards POST /users by `body.email`, with `changes` laid over it."""

@@ -1,12 +1,10 @@
-# The rest of an answer's body, on its way from a connection to whoever reads it. Outlives the connection's use for it.
+# A body on its way from a connection to whoever reads it: bounded, at the pace of the reader. Either direction.
 
 import asyncio
 from typing import Protocol
 
-from gateway.upstream.results import AnswerBroken
-
 HIGH_WATER = 256 * 1024
-"""Bytes that wait for a slow client before the API is held back."""
+"""Bytes that wait for a slow reader before the sender is held back."""
 
 
 class Source(Protocol):
@@ -19,18 +17,22 @@ class Source(Protocol):
         """Read again."""
 
     def break_off(self, *, timed_out: bool) -> None:
-        """End the exchange now."""
+        """End the exchange now: what is still to come is not wanted, or did not come in time."""
 
 
-class AnswerBody:
-    """See Rest. Each answer has its own, so that a connection may serve the next request while this one is still read.
+class Stream:
+    """A body that is still coming. Each message has its own, so that a connection may go on while this one is read.
 
     Mutable state: pieces that wait; whether all have come (`_source` is None then) or it broke off; who waits for more.
     """
 
-    def __init__(self, source: Source, idle_timeout: float) -> None:
+    __slots__ = ("_broken", "_error", "_held", "_idle_timeout", "_pieces", "_size", "_source", "_waiting")
+
+    def __init__(self, source: Source, idle_timeout: float, error: type[Exception]) -> None:
+        """`idle_timeout` in seconds; `error` is what a body that breaks off is told by."""
         self._source: Source | None = source
         self._idle_timeout = idle_timeout
+        self._error = error
         self._pieces: list[bytes] = []
         self._size = 0
         self._held = False
@@ -39,7 +41,7 @@ class AnswerBody:
 
     def __repr__(self) -> str:
         state = "broken" if self._broken else "whole" if self._source is None else "coming"
-        return f"AnswerBody({state}, {self._size} bytes wait)"
+        return f"Stream({state}, {self._size} bytes wait)"
 
     # What the connection tells
 
@@ -50,28 +52,31 @@ class AnswerBody:
         if self._size > HIGH_WATER and not self._held and self._source is not None:
             self._held = True
             self._source.hold()
-
-    def wake(self) -> None:
-        """Let the reader have what has come."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        self._wake()
 
     def end(self, *, broken: bool) -> None:
         """Nothing more comes. What waits here can still be read; the connection need not wait for that."""
-        if self._held and self._source is not None:
+        if self._source is None:
+            return
+        if self._held:
             self._source.go_on()
         self._source = None
         self._broken = broken
-        self.wake()
+        self._wake()
 
     # What the reader asks
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing more comes, and nothing is missing."""
+        return self._source is None and not self._broken
+
     async def read(self) -> bytes:
-        """See Rest."""
+        """Wait for the next piece; empty at the end. Raises the error of a body that broke off."""
         while not self._pieces:
             if self._source is None:
                 if self._broken:
-                    raise AnswerBroken
+                    raise self._error
                 return b""
             await self._wait(self._source)
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
@@ -83,7 +88,7 @@ class AnswerBody:
         return data
 
     def abandon(self) -> None:
-        """See Rest."""
+        """Give up on what has not come yet."""
         if self._source is not None:
             self._source.break_off(timed_out=False)
 
@@ -96,3 +101,7 @@ class AnswerBody:
         finally:
             timer.cancel()
             self._waiting = None
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)

@@ -1,0 +1,170 @@
+# The TLS files that a configuration names: read, and looked through for what would make every handshake fail.
+# Knows files and ssl; the time, in seconds since the epoch, is passed in.
+
+import re
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from gateway.config.schema import Config, ServerTlsConfig, UpstreamTlsConfig
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
+_ENCRYPTED = re.compile(r"-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED", re.MULTILINE)
+_RENEW = "write the path of one that is valid now"
+
+
+class Validity(msgspec.Struct, frozen=True):
+    """When a certificate is valid: seconds since the epoch."""
+
+    begins: float
+    ends: float
+
+
+class Unusable(Exception):
+    """A file that is no certificate or key; the text says why."""
+
+
+def problems(config: Config, now: float) -> list[str]:
+    """Say everything that is wrong with the TLS files of a configuration, a line each."""
+    server = [] if config.server.tls is None else server_problems(config.server.tls, now)
+    return server + upstream_problems(config, now)
+
+
+def server_problems(tls: ServerTlsConfig, now: float) -> list[str]:
+    """Say everything that is wrong with the files of `[server.tls]`, a line each."""
+    found = _pair("server.tls", tls.certificate, tls.key, now)
+    return found if tls.client_ca is None else [*found, *_authorities("server.tls.client_ca", tls.client_ca, now)]
+
+
+def upstream_problems(config: Config, now: float) -> list[str]:
+    """Say everything that is wrong with the files of `[upstream.tls]` and `[upstreams.NAME.tls]`, a line each."""
+    upstreams = {} if config.upstream is None else {"upstream": config.upstream}
+    upstreams |= {f"upstreams.{name}": upstream for name, upstream in config.upstreams.items()}
+    found = []
+    for where, upstream in upstreams.items():
+        if upstream.tls is not None:
+            found += _client(f"{where}.tls", upstream.tls, now)
+    return found
+
+
+def _client(where: str, tls: UpstreamTlsConfig, now: float) -> list[str]:
+    found = [] if tls.ca is None else _authorities(f"{where}.ca", tls.ca, now)
+    if tls.certificate is not None and tls.key is not None:
+        found += _pair(where, tls.certificate, tls.key, now)
+    return found
+
+
+def _pair(where: str, certificate: str, key: str, now: float) -> list[str]:
+    """What is wrong with a certificate, with its key, and with the two together."""
+    found = []
+    try:
+        for number, validity in enumerate(_validities(certificate), 1):
+            if said := _untimely(validity, now):
+                which = "the certificate" if number == 1 else f"certificate {number}"
+                found.append(f"{where}.certificate: {which} in {certificate} {said}; {_RENEW}")
+    except Unusable as error:
+        found.append(f"{where}.certificate: {error}")
+        certificate = ""
+    try:
+        _look_at_key(key)
+        if certificate:
+            _match(certificate, key)
+    except Unusable as error:
+        found.append(f"{where}.key: {error}")
+    return found
+
+
+def _authorities(where: str, path: str, now: float) -> list[str]:
+    """What is wrong with a file of authorities. Bundles keep a few that have expired: one that is valid is enough."""
+    try:
+        said = [_untimely(validity, now) for validity in _validities(path)]
+    except Unusable as error:
+        return [f"{where}: {error}"]
+    return [f"{where}: no authority in {path} can be used: it {said[-1]}; {_RENEW}"] if all(said) else []
+
+
+def _untimely(validity: Validity, now: float) -> str | None:
+    """Why a certificate is not valid now; None when it is."""
+    if now > validity.ends:
+        return f"expired on {_date(validity.ends)}"
+    if now < validity.begins:
+        return f"is not valid before {_date(validity.begins)}"
+    return None
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _validities(path: str) -> list[Validity]:
+    """When each certificate in a file is valid; at least one. Raises Unusable."""
+    blocks = _CERTIFICATE.findall(_text(path))
+    if not blocks:
+        raise Unusable(f'{path} holds no certificate; write the path of a PEM file, with "-----BEGIN CERTIFICATE-----"')
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(blocks))
+        return [_validity(ssl.PEM_cert_to_DER_cert(block)) for block in blocks]
+    except (ssl.SSLError, ValueError) as error:
+        raise Unusable(f"{path} holds a certificate that cannot be read; make it anew") from error
+
+
+def _look_at_key(path: str) -> None:
+    """Raise Unusable for a file that holds no private key, or one that nobody could ask the passphrase of."""
+    text = _text(path)
+    if _ENCRYPTED.search(text):
+        raise Unusable(
+            f"the key in {path} is encrypted; write it without a passphrase, in a file that only you can read"
+        )
+    if not _KEY.search(text):
+        raise Unusable(f'{path} holds no private key; write the path of a PEM file, with "-----BEGIN PRIVATE KEY-----"')
+
+
+def _match(certificate: str, key: str) -> None:
+    """Raise Unusable when OpenSSL does not take the two together."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise Unusable(f"the key in {key} is not that of the certificate in {certificate}") from error
+        raise Unusable(f"{key} or {certificate} cannot be used for TLS: {error.reason or error}") from error
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("ascii", "replace")
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _validity(der: bytes) -> Validity:
+    """Read a certificate's validity (RFC 5280 4.1); OpenSSL has read it before, so the form is known to be right."""
+    certificate = next(_elements(der))[1]
+    fields = [(tag, content) for tag, content in _elements(next(_elements(certificate))[1]) if tag != 0xA0]
+    begins, ends = _elements(fields[3][1])  # behind serialNumber, signature and issuer
+    return Validity(_seconds(*begins), _seconds(*ends))
+
+
+def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tags and contents of the elements that stand one after another (X.690 8.1), definite lengths only, as in DER."""
+    at = 0
+    while at < len(der):
+        tag, length = der[at], der[at + 1]
+        at += 2
+        if length & 0x80:
+            size = length & 0x7F
+            length = int.from_bytes(der[at : at + size], "big")
+            at += size
+        yield tag, der[at : at + length]
+        at += length
+
+
+def _seconds(tag: int, content: bytes) -> float:
+    """A time as RFC 5280 4.1.2.5 writes it: UTCTime (tag 23) with two digits of the year, of 1950 to 2049."""
+    text = content.decode("ascii")
+    if tag == 23:
+        text = ("19" if text >= "50" else "20") + text
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()

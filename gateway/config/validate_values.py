@@ -1,0 +1,71 @@
+# What makes sense beyond the types: values that several tables have. Pure.
+
+import math
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from gateway.config.hints import example
+from gateway.config.problems import Path, Problems, quote
+from gateway.config.schema import Duration, ServerConfig, Size, Table, UpstreamConfig
+from gateway.config.units import format_size
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
+_LONGEST_NAME = 100
+"""Characters of a name: it stands in answers, log lines and the store."""
+_BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
+    (ServerConfig, "max_connections"): (1, 1_000_000),
+    (ServerConfig, "max_head"): (Size(1024), Size(1024**2)),
+    (ServerConfig, "max_line"): (Size(256), Size(1024**2)),
+    (ServerConfig, "max_fields"): (1, 10_000),
+    (UpstreamConfig, "keepalive_connections"): (0, 100_000),
+}
+"""The least and the most of each count and size: less would serve nobody, more is a slip of the pen."""
+
+
+def timeouts(table: Table, path: Path, problems: Problems) -> None:
+    """Note durations of a table that are no time, or no end of it."""
+    for field in msgspec.structs.fields(table):
+        value = getattr(table, field.name)
+        if isinstance(value, Duration) and problems.sound(place := (*path, field.name)):
+            if math.isinf(value):
+                problems.add(place, '"forever" is not possible here; write a time such as "30s"')
+            elif value <= 0:
+                problems.add(place, 'must be longer than nothing; write a time such as "30s"')
+
+
+def counts(table: Table, path: Path, problems: Problems) -> None:
+    """Note counts and sizes of a table that are out of bounds."""
+    for (kind, key), (least, most) in _BOUNDS.items():
+        if isinstance(table, kind) and problems.sound(place := (*path, key)):
+            value = getattr(table, key)
+            if not least <= value <= most:
+                low, high = (format_size(at) if isinstance(at, Size) else str(at) for at in (least, most))
+                problems.add(place, f"must be from {low} to {high}; write {example(kind, key)}")
+
+
+def file_names(table: Table, keys: Iterable[str], path: Path, problems: Problems) -> None:
+    """Note keys that should hold the path of a file and hold nothing."""
+    for key in keys:
+        if getattr(table, key) == "" and problems.sound(place := (*path, key)):
+            problems.add(place, f"is empty; write the path of a file, as in {example(type(table), key)}")
+
+
+def is_token(text: str) -> bool:
+    """Whether a text is a token (RFC 9110 5.6.2), as methods and names of fields are."""
+    return bool(_TOKEN.fullmatch(text))
+
+
+def name_of(text: str, path: Path, problems: Problems) -> None:
+    """Note what speaks against a name that people will read."""
+    if not problems.sound(path):
+        return
+    if not text.strip():
+        problems.add(path, "is empty; write a name that tells it from the others in answers and log lines")
+    elif text != text.strip():
+        problems.add(path, f"{quote(text)} has white space around it; write {quote(text.strip())}")
+    elif not text.isprintable():
+        problems.add(path, f"{quote(text)} holds a line break or another character that cannot be shown; leave it out")
+    elif len(text) > _LONGEST_NAME:
+        problems.add(path, f"is longer than {_LONGEST_NAME} characters; write a shorter name")

@@ -1,0 +1,182 @@
+# One request, and the answer written to it.
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+from gateway.errors import BodyTooLarge
+from gateway.forwarding import Peer
+from gateway.headers import Headers
+from gateway.stream import Stream
+from gateway.wire.request import CHUNKED, RequestHead
+from gateway.wire.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
+
+
+class Wire(Protocol):
+    """The client's connection, as far as one exchange needs it."""
+
+    has_left: bool
+    """Whether the client has closed its side, or the connection is lost."""
+    is_writable: bool
+    """Whether the client keeps up."""
+    peer: Peer
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, if the client is still there."""
+
+    async def drain(self, idle_timeout: float) -> bool:
+        """See Exchange."""
+
+    def abort(self) -> None:
+        """Break the connection off."""
+
+    def detach(self) -> tuple[Any, bytes]:
+        """See Exchange."""
+
+
+class Exchange:
+    """One request and the answer written to it.
+
+    Mutable state: `keep_alive`; `told`, once bytes of an answer were written to a client that had not left;
+    `may_stop`, whether the handler may be cancelled when the client leaves; whether 100 is still expected, and whether
+    the body was read here.
+    """
+
+    __slots__ = (
+        "_body",
+        "_expects_continue",
+        "_has_read",
+        "_stream",
+        "_wire",
+        "head",
+        "headers",
+        "keep_alive",
+        "may_stop",
+        "stamp",
+        "told",
+    )
+
+    def __init__(self, wire: Wire, head: RequestHead, body: bytes, stream: Stream | None) -> None:
+        """`body` is whole when there is no `stream`."""
+        self._wire = wire
+        self._body = body
+        self._stream = stream
+        self.head = head
+        self.headers: Headers = head.headers
+        self.stamp = wire.peer.stamp(end_to_end(head.headers), head.host, minor=head.minor)
+        """What forwarding changes in the request's fields."""
+        self.keep_alive = head.keep_alive
+        self.may_stop = False
+        self.told = False
+        self._has_read = False
+        self._expects_continue = (
+            stream is not None
+            and b"expect" in head.headers.names
+            and head.minor == 1
+            and b"100-continue" in head.headers.options(b"expect")
+        )
+
+    def __repr__(self) -> str:
+        return f"Exchange({self.head.method})"
+
+    @property
+    def is_http_1_0(self) -> bool:
+        """Whether the client speaks HTTP/1.0: no chunked coding, no interim answers, no persistence unless it asks."""
+        return self.head.minor == 0
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the request's body is chunked."""
+        return self.head.length == CHUNKED
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body may come."""
+        return self.head.length != 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the request has come whole; otherwise the connection ends with the answer."""
+        return self._stream is None or self._stream.is_whole
+
+    def will_persist(self) -> bool:
+        """Decide, for good, whether the connection goes on after this answer: what has not come yet ends it."""
+        self.keep_alive = self.keep_alive and self.is_over
+        return self.keep_alive
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has left, as far as can be seen: one that only sends no more may still be reading."""
+        return self._wire.has_left
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the client does not keep up with what was written."""
+        return not self._wire.is_writable
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client holds its body back until it is told to go on (RFC 9110 10.1.1)."""
+        return self._expects_continue
+
+    async def read_body(self, limit: int) -> bytes:
+        """The whole body. Raises BodyTooLarge past `limit` bytes, and RequestBroken."""
+        self._has_read = True
+        if max(self.head.length, len(self._body)) > limit:
+            raise BodyTooLarge(limit)
+        if self._stream is None:  # it came with the head, as most do
+            return self._body
+        if self._expects_continue:
+            self._expects_continue = False
+            self._wire.write(CONTINUE)
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self._stream.read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise BodyTooLarge(limit)
+        self._stream, self._body = None, b"".join(pieces)
+        return self._body
+
+    def body_at_hand(self) -> bytes | None:
+        """The body, framed as it was announced, if it came whole with the head; None when it is to be waited for."""
+        if self._stream is not None:
+            return None
+        if self.head.length != CHUNKED:
+            return self._body
+        return chunk(self._body) + LAST_CHUNK if self._body else LAST_CHUNK
+
+    async def body_pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes, framed as it was announced. Raises RequestBroken."""
+        frame: Callable[[bytes], bytes] = chunk if self.is_chunked else bytes
+        if self._body:
+            yield frame(self._body)
+        if self._stream is not None:
+            while piece := await self._stream.read():
+                yield frame(piece)
+        if self.is_chunked:
+            yield LAST_CHUNK
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the answer."""
+        self._wire.write(data)
+        self.told = self.told or not self._wire.has_left
+
+    def pass_interim(self, status: int, reason: bytes, headers: Headers) -> None:
+        """Send an interim answer of the API. It tells nothing of what became of the request."""
+        if not (status == 100 and self._has_read):  # the gateway met the expectation itself
+            self._wire.write(response_head(status, reason, headers))
+
+    async def drain(self, idle_timeout: float) -> bool:
+        """Wait until the client takes more; False when it is gone, or takes nothing for `idle_timeout` seconds."""
+        return await self._wire.drain(idle_timeout)
+
+    def abort(self) -> None:
+        """Break the connection off, so that an answer that is not whole does not look whole."""
+        self.keep_alive = False
+        self._wire.abort()
+
+    def detach(self) -> tuple[Any, bytes]:
+        """Give away the client's transport, for another protocol, and what came behind the request."""
+        self.keep_alive = False
+        return self._wire.detach()

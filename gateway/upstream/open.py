@@ -1,0 +1,72 @@
+# From configuration to the APIs behind the gateway, ready to be sent to.
+
+import time
+from collections.abc import Sequence
+
+from gateway.certificates import upstream_problems
+from gateway.compile import compile_routes
+from gateway.config.endpoints import UpstreamAddress, parse_upstream
+from gateway.config.schema import Config, UpstreamConfig, UpstreamTlsConfig
+from gateway.errors import ConfigError
+from gateway.routes import Routes
+from gateway.upstream.client import Upstream
+from gateway.upstream.resolve import Resolver
+from gateway.upstream.target import Limits, Target, Tls
+from gateway.upstream.tls import client_context
+
+
+class Upstreams:
+    """All APIs behind the gateway, and which of them a request goes to."""
+
+    def __init__(self, routes: Routes[Upstream], upstreams: Sequence[Upstream], resolver: Resolver) -> None:
+        self.find = routes.find
+        """See gateway.routes.Routes.find."""
+        self._upstreams = upstreams
+        self._resolver = resolver
+
+    def __repr__(self) -> str:
+        return f"Upstreams({len(self._upstreams)})"
+
+    def close(self) -> None:
+        """Close the idle connections of all of them. Those that carry an exchange end with it."""
+        for upstream in self._upstreams:
+            upstream.close()
+        self._resolver.close()
+
+
+def open_upstreams(config: Config) -> Upstreams:
+    """Make everything that sending needs; connect to nothing. A loop must be running.
+
+    Raises ConfigError for TLS files that cannot be used.
+    """
+    if problems := upstream_problems(config, time.time()):
+        raise ConfigError(problems)
+    resolver = Resolver()
+    default = None if config.upstream is None else _upstream(config.upstream, resolver)
+    named = {name: _upstream(upstream, resolver) for name, upstream in config.upstreams.items()}
+    everything = [*named.values(), *([] if default is None else [default])]
+    return Upstreams(compile_routes(config, named, default), everything, resolver)
+
+
+def _upstream(config: UpstreamConfig, resolver: Resolver) -> Upstream:
+    addresses = [parse_upstream(url) for url in config.all_urls]
+    limits = Limits(
+        connect=config.connect_timeout,
+        idle=config.idle_timeout,
+        pool_size=config.keepalive_connections,
+        pool_idle=config.keepalive_timeout,
+        unhealthy=config.unhealthy_for,
+    )
+    tls = config.tls or UpstreamTlsConfig()
+    context = client_context(tls) if any(address.tls for address in addresses) else None
+    targets = []
+    for address in addresses:
+        secured = Tls(context, _server_name(tls, address)) if address.tls and context is not None else None
+        host = address.authority if config.host in {"keep", "upstream"} else config.host
+        targets.append(Target(address, host, limits, secured, resolver))
+    return Upstream(targets, response_timeout=config.response_timeout, rewrites_host=config.host != "keep")
+
+
+def _server_name(tls: UpstreamTlsConfig, address: UpstreamAddress) -> str:
+    """The name to ask for and to verify: without brackets, and without the dot that only DNS knows."""
+    return (tls.server_name or address.host).strip("[]").rstrip(".")
