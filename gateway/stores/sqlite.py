@@ -18,6 +18,7 @@ from gateway.errors import StoreError
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
 from gateway.stores import sql
 from gateway.stores.base import release, take
+from gateway.stores.recent import Recent
 
 MAX_ROWS = 128
 """Claims in one turn: beyond it a longer statement saves nothing more."""
@@ -82,6 +83,7 @@ class SqliteStore:
         self._queue: deque[_Call[Any] | _Job] = deque()
         self._idle: asyncio.Future[None] | None = None
         self._in_flight: set[bytes] = set()
+        self._recent = Recent()
         self._failures = 0
         self._closing = False
         self._writer = asyncio.get_running_loop().create_task(self._write_turns(), name="store-writer")
@@ -92,7 +94,11 @@ class SqliteStore:
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
         """See Store."""
         call: _Call[Reserved | Held] = _Call(claims, owner, now, None)
-        self._enqueue(call)
+        known = self._recent.meet(claims, now)
+        if known is None or self._closing:
+            self._enqueue(call)
+        else:
+            call.answer(known)
         return call.future
 
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
@@ -112,10 +118,13 @@ class SqliteStore:
 
     async def forget(self, fingerprint: bytes) -> bool:
         """See Store."""
-        return bool(await self._between_turns(sql.read("forget"), {"fingerprint": fingerprint}))
+        freed = bool(await self._between_turns(sql.read("forget"), {"fingerprint": fingerprint}))
+        self._recent.forget(fingerprint)  # after the turns before it, which may have learned of it
+        return freed
 
     async def purge(self, now: int, limit: int) -> Purged:
         """See Store."""
+        self._recent.saw(now)
         rows = await self._between_turns(sql.read("purge"), {"now": now, "limit": limit})
         return Purged(len(rows), sum(1 for (state,) in rows if state == State.UNKNOWN))
 
@@ -228,7 +237,9 @@ class SqliteStore:
         for call, answer in answers:
             if isinstance(answer, Reserved):
                 self._in_flight.add(call.owner)
-            elif answer is True:
+            elif isinstance(answer, Held):
+                self._recent.learn(record for _, record in answer.conflicts)
+            elif answer:
                 self._in_flight.discard(call.owner)
             call.answer(answer)
 

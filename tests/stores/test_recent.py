@@ -1,0 +1,66 @@
+# What the durable store answers from memory: nothing but what its file would have said.
+
+import pytest
+
+from gateway.model import FREE, Claim, Held, Record, Reserved, Settlement, State
+from gateway.stores.base import Store
+from gateway.stores.recent import Recent
+
+HOUR = 3_600_000
+
+
+def claim(number: int) -> Claim:
+    return Claim(number.to_bytes(32, "big"), "rule", "entry", HOUR)
+
+
+def record(number: int, state: State = State.CREATED, expires_at: int | None = HOUR) -> Record:
+    return Record(number.to_bytes(32, "big"), b"owner", state, "rule", "entry", 0, expires_at, HOUR)
+
+
+def test_only_what_is_known_of_every_claim_is_answered() -> None:
+    recent = Recent()
+    recent.learn([record(1), record(2)])
+    assert recent.meet([claim(1), claim(2)], 1) == Held(((claim(1), record(1)), (claim(2), record(2))))
+    assert recent.meet([claim(1), claim(3)], 1) is None
+
+
+def test_what_the_clock_has_freed_is_not_answered() -> None:
+    recent = Recent()
+    recent.learn([record(1)])
+    assert recent.meet([claim(1)], HOUR - 1) is not None
+    assert recent.meet([claim(1)], HOUR) is None
+
+
+def test_what_is_in_flight_is_not_kept() -> None:
+    recent = Recent()
+    recent.learn([record(1, State.IN_FLIGHT, None)])
+    assert recent.meet([claim(1)], 0) is None
+
+
+def test_the_oldest_goes_when_there_are_too_many() -> None:
+    recent = Recent(most=2)
+    recent.learn([record(1), record(2)])
+    recent.learn([record(1)])
+    recent.learn([record(3)])
+    assert [recent.meet([claim(number)], 0) is not None for number in (1, 2, 3)] == [True, False, True]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_claim_that_the_operator_freed_is_free_however_often_it_was_met(store: Store, times: int) -> None:
+    created = Settlement(State.CREATED, 10 * HOUR)
+    await store.reserve([claim(1)], b"a", 0)
+    await store.settle(b"a", [claim(1)], created, 0)
+    for _ in range(times):
+        assert isinstance(await store.reserve([claim(1)], b"b", 1), Held)
+    assert await store.forget(claim(1).fingerprint)
+    assert isinstance(await store.reserve([claim(1)], b"c", 2), Reserved)
+    await store.settle(b"c", [claim(1)], FREE, 3)
+    assert isinstance(await store.reserve([claim(1)], b"d", 4), Reserved)
+
+
+async def test_what_was_met_again_and_again_is_free_when_its_time_is_over(store: Store) -> None:
+    await store.reserve([claim(1)], b"a", 0)
+    await store.settle(b"a", [claim(1)], Settlement(State.CREATED, HOUR), 0)
+    for now in (1, 2, HOUR - 1):
+        assert isinstance(await store.reserve([claim(1)], b"b", now), Held)
+    assert isinstance(await store.reserve([claim(1)], b"b", HOUR), Reserved)
