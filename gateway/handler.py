@@ -5,9 +5,10 @@
 # else is awaited.
 
 import asyncio
+import itertools
 import os
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -33,8 +34,6 @@ from gateway.upstream.client import Upstream
 from gateway.upstream.open import Upstreams
 from gateway.upstream.results import REQUEST_BROKEN, Answer, NoAnswer, NotSent, RequestBroken
 
-_OWNER_BYTES = 16
-
 
 class Rooms(msgspec.Struct, frozen=True):
     """Everything a request passes through."""
@@ -55,10 +54,11 @@ class Rooms(msgspec.Struct, frozen=True):
 
 
 class Handler:
-    """Answers exchanges, one call each. Holds no state of its own."""
+    """Answers exchanges, one call each. Mutable state: the owner tokens it has given out."""
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self._owners = _owner_tokens()
 
     def __repr__(self) -> str:
         return f"Handler({self._rooms.rules!r})"
@@ -167,7 +167,7 @@ class Handler:
         record: RequestRecord,
     ) -> None:
         rooms = self._rooms
-        owner = os.urandom(_OWNER_BYTES)
+        owner = next(self._owners)
         now = rooms.wall_clock()
         try:
             reserved = await rooms.store.reserve(wanted, owner, now)
@@ -302,6 +302,13 @@ class Handler:
             fields=self._own_fields(record),
         )
         exchange.write(answer)
+
+
+def _owner_tokens() -> Iterator[bytes]:
+    """Yield 16 bytes that no other operation has: random for this process, then counted."""
+    process = os.urandom(8)
+    for number in itertools.count():
+        yield process + number.to_bytes(8, "big")
 
 
 _INCOMPLETE = "The body broke off, stood still for too long, or is not framed as HTTP/1.1 frames it."

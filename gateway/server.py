@@ -23,6 +23,7 @@ from gateway.forward import Patience
 from gateway.forwarding import Forwarding
 from gateway.front.connection import Limits
 from gateway.front.house import Front, Watcher
+from gateway.front.intake import Bounds
 from gateway.front.tls import ListenerTls
 from gateway.handler import Handler, Rooms
 from gateway.listen import bind, remove_socket, start_admin
@@ -87,9 +88,7 @@ def _front(config: Config, handler: Handler) -> Front:
         body_timeout=server.body_timeout,
         keepalive_timeout=server.keepalive_timeout,
         max_connections=server.max_connections,
-        max_head=server.max_head,
-        max_line=server.max_line,
-        max_fields=server.max_fields,
+        bounds=Bounds(head=server.max_head, line=server.max_line, fields=server.max_fields),
     )
     told = config.forwarding
     forwarding = Forwarding(told.trusted_proxies, told.headers, told.via, told.request_id)

@@ -11,10 +11,11 @@ from gateway.deadline import Deadline
 from gateway.errors import Malformed
 from gateway.forwarding import Peer
 from gateway.front.exchange import Exchange
+from gateway.front.intake import Bounds, Intake
+from gateway.outgoing import untaken, until_taken
 from gateway.stream import Stream
 from gateway.upstream.results import RequestBroken
-from gateway.wire.framing import ChunkedDecoder, Decoder, LengthDecoder
-from gateway.wire.request import CHUNKED, RequestHead, could_begin, parse_request_head
+from gateway.wire.request import RequestHead
 
 LINGER = 5.0
 """Seconds for which a client may go on sending what nobody wants, so that it gets to see the answer (RFC 9112 9.6)."""
@@ -29,11 +30,7 @@ class Limits(msgspec.Struct, frozen=True):
     """For which a body may stand still."""
     keepalive_timeout: float
     max_connections: int
-    max_head: int
-    """Bytes of the request line and the header lines."""
-    max_line: int
-    """Bytes of any one of them."""
-    max_fields: int
+    bounds: Bounds
 
 
 class House(Protocol):
@@ -67,8 +64,8 @@ class House(Protocol):
 class ClientConnection(asyncio.Protocol):
     """One client's connection.
 
-    Mutable state: `_buffer` holds what came and was not looked at; `_exchange` is under way; while `_decoder` is there
-    its body is still coming; once `_is_closing`, nothing that comes is looked at any more.
+    Mutable state: `_exchange` is under way; while `_stream` is there its body is still coming; once `_is_closing`,
+    nothing that comes is looked at any more.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, house: House) -> None:
@@ -77,16 +74,15 @@ class ClientConnection(asyncio.Protocol):
         self._idle = house.idle
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._deadline = Deadline(loop, self._too_late)
-        self._buffer = b""
-        self._looked = 0
+        self._intake = Intake(house.limits.bounds)
         self._exchange: Exchange | None = None
-        self._decoder: Decoder | None = None
         self._stream: Stream | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._draining: asyncio.Future[None] | None = None
         self.is_writable = True
         self._held = False
+        self._untaken = 0
         self._is_first = True
         self._is_closing = False
         self._is_detached = False
@@ -122,19 +118,20 @@ class ClientConnection(asyncio.Protocol):
         """Read what came as far as it can be looked at now."""
         if self._is_closing:
             return
-        if self._decoder is not None:
-            self._read_body(self._decoder, data)
+        intake = self._intake
+        if self._stream is not None:
+            self._read_body(self._stream, data)
             return
-        self._buffer = self._buffer + data if self._buffer else data
+        intake.waiting = intake.waiting + data if intake.waiting else data
         if self._exchange is None:
             self._read_head()
-        elif len(self._buffer) > self._house.limits.max_head:
+        elif len(intake.waiting) > self._house.limits.bounds.head:
             self.hold()
 
     def eof_received(self) -> bool:
         """The client sends nothing more. It may still read, but not under TLS (RFC 9112 9.6)."""
         self.has_left = True
-        if self._decoder is not None:
+        if self._stream is not None:
             self.break_off(timed_out=False)
         return self._exchange is not None and not self._is_closing and self._transport.can_write_eof()
 
@@ -143,7 +140,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_lost = self.has_left = True
         self._deadline.close()
         self._house.gone(self)
-        if self._decoder is not None:
+        if self._stream is not None:
             self.break_off(timed_out=False)
         _wake(self._waiting)
         _wake(self._draining)
@@ -170,6 +167,13 @@ class ClientConnection(asyncio.Protocol):
         """End the connection once what was written has left."""
         self._end(politely=False)
 
+    def make_room(self) -> None:
+        """End an idle connection now: what the client has not fetched yet is not waited for."""
+        if self._transport.get_write_buffer_size():
+            self.abort()
+        else:
+            self.close()
+
     def end_after_answer(self) -> None:
         """Let the exchange under way be the last one."""
         if self._exchange is not None:
@@ -191,11 +195,7 @@ class ClientConnection(asyncio.Protocol):
         """See Exchange."""
         if not self.is_writable and not self.is_lost:
             self._draining = self._loop.create_future()
-            timer = self._loop.call_later(idle_timeout, self.abort)
-            try:
-                await self._draining
-            finally:
-                timer.cancel()
+            await until_taken(self._transport, self._draining, idle_timeout, self.abort)
         return not self.is_lost
 
     def abort(self) -> None:
@@ -209,8 +209,7 @@ class ClientConnection(asyncio.Protocol):
         self._deadline.close()
         self._is_detached = self._is_closing = True
         self._transport.pause_reading()
-        early, self._buffer = self._buffer, b""
-        return self._transport, early
+        return self._transport, self._intake.waiting
 
     # What the stream asks
 
@@ -228,83 +227,53 @@ class ClientConnection(asyncio.Protocol):
 
     def break_off(self, *, timed_out: bool) -> None:
         """See Source: the request's body ends here, unfinished, and nothing that follows is looked at."""
-        self._decoder = None
         self._is_closing = True
-        if self._stream is not None:
-            self._stream.end(broken=True)
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.end(broken=True)
 
     # Requests
 
     def _read_head(self) -> None:
         """Begin an exchange, if a head has come whole."""
+        intake = self._intake
+        was_amid = intake.is_amid_head
         try:
-            head = self._next_head()
-            if head is None:
+            head = intake.next_head()
+            if head is not None:
+                self._begin(head)
+            elif intake.is_amid_head and not was_amid:
                 self._idle.pop(self, None)
-                return
-            self._begin(head)
+                if not self._is_first:
+                    self._deadline.set(self._house.limits.head_timeout)
         except Malformed as error:
             self._refuse(error.slug, error.detail)
-
-    def _next_head(self) -> RequestHead | None:
-        """Take the next head from the buffer; None when it has not come whole. Raises Malformed."""
-        limits = self._house.limits
-        buffer = self._buffer
-        if buffer.startswith(b"\r"):  # RFC 9112 2.2: an empty line before a request is to be ignored
-            buffer = self._buffer = buffer[2:] if buffer.startswith(b"\r\n") else buffer
-            if not buffer or buffer == b"\r":
-                return None
-        end = buffer.find(b"\r\n\r\n", self._looked)
-        size = end if end >= 0 else len(buffer)
-        if size > limits.max_line and buffer.find(b"\r\n", 0, limits.max_line + 2) < 0:
-            raise Malformed("target-too-long", f"The request line is longer than {limits.max_line} bytes.")
-        if size > limits.max_head:
-            raise Malformed("head-too-large", f"The request line and headers are longer than {limits.max_head} bytes.")
-        if end < 0:
-            if not self._looked and not self._is_first:
-                self._deadline.set(limits.head_timeout)
-            self._looked = max(1, len(buffer) - 3)
-            if not could_begin(buffer):
-                raise Malformed("bad-request", "The request line is not written as RFC 9112 section 3 has it.")
-            return None
-        self._looked = 0
-        self._buffer = buffer[end + 4 :]
-        return parse_request_head(buffer, end + 2, limits.max_line, limits.max_fields)
 
     def _begin(self, head: RequestHead) -> None:
         """Raises Malformed, from what came of the body."""
         self._is_first = False
         self._idle.pop(self, None)
         content = b""
-        stream: Stream | None = None
         if head.length:
-            chunked = head.length == CHUNKED
-            decoder: Decoder = ChunkedDecoder(strict=True) if chunked else LengthDecoder(head.length)
-            content = decoder.feed(self._buffer) if self._buffer else b""
-            self._buffer = decoder.surplus
-            if not decoder.is_done:
-                self._decoder = decoder
-                stream = self._stream = Stream(self, self._house.limits.body_timeout, RequestBroken)
+            content, is_whole = self._intake.begin_body(head.length)
+            if not is_whole:
+                self._stream = Stream(self, self._house.limits.body_timeout, RequestBroken)
                 if content:
-                    stream.feed(content)
+                    self._stream.feed(content)
                     content = b""
-        self._exchange = Exchange(self, head, content, stream)
+        self._exchange = Exchange(self, head, content, self._stream)
         _wake(self._waiting)
 
-    def _read_body(self, decoder: Decoder, data: bytes) -> None:
-        stream = self._stream
-        if stream is None:
-            return
+    def _read_body(self, stream: Stream, data: bytes) -> None:
         try:
-            content = decoder.feed(data)
+            content, is_whole = self._intake.go_on(data)
         except Malformed:
             self.break_off(timed_out=False)
             return
         if content:
             stream.feed(content)
-        if decoder.is_done:
-            self._decoder = self._stream = None
-            self._buffer = decoder.surplus
+        if is_whole:
+            self._stream = None
             stream.end(broken=False)
 
     async def _serve(self) -> None:
@@ -329,21 +298,20 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = None
         if self.is_lost or self._is_detached:
             return
-        nothing_comes = self.has_left and not self._buffer
+        waiting = self._intake.waiting
+        nothing_comes = self.has_left and not waiting
         if not exchange.keep_alive or self._is_closing or self._house.is_draining or nothing_comes:
-            if self._buffer.strip() and not exchange.head.keep_alive and not self._is_closing:
+            if waiting.strip() and not exchange.head.keep_alive and not self._is_closing:
                 self._refuse("bad-request", "More came after a request that was to be the last one.")
             else:
-                self._end(politely=bool(self._buffer) or not exchange.is_over)
+                self._end(politely=bool(waiting) or not exchange.is_over)
             return
         self._idle[self] = None
         if self._held:
             self.go_on()
-        if self._buffer:
-            self._looked = 0
+        self._deadline.set(self._house.limits.keepalive_timeout)
+        if waiting:
             self._read_head()
-        if self._exchange is None and not self._buffer and not self._is_closing:
-            self._deadline.set(self._house.limits.keepalive_timeout)
 
     # The end
 
@@ -354,13 +322,14 @@ class ClientConnection(asyncio.Protocol):
     def _end(self, *, politely: bool) -> None:
         """Close. To a client that may be sending still, first say so and let it read (RFC 9112 9.6)."""
         self._is_closing = True
-        self._decoder = None
-        self._buffer = b""
+        self._stream = None
+        self._intake.waiting = b""
         _wake(self._waiting)
         if self._transport.is_closing():
             return
         if not politely:
             self._transport.close()
+            self._untaken = self._transport.get_write_buffer_size() and untaken(self._transport)
             self._deadline.set(self._house.limits.body_timeout)  # for what the client has not fetched yet
             return
         if self._transport.can_write_eof():
@@ -370,10 +339,14 @@ class ClientConnection(asyncio.Protocol):
 
     def _too_late(self) -> None:
         if self._is_closing:
-            self._transport.abort()
+            before, self._untaken = self._untaken, untaken(self._transport)
+            if self._untaken < before:
+                self._deadline.set(self._house.limits.body_timeout)
+            else:
+                self._transport.abort()
         elif self._exchange is not None:
             return  # it was set for the time before
-        elif self._buffer:
+        elif self._intake.waiting:
             self._refuse("request-timeout", "The head of the request did not come in time.")
         else:
             self.close()

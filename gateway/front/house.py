@@ -55,14 +55,23 @@ class Front:
 
     def admit(self, connection: ClientConnection) -> bool:
         """See House. A new client is worth more than the one that has been idle longest."""
-        room = len(self._connections) < self.limits.max_connections
-        if not room and self.idle:
-            longest = next(iter(self.idle))
-            del self.idle[longest]
-            longest.close()
-            room = True
+        room = len(self._connections) < self.limits.max_connections or self._make_room()
         (self._connections if room else self._refused).add(connection)
         return room
+
+    def _make_room(self) -> bool:
+        if not self.idle:
+            return False
+        longest = next(iter(self.idle))
+        del self.idle[longest]
+        longest.make_room()
+        return True
+
+    def has_room(self, beside: int) -> bool:
+        """Whether there is room for one more, `beside` those that are to come; an idle one is ended to make some."""
+        if len(self._connections) + beside < self.limits.max_connections:
+            return True
+        return self._make_room()
 
     @property
     def is_overrun(self) -> bool:

@@ -9,6 +9,7 @@ from typing import cast
 
 from gateway.deadline import Deadline
 from gateway.errors import Malformed
+from gateway.outgoing import until_taken
 from gateway.stream import Stream
 from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, Request
 from gateway.wire.framing import ChunkedDecoder, Decoder, LengthDecoder, UntilCloseDecoder
@@ -107,9 +108,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the API takes more, and what it has said meanwhile was read. Raises ConnectionError when it is gone.
+        """Wait until the API takes more, and until what it has said meanwhile was read.
 
-        An answer that comes amid a request is read before more is sent: a write that fails would take it away.
+        The latter because a write that fails would take an early answer away. Raises ConnectionError when it is gone.
         """
         if not self._lost and self._poll.poll(0):
             await asyncio.sleep(0)
@@ -117,11 +118,10 @@ class Connection(asyncio.Protocol):
             raise ConnectionResetError
         if not self._writable:
             self._draining = self._loop.create_future()
-            timer = self._loop.call_later(self._idle_timeout, self.fail, NoAnswer("connection_write_timeout", True))
-            try:
-                await self._draining
-            finally:
-                timer.cancel()
+            await until_taken(self._transport, self._draining, self._idle_timeout, self._not_taken)
+
+    def _not_taken(self) -> None:
+        self.fail(NoAnswer("connection_write_timeout", timed_out=True))
 
     def written(self, response_timeout: float) -> None:
         """Say that the request has been written whole: the head of the answer has so many seconds from now."""

@@ -43,8 +43,8 @@ async def _pump(connection: Connection, pieces: AsyncIterator[bytes], response_t
         if piece is None:
             connection.written(response_timeout)
             return
-        connection.write(piece)
         try:
             await connection.drain()
         except ConnectionError:
             return  # the API has closed; what it said before that, if anything, is the answer
+        connection.write(piece)

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import os
-import signal
+import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.gateway.shorthands import expect_proxy_status, get
 from tests.support import behaviours, wire
-from tests.support.client import Client, NoResponseError, create, create_bytes, request_bytes
+from tests.support.client import Client, create, create_bytes, request_bytes
 from tests.support.pace import StandingClient, drip, dripping
 from tests.support.sockets import most_unsent, sockets, until_sockets
 from tests.support.upstream import At, Call, RawUpstream, Stage
@@ -205,6 +204,31 @@ async def test_a_body_that_comes_slowly_and_steadily_is_not_cut(upstream: RawUps
     assert upstream.requests[0].body == b"x" * 30
 
 
+async def test_a_body_that_nobody_reads_is_not_cut_for_the_apis_slowness(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """It stands still because the API does: the client could send on at any time."""
+    program = await gateway(server={"body_timeout": "200ms", "head_timeout": "300ms"}, upstream={"idle_timeout": "1h"})
+    go_on = asyncio.Event()
+
+    async def slow(call: Call) -> None:
+        call.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await go_on.wait()
+        call.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await call.read_body()
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    upstream.script(At(Stage.HEAD, slow))
+    body = b"x" * 32 * 2**20
+    async with Client(program.port) as client, Client(program.port) as measure:
+        uploading = asyncio.create_task(client.request("PUT", "/x", (), body))
+        await upstream.started.reach(1)
+        assert await measure.wait_for_end() == "closed"
+        go_on.set()
+        assert (await uploading).status == 200
+    assert upstream.requests[0].body_length == len(body)
+
+
 async def test_a_client_that_reads_nothing_of_its_answer_is_cut_and_the_api_freed(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
@@ -218,22 +242,26 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_cut_and_the_api_free
 
 
 async def test_a_client_that_reads_slowly_and_steadily_is_not_cut(upstream: RawUpstream, gateway: StartGateway) -> None:
-    """It takes several times as long as an answer may stand still, and there is never a pause of that length in it."""
-    program = await gateway(server={"body_timeout": "1s"})
-    size = 2**20
+    """It takes many times as long as an answer may stand still, and there is never a pause of that length in it."""
+    program = await gateway(server={"body_timeout": "500ms"})
+    size = 5_000_000  # more than the kernel keeps, which would hide it from the gateway
     upstream.script(behaviours.answer(200, body=b"x" * size))
-    async with StandingClient(program.port) as client:
-        await client.send_raw(GET)
-        client.read_on()
-        await client.reader.readuntil(b"\r\n\r\n")
-        left = size
-        while left:
-            left -= len(await client.reader.readexactly(min(left, 16384)))
-            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            await asyncio.sleep(0.05)
-            client.read_on()
+    loop = asyncio.get_running_loop()
+    left = size
+    with socket.socket() as own:
+        own.setblocking(False)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        await loop.sock_connect(own, ("127.0.0.1", program.port))
+        await loop.sock_sendall(own, GET)
+        head, _, body = (await loop.sock_recv(own, 1024)).partition(b"\r\n\r\n")
+        assert b" 200 " in head
+        left -= len(body)
+        while left and (piece := await loop.sock_recv(own, 20_000)):
+            left -= len(piece)
+            await asyncio.sleep(0.02)
+    assert left == 0
     (line,) = await program.request_lines(1)
-    assert (line["status"], line.get("client_gone")) == (200, None)
+    assert line["status"] == 200
 
 
 @pytest.mark.parametrize("request_", [GET, CLOSING], ids=["kept", "closing"])
@@ -258,122 +286,6 @@ async def test_a_client_that_does_not_fetch_the_end_of_its_answer_is_let_go(
         await until_sockets(program, before)
 
 
-# How many
-
-
-async def test_the_connection_that_has_been_idle_longest_makes_room_for_a_new_one(gateway: StartGateway) -> None:
-    program = await gateway(server={"max_connections": 3})
-    async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(program.port)) for _ in range(3)]
-        for client in (clients[1], clients[2], clients[0]):  # 1 has been idle longest now
-            assert (await client.request("GET", "/")).status == 200
-        newer = await stack.enter_async_context(Client(program.port))
-        assert (await newer.request("GET", "/")).status == 200
-        assert await clients[1].wait_for_end() == "closed"
-        for client in (clients[0], clients[2], newer):
-            assert (await client.request("GET", "/")).status == 200
-
-
-async def test_several_that_come_at_once_each_find_room(gateway: StartGateway) -> None:
-    """For each of them another one goes."""
-    program = await gateway(server={"max_connections": 5})
-    async with AsyncExitStack() as stack:
-        idle = [await stack.enter_async_context(Client(program.port)) for _ in range(5)]
-        for client in idle:
-            assert (await client.request("GET", "/")).status == 200
-        os.kill(program.pid, signal.SIGSTOP)  # so that it finds all of them waiting
-        newer = [await stack.enter_async_context(Client(program.port)) for _ in range(5)]
-        os.kill(program.pid, signal.SIGCONT)
-        for client in newer:
-            assert (await client.request("GET", "/")).status == 200
-        for client in idle:
-            assert await client.wait_for_end() == "closed"
-        for client in newer:
-            assert (await client.request("GET", "/")).status == 200
-
-
-async def test_when_all_connections_are_busy_one_more_is_told_so_and_served_later(
-    upstream: RawUpstream, gateway: StartGateway
-) -> None:
-    program = await gateway(server={"max_connections": 2})
-    held = behaviours.Held(behaviours.answer(200))
-    upstream.script(held, held)
-    async with Client(program.port) as one, Client(program.port) as two:
-        for client in (one, two):
-            await client.send_raw(CLOSING)
-        await held.waiting.reach(2)
-        async with Client(program.port) as refused:
-            seen = await refused.request("GET", "/")
-            assert await refused.wait_for_end() == "closed"
-        assert (seen.status, seen.slug, seen.header("Connection")) == (503, "too-many-connections", "close")
-        assert int(seen.header("Retry-After") or 0) > 0
-        expect_proxy_status(seen, "connection_limit_reached")
-        held.release()
-        for client in (one, two):
-            assert (await client.read_response()).status == 200
-            assert await client.wait_for_end() == "closed"
-    assert (await get(program.port, "/")).status == 200
-    assert [line["outcome"] for line in program.log if line["event"] == "request"].count("too-many-connections") == 1
-
-
-async def test_those_that_were_refused_take_no_room(upstream: RawUpstream, gateway: StartGateway) -> None:
-    """They may stay for as long as it takes to read why; whoever comes once there is room is served."""
-    program = await gateway(server={"max_connections": 2})
-    held = behaviours.Held(behaviours.answer(200))
-    upstream.script(held, held)
-    async with AsyncExitStack() as stack:
-        busy = [await stack.enter_async_context(Client(program.port)) for _ in range(2)]
-        for client in busy:
-            await client.send_raw(CLOSING)
-        await held.waiting.reach(2)
-        for _ in range(5):
-            refused = await stack.enter_async_context(Client(program.port))
-            assert (await refused.read_response()).status == 503
-        held.release()
-        for client in busy:
-            assert (await client.read_response()).status == 200
-            assert await client.wait_for_end() == "closed"
-        assert (await get(program.port, "/")).status == 200
-
-
-async def test_a_head_that_has_begun_is_not_cut_for_a_newcomer(gateway: StartGateway) -> None:
-    program = await gateway(server={"max_connections": 1})
-    async with Client(program.port) as client:
-        await client.send_raw(GET[:-2])
-        assert (await get(program.port, "/")).status == 503
-        await client.send_raw(GET[-2:])
-        assert (await client.read_response()).status == 200
-
-
-async def test_a_rush_far_beyond_what_there_may_be_is_cut_short_and_leaves_nothing_behind(
-    upstream: RawUpstream, gateway: StartGateway
-) -> None:
-    program = await gateway(server={"max_connections": 1})
-    held = behaviours.Held(behaviours.answer(200))
-    upstream.script(held)
-    async with Client(program.port) as busy:
-        await busy.send_raw(CLOSING)
-        await held.waiting.reach(1)
-        async with AsyncExitStack() as stack:
-            rush = [await stack.enter_async_context(Client(program.port)) for _ in range(300)]
-            told = [await answer_to(client) for client in rush]
-            assert set(told) <= {503, None}
-            assert 50 < told.count(503) < 100
-            assert sockets(program) < 150
-        held.release()
-        assert (await busy.read_response()).status == 200
-        assert await busy.wait_for_end() == "closed"
-    assert (await get(program.port, "/")).status == 200
-
-
-async def answer_to(client: Client) -> int | None:
-    """The status that a connection was told; None when it was broken off."""
-    try:
-        return (await client.read_response()).status
-    except NoResponseError:
-        return None
-
-
 # Handshakes
 
 
@@ -394,28 +306,3 @@ async def test_a_handshake_that_never_comes_is_given_up_and_nothing_is_written_a
         *("listening", "draining", "stopped"),
     ]
     assert "Traceback" not in program.whole_output
-
-
-async def test_a_body_that_nobody_reads_is_not_cut_for_the_apis_slowness(
-    upstream: RawUpstream, gateway: StartGateway
-) -> None:
-    """It stands still because the API does: the client could send on at any time."""
-    program = await gateway(server={"body_timeout": "200ms", "head_timeout": "300ms"}, upstream={"idle_timeout": "1h"})
-    go_on = asyncio.Event()
-
-    async def slow(call: Call) -> None:
-        call.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await go_on.wait()
-        call.writer.transport.resume_reading()  # type: ignore[attr-defined]
-        await call.read_body()
-        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
-    upstream.script(At(Stage.HEAD, slow))
-    body = b"x" * 32 * 2**20
-    async with Client(program.port) as client, Client(program.port) as measure:
-        uploading = asyncio.create_task(client.request("PUT", "/x", (), body))
-        await upstream.started.reach(1)
-        assert await measure.wait_for_end() == "closed"
-        go_on.set()
-        assert (await uploading).status == 200
-    assert upstream.requests[0].body_length == len(body)

@@ -8,15 +8,14 @@ from gateway.forwarding import Forwarding
 from gateway.front.connection import Limits
 from gateway.front.exchange import Exchange
 from gateway.front.house import Front, Watcher
+from gateway.front.intake import Bounds
 
 LIMITS = Limits(
     head_timeout=5,
     body_timeout=5,
     keepalive_timeout=5,
     max_connections=10,
-    max_head=65536,
-    max_line=8192,
-    max_fields=100,
+    bounds=Bounds(head=65536, line=8192, fields=100),
 )
 
 

@@ -16,8 +16,9 @@ CONVERSATION = b"".join(
     [
         b"GET /1 HTTP/1.1\r\nHost: x\r\nX-A:  1 \r\n\r\n",
         b"\r\nPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\nGET /no HTTP",
-        b'PUT /3 HTTP/1.1\r\nhost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a="b"\r\n\r\n0\r\n00A\r\n0123456789\r\n0\r\nT: 1\r\n\r\n',
-        b"\r\n\r\nDELETE /4 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"PUT /3 HTTP/1.1\r\nhost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b'3;a="b"\r\n\r\n0\r\n00A\r\n0123456789\r\n0\r\nT: 1\r\n\r\n',
+        b"\r\nDELETE /4 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
         b"POST /5 HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n\r\n",
         b"GET /6 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     ]
