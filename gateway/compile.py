@@ -66,4 +66,5 @@ def _rule(rule: RuleConfig) -> Rule:
         body_limit=rule.body_limit,
         method_override=frozenset(name.lower().encode() for name in rule.method_override),
         resource=parse_resource(rule.resource) if rule.resource else None,
+        headers=frozenset(field.name.lower().encode() for field in fields if field.source is Source.HEADER),
     )

@@ -23,8 +23,6 @@ _FAMILY = re.compile(rb"(?:x-)?forwarded(?:-.*)?|x-real-ip|x-scheme")
 """Fields that say who the client is or what it asked for; in lower case, with hyphens."""
 _OTHERS_OF_FAMILY = frozenset({b"x-real-ip", b"x-scheme"})
 """Those of the family in whose name no "forwarded" stands."""
-_FOLD = re.sub(rb"[^0-9a-z\n]", b"-", bytes(range(256)))
-"""Translates whatever is neither letter nor digit to a hyphen, in names joined by line ends."""
 _NOTHING: frozenset[bytes] = frozenset()
 _NO_HEADERS = Headers(b"")
 
@@ -153,8 +151,7 @@ class Peer:
         joined = b"\n".join(names)
         forwarding = self._forwarding
         id_name = forwarding.request_id_name
-        folded = joined.translate(_FOLD)
-        dropped = _NOTHING if folded == joined else _look_alikes(names, folded, id_name)
+        dropped = _look_alikes(headers, id_name)
         if self.is_trusted:
             dropped |= self._rewritten
             added = self._extend(headers)
@@ -218,16 +215,12 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     return network
 
 
-def _look_alikes(names: list[bytes], folded: bytes, id_name: bytes | None) -> frozenset[bytes]:
-    """Names that a server which makes variables of them (RFC 3875 4.1.18) takes for one of those that matter here.
-
-    It reads X_Forwarded_For as X-Forwarded-For, and some do so with any character but letters and digits.
-    """
-    return frozenset(
-        name
-        for name, plain in zip(names, folded.split(b"\n"), strict=True)
-        if plain != name and (plain == id_name or _FAMILY.fullmatch(plain))
-    )
+def _look_alikes(headers: Headers, id_name: bytes | None) -> frozenset[bytes]:
+    """Names that some server takes for one of those that matter here."""
+    found = headers.look_alikes()
+    if not found:
+        return _NOTHING
+    return frozenset(name for name, plain in found if plain == id_name or _FAMILY.fullmatch(plain))
 
 
 def _quoted(text: bytes) -> bytes:

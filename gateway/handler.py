@@ -17,7 +17,6 @@ import msgspec
 from gateway import decision, respond
 from gateway.decision import Ending
 from gateway.errors import BodyTooLarge, StoreError, Unreadable
-from gateway.field import Source
 from gateway.fingerprint import Fingerprinter
 from gateway.forward import Patience, send, tell
 from gateway.front.exchange import Exchange
@@ -124,12 +123,6 @@ class Handler:
     ) -> None:
         rule = match.rule
         record.rule = rule.name
-        hidden = _hidden_field(rule, exchange)
-        if hidden is not None:
-            self._refuse(
-                exchange, record, "hidden-field", f"Connection names {hidden}, which decides about the create."
-            )
-            return
         try:
             if exchange.expects_continue and rule.body is None:
                 readable = Readable(exchange.headers, target.query, match.variables, b"")
@@ -213,7 +206,13 @@ class Handler:
         record.outcome = met
         record.fingerprint = holder.fingerprint.hex()[:12]
         record.status, answer = respond.conflict(
-            met, claim, holder, now, keep_alive=exchange.will_persist(), fields=self._own_fields(record)
+            met,
+            claim,
+            holder,
+            now,
+            keep_alive=exchange.will_persist(),
+            head_only=exchange.head.method == "HEAD",
+            fields=self._own_fields(record),
         )
         exchange.write(answer)
 
@@ -319,15 +318,3 @@ _OUTCOMES = {
     Ending.NOT_SENT: "upstream-unreachable",
     Ending.NO_ANSWER: "outcome-unknown",
 }
-
-
-def _hidden_field(rule: Rule, exchange: Exchange) -> str | None:
-    """A header that the rule reads and that Connection would keep from the API (RFC 9110 7.6.1)."""
-    if b"connection" not in exchange.headers:
-        return None
-    named = exchange.headers.options(b"connection")
-    fields = [*rule.scope, *(field for entry in rule.entries for field in entry.fields)]
-    for field in fields:
-        if field.source is Source.HEADER and field.name.lower().encode() in named:
-            return field.text
-    return None

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 _NAME = re.compile(rb"([^:\r]++):[^\r]*+\r\n")
 _LINE = re.compile(rb"([^:\r]++):[\t ]*+([^\r]*+)\r\n")
 
+_FOLD = re.sub(rb"[^0-9a-z\n]", b"-", bytes(range(256)))
+"""Translates whatever is neither letter nor digit to a hyphen, in names joined by line ends."""
 _NEEDLES = {name: b"\n%b:" % name for name in (b"host", b"content-length", b"content-type", b"connection")}
 
 
@@ -66,6 +68,17 @@ class Headers:
         return frozenset(
             member.strip(b" \t").lower() for value in self.values(name) for member in value.split(b",")
         ) - {b""}
+
+    def look_alikes(self) -> list[tuple[bytes, bytes]]:
+        """Names that a server which makes variables of them (RFC 3875 4.1.18) takes for others, each with that other.
+
+        It reads X_Tenant as X-Tenant, and some do so with any character but letters and digits.
+        """
+        joined = b"\n".join(self.names)
+        folded = joined.translate(_FOLD)
+        if folded == joined:  # nearly always
+            return []
+        return [(name, plain) for name, plain in zip(self.names, folded.split(b"\n"), strict=True) if name != plain]
 
     def without(self, names: Iterable[bytes]) -> "Headers":
         """The same without the fields `names` (in lower case)."""

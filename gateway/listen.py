@@ -119,7 +119,7 @@ async def start_admin(admin: Admin, listen: str) -> str:
 
 
 def remove_socket(listen: str) -> None:
-    """Remove the file of a unix socket that is listened on no more."""
+    """Remove the file of a unix socket on which this process has just stopped to listen."""
     address = None if listen == "off" else parse_listen(listen)
     if isinstance(address, UnixAddress):
         Path(address.path).unlink(missing_ok=True)

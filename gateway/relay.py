@@ -11,7 +11,7 @@ async def relay(exchange: Exchange, answer: Answer, idle_timeout: float) -> None
     """Write an answer to the client. One that breaks off takes the client's connection with it, so that it shows."""
     chunked = not answer.length_known and not exchange.is_http_1_0
     if not answer.length_known and exchange.is_http_1_0:
-        exchange.keep_alive = False  # the end of the connection is the end of the body
+        exchange.has_end = exchange.keep_alive = False  # the end of the connection is the end of the body
     exchange.will_persist()
     head = response_head(
         answer.status, answer.reason, answer.headers, chunked=chunked, connection=_connection_field(exchange)

@@ -60,7 +60,9 @@ KINDS: Mapping[str, Kind] = {
     "body-too-large": Kind(413, "Body too large", "Send a smaller body."),
     "ambiguous-path": Kind(400, "Ambiguous path", "Send the path in its plain form."),
     "method-override": Kind(400, "Method override refused", "Send the request with the method that is meant."),
-    "hidden-field": Kind(400, "Connection names a field that a rule reads", "Do not name it in Connection."),
+    "hidden-field": Kind(
+        400, "A field that a rule reads is hidden", "Send it under its own name only, and do not name it in Connection."
+    ),
     "request-incomplete": Kind(400, "The request's body did not arrive whole", "Send it again."),
     "bad-request": Kind(400, "Not a valid HTTP request", None, "http_request_error"),
     "target-too-long": Kind(414, "Request target too long", None, "http_request_error"),
@@ -102,14 +104,14 @@ def problem(
 
 
 def conflict(
-    met: Met, claim: Claim, record: Record, now: int, *, keep_alive: bool, fields: bytes = b""
+    met: Met, claim: Claim, record: Record, now: int, *, keep_alive: bool, head_only: bool = False, fields: bytes = b""
 ) -> tuple[int, bytes]:
     """Write the 409 for a create that was not let through. `now` in milliseconds."""
     kind = KINDS[met]
     resource = record.resource if met is Met.DUPLICATE else None
     content = _conflict(met, claim.rule, claim.entry, resource, record.first_seen, record.expires_at)
     head = _head(kind.status, len(content), kind.error, met, keep_alive, _retry_after(met, record, now), fields)
-    return kind.status, head + content
+    return kind.status, head if head_only else head + content
 
 
 @lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again

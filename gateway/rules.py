@@ -64,6 +64,8 @@ class Rule(msgspec.Struct, frozen=True):
     body_limit: int
     method_override: frozenset[bytes]
     resource: Resource | None
+    headers: frozenset[bytes] = frozenset()
+    """Names, in lower case, of the header fields that scope and entries read."""
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -128,13 +130,18 @@ class Rules:
             rules = _on_host(rules, target, headers)
         if not rules:
             return None
+        hidden = self._hidden(rules, headers)
+        if hidden is not None:
+            return hidden
+        methods = {method.upper()}  # some frameworks take "post" for POST
         if not self._overrides.isdisjoint(headers.names):
             asked = _asked_method(rules, headers)
             if isinstance(asked, Refusal):
                 return asked
-            method = asked or method
+            if asked:  # most believe it of POST only; of any other, either may be what is done
+                methods = {asked} if methods == {"POST"} else methods | {asked}
         for rule in rules:
-            if method in rule.methods:
+            if not methods.isdisjoint(rule.methods):
                 return Match(rule, {name: reading.segments[at] for at, name in rule.template.names})
         return None
 
@@ -143,11 +150,25 @@ class Rules:
         reading = read_path(path)
         return reading, [] if reading.others else self._at(reading.segments)
 
+    def _hidden(self, rules: list[Rule], headers: Headers) -> Refusal | None:
+        """Refuse to let a field that decides here reach the API otherwise, or under two names."""
+        decide = self._overrides.union(*[rule.headers for rule in rules])
+        if b"connection" in headers.names:
+            for name in headers.options(b"connection") & decide:
+                return Refusal("hidden-field", f"Connection names {name.decode('latin-1')}, which decides here.")
+        for name, plain in headers.look_alikes():
+            if plain in decide:
+                return Refusal(
+                    "hidden-field",
+                    f"{name.decode('latin-1')} could be read as {plain.decode('latin-1')}, which decides here.",
+                )
+        return None
+
     def _match_odd(self, method: str, reading: Reading, target: Target, headers: Headers) -> Refusal | None:
         overridden = not self._overrides.isdisjoint(headers.names)
         for segments in reading.others:
             for rule in _on_host(self._at(segments), target, headers):
-                if overridden or method in rule.methods:
+                if overridden or method.upper() in rule.methods:
                     return Refusal(
                         "ambiguous-path",
                         f'The path could be read as one that rule "{rule.name}" guards. Send it without empty or dot '

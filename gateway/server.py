@@ -108,9 +108,9 @@ async def _listen(config: Config, front: Front, tls: ListenerTls | None, rooms: 
         admin.ready = False
         telemetry.event("draining", timeout=float(config.server.drain_timeout))
         server.close()
+        remove_socket(config.server.listen)
         if not await front.drain(config.server.drain_timeout):
             telemetry.event("drain-timeout", "warning")
-        remove_socket(config.server.listen)
     finally:
         await admin.close()
         remove_socket(config.admin.listen)

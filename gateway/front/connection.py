@@ -139,7 +139,9 @@ class ClientConnection(asyncio.Protocol):
         """Let go. A handler that need not finish is cancelled; any other goes on until it has."""
         self.is_lost = self.has_left = True
         self._deadline.close()
-        self._house.gone(self)
+        self._idle.pop(self, None)
+        if self._task is None or self._task.done():  # else it counts until its exchange has ended
+            self._house.gone(self)
         if self._stream is not None:
             self.break_off(timed_out=False)
         _wake(self._waiting)
@@ -284,6 +286,8 @@ class ClientConnection(asyncio.Protocol):
                 if exchange is not None:
                     await self._house.answer(exchange)
                     self._after(exchange)
+                    if self._exchange is not None:  # pipelined: others have their turn first
+                        await asyncio.sleep(0)
                 elif self._is_closing or self.is_lost:
                     return
                 else:
@@ -291,7 +295,7 @@ class ClientConnection(asyncio.Protocol):
                     await self._waiting
                     self._waiting = None
         finally:
-            if self._is_detached:
+            if self.is_lost or self._is_detached:
                 self._house.gone(self)
 
     def _after(self, exchange: Exchange) -> None:
@@ -301,7 +305,7 @@ class ClientConnection(asyncio.Protocol):
         waiting = self._intake.waiting
         nothing_comes = self.has_left and not waiting
         if not exchange.keep_alive or self._is_closing or self._house.is_draining or nothing_comes:
-            if waiting.strip() and not exchange.head.keep_alive and not self._is_closing:
+            if waiting.strip() and not exchange.head.keep_alive and exchange.has_end and not self._is_closing:
                 self._refuse("bad-request", "More came after a request that was to be the last one.")
             else:
                 self._end(politely=bool(waiting) or not exchange.is_over)
@@ -334,18 +338,20 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:
+            self._transport.close()  # says so under TLS
         self.go_on()
         self._deadline.set(LINGER)
 
     def _too_late(self) -> None:
+        if self._exchange is not None:
+            return  # it was set for the time before
         if self._is_closing:
             before, self._untaken = self._untaken, untaken(self._transport)
             if self._untaken < before:
                 self._deadline.set(self._house.limits.body_timeout)
             else:
                 self._transport.abort()
-        elif self._exchange is not None:
-            return  # it was set for the time before
         elif self._intake.waiting:
             self._refuse("request-timeout", "The head of the request did not come in time.")
         else:

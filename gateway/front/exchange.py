@@ -36,7 +36,8 @@ class Wire(Protocol):
 class Exchange:
     """One request and the answer written to it.
 
-    Mutable state: `keep_alive`; `told`, once bytes of an answer were written to a client that had not left;
+    Mutable state: `keep_alive`; `has_end`, whether the answer's end can be told from what follows it; `begun`, once any
+    of it was written; `told`, once bytes of an answer were written to a client that had not left;
     `may_stop`, whether the handler may be cancelled when the client leaves; whether 100 is still expected, and whether
     the body was read here.
     """
@@ -47,6 +48,8 @@ class Exchange:
         "_has_read",
         "_stream",
         "_wire",
+        "begun",
+        "has_end",
         "head",
         "headers",
         "keep_alive",
@@ -66,7 +69,8 @@ class Exchange:
         """What forwarding changes in the request's fields."""
         self.keep_alive = head.keep_alive
         self.may_stop = False
-        self.told = False
+        self.told = self.begun = False
+        self.has_end = True
         self._has_read = False
         self._expects_continue = (
             stream is not None
@@ -160,6 +164,7 @@ class Exchange:
     def write(self, data: bytes) -> None:
         """Send bytes of the answer."""
         self._wire.write(data)
+        self.begun = True
         self.told = self.told or not self._wire.has_left
 
     def pass_interim(self, status: int, reason: bytes, headers: Headers) -> None:

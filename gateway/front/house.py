@@ -111,7 +111,7 @@ class Front:
         except Exception as error:  # noqa: BLE001 - whatever it is, this client must not wait for ever
             self._watcher.failed(error)
             exchange.keep_alive = False
-            if exchange.told:
+            if exchange.begun:
                 exchange.abort()
             else:
                 exchange.write(self._apology(exchange))

@@ -43,8 +43,8 @@ class Intake:
     def next_head(self) -> RequestHead | None:
         """Take the next head from what waits; None when it has not come whole. Raises Malformed."""
         data = self.waiting
-        if data.startswith(b"\r"):  # RFC 9112 2.2: an empty line before a request is to be ignored
-            data = self.waiting = data[2:] if data.startswith(b"\r\n") else data
+        if data.startswith(b"\r"):
+            data = self.waiting = _without_empty_lines(data)
             if not data or data == b"\r":
                 return None
         bounds = self._bounds
@@ -79,3 +79,10 @@ class Intake:
             self._decoder = None
             self.waiting = decoder.surplus
         return content, decoder.is_done
+
+
+def _without_empty_lines(data: bytes) -> bytes:
+    """Drop the empty lines before a request (RFC 9112 2.2)."""
+    length = len(data) - len(data.lstrip(b"\r\n"))
+    lines = length // 2 * 2
+    return data[lines:] if data[:lines] == b"\r\n" * (lines // 2) else data

@@ -118,9 +118,10 @@ class SqliteStore:
 
     async def forget(self, fingerprint: bytes) -> bool:
         """See Store."""
-        freed = bool(await self._between_turns(sql.read("forget"), {"fingerprint": fingerprint}))
-        self._recent.forget(fingerprint)  # after the turns before it, which may have learned of it
-        return freed
+        try:
+            return bool(await self._between_turns(sql.read("forget"), {"fingerprint": fingerprint}))
+        finally:
+            self._recent.forget(fingerprint)  # after the turns before it, which may have learned of it
 
     async def purge(self, now: int, limit: int) -> Purged:
         """See Store."""

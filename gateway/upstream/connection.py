@@ -58,6 +58,8 @@ class Connection(asyncio.Protocol):
         self._decoder: Decoder | None = None
         self._keep_alive = False
         self.idle_since = 0.0
+        self.is_doubtful = False
+        """Whether the last answer had no body by rule: an API that sends one all the same does so about now."""
 
     def __repr__(self) -> str:
         state = "lost" if self._lost else "idle" if self._answer is None else "busy"
@@ -69,6 +71,11 @@ class Connection(asyncio.Protocol):
     def is_lost(self) -> bool:
         """Whether it is known to have ended."""
         return self._lost
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the head of the answer under way has come."""
+        return self._has_head
 
     def is_usable(self) -> bool:
         """Whether nothing speaks against sending a request now: asked of the kernel, not of events still to come."""
@@ -253,6 +260,7 @@ class Connection(asyncio.Protocol):
         if head.status == 101 and (request.upgrade is None or head.headers.options(b"upgrade") != {request.upgrade}):
             raise Malformed("bad-response", "The API changed to a protocol that nobody asked for.")
         length = body_length(head, is_head=request.is_head)
+        self.is_doubtful = request.is_head or head.status in {204, 304}
         body = self._buffer[end:]
         self._buffer = b""
         self._has_head = True
@@ -307,7 +315,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """The exchange is over: free for another one, or closed. What is left of the request need not be sent."""
-        self._answer = None
+        self._answer = self._request = None
         self._end_stream(broken=False)
         self._stop_sending()
         if self._keep_alive and self._request_written and not self._lost:

@@ -38,7 +38,8 @@ async def _pump(connection: Connection, pieces: AsyncIterator[bytes], response_t
         try:
             piece = await anext(pieces, None)
         except RequestBroken:
-            connection.fail(NoAnswer(REQUEST_BROKEN))
+            if not connection.has_head:  # an answer that is coming counts, wanted the rest or not
+                connection.fail(NoAnswer(REQUEST_BROKEN))
             return
         if piece is None:
             connection.written(response_timeout)

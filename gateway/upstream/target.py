@@ -72,7 +72,9 @@ class Target:
         oldest = self._loop.time() - (self._limits.pool_idle if is_safe else FRESH)
         while self._idle and self._idle[-1].idle_since >= oldest:
             connection = self._idle.pop()
-            if (may_go_again and not connection.is_lost) or connection.is_usable():
+            if may_go_again and not connection.is_lost:
+                return connection
+            if (is_safe or not connection.is_doubtful) and connection.is_usable():
                 return connection
             connection.close()
         return None

@@ -12,7 +12,7 @@ from gateway.wire.fields import BLOCK, parse_length
 _HEAD = re.compile(rb"HTTP/(?:1\.([0-9])|0\.9) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + BLOCK + rb")")
 _START = b"HTTP/"
 _END = re.compile(rb"\n\r?\n")
-_FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(rb"(?<![ \t])[ \t]*+\r\n[ \t]+")
 CHUNKED = -1
 UNTIL_CLOSE = -2
 _WITHOUT_BODY = frozenset({204, 304})
@@ -68,6 +68,11 @@ def body_length(head: ResponseHead, *, is_head: bool) -> int:
     if is_head or head.status < 200 or head.status in _WITHOUT_BODY:
         if head.status < 200 or head.status == 204:  # RFC 9110 8.6: they have no length
             head.headers = headers.without(_LENGTH)
+        elif b"content-length" in names:
+            try:
+                _length(head)
+            except Malformed:  # it frames nothing here, but might at the next reader
+                head.headers = headers.without(_LENGTH)
         return 0
     length = _length(head) if b"content-length" in names else UNTIL_CLOSE
     if b"transfer-encoding" in names:

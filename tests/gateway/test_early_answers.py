@@ -209,6 +209,25 @@ async def test_a_create_is_told_to_go_on_by_the_gateway_and_the_api_hears_nothin
     assert [request.header("Expect") for request in upstream.requests] == [None, None]
 
 
+async def test_a_100_that_the_api_sends_for_a_create_is_not_a_second_one(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """The gateway has said it already, or nobody asked. Any other interim answer is passed on."""
+    program = await gateway()
+    hints = behaviours.interim(behaviours.answer(201), 103, [("Link", "</style.css>; rel=preload")])
+    upstream.script(behaviours.interim(hints, 100), behaviours.interim(hints, 100))
+    async with Client(program.port) as client:
+        body = b'{"email": "ada@example.org"}'
+        await client.send_raw(expecting("/users", len(body)))
+        assert await wire.read_head(client.reader) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send_raw(body)
+        seen = await client.read_response("POST")
+        assert (seen.status, [each.status for each in seen.interim]) == (201, [103])
+        await client.send_raw(create_bytes("bob@example.org"))
+        seen = await client.read_response("POST")
+        assert (seen.status, [each.status for each in seen.interim]) == (201, [103])
+
+
 async def test_a_create_whose_body_would_be_too_large_is_refused_before_it_is_sent(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:

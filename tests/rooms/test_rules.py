@@ -121,8 +121,9 @@ class TestOrder:
         rules = compiled(rule_config(methods=("PUT",), name="put"), rule_config("/{x}", name="post"))
         assert [met(ask(rules, "/users", method)) for method in ("PUT", "POST", "GET")] == ["put", "post", None]
 
-    def test_methods_are_case_sensitive(self) -> None:
-        assert met(ask(compiled(rule_config()), "/users", "post")) is None
+    def test_a_method_in_another_case_is_guarded_too(self) -> None:
+        """RFC 9110 9.1 tells them apart; an API that does not would create."""
+        assert met(ask(compiled(rule_config()), "/users", "post")) == "create-user"
 
 
 class TestHost:

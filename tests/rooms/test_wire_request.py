@@ -158,6 +158,15 @@ class TestRefusals:
             (get(HOST + b"X : y\r\n"), "bad-request"),
             (get(b""), "bad-request"),
             (get(HOST + HOST), "bad-request"),
+            (get(HOST + b"Content-Type: a/b\r\ncontent-type: a/b\r\n"), "bad-request"),
+            (get(HOST + b"Content-Length: 1\r\nContent-Length: 1\r\n"), "bad-request"),
+            (get(HOST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), "bad-request"),
+            (get(HOST + b"Transfer-Encoding: chunked\r\n", b"GET / HTTP/1.0"), "bad-request"),
+            (get(HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), "bad-request"),
+            (get(line=b"GET * HTTP/1.1"), "bad-request"),
+            (get(line=b"GET http://a@b@c/ HTTP/1.1"), "bad-request"),
+            (get(line=b"GET http://a#b HTTP/1.1"), "bad-request"),
+            (get(line=b"GET http:///a HTTP/1.1"), "bad-request"),
         ],
     )
     def test_each_has_the_slug_of_its_answer(self, head: bytes, slug: str) -> None:

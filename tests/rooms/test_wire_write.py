@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.headers import Headers
-from gateway.wire.write import HOP_BY_HOP, chunk, request_fields, response_head
+from gateway.wire.write import chunk, request_fields, response_head
 from tests.rooms.support import untimed
 from tests.rooms.wire_support import block_of, field_lines
 
@@ -30,10 +30,13 @@ def test_what_is_meant_for_the_other_end_is_not_touched(lines: list[tuple[bytes,
     assert response_head(200, b"OK", headers) == b"HTTP/1.1 200 OK\r\n" + block_of(lines) + b"\r\n"
 
 
-@pytest.mark.parametrize("name", sorted(HOP_BY_HOP))
+@pytest.mark.parametrize(
+    "name",
+    [b"Connection", b"Keep-Alive", b"Proxy-Connection", b"TE", b"Trailer", b"Transfer-Encoding", b"Upgrade"],
+)
 def test_fields_that_speak_to_this_hop_end_here(name: bytes) -> None:
     """RFC 9110 7.6.1."""
-    assert written(HOST, (name.title(), b"x")) == [b"Host: x"]
+    assert written(HOST, (name, b"x")) == [b"Host: x"]
     assert response_head(200, b"", Headers.of([(name, b"x")])) == b"HTTP/1.1 200 \r\n\r\n"
 
 
