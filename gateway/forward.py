@@ -12,7 +12,7 @@ from gateway.telemetry import RequestRecord, milliseconds
 from gateway.tunnel import tunnel
 from gateway.upstream.client import Upstream
 from gateway.upstream.results import Answer, NoAnswer, NotSent, Request
-from gateway.wire.request import CHUNKED
+from gateway.wire.fields import CHUNKED
 from gateway.wire.write import request_fields, response_head
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

@@ -52,7 +52,7 @@ class Stream:
         if self._size > HIGH_WATER and not self._held and self._source is not None:
             self._held = True
             self._source.hold()
-        self._wake()
+        wake(self._waiting)
 
     def end(self, *, broken: bool) -> None:
         """Nothing more comes. What waits here can still be read; the connection need not wait for that."""
@@ -62,7 +62,7 @@ class Stream:
             self._source.go_on()
         self._source = None
         self._broken = broken
-        self._wake()
+        wake(self._waiting)
 
     # What the reader asks
 
@@ -102,6 +102,8 @@ class Stream:
             timer.cancel()
             self._waiting = None
 
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+
+def wake(waiter: "asyncio.Future[None] | None") -> None:
+    """Let whoever waits go on, if anybody does."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

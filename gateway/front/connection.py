@@ -13,7 +13,7 @@ from gateway.forwarding import Peer
 from gateway.front.exchange import Exchange
 from gateway.front.intake import Bounds, Intake
 from gateway.outgoing import untaken, until_taken
-from gateway.stream import Stream
+from gateway.stream import Stream, wake
 from gateway.upstream.results import RequestBroken
 from gateway.wire.request import RequestHead
 
@@ -144,8 +144,8 @@ class ClientConnection(asyncio.Protocol):
             self._house.gone(self)
         if self._stream is not None:
             self.break_off(timed_out=False)
-        _wake(self._waiting)
-        _wake(self._draining)
+        wake(self._waiting)
+        wake(self._draining)
         if self._task is not None and self._exchange is not None and self._exchange.may_stop:
             self._task.cancel()
 
@@ -156,7 +156,7 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client keeps up again."""
         self.is_writable = True
-        _wake(self._draining)
+        wake(self._draining)
 
     # What the house asks
 
@@ -264,7 +264,7 @@ class ClientConnection(asyncio.Protocol):
                     self._stream.feed(content)
                     content = b""
         self._exchange = Exchange(self, head, content, self._stream)
-        _wake(self._waiting)
+        wake(self._waiting)
 
     def _read_body(self, stream: Stream, data: bytes) -> None:
         try:
@@ -328,7 +328,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_closing = True
         self._stream = None
         self._intake.waiting = b""
-        _wake(self._waiting)
+        wake(self._waiting)
         if self._transport.is_closing():
             return
         if not politely:
@@ -356,8 +356,3 @@ class ClientConnection(asyncio.Protocol):
             self._refuse("request-timeout", "The head of the request did not come in time.")
         else:
             self.close()
-
-
-def _wake(waiter: "asyncio.Future[None] | None") -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

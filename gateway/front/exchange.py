@@ -7,7 +7,8 @@ from gateway.errors import BodyTooLarge
 from gateway.forwarding import Peer
 from gateway.headers import Headers
 from gateway.stream import Stream
-from gateway.wire.request import CHUNKED, RequestHead
+from gateway.wire.fields import CHUNKED
+from gateway.wire.request import RequestHead
 from gateway.wire.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
 
 

@@ -3,8 +3,9 @@
 import msgspec
 
 from gateway.errors import Malformed
+from gateway.wire.fields import CHUNKED
 from gateway.wire.framing import ChunkedDecoder, Decoder, LengthDecoder
-from gateway.wire.request import CHUNKED, RequestHead, could_begin, parse_request_head
+from gateway.wire.request import RequestHead, could_begin, parse_request_head
 
 
 class Bounds(msgspec.Struct, frozen=True):

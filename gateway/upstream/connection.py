@@ -10,10 +10,11 @@ from typing import cast
 from gateway.deadline import Deadline
 from gateway.errors import Malformed
 from gateway.outgoing import until_taken
-from gateway.stream import Stream
+from gateway.stream import Stream, wake
 from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, Request
+from gateway.wire.fields import CHUNKED, lets_persist
 from gateway.wire.framing import ChunkedDecoder, Decoder, LengthDecoder, UntilCloseDecoder
-from gateway.wire.response import CHUNKED, UNTIL_CLOSE, ResponseHead, body_length, read_response_head
+from gateway.wire.response import UNTIL_CLOSE, ResponseHead, body_length, read_response_head
 
 MAX_HEAD = 256 * 1024
 """Bytes in which an answer's head must end, interim answers before it included."""
@@ -218,7 +219,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The API keeps up again."""
         self._writable = True
-        _wake(self._draining)
+        wake(self._draining)
 
     # What follows
 
@@ -264,7 +265,7 @@ class Connection(asyncio.Protocol):
         body = self._buffer[end:]
         self._buffer = b""
         self._has_head = True
-        self._keep_alive = head.lets_persist and length != UNTIL_CLOSE
+        self._keep_alive = lets_persist(head.headers, head.minor) and length != UNTIL_CLOSE
         upgraded = self if head.status == 101 else None
         broken = False
         if upgraded is None and length != len(body):
@@ -331,7 +332,7 @@ class Connection(asyncio.Protocol):
         if answer is not None and not answer.done():
             answer.set_result(self._failure)
         self._end_stream(broken=True)
-        _wake(self._draining)
+        wake(self._draining)
 
     def _end_stream(self, *, broken: bool) -> None:
         stream, self._stream = self._stream, None
@@ -342,8 +343,3 @@ class Connection(asyncio.Protocol):
         stop, self._stop = self._stop, None
         if stop is not None:
             stop()
-
-
-def _wake(waiter: "asyncio.Future[None] | None") -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.errors import Malformed
 from gateway.headers import Headers
-from gateway.wire.fields import BLOCK, TOKEN, parse_length
+from gateway.wire.fields import BLOCK, CHUNKED, TOKEN, lets_persist, parse_length
 
 _LINE = rb"((?=[A-Za-z])" + TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])"
 _HEAD = re.compile(_LINE + rb"\r\n(" + BLOCK + rb")")
@@ -21,8 +21,6 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?([^/?#@]*)((?:[/?].*)?)", re.DOTALL)
 _CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
 """Transfer codings that are content codings too (RFC 9112 7.2)."""
-CHUNKED = -1
-"""The body's length when only its chunks tell."""
 
 
 class RequestHead(msgspec.Struct):
@@ -87,11 +85,7 @@ def parse_request_head(data: bytes, end: int, max_line: int, max_fields: int) ->
         length = _length(headers)
     if names.count(b"content-type") > 1:
         raise Malformed("bad-request", "There are two Content-Type headers, and nobody knows which one counts.")
-    keep_alive = minor == 1
-    if b"connection" in names:
-        options = headers.options(b"connection")
-        keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
-    return RequestHead(line, method, target, minor, host, headers, length, keep_alive)
+    return RequestHead(line, method, target, minor, host, headers, length, lets_persist(headers, minor))
 
 
 def _diagnosis(head: bytes, max_line: int) -> Malformed:

@@ -7,13 +7,12 @@ import msgspec
 
 from gateway.errors import Malformed
 from gateway.headers import Headers
-from gateway.wire.fields import BLOCK, parse_length
+from gateway.wire.fields import BLOCK, CHUNKED, parse_length
 
 _HEAD = re.compile(rb"HTTP/(?:1\.([0-9])|0\.9) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n(" + BLOCK + rb")")
 _START = b"HTTP/"
 _END = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"(?<![ \t])[ \t]*+\r\n[ \t]+")
-CHUNKED = -1
 UNTIL_CLOSE = -2
 _WITHOUT_BODY = frozenset({204, 304})
 _LENGTH = (b"content-length",)
@@ -27,14 +26,6 @@ class ResponseHead(msgspec.Struct):
     status: int
     reason: bytes
     headers: Headers
-
-    @property
-    def lets_persist(self) -> bool:
-        """Whether the API lets the connection live on (RFC 9112 9.3)."""
-        if b"connection" not in self.headers.names:
-            return self.minor >= 1
-        options = self.headers.options(b"connection")
-        return b"close" not in options and (self.minor >= 1 or b"keep-alive" in options)
 
 
 def read_response_head(data: bytes, looked: int) -> tuple[ResponseHead, int] | None:

@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Malformed
-from gateway.wire.request import CHUNKED, RequestHead, could_begin, parse_request_head
+from gateway.wire.fields import CHUNKED
+from gateway.wire.request import RequestHead, could_begin, parse_request_head
 from tests.rooms.support import untimed
 from tests.rooms.wire_support import TOKEN, block_of, field_lines
 
