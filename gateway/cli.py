@@ -5,7 +5,7 @@ import sys
 from types import ModuleType
 
 from gateway import __version__
-from gateway.commands import check, demo, explain, health, probe, run, show, version
+from gateway.commands import check, demo, explain, health, probe, reload, run, show, version
 from gateway.errors import GatewayError
 
 DESCRIPTION = """\
@@ -28,6 +28,7 @@ COMMANDS: dict[str, ModuleType] = {
     "explain": explain,
     "demo": demo,
     "probe": probe,
+    "reload": reload,
     "health": health,
     "version": version,
 }

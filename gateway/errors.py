@@ -37,6 +37,10 @@ class BodyTooLarge(Exception):
         self.limit = limit
 
 
+class Overloaded(Exception):
+    """There is no room for another body now."""
+
+
 class Malformed(Exception):
     """Bytes that are no HTTP message, or none that may pass. `slug` is the answer's; `detail` shows no value."""
 

@@ -16,7 +16,7 @@ import msgspec
 
 from gateway import decision, respond
 from gateway.decision import Ending
-from gateway.errors import BodyTooLarge, StoreError, Unreadable
+from gateway.errors import BodyTooLarge, Overloaded, StoreError, Unreadable
 from gateway.fingerprint import Fingerprinter
 from gateway.forward import Patience, send, tell
 from gateway.front.exchange import Exchange
@@ -140,6 +140,9 @@ class Handler:
             self._refuse(
                 exchange, record, "body-too-large", f"Rule {rule.name} reads at most {error.limit} bytes of a body."
             )
+            return
+        except Overloaded:
+            self._refuse(exchange, record, "overloaded", "The create was not forwarded.", retry_after=1)
             return
         except Unreadable as error:
             if not rule.forwards_missing:

@@ -34,11 +34,22 @@ class Listening(Protocol):
         """Take no more."""
 
 
-async def bind(front: Front, config: ServerConfig, tls: ListenerTls | None) -> tuple[Listening, str]:
-    """Listen for clients; gives the address that was bound, too. Raises ListenError."""
+async def bind(
+    front: Front, config: ServerConfig, tls: ListenerTls | None, inherited: Sequence[socket.socket]
+) -> tuple[Listening, str]:
+    """Listen for clients; gives the address that was bound, too. Raises ListenError.
+
+    Sockets that were `inherited` are listened on in place of `config.listen`. They outlive this process: what comes
+    after it stopped waits in them for the next one.
+    """
     loop = asyncio.get_running_loop()
     address = parse_listen(config.listen)
     try:
+        if inherited:
+            where = ", ".join([_bound(listener) for listener in inherited])
+            if tls is not None:
+                return Handshakes(inherited, front, tls.context, config.head_timeout), where
+            return Several([await _serve(front, listener) for listener in inherited]), where
         if isinstance(address, UnixAddress):
             _expect_nobody(address.path)
             if tls is None:
@@ -51,6 +62,28 @@ async def bind(front: Front, config: ServerConfig, tls: ListenerTls | None) -> t
         return Handshakes(listeners, front, tls.context, config.head_timeout), _bound(listeners[0])
     except OSError as error:
         raise ListenError(f"server.listen: cannot listen on {config.listen}: {error.strerror or error}") from error
+
+
+async def _serve(front: Front, listener: socket.socket) -> Listening:
+    loop = asyncio.get_running_loop()
+    if listener.family == socket.AF_UNIX:
+        return await loop.create_unix_server(front, sock=listener, backlog=BACKLOG)
+    return await loop.create_server(front, sock=listener, backlog=BACKLOG)
+
+
+class Several:
+    """Takes connections from more than one listener."""
+
+    def __init__(self, parts: Sequence[Listening]) -> None:
+        self._parts = parts
+
+    def __repr__(self) -> str:
+        return f"Several({len(self._parts)})"
+
+    def close(self) -> None:
+        """See Listening."""
+        for part in self._parts:
+            part.close()
 
 
 class Handshakes:
@@ -105,8 +138,14 @@ class Handshakes:
             )
 
 
-async def start_admin(admin: Admin, listen: str) -> str:
-    """Listen for the operator, unless that is "off"; gives the address that was bound. Raises ListenError."""
+async def start_admin(admin: Admin, listen: str, inherited: Sequence[socket.socket]) -> str:
+    """Listen for the operator, unless that is "off"; gives the address that was bound. Raises ListenError.
+
+    Sockets that were `inherited` are listened on in place of `listen`.
+    """
+    if inherited:
+        await admin.start_on(inherited)
+        return ", ".join([_bound(listener) for listener in inherited])
     if listen == "off":
         return "off"
     address = parse_listen(listen)
@@ -118,9 +157,9 @@ async def start_admin(admin: Admin, listen: str) -> str:
         raise ListenError(f"admin.listen: cannot listen on {listen}: {error.strerror or error}") from error
 
 
-def remove_socket(listen: str) -> None:
-    """Remove the file of a unix socket on which this process has just stopped to listen."""
-    address = None if listen == "off" else parse_listen(listen)
+def remove_socket(listen: str, inherited: Sequence[socket.socket]) -> None:
+    """Remove the file of a unix socket on which this process has just stopped to listen, unless it was `inherited`."""
+    address = None if inherited or listen == "off" else parse_listen(listen)
     if isinstance(address, UnixAddress):
         Path(address.path).unlink(missing_ok=True)
 
@@ -147,6 +186,8 @@ def _unix_listener(path: str) -> socket.socket:
 
 def _bound(listener: Any) -> str:
     bound = listener.getsockname()
+    if isinstance(bound, str):
+        return f"unix:{bound}"
     return str(TcpAddress(bound[0], bound[1]))
 
 

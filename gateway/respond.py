@@ -75,6 +75,9 @@ KINDS: Mapping[str, Kind] = {
     "store-unavailable": Kind(
         503, "The key store cannot commit now", "Send it again later: nothing was forwarded.", "proxy_internal_error"
     ),
+    "overloaded": Kind(
+        503, "The gateway holds all it may", "Send it again later: nothing was forwarded.", "proxy_internal_error"
+    ),
     "internal-error": Kind(500, "The gateway failed", None, "proxy_internal_error"),
 }
 """By slug. Those about the upstream depend on what happened there: see `unreachable` and `unanswered`."""

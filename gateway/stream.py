@@ -3,6 +3,8 @@
 import asyncio
 from typing import Protocol
 
+from gateway.budget import Budget
+
 HIGH_WATER = 256 * 1024
 """Bytes that wait for a slow reader before the sender is held back."""
 
@@ -26,13 +28,19 @@ class Stream:
     Mutable state: pieces that wait; whether all have come (`_source` is None then) or it broke off; who waits for more.
     """
 
-    __slots__ = ("_broken", "_error", "_held", "_idle_timeout", "_pieces", "_size", "_source", "_waiting")
+    __slots__ = ("_broken", "_budget", "_error", "_held", "_idle_timeout", "_pieces", "_size", "_source", "_waiting")
 
-    def __init__(self, source: Source, idle_timeout: float, error: type[Exception]) -> None:
-        """`idle_timeout` in seconds; `error` is what a body that breaks off is told by."""
+    def __init__(
+        self, source: Source, idle_timeout: float, error: type[Exception], budget: Budget | None = None
+    ) -> None:
+        """`idle_timeout` in seconds; `error` is what a body that breaks off is told by.
+
+        What waits counts in `budget`; when that is used up, the sender is held back until all of it was read.
+        """
         self._source: Source | None = source
         self._idle_timeout = idle_timeout
         self._error = error
+        self._budget = budget
         self._pieces: list[bytes] = []
         self._size = 0
         self._held = False
@@ -49,7 +57,11 @@ class Stream:
         """Take the next piece."""
         self._pieces.append(data)
         self._size += len(data)
-        if self._size > HIGH_WATER and not self._held and self._source is not None:
+        used_up = False
+        if self._budget is not None:
+            self._budget.held += len(data)
+            used_up = self._budget.is_used_up
+        if (self._size > HIGH_WATER or used_up) and not self._held and self._source is not None:
             self._held = True
             self._source.hold()
         wake(self._waiting)
@@ -80,8 +92,7 @@ class Stream:
                 return b""
             await self._wait(self._source)
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
+        self.forget()
         if self._held and self._source is not None:
             self._held = False
             self._source.go_on()
@@ -91,6 +102,13 @@ class Stream:
         """Give up on what has not come yet."""
         if self._source is not None:
             self._source.break_off(timed_out=False)
+
+    def forget(self) -> None:
+        """Drop what waits."""
+        if self._budget is not None:
+            self._budget.held -= self._size
+        self._pieces.clear()
+        self._size = 0
 
     async def _wait(self, source: Source) -> None:
         loop = asyncio.get_running_loop()

@@ -56,17 +56,21 @@ class Telemetry:
         call_soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self._stream = stream
-        self._as_json = style == "json" or (style == "auto" and not stream.isatty())
-        self._requests = requests
         self._call_soon = call_soon
         self._waiting: list[RequestRecord | dict[str, Any]] = []
         self._encoder = msgspec.json.Encoder()
+        self.adopt(style, requests)
         self.requests: Counter[tuple[str, str]] = Counter()
         """By rule ("" for none) and outcome."""
         self.events: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"Telemetry({self.requests.total()} requests)"
+
+    def adopt(self, style: Literal["auto", "json", "text"], requests: Literal["all", "guarded", "none"]) -> None:
+        """Write in another style, or of other requests, from now on."""
+        self._as_json = style == "json" or (style == "auto" and not self._stream.isatty())
+        self._requests = requests
 
     def request(self, record: RequestRecord) -> None:
         """Tell of one request."""
@@ -112,8 +116,12 @@ class Telemetry:
 def _readable(told: "RequestRecord | dict[str, Any]") -> str:
     if isinstance(told, RequestRecord):
         return _readable_request(told)
-    facts = " ".join(f"{key}={_plain(str(value))}" for key, value in told.items() if key not in {"event", "level"})
+    facts = " ".join(f"{key}={_plain(_flat(value))}" for key, value in told.items() if key not in {"event", "level"})
     return f"{told['level']}: {told['event']} {facts}".rstrip()
+
+
+def _flat(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _plain(text: str) -> str:

@@ -286,7 +286,7 @@ def test_every_outcome_and_event_to_watch_exists() -> None:
 
 def test_every_path_of_the_admin_listener_is_documented_and_no_other_is() -> None:
     listener = SOURCES[ROOT / "gateway" / "admin" / "listener.py"]
-    assert names("docs/operations.md", "Health") == re.findall(r'add_get\("([^"]+)"', listener)
+    assert names("docs/operations.md", "Health") == re.findall(r'add_(?:get|post)\("([^"]+)"', listener)
 
 
 async def test_the_statement_that_releases_an_identity_does_so(tmp_path: Path) -> None:

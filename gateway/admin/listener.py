@@ -1,11 +1,14 @@
-# The operator's own listener: health and metrics. Never on the public address.
+# The operator's own listener: health, metrics, reload. Never on the public address.
 
 import asyncio
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+import msgspec
 from aiohttp import web
 
+from gateway.config.changes import Reload
 from gateway.config.endpoints import TcpAddress, UnixAddress
 from gateway.errors import StoreError
 from gateway.stores.base import Store
@@ -17,10 +20,15 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Admin:
-    """GET /livez, /readyz, /metrics. Mutable state: `ready`, set by the process; the runner once it listens."""
+    """GET /livez, /readyz, /metrics; POST /reload.
 
-    def __init__(self, store: Store, telemetry: Telemetry) -> None:
+    Mutable state: `ready`, set by the process; the runner once it listens.
+    """
+
+    def __init__(self, store: Store, telemetry: Telemetry, reload: Callable[[], Awaitable[Reload]]) -> None:
+        """`reload` reads the rules file again."""
         self.ready = False
+        self._reload = reload
         self._store = store
         self._telemetry = telemetry
         self._runner: web.AppRunner | None = None
@@ -30,18 +38,29 @@ class Admin:
 
     async def start(self, address: TcpAddress | UnixAddress) -> str:
         """Listen; returns the address that was bound. Raises OSError."""
+        runner = await self._prepare()
+        if isinstance(address, UnixAddress):
+            await web.UnixSite(runner, address.path).start()
+            return str(address)
+        await web.TCPSite(runner, address.host, address.port).start()
+        bound = runner.addresses[0]
+        return str(TcpAddress(bound[0], bound[1]))
+
+    async def start_on(self, listeners: Sequence[socket.socket]) -> None:
+        """Listen on sockets that are bound already."""
+        runner = await self._prepare()
+        for listener in listeners:
+            await web.SockSite(runner, listener).start()
+
+    async def _prepare(self) -> web.AppRunner:
         app = web.Application()
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        app.router.add_post("/reload", self._reload_rules)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
-        if isinstance(address, UnixAddress):
-            await web.UnixSite(self._runner, address.path).start()
-            return str(address)
-        await web.TCPSite(self._runner, address.host, address.port, shutdown_timeout=1).start()
-        bound = self._runner.addresses[0]
-        return str(TcpAddress(bound[0], bound[1]))
+        return self._runner
 
     async def close(self) -> None:
         """Stop listening."""
@@ -68,6 +87,10 @@ class Admin:
         except TimeoutError:
             return "the store does not answer"
         return None
+
+    async def _reload_rules(self, _request: web.Request) -> web.Response:
+        result = await self._reload()
+        return web.json_response(msgspec.to_builtins(result), status=422 if result.problems else 200)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body="".join(self._lines()).encode(), headers={"Content-Type": _TEXT})

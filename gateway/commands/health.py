@@ -5,10 +5,8 @@ import asyncio
 import json
 from pathlib import Path
 
-import aiohttp
-
+from gateway.commands.admin_client import Unanswered, ask
 from gateway.config import load
-from gateway.config.endpoints import TcpAddress, parse_listen
 
 SUMMARY = "ask a running gateway whether it is ready"
 
@@ -32,36 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Ask, print what was said, return the exit code."""
-    listen = load(args.config).admin.listen
-    if listen == "off":
-        answer = {"ready": False, "reason": 'admin.listen is "off", so there is nobody to ask'}
-    else:
-        answer = asyncio.run(_ask(listen, args.timeout))
+    try:
+        _, answer = asyncio.run(ask("GET", "/readyz", load(args.config).admin.listen, args.timeout))
+    except Unanswered as error:
+        answer = {"ready": False, "reason": str(error)}
     if args.json:
         print(json.dumps(answer))
     else:
         print("ready" if answer["ready"] else f"not ready: {answer['reason']}")
     return 0 if answer["ready"] else 1
-
-
-async def _ask(listen: str, timeout: float) -> dict[str, object]:
-    address = parse_listen(listen)
-    connector: aiohttp.BaseConnector
-    if isinstance(address, TcpAddress):
-        connector, url = aiohttp.TCPConnector(), f"http://{address}/readyz"
-    else:
-        connector, url = aiohttp.UnixConnector(address.path), "http://admin/readyz"
-    patience = aiohttp.ClientTimeout(total=timeout)
-    try:
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=patience) as session,
-            session.get(url) as response,
-        ):
-            answer: dict[str, object] = await response.json()
-            return answer
-    except TimeoutError:
-        return {"ready": False, "reason": f"{listen} gave no answer within {timeout:g} s"}
-    except (aiohttp.ClientConnectorError, FileNotFoundError):
-        return {"ready": False, "reason": f"nobody listens on {listen}"}
-    except (aiohttp.ClientError, OSError, ValueError):
-        return {"ready": False, "reason": f"what listens on {listen} is no admin listener of a gateway"}

@@ -58,11 +58,11 @@ def execute(args: argparse.Namespace) -> int:
             print(f"  {problem}", file=sys.stderr)
         return 1
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_with_example(config) if args.example else serve(config))
+        runner.run(_with_example(config, args.config) if args.example else serve(config, args.config))
     return 0
 
 
-async def _with_example(config: Config) -> None:
+async def _with_example(config: Config, path: Path) -> None:
     url = None if config.upstream is None else config.upstream.url
     upstream = None if url is None else parse_upstream(url)
     if upstream is None or upstream.unix is not None or upstream.tls:
@@ -70,7 +70,7 @@ async def _with_example(config: Config) -> None:
     child = await start_example(f"{upstream.host}:{upstream.port}", "example.db", EXAMPLE_DELAY)
     try:
         print(TRY_IT.format(server=_url(config.server.listen), program=_program()), file=sys.stderr)
-        await serve(config)
+        await serve(config, path)
     finally:
         await child.stop()
 

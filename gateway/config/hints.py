@@ -23,6 +23,8 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.ServerTlsConfig, "certificate"): 'certificate = "gateway.crt"',
     (schema.ServerTlsConfig, "key"): 'key = "gateway.key"',
     (schema.ServerTlsConfig, "client_ca"): 'client_ca = "clients.crt"',
+    (schema.ServerConfig, "drain_grace"): 'drain_grace = "5s"',
+    (schema.ServerConfig, "watch_interval"): 'watch_interval = "5s"',
     (schema.UpstreamConfig, "url"): 'url = "http://127.0.0.1:9000"',
     (schema.UpstreamConfig, "urls"): 'urls = ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]',
     (schema.UpstreamConfig, "tls"): 'tls = { ca = "ca.crt" }',

@@ -54,8 +54,14 @@ class ServerConfig(Table, frozen=True, kw_only=True):
     """Bytes of any one of them."""
     max_fields: int = 100
     """How many fields a request may have."""
+    max_buffered: Size = Size(256 * 1024**2)
+    """Bytes of request bodies held in memory, those of all requests together."""
+    drain_grace: Duration | None = None
+    """How long requests are still served, on new connections too, while readiness says 503 already; default: not."""
     drain_timeout: Duration = Duration(30)
-    """How long requests in flight may take to finish after SIGTERM."""
+    """How long requests in flight may take to finish after SIGTERM, and after `drain_grace`."""
+    watch_interval: Duration | None = None
+    """How often to look whether the rules file has changed, and take up what it says; default: only when told."""
 
 
 class AdminConfig(Table, frozen=True, kw_only=True):
@@ -143,6 +149,10 @@ class StoreConfig(Table, frozen=True, kw_only=True):
     """What a claim survives: the end of the process, or a power cut too."""
     on_failure: Literal["reject", "forward"] = "reject"
     """What a create meets when the store cannot commit: 503, or the API without a guard."""
+    commit_timeout: Duration = Duration(0.8)
+    """How long the store may take to commit a create's claims."""
+    max_waiting: int = 4096
+    """How many creates may wait for the store at once."""
 
 
 class FingerprintConfig(Table, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_store
 from gateway.config.problems import Problems, quote
 from gateway.config.schema import Config, FingerprintConfig
+from gateway.config.units import format_size
 from gateway.config.validate_forwarding import validate_forwarding
 from gateway.config.validate_rules import validate_rules
 from gateway.config.validate_upstreams import validate_upstreams
@@ -18,12 +19,15 @@ def validate(config: Config, problems: Problems) -> None:
     counts(config.server, ("server",), problems)
     if config.server.tls is not None:
         file_names(config.server.tls, ("certificate", "key", "client_ca"), ("server", "tls"), problems)
+    timeouts(config.store, ("store",), problems)
+    counts(config.store, ("store",), problems)
     _listeners(config, problems)
     validate_upstreams(config, problems)
     if problems.sound(path := ("store", "url")):
         problems.parse(path, parse_store, config.store.url)
     _fingerprint(config.fingerprint, problems)
     validate_rules(config.rules, problems)
+    _buffered(config, problems)
     validate_forwarding(config, problems)
 
 
@@ -54,6 +58,21 @@ def _collide(one: TcpAddress | UnixAddress, other: TcpAddress | UnixAddress) -> 
         hosts = {one.host.lower(), other.host.lower()}
         return one.port == other.port != 0 and (len(hosts) == 1 or not _EVERY_HOST.isdisjoint(hosts))
     return one == other
+
+
+def _buffered(config: Config, problems: Problems) -> None:
+    """Note a bound that leaves no room for a single body of a rule."""
+    path = ("server", "max_buffered")
+    largest = max(config.rules, key=lambda rule: rule.body_limit, default=None)
+    if largest is None or largest.body_limit <= config.server.max_buffered or not problems.sound(path):
+        return
+    if problems.sound(("rules", config.rules.index(largest), "body_limit")):
+        size = format_size(largest.body_limit)
+        problems.add(
+            path,
+            f"is less than the body_limit of rule {quote(largest.name)}, {size}: its creates could never be read; "
+            f'write "{size}" or more',
+        )
 
 
 def _fingerprint(config: FingerprintConfig, problems: Problems) -> None:

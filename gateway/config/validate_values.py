@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.config.hints import example
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import Duration, ServerConfig, Size, Table, UpstreamConfig
+from gateway.config.schema import Duration, ServerConfig, Size, StoreConfig, Table, UpstreamConfig
 from gateway.config.units import format_size
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
@@ -19,6 +19,8 @@ _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
     (ServerConfig, "max_head"): (Size(1024), Size(1024**2)),
     (ServerConfig, "max_line"): (Size(256), Size(1024**2)),
     (ServerConfig, "max_fields"): (1, 10_000),
+    (ServerConfig, "max_buffered"): (Size(1024**2), Size(1024**4)),
+    (StoreConfig, "max_waiting"): (1, 1_000_000),
     (UpstreamConfig, "keepalive_connections"): (0, 100_000),
 }
 """The least and the most of each count and size: less would serve nobody, more is a slip of the pen."""

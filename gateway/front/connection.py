@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
+from gateway.budget import Budget
 from gateway.deadline import Deadline
 from gateway.errors import Malformed
 from gateway.forwarding import Peer
@@ -30,6 +31,8 @@ class Limits(msgspec.Struct, frozen=True):
     """For which a body may stand still."""
     keepalive_timeout: float
     max_connections: int
+    max_buffered: int
+    """Bytes of bodies in memory, those of all requests together."""
     bounds: Bounds
 
 
@@ -38,6 +41,7 @@ class House(Protocol):
 
     limits: Limits
     is_draining: bool
+    budget: Budget
     idle: "dict[ClientConnection, None]"
     """Connections that wait for a request, the one that has waited longest first. Each keeps itself there."""
 
@@ -89,6 +93,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_lost = False
         self.has_left = False
         self.peer: Peer = cast("Peer", None)
+        self.budget = house.budget
 
     def __repr__(self) -> str:
         state = "lost" if self.is_lost else "idle" if self._exchange is None else "busy"
@@ -176,6 +181,12 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.close()
 
+    def renew(self) -> None:
+        """Take up what has changed in the house, for requests to come."""
+        self._intake.bounds = self._house.limits.bounds
+        if (peer := self._house.peer(self._transport)) is not None:
+            self.peer = peer
+
     def end_after_answer(self) -> None:
         """Let the exchange under way be the last one."""
         if self._exchange is not None:
@@ -259,7 +270,7 @@ class ClientConnection(asyncio.Protocol):
         if head.length:
             content, is_whole = self._intake.begin_body(head.length)
             if not is_whole:
-                self._stream = Stream(self, self._house.limits.body_timeout, RequestBroken)
+                self._stream = Stream(self, self._house.limits.body_timeout, RequestBroken, self.budget)
                 if content:
                     self._stream.feed(content)
                     content = b""

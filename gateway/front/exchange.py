@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
-from gateway.errors import BodyTooLarge
+from gateway.budget import Budget
+from gateway.errors import BodyTooLarge, Overloaded
 from gateway.forwarding import Peer
 from gateway.headers import Headers
 from gateway.stream import Stream
@@ -20,6 +21,8 @@ class Wire(Protocol):
     is_writable: bool
     """Whether the client keeps up."""
     peer: Peer
+    budget: Budget
+    """What all requests' bodies may take of the memory."""
 
     def write(self, data: bytes) -> None:
         """Send bytes, if the client is still there."""
@@ -39,14 +42,15 @@ class Exchange:
 
     Mutable state: `keep_alive`; `has_end`, whether the answer's end can be told from what follows it; `begun`, once any
     of it was written; `told`, once bytes of an answer were written to a client that had not left;
-    `may_stop`, whether the handler may be cancelled when the client leaves; whether 100 is still expected, and whether
-    the body was read here.
+    `may_stop`, whether the handler may be cancelled when the client leaves; whether 100 is still expected, whether
+    the body was read here, and how many bytes of the budget it holds.
     """
 
     __slots__ = (
         "_body",
         "_expects_continue",
         "_has_read",
+        "_holds",
         "_stream",
         "_wire",
         "begun",
@@ -73,6 +77,7 @@ class Exchange:
         self.told = self.begun = False
         self.has_end = True
         self._has_read = False
+        self._holds = 0
         self._expects_continue = (
             stream is not None
             and b"expect" in head.headers.names
@@ -124,10 +129,15 @@ class Exchange:
         return self._expects_continue
 
     async def read_body(self, limit: int) -> bytes:
-        """The whole body. Raises BodyTooLarge past `limit` bytes, and RequestBroken."""
+        """The whole body. Raises BodyTooLarge past `limit` bytes, Overloaded when there is no room, and RequestBroken.
+
+        Room for what was announced is taken at once, so that of many uploads some finish instead of none.
+        """
         self._has_read = True
-        if max(self.head.length, len(self._body)) > limit:
+        announced = max(self.head.length, len(self._body))
+        if announced > limit:
             raise BodyTooLarge(limit)
+        self._hold(announced)
         if self._stream is None:  # it came with the head, as most do
             return self._body
         if self._expects_continue:
@@ -140,13 +150,34 @@ class Exchange:
             size += len(piece)
             if size > limit:
                 raise BodyTooLarge(limit)
+            if size > self._holds:
+                self._hold(len(piece))
         self._stream, self._body = None, b"".join(pieces)
         return self._body
+
+    def _hold(self, size: int) -> None:
+        """Raises Overloaded."""
+        if not self._wire.budget.has_room(size):
+            raise Overloaded
+        self._take(size)
+
+    def _take(self, size: int) -> None:
+        self._wire.budget.held += size
+        self._holds += size
+
+    def release(self) -> None:
+        """Give back what the body holds of the budget: the exchange is over."""
+        self._wire.budget.held -= self._holds
+        self._holds = 0
+        if self._stream is not None:
+            self._stream.forget()
 
     def body_at_hand(self) -> bytes | None:
         """The body, framed as it was announced, if it came whole with the head; None when it is to be waited for."""
         if self._stream is not None:
             return None
+        if self._body and not self._holds:
+            self._take(len(self._body))
         if self.head.length != CHUNKED:
             return self._body
         return chunk(self._body) + LAST_CHUNK if self._body else LAST_CHUNK
@@ -154,8 +185,6 @@ class Exchange:
     async def body_pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes, framed as it was announced. Raises RequestBroken."""
         frame: Callable[[bytes], bytes] = chunk if self.is_chunked else bytes
-        if self._body:
-            yield frame(self._body)
         if self._stream is not None:
             while piece := await self._stream.read():
                 yield frame(piece)

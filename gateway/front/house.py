@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from gateway.budget import Budget
 from gateway.forwarding import Forwarding, Peer
 from gateway.front.connection import ClientConnection, Limits
 from gateway.front.exchange import Exchange
@@ -33,6 +34,7 @@ class Front:
         forwarding: Forwarding,
     ) -> None:
         self.limits = limits
+        self.budget = Budget(limits.max_buffered)
         self.is_draining = False
         self._handle = handle
         self._watcher = watcher
@@ -116,6 +118,7 @@ class Front:
             else:
                 exchange.write(self._apology(exchange))
         finally:
+            exchange.release()
             self._active -= 1
             if not self._active:
                 self._none_active.set()
@@ -132,6 +135,33 @@ class Front:
         return answer
 
     # What the process asks
+
+    def adopt(
+        self,
+        handle: Callable[[Exchange], Awaitable[None]],
+        watcher: Watcher,
+        limits: Limits,
+        forwarding: Forwarding,
+    ) -> None:
+        """Answer what comes from now on in another way. Requests under way end as they began."""
+        self._handle, self._watcher, self._forwarding = handle, watcher, forwarding
+        self.limits = limits
+        self.budget.limit = limits.max_buffered
+        for connection in self._connections:
+            connection.renew()
+
+    def wind_down(self) -> None:
+        """Go on, but let each answer be the last one on its connection."""
+        self.is_draining = True
+        for connection in self._connections:
+            connection.end_after_answer()
+
+    async def last_words(self, patience: float) -> None:
+        """Give clients that are connected so many seconds at most to send a request; return early when none is left."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while any(connection.is_idle for connection in self._connections):  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK)  # hundreds may go in one turn, and nobody tells of the last
 
     async def drain(self, timeout: float) -> bool:
         """Let exchanges under way finish, close all other connections; False when `timeout` seconds were too short.
@@ -162,4 +192,5 @@ class Front:
 
 _TOLD = 64
 """Connections that are refused and told so, at once; what comes beyond them is just closed."""
+_LOOK = 0.02
 _RETRY_AFTER = {"too-many-connections": 1}

@@ -21,14 +21,14 @@ class Bounds(msgspec.Struct, frozen=True):
 class Intake:
     """Takes a connection's bytes apart, strictly.
 
-    Mutable state: `waiting`, what came and was not taken yet; how much of it was looked at; the decoder of the body
-    that is coming.
+    Mutable state: `bounds`; `waiting`, what came and was not taken yet; how much of it was looked at; the decoder of
+    the body that is coming.
     """
 
-    __slots__ = ("_bounds", "_decoder", "_looked", "waiting")
+    __slots__ = ("_decoder", "_looked", "bounds", "waiting")
 
     def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
+        self.bounds = bounds
         self._looked = 0
         self._decoder: Decoder | None = None
         self.waiting = b""
@@ -48,7 +48,7 @@ class Intake:
             data = self.waiting = _without_empty_lines(data)
             if not data or data == b"\r":
                 return None
-        bounds = self._bounds
+        bounds = self.bounds
         end = data.find(b"\r\n\r\n", self._looked)
         size = end if end >= 0 else len(data)
         if size > bounds.line and data.find(b"\r\n", 0, bounds.line + 2) < 0:

@@ -1,7 +1,7 @@
 # From configuration to the APIs behind the gateway, ready to be sent to.
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from gateway.certificates import upstream_problems
 from gateway.compile import compile_routes
@@ -14,38 +14,52 @@ from gateway.upstream.resolve import Resolver
 from gateway.upstream.target import Limits, Target, Tls
 from gateway.upstream.tls import client_context
 
+_Key = tuple[str, UpstreamConfig]
+
 
 class Upstreams:
     """All APIs behind the gateway, and which of them a request goes to."""
 
-    def __init__(self, routes: Routes[Upstream], upstreams: Sequence[Upstream], resolver: Resolver) -> None:
+    def __init__(self, routes: Routes[Upstream], upstreams: Mapping[_Key, Upstream], resolver: Resolver) -> None:
+        """`upstreams` by name ("" for the one without) and configuration."""
         self.find = routes.find
         """See gateway.routes.Routes.find."""
-        self._upstreams = upstreams
-        self._resolver = resolver
+        self.upstreams = upstreams
+        self.resolver = resolver
 
     def __repr__(self) -> str:
-        return f"Upstreams({len(self._upstreams)})"
+        return f"Upstreams({len(self.upstreams)})"
 
     def close(self) -> None:
         """Close the idle connections of all of them. Those that carry an exchange end with it."""
-        for upstream in self._upstreams:
+        for upstream in self.upstreams.values():
             upstream.close()
-        self._resolver.close()
+        self.resolver.close()
+
+    def close_others(self, kept: "Upstreams") -> None:
+        """Close, in the same way, those that `kept` has not taken over."""
+        for upstream in set(self.upstreams.values()) - set(kept.upstreams.values()):
+            upstream.close()
 
 
-def open_upstreams(config: Config) -> Upstreams:
+def open_upstreams(config: Config, before: Upstreams | None = None) -> Upstreams:
     """Make everything that sending needs; connect to nothing. A loop must be running.
 
-    Raises ConfigError for TLS files that cannot be used.
+    What has not changed is taken over from `before`, with its connections; except where there is TLS, whose files may
+    have changed. Raises ConfigError for TLS files that cannot be used.
     """
     if problems := upstream_problems(config, time.time()):
         raise ConfigError(problems)
-    resolver = Resolver()
-    default = None if config.upstream is None else _upstream(config.upstream, resolver)
-    named = {name: _upstream(upstream, resolver) for name, upstream in config.upstreams.items()}
-    everything = [*named.values(), *([] if default is None else [default])]
-    return Upstreams(compile_routes(config, named, default), everything, resolver)
+    resolver = Resolver() if before is None else before.resolver
+    known = {} if before is None else before.upstreams
+    wanted = dict(config.upstreams) if config.upstream is None else {"": config.upstream, **config.upstreams}
+    opened = {}
+    for name, upstream in wanted.items():
+        kept = known.get((name, upstream)) if upstream.tls is None else None
+        opened[name] = _upstream(upstream, resolver) if kept is None else kept
+    named = {name: opened[name] for name in config.upstreams}
+    routes = compile_routes(config, named, opened.get(""))
+    return Upstreams(routes, {(name, wanted[name]): upstream for name, upstream in opened.items()}, resolver)
 
 
 def _upstream(config: UpstreamConfig, resolver: Resolver) -> Upstream:

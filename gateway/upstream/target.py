@@ -42,8 +42,8 @@ class Tls(msgspec.Struct, frozen=True):
 class Target:
     """Connections to one URL.
 
-    Mutable state: the idle connections, oldest first; `down_until` is the loop time until which others go first,
-    0 when the last connection could be made.
+    Mutable state: the idle connections, oldest first; whether more are kept; `down_until` is the loop time until which
+    others go first, 0 when the last connection could be made.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Target:
         self._resolver = resolver
         self._loop = asyncio.get_running_loop()
         self._idle: deque[Connection] = deque()
+        self._is_closed = False
         self._sweeper = self._loop.call_later(limits.pool_idle, self._sweep)
         self.host_line = b"Host: %b\r\n" % host.encode()
         self.down_until = 0.0
@@ -94,6 +95,7 @@ class Target:
 
     def close(self) -> None:
         """Close the idle connections. Those that carry an exchange end with it."""
+        self._is_closed = True
         self._sweeper.cancel()
         for connection in self._idle:
             connection.close()
@@ -139,7 +141,7 @@ class Target:
 
     def _keep(self, connection: Connection) -> None:
         self._idle.append(connection)
-        if len(self._idle) > self._limits.pool_size:
+        if self._is_closed or len(self._idle) > self._limits.pool_size:
             self._idle.popleft().close()  # the one that has been idle longest is the least likely to be of use
 
     def _sweep(self) -> None:

@@ -15,6 +15,7 @@ LIMITS = Limits(
     body_timeout=5,
     keepalive_timeout=5,
     max_connections=10,
+    max_buffered=2**30,
     bounds=Bounds(head=65536, line=8192, fields=100),
 )
 

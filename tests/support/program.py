@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import tomli_w
 
+from tests.support.supervisor import Supervisor
 from tests.support.tally import PATIENCE, Tally
 
 Table = dict[str, Any]
@@ -71,7 +72,13 @@ class GatewayProgram:
     """`python -m gateway run` in `directory`, which holds its rules file; use it with `async with`."""
 
     def __init__(
-        self, directory: Path, toml: str, *, arguments: Iterable[str] = (), environment: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        toml: str,
+        *,
+        arguments: Iterable[str] = (),
+        environment: Mapping[str, str] | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -83,7 +90,8 @@ class GatewayProgram:
         self.listening: dict[str, Any] = {}
         """The log line that said where it serves."""
         self._arguments = tuple(arguments)
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, **(environment or {}), **(supervisor.environment if supervisor else {})}
+        self._supervisor = supervisor
         self._output: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -123,8 +131,10 @@ class GatewayProgram:
         """Start it and wait until it serves; StartError when it ends instead."""
         assert not self.is_running, "already started"
         self.log, self._requests = Tally(), Tally()
+        command = (sys.executable, "-m", "gateway", "run", "-c", self.file.name, *self._arguments)
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", "run", "-c", self.file.name, *self._arguments),
+            *(self._supervisor.command(command) if self._supervisor else command),
+            pass_fds=self._supervisor.descriptors if self._supervisor else (),
             cwd=self.directory,
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -158,6 +168,10 @@ class GatewayProgram:
     async def kill(self) -> None:
         """End it at once (SIGKILL) and wait until it is gone."""
         await self._signal(signal.SIGKILL)
+
+    def hang_up(self) -> None:
+        """Have it read its rules file again (SIGHUP)."""
+        os.kill(self.pid, signal.SIGHUP)
 
     async def restart(self, toml: str | None = None) -> None:
         """Stop it if it runs, and start it again, with other rules if given. A chosen port may change."""

@@ -1,0 +1,38 @@
+# Asks the admin listener of a running gateway.
+
+import aiohttp
+
+from gateway.config.endpoints import TcpAddress, parse_listen
+from gateway.errors import GatewayError
+
+OFF = 'admin.listen is "off", so there is nobody to ask'
+
+
+class Unanswered(GatewayError):
+    """There is no admin listener to ask, or it gave no answer; the text says which."""
+
+
+async def ask(method: str, path: str, listen: str, timeout: float) -> tuple[int, dict[str, object]]:
+    """Send one request; gives the status and the JSON object that came. `timeout` in seconds. Raises Unanswered."""
+    if listen == "off":
+        raise Unanswered(OFF)
+    address = parse_listen(listen)
+    connector: aiohttp.BaseConnector
+    if isinstance(address, TcpAddress):
+        connector, url = aiohttp.TCPConnector(), f"http://{address}{path}"
+    else:
+        connector, url = aiohttp.UnixConnector(address.path), f"http://admin{path}"
+    patience = aiohttp.ClientTimeout(total=timeout)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=patience) as session,
+            session.request(method, url) as response,
+        ):
+            answer: dict[str, object] = await response.json()
+            return response.status, answer
+    except TimeoutError:
+        raise Unanswered(f"{listen} gave no answer within {timeout:g} s") from None
+    except (aiohttp.ClientConnectorError, FileNotFoundError):
+        raise Unanswered(f"nobody listens on {listen}") from None
+    except (aiohttp.ClientError, OSError, ValueError):
+        raise Unanswered(f"what listens on {listen} is no admin listener of a gateway") from None
