@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check format lock bench bench-growth bench-peers websockets slow-heads clean
+.PHONY: run test check format lock bench bench-growth bench-peers crash websockets slow-heads clean
 
 run: .venv/installed ## the gateway in front of an example API, ready to be curled
 	@$(BIN)/gateway run -c config/gateway.toml --example
@@ -30,6 +30,9 @@ bench-growth: .venv/installed ## CPU per request as claims, connections, bodies 
 bench-peers: ## Caddy, for the benchmark alone; the other proxies come from the system
 	@$(PYTHON) -m venv .venv/peers
 	@.venv/peers/bin/python -m pip install --quiet --require-hashes -r benchmarks/peers/requirements.lock
+
+crash: .venv/installed ## kills at 18 points x 200 x both durabilities: half an hour
+	@$(BIN)/python -m benchmarks.campaigns.crash $(ARGS)
 
 websockets: .venv/installed ## Autobahn's WebSocket cases, through the gateway and without it
 	@$(BIN)/python -m benchmarks.campaigns.websocket_cases $(ARGS)

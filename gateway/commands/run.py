@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -57,6 +58,10 @@ def execute(args: argparse.Namespace) -> int:
         for problem in error.problems:
             print(f"  {problem}", file=sys.stderr)
         return 1
+    if crash_at := os.environ.get("GATEWAY_CRASH_AT"):
+        from gateway import crash  # here, because it costs nothing while it is not asked for
+
+        crash.arm(crash_at)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_with_example(config, args.config) if args.example else serve(config, args.config))
     return 0

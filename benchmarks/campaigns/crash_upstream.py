@@ -1,0 +1,72 @@
+# The API behind the crash campaign: answers every create 201, and counts each identity as soon as a request's head is
+# there, whole or not.
+
+import asyncio
+import random
+from collections import Counter
+from types import TracebackType
+from typing import Self, cast
+
+MOST_DELAY = 0.004
+"""Seconds: half of the answers come at once, the others up to so much later, so that copies meet creates in flight."""
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, upstream: "CountingUpstream") -> None:
+        self._upstream = upstream
+        self._buffer = b""
+        self._is_counted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, body = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        if not self._is_counted:
+            self._is_counted = True
+            self._upstream.count(head)
+        length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or 0)
+        if len(body) < length:
+            return
+        self._buffer = body[length:]
+        self._is_counted = False
+        self._upstream.answer_later(head, self._transport)
+
+
+class CountingUpstream:
+    """See above; use it with `async with`. Identities are what stands in the field X-Identity."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.counts: Counter[str] = Counter()
+        self._chance = chance
+
+    def count(self, head: bytes) -> None:
+        """Take note of a request."""
+        identity = head.partition(b"X-Identity: ")[2].partition(b"\r\n")[0]
+        if identity:
+            self.counts[identity.decode()] += 1
+
+    def answer_later(self, head: bytes, transport: asyncio.Transport) -> None:
+        """Answer 201 to a create, 200 to anything else."""
+        if head.startswith(b"POST"):
+            answer = b"HTTP/1.1 201 Created\r\nLocation: /users/17\r\nContent-Length: 10\r\n\r\n" + b'{"id": 17}'
+        else:
+            answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+        delay = max(0.0, self._chance.uniform(-MOST_DELAY, MOST_DELAY))
+        asyncio.get_running_loop().call_later(delay, self._answer, transport, answer)
+
+    def _answer(self, transport: asyncio.Transport, answer: bytes) -> None:
+        if not transport.is_closing():
+            transport.write(answer)
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=1024)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._server.close()

@@ -1,0 +1,210 @@
+# The points in a create's life at which the process can be told to kill itself, for whoever tests what survives that.
+#
+# Not imported unless GATEWAY_CRASH_AT is set. It looks into every room that a create passes through, and wraps the one
+# method of each where a point lies; the rooms know nothing of it.
+
+import json
+import os
+import select
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
+from enum import Enum
+from typing import Any
+from weakref import WeakSet
+
+import aiosqlite
+
+from gateway.errors import GatewayError
+from gateway.front.connection import ClientConnection
+from gateway.stores import sql
+from gateway.stores.sqlite import SqliteStore
+from gateway.upstream.connection import Connection
+
+_AMID = 40
+"""Steps of SQLite's machine into a write: the shortest one takes a hundred, and commits with the last of them."""
+
+
+class _Stage(Enum):
+    """How far the create has come that a task handles."""
+
+    CLAIMS = 1
+    SETTLED = 2
+
+
+_stage: ContextVar[_Stage | None] = ContextVar("stage", default=None)
+"""None for a request that is no guarded create: it passes no point."""
+
+
+class _Fuse:
+    """The point at which the process dies. Mutable state: how many creates may still pass it, the last one included."""
+
+    def __init__(self, point: str, left: int) -> None:
+        self._point = point
+        self._left = left
+
+    def burns(self, point: str, creates: int = 1) -> bool:
+        """Take note that so many creates have come to a point; whether the process is to die there now."""
+        if point != self._point:
+            return False
+        self._left -= creates
+        return self._left <= 0
+
+    def blow(self) -> None:
+        """Say where, and die. Called in SQLite's thread too."""
+        os.write(2, json.dumps({"event": "crash-point", "point": self._point}).encode() + b"\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def at(self, point: str) -> None:
+        """Die here if it is the point."""
+        if self.burns(point):
+            self.blow()
+
+    def on_the_wire(self, side: str, transport: Any, data: bytes, *, is_whole: bool) -> None:
+        """Die with as many bytes of `data` sent as the point says; it `is_whole` when its last byte is the message's.
+
+        The bytes leave through the socket itself: a transport sends what it is given later, and a dead process never.
+        Under TLS there is no sending a part of a message, and behind bytes that wait no overtaking: nothing is counted.
+        """
+        if transport.get_extra_info("sslcontext") is not None or transport.get_write_buffer_size():
+            return
+        parts = [(f"before-{side}-first-byte", b""), (f"after-{side}-first-byte", data[:1])]
+        if is_whole:
+            parts += [(f"before-{side}-last-byte", data[:-1]), (f"after-{side}-last-byte", data)]
+        for point, part in parts:
+            if self.burns(point):
+                _send(transport.get_extra_info("socket").fileno(), part)
+                self.blow()
+
+
+def _send(descriptor: int, data: bytes) -> None:
+    """Send all of it, or as much as the peer lives to take."""
+    writable = select.poll()
+    writable.register(descriptor, select.POLLOUT)
+    while data and writable.poll():
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            continue
+        except OSError:
+            return
+
+
+# One function for each method that is wrapped: given the fuse and the method, it makes what takes its place.
+
+
+def _reserve(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    def reserve(store: SqliteStore, *args: Any) -> Any:
+        fuse.at("before-claim-queued")
+        _stage.set(_Stage.CLAIMS)
+        answer: Any = method(store, *args)
+        if not answer.done():  # else it was answered from memory, or turned away
+            fuse.at("after-claim-queued")
+        return answer
+
+    return reserve
+
+
+def _settle(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    def settle(store: SqliteStore, *args: Any) -> Any:
+        fuse.at("before-settle-queued")
+        _stage.set(_Stage.SETTLED)
+        answer = method(store, *args)
+        fuse.at("after-settle-queued")
+        return answer
+
+    return settle
+
+
+def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    text = sql.read("write")
+    head = text.partition(":places")[0]
+    columns = text.partition("turn (")[2].partition(")")[0].split(", ")
+
+    async def execute(database: aiosqlite.Connection, statement: str, parameters: Iterable[Any] | None = None) -> Any:
+        if not statement.startswith(head):
+            return await method(database, statement, parameters)
+        values = list(parameters or ())
+        owners, states = (values[columns.index(name) :: len(columns)] for name in ("owner", "state"))
+        creates_to = Counter(
+            "claim" if state == 1 else "settle" for state in dict(zip(owners, states, strict=True)).values()
+        )
+        for what, creates in creates_to.items():
+            if fuse.burns(f"before-{what}-committed", creates):
+                await database.set_progress_handler(fuse.blow, _AMID)
+        result = await method(database, statement, values)
+        for what, creates in creates_to.items():
+            if fuse.burns(f"after-{what}-committed", creates):
+                fuse.blow()
+        return result
+
+    return execute
+
+
+def _begin(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
+    def begin(self: Connection, request: Any, data: bytes) -> Any:
+        if _stage.get() is _Stage.CLAIMS:
+            fuse.on_the_wire("upstream", self._transport, data, is_whole=True)  # a guarded body is read whole before
+            _awaiting.add(self)
+        return method(self, request, data)
+
+    return begin
+
+
+_awaiting: WeakSet[Connection] = WeakSet()
+"""Connections that carry a guarded create of whose answer nothing has come."""
+
+
+def _data_received(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
+    def data_received(connection: Connection, data: bytes) -> None:
+        if connection in _awaiting:
+            _awaiting.discard(connection)
+            fuse.at("before-answer-first-byte")
+            if fuse.burns("after-answer-first-byte"):
+                method(connection, data[:1])
+                fuse.blow()
+        method(connection, data)
+
+    return data_received
+
+
+def _write(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
+    def write(self: ClientConnection, data: bytes) -> None:
+        stage = _stage.get()
+        _stage.set(None)  # the answer has begun: what follows in this task is another request's
+        if stage is _Stage.SETTLED and not self.is_lost:
+            head, _, body = data.partition(b"\r\n\r\n")
+            is_whole = b"\r\ncontent-length: %d\r\n" % len(body) in head.lower() + b"\r\n"
+            fuse.on_the_wire("client", self._transport, data, is_whole=is_whole)
+        method(self, data)
+
+    return write
+
+
+_PLACES: tuple[tuple[tuple[str, ...], type[Any], str, Callable[[_Fuse, Any], Callable[..., Any]]], ...] = (
+    # in the order in which a create comes to them
+    (("claim-queued",), SqliteStore, "reserve", _reserve),
+    (("claim-committed",), aiosqlite.Connection, "execute", _execute),
+    (("upstream-first-byte", "upstream-last-byte"), Connection, "begin", _begin),
+    (("answer-first-byte",), Connection, "data_received", _data_received),
+    (("settle-queued",), SqliteStore, "settle", _settle),
+    (("settle-committed",), aiosqlite.Connection, "execute", _execute),
+    (("client-first-byte", "client-last-byte"), ClientConnection, "write", _write),
+)
+POINTS = tuple(f"{side}-{name}" for names, *_ in _PLACES for name in names for side in ("before", "after"))
+"""What GATEWAY_CRASH_AT may name."""
+
+
+def arm(value: str) -> None:
+    """Have the process kill itself (SIGKILL) the N-th time that a guarded create passes a point: "POINT" or "POINT:N".
+
+    Needs a SQLite store. The points on the wire are passed by connections without TLS only; those of the client's last
+    byte by answers that leave in one piece, with a Content-Length. Raises GatewayError.
+    """
+    point, colon, count = value.partition(":")
+    if point not in POINTS or (colon and not (count.isascii() and count.isdecimal() and int(count) > 0)):
+        raise GatewayError(f"GATEWAY_CRASH_AT = {value!r} is not POINT or POINT:N with one of {', '.join(POINTS)}")
+    fuse = _Fuse(point, int(count or 1))
+    for owner, name, wrap in {place[1:] for place in _PLACES}:
+        setattr(owner, name, wrap(fuse, getattr(owner, name)))
