@@ -32,7 +32,9 @@ CALLS = [node for text in SOURCES.values() for node in ast.walk(ast.parse(text))
 SAMPLE = tomllib.loads((ROOT / "config" / "gateway.toml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-PROGRAMS = {"make", "gateway", "curl", "docker", "python3", "pip"}
+PROGRAMS = {
+    "make", "gateway", "curl", "docker", "install", "kubectl", "python3", "pip", "/opt/gateway/bin/pip", "systemctl",
+}  # fmt: skip
 """What the documents have their readers call."""
 READERS_OWN = {"gateway.toml"}
 """Files that a reader is told to write."""
