@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check format lock bench bench-growth bench-peers crash websockets slow-heads clean
+.PHONY: run test check format lock bench bench-growth bench-peers crash restarts websockets slow-heads clean
 
 run: .venv/installed ## the gateway in front of an example API, ready to be curled
 	@$(BIN)/gateway run -c config/gateway.toml --example
@@ -33,6 +33,9 @@ bench-peers: ## Caddy, for the benchmark alone; the other proxies come from the 
 
 crash: .venv/installed ## kills at 18 points x 200 x both durabilities: half an hour
 	@$(BIN)/python -m benchmarks.campaigns.crash $(ARGS)
+
+restarts: .venv/installed ## 100 reloads and 20 restarts under load: who is turned away, what is lost, what goes twice
+	@$(BIN)/python -m benchmarks.campaigns.restarts $(ARGS)
 
 websockets: .venv/installed ## Autobahn's WebSocket cases, through the gateway and without it
 	@$(BIN)/python -m benchmarks.campaigns.websocket_cases $(ARGS)

@@ -40,7 +40,8 @@ class House(Protocol):
     """What all connections have in common."""
 
     limits: Limits
-    is_draining: bool
+    is_ending: bool
+    """Whether no connection outlives its exchange any more."""
     budget: Budget
     idle: "dict[ClientConnection, None]"
     """Connections that wait for a request, the one that has waited longest first. Each keeps itself there."""
@@ -188,8 +189,8 @@ class ClientConnection(asyncio.Protocol):
             self.peer = peer
 
     def end_after_answer(self) -> None:
-        """Let the exchange under way be the last one."""
-        if self._exchange is not None:
+        """Let the exchange under way be the last one, unless its client was told already that it is not."""
+        if self._exchange is not None and not self._exchange.begun:
             self._exchange.keep_alive = False
 
     def cancel(self) -> None:
@@ -315,7 +316,7 @@ class ClientConnection(asyncio.Protocol):
             return
         waiting = self._intake.waiting
         nothing_comes = self.has_left and not waiting
-        if not exchange.keep_alive or self._is_closing or self._house.is_draining or nothing_comes:
+        if not exchange.keep_alive or self._is_closing or self._house.is_ending or nothing_comes:
             if waiting.strip() and not exchange.head.keep_alive and exchange.has_end and not self._is_closing:
                 self._refuse("bad-request", "More came after a request that was to be the last one.")
             else:

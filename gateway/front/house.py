@@ -35,7 +35,7 @@ class Front:
     ) -> None:
         self.limits = limits
         self.budget = Budget(limits.max_buffered)
-        self.is_draining = False
+        self.is_draining = self.is_ending = False
         self._handle = handle
         self._watcher = watcher
         self._forwarding = forwarding
@@ -168,7 +168,7 @@ class Front:
 
         Those that did not finish are cancelled, and have settled when this returns.
         """
-        self.is_draining = True
+        self.is_draining = self.is_ending = True
         for connection in [*self._connections, *self._refused]:
             if connection.is_idle:
                 connection.close()

@@ -6,8 +6,8 @@ from pathlib import Path
 from tests.conftest import StartGateway
 from tests.gateway.shorthands import get
 from tests.support import behaviours as do
-from tests.support.client import Client, create, create_bytes
-from tests.support.upstream import RawUpstream
+from tests.support.client import Client, create, create_bytes, request_bytes
+from tests.support.upstream import Call, RawUpstream
 
 ADA, BOB, CAY = "ada@example.org", "bob@example.org", "cay@example.org"
 
@@ -55,6 +55,33 @@ async def test_a_client_that_is_connected_when_the_grace_ends_may_still_send_its
         assert await silent.wait_for_end() == "closed"
         assert await stopping == 0
     assert len(upstream.requests) == 1
+
+
+async def test_an_answer_under_way_when_the_grace_began_does_not_end_its_connection_unannounced(
+    gateway: StartGateway, upstream: RawUpstream
+) -> None:
+    """Its head said nothing of an end: the next request on the connection is served, and is told."""
+    program = await gateway(server={"drain_grace": "1h"})
+    rest = asyncio.Event()
+
+    async def in_two_parts(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none")
+        await rest.wait()
+        await call.send(b"two")
+
+    upstream.script(in_two_parts)
+    async with Client(program.port) as client:
+        await client.send_raw(request_bytes("GET", "/long"))
+        await client.reader.readuntil(b"one")
+        stopping = asyncio.create_task(program.stop())
+        await program.wait_for_log(event="draining")
+        rest.set()
+        assert await client.reader.readexactly(3) == b"two"
+        last = await client.request("GET", "/next")
+        assert (last.status, last.header("Connection")) == (200, "close")
+        assert await client.wait_for_end() == "closed"
+        second = asyncio.create_task(program.stop())
+        assert await stopping == await second == 0
 
 
 async def until_refused(port: int) -> None:
