@@ -148,7 +148,14 @@ async def _open(config: Config, telemetry: Telemetry) -> tuple[Opened, Fingerpri
     if secret.made is not None:
         telemetry.event("fingerprint-key-made", path=str(secret.made), note="keep it with the store, and secret")
     fingerprinter = Fingerprinter(secret.value)
-    opened = await open_sqlite(url.path, config.store.durability, fingerprinter.key_check, wall_clock())
+    opened = await open_sqlite(
+        url.path,
+        config.store.durability,
+        fingerprinter.key_check,
+        wall_clock(),
+        commit_timeout=config.store.commit_timeout,
+        max_waiting=config.store.max_waiting,
+    )
     if opened.is_new:
         telemetry.event("store-made", "info", path=url.path, note="no earlier create is known")
     if opened.recovered:

@@ -20,7 +20,7 @@ class Store(Protocol):
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
         """Take all claims for `owner`, or none. Reserved is answered only once it is durable.
 
-        When StoreError is raised, nothing was taken.
+        When StoreError is raised, nothing was taken, or the store itself frees it before it takes anything else.
         """
 
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:

@@ -14,6 +14,7 @@ from gateway.stores import sql
 from gateway.stores.base import Store
 from gateway.stores.inspect import APPLICATION_ID, SCHEMA, damaged, in_use, inspect, other_key
 from gateway.stores.memory import MemoryStore
+from gateway.stores.place import Place
 from gateway.stores.sqlite import SqliteStore
 
 _OLDEST_SQLITE = (3, 35, 0)
@@ -38,9 +39,19 @@ def open_memory() -> Opened:
     return Opened(MemoryStore(), 0, is_new=True)
 
 
-async def open_sqlite(path: str, durability: Literal["process", "power"], key_check: bytes, now: int) -> Opened:
-    """Open a SQLite file, or make it (mode 0600). `now` in milliseconds.
+async def open_sqlite(
+    path: str,
+    durability: Literal["process", "power"],
+    key_check: bytes,
+    now: int,
+    *,
+    commit_timeout: float = 0.8,
+    max_waiting: int = 4096,
+) -> Opened:
+    """Open a SQLite file, or make it (mode 0600). `now` in milliseconds, `commit_timeout` in seconds.
 
+    A call that is not carried out within `commit_timeout` raises StoreError; so does a reservation when `max_waiting`
+    of them wait already.
     Raises StoreOpenError, leaving the file as it was, when it is foreign, damaged, newer, in use, out of reach, or was
     written with another fingerprint key.
     """
@@ -58,6 +69,10 @@ async def open_sqlite(path: str, durability: Literal["process", "power"], key_ch
     try:
         is_new = await _pragma(database, "user_version") == 0
         recovered = await _prepare(database, path, durability, key_check, now)
+        place = Place(path)
+    except OSError as error:
+        await database.close()
+        raise StoreOpenError(f"the store {path} is gone: {error.strerror}") from error
     except sqlite3.OperationalError as error:
         await database.close()
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
@@ -69,7 +84,8 @@ async def open_sqlite(path: str, durability: Literal["process", "power"], key_ch
     except BaseException:
         await database.close()
         raise
-    return Opened(SqliteStore(database), recovered, is_new)
+    store = SqliteStore(database, place, commit_timeout=commit_timeout, max_waiting=max_waiting)
+    return Opened(store, recovered, is_new)
 
 
 async def _prepare(

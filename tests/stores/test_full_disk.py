@@ -8,10 +8,25 @@ from typing import Any, cast
 import pytest
 
 from gateway.errors import StoreError
-from gateway.model import FREE, Settlement, State
+from gateway.model import FREE, Reserved, Settlement, State
 from gateway.stores.base import Store
-from gateway.stores.sqlite import MAX_ROWS, SqliteStore
-from tests.stores.support import CREATED, NOW, claim, claims, create, names_of, open_store, owner, state_of, take
+from gateway.stores.open import open_sqlite
+from gateway.stores.sqlite import SqliteStore
+from gateway.stores.waiting import MAX_ROWS
+from tests.stores.support import (
+    CREATED,
+    KEY,
+    NOW,
+    claim,
+    claims,
+    create,
+    left_open,
+    names_of,
+    open_store,
+    owner,
+    state_of,
+    take,
+)
 from tests.support.tally import PATIENCE
 
 LARGE = Settlement(State.CREATED, CREATED.expires_at, "/users/" + "x" * 2000)
@@ -153,6 +168,24 @@ async def test_many_settlements_that_wait_for_room_keep_nobody_else_waiting(disk
     await disk.make_room()
     for number in range(many):
         await until_created(store, str(number))
+
+
+async def test_however_many_settlements_wait_for_room_a_create_hears_at_once_that_there_is_none(path: Path) -> None:
+    """Not that it took too long: each turn of those settlements fails anew, and is followed by a pause."""
+    opened = await open_sqlite(str(path), "process", KEY, NOW, commit_timeout=5)
+    left_open.append(opened.store)
+    store, disk = opened.store, Disk(opened.store)
+    owned = [claims(*range(number * MAX_ROWS, (number + 1) * MAX_ROWS)) for number in range(40)]
+    for number, wanted in enumerate(owned):
+        assert isinstance(await store.reserve(wanted, owner(number), NOW), Reserved)
+    await disk.fill()
+    settled = [store.settle(owner(number), wanted, LARGE, NOW) for number, wanted in enumerate(owned)]
+    assert set(await asyncio.gather(*[outcome(answer) for answer in settled])) == {StoreError}
+    for number in range(20):
+        with pytest.raises(StoreError, match="full"):
+            await store.reserve(claims(*[f"new {n}" for n in range(MAX_ROWS)]), owner(1000 + number), NOW)
+    await disk.make_room()
+    await until_created(store, str(40 * MAX_ROWS - 1))
 
 
 async def test_a_store_that_closes_while_it_is_full_tells_all_who_wait(disk: Disk, store: Store, path: Path) -> None:

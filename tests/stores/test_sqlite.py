@@ -10,7 +10,8 @@ import pytest
 
 from gateway.errors import StoreError, StoreInUse
 from gateway.model import FOREVER, FREE, Held, Purged, Reserved, Settlement, State
-from gateway.stores.sqlite import MAX_ROWS, SqliteStore
+from gateway.stores.sqlite import SqliteStore
+from gateway.stores.waiting import MAX_ROWS
 from tests.stores.support import (
     CREATED,
     HOUR,

@@ -1,0 +1,240 @@
+# Who waits for the store: calls in the order in which they came, for so long, and no more than so many; and the
+# settlements that are still owed to the file. Knows no SQL.
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Generic, TypeVar
+
+from gateway.errors import StoreError
+from gateway.model import FREE, Claim, Settlement
+
+MAX_ROWS = 128
+"""Claims in one turn: beyond it a longer statement saves nothing more."""
+_LOOKS = 16
+_BACKOFF = 0.05
+_MAX_BACKOFF = 0.25
+_CLOSING_TRIES = 4
+
+T = TypeVar("T")
+
+
+class Waiting(Generic[T]):
+    """Something that waits, and the future that hears its answer, which may have been cancelled."""
+
+    __slots__ = ("future", "since")
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.since = 0
+        """The look before which it came (see Line)."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its caller was told that nothing came of it."""
+        return self.future.done() and not self.future.cancelled() and self.future.exception() is not None
+
+    def answer(self, result: T) -> None:
+        """Tell the caller, if it has not been told, and still waits."""
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def fail(self, reason: object) -> None:
+        """Tell the caller that nothing came of it, if it has not been told, and still waits."""
+        if not self.future.done():
+            self.future.set_exception(StoreError(str(reason)))
+            self.future.exception()  # heard: a caller that left must not make the loop complain
+
+
+class Call(Waiting[T]):
+    """A reservation, or with a settlement the end of one."""
+
+    __slots__ = ("claims", "now", "owner", "settlement")
+
+    def __init__(self, claims: Sequence[Claim], owner: bytes, now: int, settlement: Settlement | None) -> None:
+        super().__init__()
+        self.claims = claims
+        self.owner = owner
+        self.now = now
+        self.settlement = settlement  # None: a reservation
+
+
+class Job(Waiting[T]):
+    """A statement that runs between two turns: a read for the operator, a step of a purge."""
+
+    __slots__ = ("work",)
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        super().__init__()
+        self.work = work
+
+
+class Line:
+    """Gives the writer one turn after the other.
+
+    A turn is a job, or calls in their order, or settlements that an earlier turn could not write, or not in time. Those
+    are kept apart, so that however many there are, whoever comes anew is not kept waiting by them: the two kinds of
+    turns take each other's place, and while nothing can be written, what is owed is tried only now and then.
+
+    Nobody is kept for longer than `commit_timeout` seconds. A clock that is read for each call would cost more than all
+    the rest here; so while anybody waits there is a look at the line every sixteenth of that time, and each call knows
+    how many there were before it came.
+
+    Mutable state: the queue, and how many of it are reservations; the turn under way; what is owed, and since how many
+    tries; whether the writer rests.
+    """
+
+    def __init__(self, commit_timeout: float, max_waiting: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._too_late = f"the store took longer than {commit_timeout:g} s to commit"
+        self._too_many = f"{max_waiting} creates wait for the store already"
+        self._max_waiting = max_waiting
+        self._look_every = commit_timeout / _LOOKS
+        self._looks = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._queue: deque[Call[Any] | Job[Any]] = deque()
+        self._reservations = 0
+        self._under_way: Sequence[Waiting[Any]] = ()
+        self._owed: deque[Call[Any]] = deque()
+        self._is_owed_turn = False
+        self._failures = 0
+        self._try_again_at = 0.0
+        self._idle: asyncio.Future[None] | None = None
+        self.is_closing = False
+
+    def __repr__(self) -> str:
+        return f"Line({len(self._queue)} waiting, {len(self._owed)} owed)"
+
+    # Coming
+
+    def add_reservation(self, call: Call[Any]) -> None:
+        """Let a reservation wait, or fail it when too many do."""
+        if self._reservations >= self._max_waiting:
+            call.fail(self._too_many)
+        else:
+            self._reservations += not self.is_closing
+            self.add(call)
+
+    def add(self, waiting: Call[Any] | Job[Any]) -> None:
+        """Let a settlement or a job wait, however many do."""
+        if self.is_closing:
+            waiting.fail("the store is closed")
+            return
+        waiting.since = self._looks
+        self._queue.append(waiting)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._look_every, self._look)
+        self._wake()
+
+    def close(self) -> None:
+        """Take nothing more. What waits is still given out, and what is owed is tried a few times more."""
+        self.is_closing = True
+        self._failures = 0
+        self._wake()
+
+    # Going
+
+    async def next_turn(self) -> "list[Call[Any]] | Job[Any] | None":
+        """Wait until there is something to do, and return it; None when the line is closed and all is done.
+
+        What could not be settled then is in flight in the file, and unknown at the next start.
+        """
+        while True:
+            was_owed_turn, self._is_owed_turn = self._is_owed_turn, False
+            if self._is_owed_due() and not (was_owed_turn and self._queue):
+                self._is_owed_turn = True
+                return self._owed_turn()
+            if self._queue:
+                return self._next_in_queue()
+            if self.is_closing and (not self._owed or self._failures > _CLOSING_TRIES):
+                if self._timer is not None:
+                    self._timer.cancel()
+                return None
+            await self._rest()
+
+    def turn_over(self, kept: Sequence[Call[Any]] = ()) -> None:
+        """Hear that the turn under way has ended. `kept` are settlements that it could not write."""
+        self._under_way = ()
+        self._owed.extend(kept)
+        if self._is_owed_turn:
+            self._failures = self._failures + 1 if kept else 0
+            self._try_again_at = 0.0
+            if kept:
+                self._try_again_at = self._loop.time() + min(_BACKOFF * self._failures, _MAX_BACKOFF)
+
+    def release(self, call: Call[Any]) -> None:
+        """Let what a reservation took be freed before anything else: nobody was told that it was taken."""
+        self._owed.appendleft(Call(call.claims, call.owner, call.now, FREE))
+
+    # How it is done
+
+    def _is_owed_due(self) -> bool:
+        return bool(self._owed) and (not self._failures or self._loop.time() >= self._try_again_at)
+
+    def _owed_turn(self) -> list[Call[Any]]:
+        """Take as many as a turn holds; one, when the last try failed: it may be just one that cannot be written."""
+        turn = [self._owed.popleft()]
+        rows = len(turn[0].claims)
+        while self._owed and not self._failures and (rows := rows + len(self._owed[0].claims)) <= MAX_ROWS:
+            turn.append(self._owed.popleft())
+        self._under_way = turn
+        return turn
+
+    def _next_in_queue(self) -> "list[Call[Any]] | Job[Any]":
+        """Take a job, or calls in order, up to a job, up to MAX_ROWS, and up to a settlement of what they reserve.
+
+        The last, because the write statement changes a row for an owner only if it was there before.
+        """
+        turn: list[Call[Any]] = []
+        rows = 0
+        reserving: set[bytes] = set()
+        while self._queue:
+            call = self._queue[0]
+            if isinstance(call, Job):
+                if turn:
+                    break
+                self._under_way = (self._queue.popleft(),)
+                return call
+            if call.settlement is not None and call.owner in reserving:
+                break
+            rows += len(call.claims)
+            if turn and rows > MAX_ROWS:
+                break
+            if call.settlement is None:
+                reserving.add(call.owner)
+                self._reservations -= 1
+            turn.append(call)
+            self._queue.popleft()
+        self._under_way = turn
+        return turn
+
+    async def _rest(self) -> None:
+        self._idle = self._loop.create_future()
+        alarm = self._loop.call_at(self._try_again_at, self._wake) if self._owed else None
+        await self._idle
+        self._idle = None
+        if alarm is not None:
+            alarm.cancel()
+
+    def _wake(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _look(self) -> None:
+        """Fail whoever has waited for too long. Reservations and jobs are dropped, unless their turn is under way."""
+        self._looks += 1
+        came_before = self._looks - _LOOKS
+        while self._queue and self._queue[0].since < came_before:
+            waiting = self._queue.popleft()
+            waiting.fail(self._too_late)
+            if isinstance(waiting, Call):
+                if waiting.settlement is None:
+                    self._reservations -= 1
+                else:
+                    self._owed.append(waiting)
+        for late in self._under_way:
+            if late.since < came_before:
+                late.fail(self._too_late)
+        self._timer = None
+        if self._queue or self._under_way:
+            self._timer = self._loop.call_later(self._look_every, self._look)
