@@ -2,8 +2,10 @@
 # defect in either is seen here and not taken for one of the gateway's.
 
 import asyncio
+import gc
 import hashlib
 import json
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -306,6 +308,16 @@ async def test_a_program_that_does_not_start_shows_why(tmp_path: Path) -> None:
         await program.start()
     assert caught.value.code == 1
     assert "gateway.toml" in caught.value.output
+
+
+async def test_closing_in_the_turn_of_an_accept_leaves_no_connection_behind() -> None:
+    for turns in range(8):
+        async with RawUpstream() as upstream:
+            with socket.create_connection(("127.0.0.1", upstream.port)):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await upstream.close()
+    gc.collect()  # a transport that nobody has closed is an error
 
 
 async def test_the_program_is_started_read_killed_restarted_and_stopped(gateway: StartGateway) -> None:

@@ -1,6 +1,7 @@
 # What an API may do to a request, ready-made. Each function returns a behaviour for RawUpstream.
 
 import asyncio
+import contextlib
 import http
 from collections.abc import Iterable
 from typing import Literal
@@ -111,6 +112,39 @@ def reset_after_request() -> Act:
 def close_without_answer() -> Act:
     """Read the whole request, then close."""
     return Call.close
+
+
+def reset_amid(count: int) -> At:
+    """Reset once `count` bytes of the body were read, or all but the last one of a shorter body of known length."""
+
+    async def act(call: Call) -> None:
+        length = wire.request_framing(call.request.headers)
+        await call.reader.readexactly(min(count, length - 1) if isinstance(length, int) else count)
+        call.reset()
+
+    return At(Stage.HEAD, act)
+
+
+async def at_hand(call: Call) -> bytes:
+    """Take what has come and was not read yet; empty when that is nothing."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            return await call.reader.read(2**16)
+    return b""
+
+
+GARBAGE = (
+    b"\x16\x03\x01\x00\x2a nonsense\r\n\r\n",
+    b"\0" * 100 + b"\r\n\r\n",
+    b"201 Created\r\n\r\n",
+    b"HTTP/1.1 2O1 Created\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/2.0 201 Created\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 201 Created\r\nContent-Length: none\r\n\r\n",
+    b"HTTP/1.1 201 Created\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12",
+    b"HTTP/1.1 201 Created\r\nno header field\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n",
+)
+"""What is no answer to any request, though some of it looks like one."""
 
 
 def half_head(end: End = "close", status: int = 201) -> Act:

@@ -80,6 +80,8 @@ class Call:
 
 
 Act = Callable[[Call], Awaitable[None] | None]
+_TURNS = 10
+"""Turns of the loop in which a connection that was accepted is served for certain: asyncio takes three."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,11 @@ class RawUpstream:
     async def close(self) -> None:
         """Stop listening and cut every connection. May be called twice."""
         self._is_closing = True
+        loop = asyncio.get_running_loop()
+        for listener in self._server.sockets:  # left open: a server that closes forgets what it accepted in this turn
+            loop.remove_reader(listener)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         self._server.close()
         tasks = list(self._tasks)
         for task in tasks:
@@ -213,13 +220,13 @@ class RawUpstream:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if self._is_closing:
-            writer.transport.abort()
-            return
         self._tasks.add(task)
         number = len(self.connections)
         self.connections.add(number)
         try:
+            if self._is_closing:
+                writer.transport.abort()
+                return
             if _stage(self._script[0] if self._script else self.default) is Stage.ACCEPTED:
                 call = Call(self, reader, writer)
                 await perform(self._next(), call)
@@ -235,8 +242,12 @@ class RawUpstream:
             self.failures.append(error)
         finally:
             writer.close()
-            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            try:
                 await writer.wait_closed()
+            except ConnectionError:
+                pass
+            except asyncio.CancelledError:  # the peer does not take what was written
+                writer.transport.abort()
             self._tasks.discard(task)
             self.ended.add(number)
 
