@@ -168,7 +168,7 @@ class Handler:
         try:
             reserved = await rooms.store.reserve(wanted, owner, now)
         except StoreError as error:
-            rooms.telemetry.event("store-failure", "error", rule=rule.name, reason=str(error))
+            rooms.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
             if rooms.forward_without_store:
                 await self._forward_unguarded(exchange, upstream, body, "store-unavailable", record)
             else:
@@ -256,7 +256,7 @@ class Handler:
                 rooms.telemetry.event("fenced-out", "error", rule=rule.name, fingerprint=record.fingerprint)
         except StoreError as error:
             # The store goes on trying. Until it has written it, the claim stays held: what the client hears is true.
-            rooms.telemetry.event("settle-delayed", "error", rule=rule.name, reason=str(error))
+            rooms.telemetry.repeated("settle-delayed", "error", rule=rule.name, reason=str(error))
         record.outcome = _OUTCOMES[ending]
         await tell(exchange, result, record, self._rooms.patience, self._own_fields(record))
 

@@ -1,4 +1,5 @@
-# The beat of the event loop: tells the service manager that we live, and the operator when everything stood still.
+# The beat of the event loop: tells the service manager that we live, and the operator when everything stood still, and
+# how often what happens often did.
 
 import asyncio
 
@@ -16,7 +17,7 @@ async def beat_for_ever(telemetry: Telemetry, manager: ServiceManager) -> None:
     loop = asyncio.get_running_loop()
     every = BEAT if manager.watchdog is None else min(BEAT, manager.watchdog / 4)
     silence = 0.0 if manager.watchdog is None else manager.watchdog / 2
-    told = before = loop.time()
+    told = before = counted = loop.time()
     while True:
         await asyncio.sleep(every)
         now = loop.time()
@@ -26,4 +27,7 @@ async def beat_for_ever(telemetry: Telemetry, manager: ServiceManager) -> None:
         if manager.watchdog is not None and now - told + every >= silence:
             manager.alive()
             told = now
+        if now - counted >= 1:
+            telemetry.tell_repeated()
+            counted = now
         before = now

@@ -45,7 +45,7 @@ def milliseconds(seconds: float) -> float:
 
 
 class Telemetry:
-    """Writes lines and counts. Mutable state: the counters, and lines not yet written."""
+    """Writes lines and counts. Mutable state: the counters; lines not yet written; what is not told each time."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class Telemetry:
         self._stream = stream
         self._call_soon = call_soon
         self._waiting: list[RequestRecord | dict[str, Any]] = []
+        self._repeated: dict[tuple[str, str, tuple[tuple[str, Any], ...]], int] = {}
         self._encoder = msgspec.json.Encoder()
         self.adopt(style, requests)
         self.requests: Counter[tuple[str, str]] = Counter()
@@ -87,6 +88,24 @@ class Telemetry:
         if times > 1:
             facts["times"] = times
         self._write({"event": name, "level": level, **facts})
+
+    def repeated(self, name: str, level: Literal["info", "warning", "error"], **facts: Any) -> None:
+        """Tell of something that may happen thousands of times a second: now, and then with how many times it did."""
+        self.events[name] += 1
+        key = (name, level, tuple(facts.items()))
+        if key in self._repeated:
+            self._repeated[key] += 1
+        else:
+            self._repeated[key] = 0
+            self._write({"event": name, "level": level, **facts})
+
+    def tell_repeated(self) -> None:
+        """Tell how many times what is `repeated` has happened since this was called last: about once a second."""
+        before, self._repeated = self._repeated, {}
+        for (name, level, facts), times in before.items():
+            if times:
+                self._repeated[name, level, facts] = 0
+                self._write({"event": name, "level": level, **dict(facts), "times": times})
 
     def flush(self) -> None:
         """Write what waits."""

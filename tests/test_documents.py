@@ -263,11 +263,12 @@ def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
 
 def test_every_event_is_documented_with_its_level_and_facts_and_no_other_is() -> None:
     told: dict[str, tuple[str, set[str]]] = {}
-    for call in calls_of("event"):
-        name, level = [*texts_in(call), "info"][:2]
-        known, facts = told.setdefault(name, (level, set()))
-        assert known == level, name
-        facts.update(keyword.arg for keyword in call.keywords if keyword.arg)
+    for kind in ("event", "repeated"):
+        for call in calls_of(kind):
+            name, level = [*texts_in(call), "info"][:2]
+            known, facts = told.setdefault(name, (level, {"times"} if kind == "repeated" else set()))
+            assert known == level, name
+            facts.update(keyword.arg for keyword in call.keywords if keyword.arg)
     table = rows(section("docs/operations.md", "Other lines"))
     assert {ticked(name)[0]: (level, set(ticked(facts))) for name, level, facts, _ in table} == told
 
@@ -282,7 +283,8 @@ def test_every_metric_and_label_is_documented_and_no_other_is() -> None:
 
 def test_every_outcome_and_event_to_watch_exists() -> None:
     watched = ticked(section("docs/operations.md", "What to watch"))
-    known = {*_OUTCOMES.values(), *respond.KINDS, "unguarded"} | {texts_in(call)[0] for call in calls_of("event")}
+    events = {texts_in(call)[0] for kind in ("event", "repeated") for call in calls_of(kind)}
+    known = {*_OUTCOMES.values(), *respond.KINDS, "unguarded"} | events
     assert {value for text in watched for value in re.findall(r'"([a-z-]+)"', text)} <= known
 
 

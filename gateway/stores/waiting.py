@@ -76,9 +76,12 @@ class Line:
     are kept apart, so that however many there are, whoever comes anew is not kept waiting by them: the two kinds of
     turns take each other's place, and while nothing can be written, what is owed is tried only now and then.
 
-    Nobody is kept for longer than `commit_timeout` seconds. A clock that is read for each call would cost more than all
-    the rest here; so while anybody waits there is a look at the line every sixteenth of that time, and each call knows
-    how many there were before it came.
+    Nobody is kept for longer than `commit_timeout` seconds; and once the first in the queue has waited for half of
+    that, reservations are turned away at once. Else, with more coming than the store can take, each of them would wait
+    until it is too late, and the store would be busy with taking and freeing what nobody waits for any more.
+
+    A clock that is read for each call would cost more than all the rest here; so while anybody waits there is a look at
+    the line every sixteenth of that time, and each call knows how many there were before it came.
 
     Mutable state: the queue, and how many of it are reservations; the turn under way; what is owed, and since how many
     tries; whether the writer rests.
@@ -88,6 +91,7 @@ class Line:
         self._loop = asyncio.get_running_loop()
         self._too_late = f"the store took longer than {commit_timeout:g} s to commit"
         self._too_many = f"{max_waiting} creates wait for the store already"
+        self._too_slow = f"more creates wait for the store than it can commit within {commit_timeout:g} s"
         self._max_waiting = max_waiting
         self._look_every = commit_timeout / _LOOKS
         self._looks = 0
@@ -111,6 +115,8 @@ class Line:
         """Let a reservation wait, or fail it when too many do."""
         if self._reservations >= self._max_waiting:
             call.fail(self._too_many)
+        elif self._queue and self._queue[0].since < self._looks - _LOOKS // 2:
+            call.fail(self._too_slow)
         else:
             self._reservations += not self.is_closing
             self.add(call)

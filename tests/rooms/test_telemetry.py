@@ -154,6 +154,19 @@ def test_no_name_breaks_a_line(style: Literal["json", "text"], text: str) -> Non
             assert line.isprintable()
 
 
+def test_what_happens_often_is_told_at_once_and_then_with_how_many_times_it_did() -> None:
+    def tell(told: Telemetry) -> None:
+        for rule in ("a", "b", "a", "a"):
+            told.repeated("store-failure", "error", rule=rule)
+        for _ in range(3):
+            told.tell_repeated()
+        told.repeated("store-failure", "error", rule="a")
+        assert told.events["store-failure"] == 5
+
+    lines = [json.loads(line) for line in written(tell)]
+    assert [(line["rule"], line.get("times")) for line in lines] == [("a", None), ("b", None), ("a", 2), ("a", None)]
+
+
 @untimed
 @given(st.text(), st.text())
 def test_whatever_is_told_is_one_line_each(rule: str, reason: str) -> None:

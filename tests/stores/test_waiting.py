@@ -213,6 +213,20 @@ class TestMany:
         assert all([await answer for answer in settled])
         assert await state_of(store, "one more") is None
 
+    async def test_once_the_first_has_waited_for_half_its_time_more_fail_at_once(self, store: Store) -> None:
+        """The store takes less than comes: whoever is let in shall have his turn in time."""
+        async with busy(store):
+            first = store.reserve(claims("first"), owner(1), NOW)
+            await asyncio.sleep(0)  # under way
+            waiting = store.reserve(claims("waiting"), owner(2), NOW)
+            for _ in range(_LOOKS // 2 + 1):
+                cast("SqliteStore", store)._line._look()
+            late = asyncio.ensure_future(store.reserve(claims("late"), owner(3), NOW))
+            assert late.done()
+            assert await told(late) == f"more creates wait for the store than it can commit within {PATIENCE:g} s"
+        assert [await first, await waiting] == [Reserved(), Reserved()]
+        assert await store.reserve(claims("late"), owner(3), NOW) == Reserved()
+
     async def test_those_that_were_dropped_wait_no_more(self, store: Store) -> None:
         async with busy(store):
             for round_ in range(3):
