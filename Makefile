@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check format lock bench bench-growth bench-peers crash restarts upstream-faults overload websockets slow-heads clean
+.PHONY: run test check format lock bench bench-growth bench-peers crash restarts store-faults upstream-faults overload websockets slow-heads clean
 
 run: .venv/installed ## the gateway in front of an example API, ready to be curled
 	@$(BIN)/gateway run -c config/gateway.toml --example
@@ -36,6 +36,9 @@ crash: .venv/installed ## kills at 18 points x 200 x both durabilities: half an 
 
 restarts: .venv/installed ## 100 reloads and 20 restarts under load: who is turned away, what is lost, what goes twice
 	@$(BIN)/python -m benchmarks.campaigns.restarts $(ARGS)
+
+store-faults: .venv/installed ## what befalls the store's file under load, thirty seconds each
+	@$(BIN)/python -m benchmarks.campaigns.store_faults $(ARGS)
 
 upstream-faults: .venv/installed ## an API that fails in eight ways, 500 times each, under load
 	@$(BIN)/python -m benchmarks.campaigns.upstream_faults $(ARGS)

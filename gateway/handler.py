@@ -29,7 +29,7 @@ from gateway.resource import MAX_ANSWER, locate
 from gateway.rules import Match, Refusal, Rule, Rules
 from gateway.stores.base import Store
 from gateway.telemetry import RequestRecord, Telemetry
-from gateway.upstream.client import Upstream
+from gateway.upstream.client import CancelledUnsent, Upstream
 from gateway.upstream.open import Upstreams
 from gateway.upstream.results import REQUEST_BROKEN, Answer, NoAnswer, NotSent, RequestBroken
 
@@ -168,11 +168,11 @@ class Handler:
         try:
             reserved = await rooms.store.reserve(wanted, owner, now)
         except StoreError as error:
+            if not rooms.forward_without_store:
+                self._refuse_without_store(exchange, rule, record, error)
+                return
             rooms.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
-            if rooms.forward_without_store:
-                await self._forward_unguarded(exchange, upstream, body, "store-unavailable", record)
-            else:
-                self._refuse(exchange, record, "store-unavailable", "The create was not forwarded.", retry_after=1)
+            await self._forward_unguarded(exchange, upstream, body, "store-unavailable", record)
             return
         except asyncio.CancelledError:
             # It may have been reserved all the same. Nothing was sent, so it is free; the store keeps the order.
@@ -197,12 +197,21 @@ class Handler:
         try:
             wanted = claims(rule, readable, rooms.fingerprinter)
             found = [(claim, await rooms.store.get(claim.fingerprint, now)) for claim in wanted]
-        except (StoreError, Unreadable):
+        except Unreadable:
             return False  # what is wrong is told once the body is there
+        except StoreError as error:
+            if rooms.forward_without_store:
+                return False
+            self._refuse_without_store(exchange, rule, record, error)
+            return True
         held = [(claim, holder) for claim, holder in found if holder is not None]
         if held:
             self._tell_met(exchange, Held(tuple(held)), now, record)
         return bool(held)
+
+    def _refuse_without_store(self, exchange: Exchange, rule: Rule, record: RequestRecord, error: StoreError) -> None:
+        self._rooms.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
+        self._refuse(exchange, record, "store-unavailable", "The create was not forwarded.", retry_after=1)
 
     def _tell_met(self, exchange: Exchange, held: Held, now: int, record: RequestRecord) -> None:
         met, claim, holder = decision.meet(held)
@@ -248,6 +257,9 @@ class Handler:
                     pass
                 case _:
                     assert_never(result)
+        except CancelledUnsent:
+            ending = Ending.NOT_SENT
+            raise
         finally:
             now = max(rooms.wall_clock(), reserved_at)  # a clock that was set back must not shorten what is kept
             settled = rooms.store.settle(owner, wanted, decision.settle(rule, ending, now, resource), now)

@@ -104,7 +104,7 @@ class _End(asyncio.Protocol):
             return False
         self._other.write_eof()
         self._end_one(self._own)
-        return True
+        return bool(self._own.can_write_eof())  # under TLS both directions end at once
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Nothing can be carried any more."""

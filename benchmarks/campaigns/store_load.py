@@ -30,6 +30,8 @@ class Sent:
     kind: Kind
     phase: Phase
     """When it was sent."""
+    answered: Phase = "before"
+    """When its answer came."""
     email: str = ""
     status: int | None = None
     """None when the connection broke."""
@@ -90,7 +92,7 @@ class Load:
         client: Client | None = None
         try:
             while not self._is_over:
-                sent = Sent(kind, self.phase, self._email(kind))
+                sent = Sent(kind, self.phase, email=self._email(kind))
                 started = loop.time()
                 try:
                     if client is None:
@@ -100,6 +102,7 @@ class Load:
                 except OSError:
                     client = None
                 sent.ms = (loop.time() - started) * 1000
+                sent.answered = self.phase
                 self.sent.add(sent)
                 await asyncio.sleep(max(0, started + pause - loop.time()))
         finally:

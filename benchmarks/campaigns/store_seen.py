@@ -74,7 +74,7 @@ def note_answers(load: Load, api: RawUpstream, seen: Seen) -> None:
     seen.without_retry_after = sum(sent.retry_after is None for sent in refused)
     seen.pass_errors = sum(sent.status != 200 for sent in load.of("passed"))
     for sent in load.of("new"):
-        is_refused = sent.slug == "store-unavailable" and sent.phase != "before"
+        is_refused = sent.slug == "store-unavailable" and sent.answered != "before"
         seen.unexpected += sent.status != 201 and not is_refused
     for sent in load.of("known"):
         seen.unexpected += sent.slug not in {"duplicate", "store-unavailable"} and sent.mark is None

@@ -89,7 +89,10 @@ class Front:
     def peer(self, transport: asyncio.BaseTransport) -> Peer | None:
         """See House."""
         is_tls = transport.get_extra_info("sslcontext") is not None
-        if transport.get_extra_info("socket").family == socket.AF_UNIX:
+        connected = transport.get_extra_info("socket")
+        if connected is None:  # so it is under TLS once it closes
+            return None
+        if connected.family == socket.AF_UNIX:
             return self._forwarding.peer(None, is_tls=is_tls)
         name = transport.get_extra_info("peername")
         return self._forwarding.peer(name[0], is_tls=is_tls) if name else None

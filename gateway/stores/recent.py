@@ -1,5 +1,5 @@
-# Claims that were settled or met lately, so that what comes in bursts (a double click, a retry, a redelivery) is
-# answered without asking the file. Coherent because one process owns the file (see open.py). No I/O.
+# Claims that were met lately, so that what comes in bursts (a double click, a retry, a redelivery) is answered without
+# asking the file. Coherent because one process owns the file (see open.py). No I/O.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence

@@ -28,7 +28,7 @@ class SqliteStore:
     """See Store.
 
     Mutable state: the line of those who wait; the owners whose claims are in flight, all of them this process's own,
-    because opening made every older one unknown; and what was settled or met lately.
+    because opening made every older one unknown; and what was met lately.
     """
 
     def __init__(

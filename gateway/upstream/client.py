@@ -9,6 +9,10 @@ from gateway.upstream.results import Answer, NoAnswer, NotSent, Request
 from gateway.upstream.target import Target
 
 
+class CancelledUnsent(asyncio.CancelledError):
+    """Sending was cancelled before any byte of the request left."""
+
+
 class Upstream:
     """An API behind the gateway: one or more targets, which take turns. Mutable state: whose turn it is."""
 
@@ -27,7 +31,8 @@ class Upstream:
         """Send one request and wait for its answer's head.
 
         Each target is tried at most once, and the next one only while no byte has left. Only a safe request without a
-        body is ever sent a second time: when it was lost on a kept connection, on a new one.
+        body is ever sent a second time: when it was lost on a kept connection, on a new one. Raises CancelledUnsent
+        when it is cancelled while a request that must not be sent twice still waits for a connection.
         """
         may_reuse = True
         may_go_again = request.is_safe and request.body == b""
@@ -41,7 +46,10 @@ class Upstream:
                 if result.timed_out or not may_go_again:
                     return result
                 may_reuse = False
-            connected = await target.connect()
+            try:
+                connected = await target.connect()
+            except asyncio.CancelledError:
+                raise CancelledUnsent from None
             if isinstance(connected, Connection):
                 return await self._exchange(target, connected, request)
             unreached = connected

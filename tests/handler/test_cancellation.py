@@ -1,158 +1,175 @@
-# A create is cancelled at each place where it waits: whatever the place, its claims end up settled by what is certain.
-#
-# Handler, front, store and upstream are the real ones, in the test's own loop; only the cancelling is made here.
+# A create is cancelled at each place where it waits, on each way that it can take: its claims end up settled by what is
+# certain, or held by somebody who goes on trying to settle them.
 
 import asyncio
+import contextlib
+import socket
 import sys
-import types
-from collections.abc import AsyncIterator, Coroutine, Generator
-from contextlib import asynccontextmanager
-from io import StringIO
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway.compile import compile_rules
-from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
-from gateway.fingerprint import Fingerprinter
-from gateway.forward import Patience
-from gateway.front.exchange import Exchange
-from gateway.handler import Handler, Rooms
-from gateway.model import State
+from gateway.model import Record, State
 from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
-from gateway.stores.open import open_sqlite
-from gateway.telemetry import Telemetry
-from gateway.upstream.open import open_upstreams
-from tests.handler.support import fronted
-from tests.support.client import Client, NoResponseError, create_bytes
-from tests.support.upstream import Call, RawUpstream
+from gateway.stores.sqlite import SqliteStore
+from tests.handler.cancelling import Scenario, cancelled_everywhere, entries, tell, when_told
+from tests.handler.support import NOW, open_file
+from tests.support.behaviours import answer, broken_body, close_without_answer, streamed
+from tests.support.tally import PATIENCE
+from tests.support.upstream import Call, RawUpstream, refused_port
 
-NOW = 1_000_000
-FINGERPRINTER = Fingerprinter(b"a key that is long enough for a test")
-RULE = RuleConfig(
-    name="create-user",
-    match=MatchConfig(path="/users"),
-    unique=(UniqueConfig(name="email", fields=("body.email",)),),
-    resource="/users/{body.id}",
-)
-LONGEST = 40
+LENGTH = 200_000
+TURNS = 10
+"""Of the loop, in which the gateway has seen what was sent to it."""
+BOTH = entries("body.email", "body.username")
+LINK = "/users/{body.id}"
 
 
-class CancelledAt:
-    """Handles an exchange with a real handler, and cancels it at its n-th suspension."""
+def in_pieces(*, pad: bytes = b"") -> Callable[[Call], Awaitable[None]]:
+    """Answer 201 so that there is something to wait for everywhere."""
+    body = (b"{", b'"pad": "%b",' % pad, b'"id"', b": 7}")
+    head = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
-    def __init__(self, handler: Handler, suspension: int) -> None:
-        self._handler = handler
-        self._suspension = suspension
-        self.reached = False
-        self.over = asyncio.Event()
+    async def act(call: Call) -> None:
+        for piece in (head % sum(map(len, body)), *body):
+            await call.send(piece)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
 
-    async def __call__(self, exchange: Exchange) -> None:
-        try:
-            await self._step(self._handler(exchange))
-        finally:
-            self.over.set()
-
-    @types.coroutine
-    def _step(self, handling: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-        waits = 0
-        try:
-            waiting = handling.send(None)
-            while True:
-                waits += 1
-                if waits == self._suspension:
-                    self.reached = True
-                    task = asyncio.current_task()
-                    assert task is not None
-                    task.cancel()
-                try:
-                    resume = yield waiting
-                except BaseException as error:  # noqa: BLE001 - the cancellation, or what was waited for has failed
-                    waiting = handling.throw(error)
-                else:
-                    waiting = handling.send(resume)
-        except StopIteration:
-            return
+    return act
 
 
-@asynccontextmanager
-async def serving(store: Store, upstream: RawUpstream, suspension: int) -> AsyncIterator[tuple[int, CancelledAt]]:
-    config = Config(upstream=UpstreamConfig(url=upstream.url), rules=(RULE,))
-    upstreams = open_upstreams(config)
-    rooms = Rooms(
-        rules=compile_rules(config),
-        fingerprinter=FINGERPRINTER,
-        store=store,
-        upstreams=upstreams,
-        telemetry=Telemetry(StringIO(), style="json"),
-        forward_without_store=False,
-        patience=Patience(client=5, tunnel=5),
-        request_id_line=b"X-Request-Id: %b\r\n",
-        wall_clock=lambda: NOW,
-        stopwatch=asyncio.get_running_loop().time,
-    )
-    cancelled = CancelledAt(Handler(rooms), suspension)
-    try:
-        async with fronted(cancelled) as port:
-            yield port, cancelled
-    finally:
-        upstreams.close()
+SCENARIOS = [
+    Scenario("a body that comes slowly, a link read from the answer", in_pieces(), 201, State.CREATED, BOTH, LINK),
+    Scenario("an answer passed on as it comes", in_pieces(), 201, State.CREATED),
+    Scenario(
+        "a body held back until 100 Continue",
+        answer(201),
+        201,
+        State.CREATED,
+        entries("header.X-Number", "header.X-Same"),
+        send=when_told,
+    ),
+    Scenario("a client that reads slowly", in_pieces(pad=b"x" * LENGTH), 201, State.CREATED, BOTH, LINK, is_slow=True),
+    Scenario(
+        "a client that reads slowly, an answer passed on as it comes",
+        streamed(2 * LENGTH, [b"x" * LENGTH] * 2, 201),
+        201,
+        State.CREATED,
+        is_slow=True,
+    ),
+    Scenario("an answer that breaks off", broken_body(), 201, State.CREATED, BOTH, LINK),
+    Scenario("refused", answer(422), 422, None, BOTH),
+    Scenario("failed", answer(500), 500, State.UNKNOWN, BOTH),
+    Scenario("not answered", close_without_answer(), 502, State.UNKNOWN, BOTH),
+]
 
 
-async def in_pieces(call: Call) -> None:
-    """Answer so that there is something to wait for everywhere: head, then the body in pieces."""
-    await asyncio.sleep(0)
-    await call.send(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{")
-    for piece in (b'"id"', b": 7"):
-        await asyncio.sleep(0.005)
-        await call.send(piece)
-
-
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def opened(kind: str, directory: Path) -> AsyncIterator[Store]:
-    store: Store = MemoryStore()
-    if kind == "sqlite":
-        store = (await open_sqlite(str(directory / "keys.db"), "process", FINGERPRINTER.key_check, NOW)).store
+    store = MemoryStore() if kind == "memory" else (await open_file(directory / "keys.db")).store
     try:
         yield store
     finally:
         await store.close()
 
 
+@contextlib.contextmanager
+def full_port() -> Iterator[int]:
+    """Hold a port on which no connection is ever made: those that nobody accepts are as many as may wait."""
+    with socket.socket() as listener, socket.socket() as first:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        first.connect(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "again"])
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_no_place_to_be_cancelled_leaves_a_claim_without_an_owner(
-    kind: str, tmp_path: Path, upstream: RawUpstream, capsys: pytest.CaptureFixture[str]
+    scenario: Scenario,
+    kind: str,
+    again: bool,
+    tmp_path: Path,
+    upstream: RawUpstream,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    upstream.default = in_pieces
-    met = []
     async with opened(kind, tmp_path) as store:
-        for suspension in range(1, LONGEST):
-            email = f"{suspension}@example.com"
-            fingerprint = FINGERPRINTER.fingerprint("create-user", "email", (), (email,))
-            async with serving(store, upstream, suspension) as (port, cancelled):
-                async with Client(port) as client:
-                    await client.send_raw(create_bytes(email, pad="x" * 300_000))
-                    await cancelled.over.wait()
-                    if not cancelled.reached:
-                        assert (await client.read_response("POST")).status == 201
-                    else:
-                        with pytest.raises(NoResponseError):
-                            await client.read_response("POST")
-                await store.ping(NOW)
-            record = await store.get(fingerprint, NOW)
-            arrived = [request for request in [*upstream.requests, *upstream.aborted] if request is not None]
-            sent = [request for request in arrived if request.value("body.email") == email]
-            state = None if record is None else record.state
-            assert state is not State.IN_FLIGHT, f"at suspension {suspension} nobody is left to settle the claim"
-            assert state is not None or not sent, f"at suspension {suspension} a create that was sent became free"
-            if not cancelled.reached:
-                assert state is State.CREATED
-                break
-            met.append("free" if state is None else state.name.lower())
-        else:
-            pytest.fail(f"a create waits more than {LONGEST} times")
+        became = await cancelled_everywhere(scenario, store, upstream, again=again)
     with capsys.disabled():
-        sys.stdout.write(f"\n  {kind}: cancelled at {len(met)} suspensions: {', '.join(met)}\n")
-    assert {"free", "unknown", "created"} <= set(met)
+        sys.stdout.write(tell(kind, scenario, became, again=again))
+    must = {None, State.UNKNOWN}
+    if kind == "sqlite" or scenario.resource:  # there is something to wait for once the API has answered
+        must.add(scenario.end)
+    assert must <= set(became)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize(("name", "status"), [("refused", 502), ("timed out", 504)])
+async def test_nor_one_amid_a_connection_that_is_never_made(
+    name: str, status: int, kind: str, tmp_path: Path, upstream: RawUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with refused_port() if status == 502 else full_port() as port:
+        scenario = Scenario(
+            f"a connection that is {name}", answer(), status, None, BOTH, url=f"http://127.0.0.1:{port}"
+        )
+        async with opened(kind, tmp_path) as store:
+            became = await cancelled_everywhere(scenario, store, upstream)
+    with capsys.disabled():
+        sys.stdout.write(tell(kind, scenario, became))
+    assert set(became) == {None}, "no byte of it has left"
+
+
+async def test_nor_one_on_the_way_without_a_guard(
+    tmp_path: Path, upstream: RawUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The store cannot write, and on_failure = "forward" says that creates pass all the same: nothing is claimed."""
+    scenario = Scenario("forwarded without a guard", in_pieces(), 201, None, BOTH, on_failure="forward")
+    async with opened("sqlite", tmp_path) as store:
+        await write_protect(store, "ON")
+        became = await cancelled_everywhere(scenario, store, upstream, settled=nothing_waits)
+        await write_protect(store, "OFF")
+    assert set(became) == {None}
+    with capsys.disabled():
+        sys.stdout.write(tell("sqlite", scenario, became))
+
+
+async def test_a_claim_whose_end_cannot_be_written_is_held_until_it_is(
+    tmp_path: Path, upstream: RawUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cancelled or not: the store has been told how it ended, and goes on trying."""
+    held: list[Record] = []
+    async with opened("sqlite", tmp_path) as store:
+
+        async def break_the_store(call: Call) -> None:
+            if call.request.method == "POST":
+                await write_protect(store, "ON")
+            await in_pieces()(call)
+
+        async def mended() -> None:
+            records = await store.scan(b"", 1000, NOW)
+            held.extend(record for record in records if record.state is State.IN_FLIGHT)
+            await write_protect(store, "OFF")
+            async with asyncio.timeout(PATIENCE):
+                while any(record.state is State.IN_FLIGHT for record in await store.scan(b"", 1000, NOW)):
+                    await store.ping(NOW)
+
+        scenario = Scenario("an end that cannot be written", break_the_store, 201, State.CREATED, BOTH, LINK)
+        became = await cancelled_everywhere(scenario, store, upstream, settled=mended)
+    with capsys.disabled():
+        sys.stdout.write(tell("sqlite", scenario, became))
+    assert held
+    assert set(became) == {None, State.UNKNOWN, State.CREATED}
+
+
+async def nothing_waits() -> None:
+    """Nothing was claimed, so nothing is to be settled."""
+
+
+async def write_protect(store: Store, value: str) -> None:
+    """Have SQLite refuse to write, or let it."""
+    assert isinstance(store, SqliteStore)
+    await store._database.execute(f"PRAGMA query_only = {value}")

@@ -1,0 +1,159 @@
+# The gateway held against the reference: what the machine's rules share, and what must be true after each of them.
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from gateway import model
+from tests.handler.support import FINGERPRINTER, NOW
+from tests.model.creates import FAULT, KEYS, Create, Outcome, fingerprinted, link
+from tests.model.parts import Operation
+from tests.model.reference import Conflict, Ending, Key, Reference
+from tests.model.world import Kind, World
+
+FINGERPRINTS = {key: FINGERPRINTER.fingerprint(*fingerprinted(key)) for key in KEYS}
+KEY_OF = {fingerprint: key for key, fingerprint in FINGERPRINTS.items()}
+
+
+class Late(NamedTuple):
+    """How an operation ended, while the store could not write it."""
+
+    keys: tuple[Key, ...]
+    ending: Ending
+    at: int
+    link: str | None
+
+
+class Agreement(RuleBasedStateMachine):
+    """Mutable state: the gateway and its world, the reference, and what was met, counted by its name."""
+
+    def __init__(self, kind: Kind, seen: Counter[str], most: int) -> None:
+        """`most` is how many steps there will be at most."""
+        super().__init__()
+        self.seen = seen
+        self._steps_left = most + 1  # the invariants hold before the first step too
+        self.survives = kind == "sqlite"
+        self.world = World(kind, NOW)
+        self.reference = Reference()
+        self.late: list[Late] = []
+        self.lapses_untold = 0
+        """Holds that ran out and are no event of the handler's: purged, or nobody was left to tell."""
+
+    def teardown(self) -> None:
+        self.world.end()
+        self.seen["runs"] += 1
+        self.seen["whole runs"] += self._steps_left == 0
+
+    # What holds after each step
+
+    @invariant()
+    def it_agrees(self) -> None:
+        self._steps_left -= 1
+        self.seen["steps"] += 1
+        self.check_claims()
+        self.check_forwards()
+        self.check_lapses()
+
+    def check_claims(self) -> None:
+        """The store holds what the reference holds, to the millisecond.
+
+        What is in flight is carried by an operation under way, or by a settlement that is tried again.
+        """
+        stored = {
+            KEY_OF[record.fingerprint]: (
+                record.state.name.lower(),
+                record.expires_at,
+                record.first_seen,
+                record.resource,
+            )
+            for record in self.world.stored()
+        }
+        wanted = {}
+        for key, claim in self.reference.claims.items():
+            until = model.FOREVER if claim.until == math.inf else int(claim.until)
+            wanted[key] = (claim.state, None if claim.state == "in_flight" else until, claim.taken, claim.link)
+        assert stored == wanted
+        carried = [key for operation in self.world.waiting for key in operation.create.keys]
+        carried += [key for late in self.late for key in late.keys]
+        assert sorted(carried) == sorted(key for key, record in stored.items() if record[0] == "in_flight")
+
+    def check_forwards(self) -> None:
+        """The promise: forwarded again only when it is certain that the first one did not happen."""
+        for key, forwards in self.reference.forwards.items():
+            assert forwards <= 1 + self.reference.releases[key], key
+
+    def check_lapses(self) -> None:
+        """An identity that becomes free because its hold ran out is told of, once."""
+        events = self.world.telemetry.events
+        assert events["fenced-out"] == 0
+        assert events["unknown-lapsed"] == self.reference.lapsed - self.lapses_untold
+
+    # What the rules share
+
+    def waiting(self, which: int) -> Operation:
+        """One of the creates that wait for the API."""
+        return self.world.waiting[which % len(self.world.waiting)]
+
+    def meet(self, *several: Create) -> list[Conflict | None]:
+        """Say what creates must meet, one after the other."""
+        return [self.reference.meet(create.kind, create.keys, self.world.now) for create in several]
+
+    def check_met(self, operations: Sequence[Operation], met: Sequence[Conflict | None]) -> None:
+        """Hold creates that were sent to what they must meet: some are forwarded, the others are told why not."""
+        for operation, conflict in zip(operations, met, strict=True):
+            self.count(operation)
+            assert operation.arrived.is_set() == (conflict is None)
+            if conflict is not None:
+                told = self.check_told(operation, 409, conflict.slug)
+                assert told["conflictField"] in conflict.entries
+                assert told.get("existingResourceLink") in conflict.links
+                assert (b"\r\nRetry-After: " in operation.client.got) == (conflict.slug != "duplicate")
+
+    def check_ended(self, operation: Operation, outcome: Outcome) -> None:
+        """Hold a create to how the API has answered it."""
+        self.seen[f"API: {outcome.name}"] += 1
+        if outcome is FAULT:
+            assert isinstance(operation.task.exception(), ZeroDivisionError)
+            assert not operation.client.got
+        elif operation.client.got or not operation.client.has_left:
+            self.check_told(operation, *outcome.told)
+
+    def check_told(self, operation: Operation, status: int, slug: str | None) -> dict[str, str | int]:
+        """Hold the client's answer to its status and slug; gives the problem that it tells."""
+        operation.task.result()
+        head, _, body = operation.client.got.partition(b"\r\n\r\n")
+        assert int(head.split(b" ", 2)[1]) == status
+        if slug is None:
+            return {}
+        self.seen[f"told: {status} {slug}"] += 1
+        told: dict[str, str | int] = json.loads(body)
+        assert told["type"] == f"urn:problem-type:gateway:{slug}"
+        return told
+
+    def settle(self, operation: Operation, outcome: Outcome | None) -> None:
+        """Tell the reference how an operation ended; None for one that was cut off."""
+        keys, at = operation.create.keys, self.world.now
+        late = Late(keys, "no answer", at, None)
+        if outcome is not None:
+            late = Late(keys, outcome.ending, at, link(operation.create, outcome, operation.number))
+        if self.world.is_down:
+            self.late.append(late)
+        else:
+            self.reference.settle(*late)
+
+    def count(self, operation: Operation) -> None:
+        """Take note of a create that the API has got."""
+        if operation.arrived.is_set():
+            self.seen["forwarded"] += 1
+            self.reference.forwards.update(operation.create.keys)
+
+    def check_start(self) -> None:
+        """Hold the gateway, which has died and started again, to what it must have found."""
+        self.late.clear()
+        orphans = self.reference.start(self.world.now)
+        self.seen["claims found in flight"] += orphans
+        assert self.world.recovered == orphans

@@ -1,0 +1,238 @@
+# What the model's clients send, and what its API makes of it. A small world: few identities, so that they meet.
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import msgspec
+
+from gateway.config.schema import Config, Duration, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
+from gateway.headers import Headers
+from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, NotSent
+from tests.model.reference import FOREVER, Ending, Key, Kind
+
+SECOND = 1000
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+
+USER = Kind("create-user", keep=DAY, unknown_hold=DAY)
+INVITE = Kind("invite", keep=12 * HOUR, unknown_hold=60 * SECOND)
+ORDER = Kind("order", keep=HOUR, unknown_hold=HOUR, failed_is_free=True)
+TENANT = Kind(
+    "tenant",
+    keep=FOREVER,
+    unknown_hold=FOREVER,
+    success=frozenset({200, 201}),
+    refused=frozenset(range(400, 500)),
+)
+
+CONFIG = Config(
+    upstream=UpstreamConfig(url="http://api.example"),
+    rules=(
+        RuleConfig(
+            name=USER.name,
+            match=MatchConfig(path="/users"),
+            unique=(
+                UniqueConfig(name="email", fields=("body.email",)),
+                UniqueConfig(name="username", fields=("body.username",)),
+            ),
+            namespace="person",
+            resource="header.Location",
+        ),
+        RuleConfig(
+            name=INVITE.name,
+            match=MatchConfig(path="/invites"),
+            unique=(
+                UniqueConfig(name="phone", fields=("body.phone",)),
+                UniqueConfig(name="email", fields=("body.email",)),
+            ),
+            namespace="person",
+            resource="/things/{body.id}",
+            keep=Duration(12 * 3600),
+            unknown_hold=Duration(60),
+        ),
+        RuleConfig(
+            name=ORDER.name,
+            match=MatchConfig(path="/orders"),
+            unique=(UniqueConfig(name="number", fields=("header.X-Number",)),),
+            keep=Duration(3600),
+            failed="free",
+        ),
+        RuleConfig(
+            name=TENANT.name,
+            match=MatchConfig(path="/{region}/tenants"),
+            scope=("path.region",),
+            unique=(
+                UniqueConfig(name="name", fields=("body.name",)),
+                UniqueConfig(name="domain", fields=("body.domain", "query.top")),
+            ),
+            keep=Duration("inf"),
+            success=("200", "201"),
+            refused=("4xx",),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Create:
+    """One request."""
+
+    kind: Kind
+    keys: tuple[Key, ...]
+    head: bytes
+    body: bytes
+    is_held_back: bool = False
+    """Whether the client waits for 100 Continue before it sends the body."""
+
+    def __repr__(self) -> str:
+        return f"<{self.kind.name} {' '.join('.'.join(key[2:]) for key in self.keys)}>"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(repr(self))
+
+
+def _create(kind: Kind, keys: list[Key], target: str, *lines: str, **fields: str) -> Create:
+    body = msgspec.json.encode(fields)
+    lines = (f"POST {target} HTTP/1.1", "Host: api", "Content-Type: application/json", *lines)
+    head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
+    return Create(kind, tuple(keys), head.encode(), body, is_held_back="Expect: 100-continue" in lines)
+
+
+def _user(email: str, username: str) -> Create:
+    keys: list[Key] = [("person", "email", email), ("person", "username", username)]
+    return _create(USER, keys, "/users", email=email, username=username)
+
+
+def _invite(phone: str, email: str) -> Create:
+    keys: list[Key] = [("person", "phone", phone), ("person", "email", email)]
+    return _create(INVITE, keys, "/invites", phone=phone, email=email)
+
+
+def _order(number: str, expectation: str) -> Create:
+    return _create(ORDER, [("order", "number", number)], "/orders", f"X-Number: {number}", *filter(None, [expectation]))
+
+
+def _tenant(region: str, name: str) -> Create:
+    keys: list[Key] = [("tenant", "name", region, name), ("tenant", "domain", region, "example", "org")]
+    return _create(TENANT, keys, f"/{region}/tenants?top=org", name=name, domain="example")
+
+
+PERSONS = [
+    *[_user(email, username) for email, username in product(["ada@x", "bob@x", "eve@x"], ["u1", "u2"])],
+    *[_invite(phone, email) for phone, email in product(["1", "2"], ["ada@x", "bob@x"])],
+]
+"""Of two rules that share a namespace."""
+OTHERS = [
+    *[_order(number, expectation) for number, expectation in product(["7", "8"], ["", "Expect: 100-continue"])],
+    *[_tenant(region, name) for region, name in product(["eu", "us"], ["acme", "umbrella"])],
+]
+CREATES = PERSONS + OTHERS
+KEYS = sorted({key for create in CREATES for key in create.keys})
+
+
+class _Rest:
+    """What is still to come of an answer's body; the end, or a break."""
+
+    def __init__(self, *pieces: bytes, breaks_off: bool) -> None:
+        self._pieces = list(pieces)
+        self._breaks_off = breaks_off
+
+    async def read(self) -> bytes:
+        if self._pieces:
+            return self._pieces.pop(0)
+        if self._breaks_off:
+            raise AnswerBroken
+        return b""
+
+    def abandon(self) -> None:
+        """Nobody waits for it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What becomes of a request that is sent."""
+
+    name: str
+    ending: Ending
+    told: tuple[int, str | None]
+    """The status that the client gets, and the slug when the gateway answers."""
+    result: Callable[[int], Answer | NotSent | NoAnswer]
+    """By the number of the thing that is created; may raise."""
+    is_readable: bool = True
+    """Whether an answer says all that it has to say."""
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(repr(self))
+
+
+def _answer(status: int, number: int, *, pieces: int = 1, breaks_off: bool = False) -> Answer:
+    body = b'{"id": %d}' % number
+    block = b"Content-Type: application/json\r\nLocation: /things/%d\r\nContent-Length: %d\r\n" % (number, len(body))
+    if pieces == 1:
+        return Answer(status, b"Status", Headers(block), body, None, length_known=True)
+    rest = _Rest(body[4:6], *([] if breaks_off else [body[6:]]), breaks_off=breaks_off)
+    return Answer(status, b"Status", Headers(block), body[:4], rest, length_known=True)
+
+
+def _status(status: int) -> Outcome:
+    return Outcome(str(status), status, (status, None), lambda number: _answer(status, number))
+
+
+def _fault(number: int) -> Answer:
+    raise ZeroDivisionError(number)
+
+
+FAULT = Outcome("a fault in the gateway itself", "no answer", (0, None), _fault)
+COMMON = [
+    _status(201),
+    Outcome("never reached", "not sent", (502, "upstream-unreachable"), lambda _: NotSent("connection_refused")),
+    Outcome("no answer", "no answer", (502, "outcome-unknown"), lambda _: NoAnswer("connection_terminated")),
+    _status(500),
+    _status(422),
+    Outcome("201 in pieces", 201, (201, None), lambda number: _answer(201, number, pieces=3)),
+    Outcome(
+        "201 that breaks off",
+        201,
+        (201, None),
+        lambda number: _answer(201, number, pieces=2, breaks_off=True),
+        is_readable=False,
+    ),
+    FAULT,
+]
+STATUSES = [200, 204, 301, 303, 307, 400, 401, 403, 404, 409, 429, 501, 502, 503, 504]
+RARE = [
+    *map(_status, STATUSES),
+    Outcome(
+        "not reached in time",
+        "not sent",
+        (504, "upstream-unreachable"),
+        lambda _: NotSent("connection_timeout", timed_out=True),
+    ),
+    Outcome(
+        "no answer in time",
+        "no answer",
+        (504, "outcome-unknown"),
+        lambda _: NoAnswer("http_response_timeout", timed_out=True),
+    ),
+]
+OUTCOMES = [*COMMON, *COMMON, *RARE]
+"""About one in two is common."""
+
+
+def link(create: Create, outcome: Outcome, number: int) -> str | None:
+    """Where the created thing lives, as far as an answer lets its rule know."""
+    if create.kind is USER or (create.kind is INVITE and outcome.is_readable):
+        return f"/things/{number}"
+    return None
+
+
+def fingerprinted(key: Key) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
+    """What the fingerprint of a key is made of: namespace, entry, scope, identity."""
+    namespace, entry, *values = key
+    scoped = 1 if namespace == "tenant" else 0
+    return namespace, entry, tuple(values[:scoped]), tuple(values[scoped:])

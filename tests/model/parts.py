@@ -1,0 +1,173 @@
+# The parts around a handler: a client and an API that do as they are told, and a door before the store.
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, TypeVar, get_args
+
+from gateway.budget import Budget
+from gateway.errors import StoreError
+from gateway.forwarding import Peer
+from gateway.front.exchange import Exchange
+from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement
+from gateway.stores.base import Store
+from gateway.stream import Stream
+from gateway.upstream.client import Upstream
+from gateway.upstream.results import Answer, NoAnswer, NotSent, Request, RequestBroken
+from gateway.wire.request import parse_request_head
+from gateway.wire.write import CONTINUE
+from tests.model.creates import Create, Outcome
+from tests.support.tally import PATIENCE
+
+T = TypeVar("T")
+Cut = Literal["before the claim", "behind the claim", "before the end", "behind the end"]
+"""Where a kill comes amid a create: before or behind the commit of its claims, or of how it ended."""
+CUTS: tuple[Cut, ...] = get_args(Cut)
+
+
+class Client:
+    """One client's connection, with one request on it."""
+
+    def __init__(self, peer: Peer, create: Create) -> None:
+        self.has_left = False
+        self.is_writable = True
+        self.peer = peer
+        self.budget = Budget(2**20)
+        self.got = b""
+        self._body = create.body
+        self._stream = Stream(self, PATIENCE, RequestBroken) if create.is_held_back else None
+        head = parse_request_head(create.head, len(create.head) - 2, 8192, 100)
+        self.exchange = Exchange(self, head, b"" if self._stream else create.body, self._stream)
+
+    def write(self, data: bytes) -> None:
+        if data == CONTINUE and self._stream is not None:
+            self._stream.feed(self._body)
+            self._stream.end(broken=False)
+        elif not self.has_left:
+            self.got += data
+
+    async def drain(self, idle_timeout: float) -> bool:
+        return not self.has_left
+
+    def abort(self) -> None:
+        self.has_left = True
+
+    def detach(self) -> tuple[Any, bytes]:
+        raise AssertionError("nothing is upgraded here")
+
+    def hold(self) -> None: ...
+
+    def go_on(self) -> None: ...
+
+    def break_off(self, *, timed_out: bool) -> None: ...
+
+
+class Operation:
+    """One create on its way."""
+
+    def __init__(
+        self,
+        create: Create,
+        number: int,
+        client: Client,
+        task: asyncio.Task[None],
+        outcome: asyncio.Future[Outcome],
+    ) -> None:
+        self.create = create
+        self.number = number
+        self.client = client
+        self.task = task
+        self.outcome = outcome
+        """What the API makes of it: done when that is decided."""
+        self.arrived = asyncio.Event()
+        """Set when the API gets it."""
+
+    def __repr__(self) -> str:
+        return f"<operation {self.number}: {self.create!r}>"
+
+
+class Api(Upstream):
+    """Gets a request, and answers when its operation has an outcome."""
+
+    def __init__(self) -> None:
+        self.rewrites_host = False
+        self.operations: dict[asyncio.Task[None], Operation] = {}
+
+    async def send(self, request: Request) -> Answer | NotSent | NoAnswer:
+        task = asyncio.current_task()
+        assert task is not None
+        operation = self.operations[task]
+        assert request.line.startswith(b"POST ")
+        assert request.body == operation.create.body
+        assert not operation.arrived.is_set(), "a create was sent twice"
+        operation.arrived.set()
+        return (await operation.outcome).result(operation.number)
+
+
+class Door:
+    """A store that can be out of order, or stop for good at a place in the life of a create; see Store."""
+
+    def __init__(self, store: Store, cut: Cut | None = None) -> None:
+        self.store = store
+        self.cut = cut
+        self.stopped = asyncio.Event()
+        self.is_down = False
+        self.late: list[tuple[bytes, Sequence[Claim], Settlement, int]] = []
+        """Settlements that could not be written yet."""
+
+    def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
+        if self.is_down:
+            return _failed()
+        return self._past("claim", lambda: self.store.reserve(claims, owner, now))
+
+    def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
+        if self.is_down:
+            self.late.append((owner, claims, settlement, now))
+            return _failed()
+        return self._past("end", lambda: self.store.settle(owner, claims, settlement, now))
+
+    def _past(self, what: str, carry_out: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        if self.stopped.is_set() or self.cut == f"before the {what}":
+            self.stopped.set()
+            return asyncio.get_running_loop().create_future()
+        carried_out = carry_out()
+        if self.cut == f"behind the {what}":
+            return self._stop_behind(carried_out)
+        return carried_out
+
+    async def _stop_behind(self, carried_out: Awaitable[T]) -> T:
+        await carried_out
+        self.stopped.set()
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return] # never
+
+    async def mend(self) -> list[bool]:
+        """Work again: what could not be written is written now."""
+        self.is_down = False
+        late, self.late = self.late, []
+        return [await self.store.settle(*settlement) for settlement in late]
+
+    async def get(self, fingerprint: bytes, now: int) -> Record | None:
+        if self.is_down:
+            raise StoreError("out of order")
+        return await self.store.get(fingerprint, now)
+
+    async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
+        return await self.store.scan(after, limit, now)
+
+    async def forget(self, fingerprint: bytes) -> bool:
+        return await self.store.forget(fingerprint)
+
+    async def purge(self, now: int, limit: int) -> Purged:
+        return await self.store.purge(now, limit)
+
+    async def ping(self, now: int) -> None:
+        await self.store.ping(now)
+
+    async def close(self) -> None:
+        await self.store.close()
+
+
+def _failed() -> Awaitable[Any]:
+    failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    failed.set_exception(StoreError("out of order"))
+    failed.exception()  # heard, should nobody wait for it
+    return failed

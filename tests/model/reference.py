@@ -1,0 +1,117 @@
+# What the gateway must do, said a second time: the two tables of docs/how-it-decides.md and nothing else. It knows no
+# fingerprints, no store and no HTTP, and was not written from the code that it is held against.
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Key = tuple[str, ...]
+"""What a claim is on: namespace, entry, and values. Stands in for its fingerprint."""
+Ending = int | Literal["not sent", "no answer"]
+"""How the API took a create: a status, or none."""
+FOREVER = math.inf
+SUCCESS = frozenset([*range(200, 300), 303])
+REFUSED = frozenset([*range(300, 303), *range(304, 500), 501, 503])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A rule, as far as it decides. Lengths of time in milliseconds."""
+
+    name: str
+    keep: float
+    unknown_hold: float
+    failed_is_free: bool = False
+    success: frozenset[int] = SUCCESS
+    refused: frozenset[int] = REFUSED
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that is not free."""
+
+    state: Literal["in_flight", "created", "unknown"]
+    until: float
+    kind: Kind
+    taken: int
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Why a create is not forwarded."""
+
+    slug: str
+    entries: frozenset[str]
+    """Those that the answer may name."""
+    links: frozenset[str | None]
+
+
+MET = {"in_flight": "in-progress", "created": "duplicate", "unknown": "outcome-unknown"}
+
+
+class Reference:
+    """All claims, what was forwarded for each, and how often each became free in a way that can be proved."""
+
+    def __init__(self) -> None:
+        self.claims: dict[Key, Claim] = {}
+        self.forwards: Counter[Key] = Counter()
+        self.releases: Counter[Key] = Counter()
+        self.lapsed = 0
+        """Claims of unknown outcome that became free because their hold ran out."""
+
+    def meet(self, kind: Kind, keys: Sequence[Key], now: int) -> Conflict | None:
+        """A create claims: what it meets. None: all claims were free, and are its own now."""
+        held = {key: self.claims[key] for key in keys if key in self.claims and self.claims[key].until > now}
+        for state, slug in MET.items():
+            found = {key: claim for key, claim in held.items() if claim.state == state}
+            if found:
+                return Conflict(slug, frozenset(key[1] for key in found), frozenset(c.link for c in found.values()))
+        for key in keys:
+            self._run_out(key)
+            self.claims[key] = Claim("in_flight", FOREVER, kind, now)
+        return None
+
+    def settle(self, keys: Sequence[Key], ending: Ending, now: int, link: str | None = None) -> None:
+        """An operation ends. Time never runs backwards within one."""
+        for key in keys:
+            kind, taken = self.claims[key].kind, self.claims[key].taken
+            if ending in kind.success:
+                self.claims[key] = Claim("created", max(now, taken) + kind.keep, kind, taken, link)
+            elif (
+                ending in kind.refused
+                or ending == "not sent"
+                or (isinstance(ending, int) and kind.failed_is_free)  # any status that is neither
+            ):
+                self._release(key)
+            else:
+                self.claims[key] = Claim("unknown", max(now, taken) + kind.unknown_hold, kind, taken)
+
+    def start(self, now: int) -> int:
+        """The gateway died, and starts again: how many claims were in flight."""
+        orphans = [key for key, claim in self.claims.items() if claim.state == "in_flight"]
+        self.settle(orphans, "no answer", now)
+        return len(orphans)
+
+    def purge(self, now: int) -> None:
+        """What the clock has freed is removed: it stays free, even when the clock is set back."""
+        for key in [key for key, claim in self.claims.items() if claim.until <= now]:
+            self._run_out(key)
+
+    def forget(self, key: Key) -> bool:
+        """The operator frees a claim; False when there is none, or it is in flight."""
+        if key not in self.claims or self.claims[key].state == "in_flight":
+            return False
+        self._release(key)
+        return True
+
+    def _run_out(self, key: Key) -> None:
+        if key in self.claims:
+            self.lapsed += self.claims[key].state == "unknown"
+            self._release(key)
+
+    def _release(self, key: Key) -> None:
+        del self.claims[key]
+        self.releases[key] += 1

@@ -1,0 +1,51 @@
+# The model, in a slice: `python -m benchmarks.campaigns.model` runs the same machine for longer.
+
+import os
+import random
+import sys
+from collections import Counter
+
+import pytest
+
+from tests.model.campaign import run
+from tests.model.parts import CUTS
+from tests.model.world import Kind
+
+STEPS = 50
+MET = {
+    "forwarded",
+    "told: 409 in-progress",
+    "told: 409 duplicate",
+    "told: 409 outcome-unknown",
+    "told: 502 upstream-unreachable",
+    "told: 502 outcome-unknown",
+    "told: 503 store-unavailable",
+    "client left",
+    "cut off",
+    "clock set back",
+    "clock set forward",
+    "purge",
+    "forgotten",
+}
+RESTARTS = {"killed", "stopped", "cut off while it claimed", *[f"killed {cut}" for cut in CUTS]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "runs", "met"),
+    [("sqlite", 200, MET | RESTARTS), ("memory", 60, MET)],
+)
+def test_nothing_that_can_happen_forwards_a_create_again_that_may_have_happened(
+    kind: Kind, runs: int, met: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And after each step every claim is what the reference says. GATEWAY_MODEL_SEED repeats what has failed."""
+    seed = int(os.environ.get("GATEWAY_MODEL_SEED") or random.SystemRandom().getrandbits(32))
+    with capsys.disabled():
+        sys.stdout.write(f"\n  {kind}: GATEWAY_MODEL_SEED={seed}\n")
+    seen: Counter[str] = Counter()
+    run(kind, seed=seed, runs=runs, steps=STEPS, seen=seen)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"  {kind}: {seen['whole runs']} runs of {STEPS} steps, {seen['forwarded']} creates forwarded\n"
+        )
+    assert seen["whole runs"] >= runs
+    assert met - seen.keys() == set()
