@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check format lock bench bench-growth bench-peers crash restarts store-faults upstream-faults overload websockets slow-heads clean
+.PHONY: run test check format lock bench bench-growth bench-peers crash model restarts store-faults upstream-faults overload soak websockets slow-heads clean
 
 run: .venv/installed ## the gateway in front of an example API, ready to be curled
 	@$(BIN)/gateway run -c config/gateway.toml --example
@@ -37,6 +37,9 @@ crash: .venv/installed ## kills at 18 points x 200 x both durabilities: half an 
 restarts: .venv/installed ## 100 reloads and 20 restarts under load: who is turned away, what is lost, what goes twice
 	@$(BIN)/python -m benchmarks.campaigns.restarts $(ARGS)
 
+model: .venv/installed ## the decision core against its reference, 10,000 runs of 50 steps over each store
+	@$(BIN)/python -m benchmarks.campaigns.model $(ARGS)
+
 store-faults: .venv/installed ## what befalls the store's file under load, thirty seconds each
 	@$(BIN)/python -m benchmarks.campaigns.store_faults $(ARGS)
 
@@ -45,6 +48,10 @@ upstream-faults: .venv/installed ## an API that fails in eight ways, 500 times e
 
 overload: .venv/installed ## 5,000 connections and four times what can be answered, for a minute
 	@$(BIN)/python -m benchmarks.campaigns.overload $(ARGS)
+
+soak: ARGS = --json docs/soak.json --picture docs/soak.svg
+soak: .venv/installed ## half an hour of mixed traffic with faults: what goes wrong, and what grows
+	@$(BIN)/python -m benchmarks.campaigns.soak $(ARGS)
 
 websockets: .venv/installed ## Autobahn's WebSocket cases, through the gateway and without it
 	@$(BIN)/python -m benchmarks.campaigns.websocket_cases $(ARGS)

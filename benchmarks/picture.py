@@ -1,6 +1,9 @@
 # Figures as pictures: SVG, written by hand, on a white ground so that they can be read on a dark page too.
 
-from collections.abc import Iterable
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -8,6 +11,15 @@ _WIDTH = 860
 _INK, _SOFT, _GRID = "#1f2328", "#59636e", "#d8dee4"
 _OURS, _OTHERS = "#0a6ebd", "#a9b4bf"
 _LINES = ("#0a6ebd", "#c2410c", "#15803d", "#7e22ce")
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A panel of lines over time."""
+
+    title: str
+    lines: dict[str, str]
+    """What each line is called, and the series that it shows."""
 
 
 def comparison_picture(figures: dict[str, Any]) -> str:
@@ -71,6 +83,53 @@ def _panel(series: dict[str, Any], x: float, y: float, width: float, height: flo
             above = row["cpu_us"] == highest_here
             yield f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{colour}"/>'
             yield _text(px, py - 8 if above else py + 18, f"{row['cpu_us']:.0f}", anchor="middle", colour=colour)
+
+
+def timeline_picture(title: str, panels: Sequence[Timeline], figures: dict[str, Any], warm_up: float) -> str:
+    """Return a picture of what `figures["series"]` were over time; the first `warm_up` seconds have a grey ground."""
+    parts: list[str] = []
+    width, height, top = 400, 190, 50
+    for place, panel in enumerate(panels):
+        x, y = 20 + place % 2 * (width + 20), top + place // 2 * height
+        parts += _timeline(panel, figures["series"], warm_up, (x, y, width, height - 26))
+    bottom = top + (len(panels) + 1) // 2 * height + 10
+    parts.append(_footer(figures, bottom))
+    return _drawing(title, parts, bottom + 16)
+
+
+def _timeline(
+    panel: Timeline, series: dict[str, list[float]], warm_up: float, place: tuple[float, float, float, float]
+) -> Iterable[str]:
+    x, y, width, height = place
+    seconds = series["seconds"]
+    left, right, ceiling, floor = x + 44, x + width - 10, y + 42, y + height - 20
+    every = _nice(max(max(series[name]) for name in panel.lines.values()) / 3)
+    most = max(every * math.ceil(max(max(series[name]) for name in panel.lines.values()) / every), every)
+    per_second, per_unit = (right - left) / seconds[-1], (floor - ceiling) / most
+    yield _text(x, y + 12, panel.title, weight="600")
+    yield f'<path d="M{left} {ceiling}h{warm_up * per_second:.1f}V{floor}H{left}z" fill="#f0f2f5"/>'
+    for step in range(round(most / every) + 1):
+        height_of = floor - step * every * per_unit
+        yield f'<path d="M{left} {height_of:.1f}H{right}" stroke="{_GRID}"/>'
+        yield _text(left - 6, height_of + 4, f"{step * every:,.10g}", anchor="end", colour=_SOFT)
+    unit, word = (60, "min") if seconds[-1] > 150 else (1, "s")
+    minutes = _nice(seconds[-1] / unit / 6)
+    for count in itertools.takewhile(lambda count: count * minutes * unit <= seconds[-1], itertools.count()):
+        label = f"{count * minutes:g}{f' {word}' if count == 0 else ''}"
+        yield _text(left + count * minutes * unit * per_second, floor + 16, label, anchor="middle", colour=_SOFT)
+    at = x
+    for (label, name), colour in zip(panel.lines.items(), _LINES, strict=False):
+        yield _text(at, y + 30, label, colour=colour)
+        at += 7 * len(label) + 16
+        points = zip(seconds, series[name], strict=True)
+        path = " ".join(f"{left + when * per_second:.1f},{floor - value * per_unit:.1f}" for when, value in points)
+        yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+
+
+def _nice(number: float) -> float:
+    """The next of 1, 2, 5, 10, 20, 50 and so on, that is not below."""
+    power = 10.0 ** math.floor(math.log10(max(number, 1e-9)))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= number * 0.999)
 
 
 def _footer(figures: dict[str, Any], y: float) -> str:
