@@ -123,6 +123,7 @@ SLUGS = [
     ("no-route", 404, "destination_not_found"),
     ("too-many-connections", 503, "connection_limit_reached"),
     ("store-unavailable", 503, "proxy_internal_error"),
+    ("overloaded", 503, "proxy_internal_error"),
     ("internal-error", 500, "proxy_internal_error"),
 ]
 
