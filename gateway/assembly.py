@@ -44,11 +44,11 @@ class Assembly:
         upstreams = open_upstreams(config, self._upstreams)
         handler = self._handler(config, upstreams)
         watcher = Watcher(handler.unparsed, handler.failed)
-        self.front.adopt(handler, watcher, _limits(config), _forwarding(config))
+        limits, forwarding = _limits(config), _forwarding(config)
+        before, self._upstreams, self.config = self._upstreams, upstreams, config
+        self.front.adopt(handler, watcher, limits, forwarding)
         self._telemetry.adopt(config.log.format, config.log.requests)
-        before, self._upstreams = self._upstreams, upstreams
         before.close_others(upstreams)
-        self.config = config
 
     def close(self) -> None:
         """Close the connections to the APIs."""

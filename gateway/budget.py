@@ -14,10 +14,18 @@ class Budget:
         return f"Budget({self.held} of {self.limit})"
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes more may be held."""
+        """Whether so many bytes more may be held, of a body that is here."""
         return self.held + size <= self.limit
+
+    def has_room_to_come(self, size: int) -> bool:
+        """Whether a body of so many bytes may begin to come.
+
+        The last quarter is kept for those that come at once, as nearly all creates do: clients that take their time
+        must not keep them out.
+        """
+        return self.held + size <= self.limit * 3 // 4
 
     @property
     def is_used_up(self) -> bool:
-        """Whether nothing more may be held."""
-        return self.held >= self.limit
+        """Whether bodies that are passed on are to be held back: creates keep the other half."""
+        return self.held >= self.limit // 2

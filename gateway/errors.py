@@ -25,6 +25,10 @@ class StoreError(Exception):
     """The store cannot decide now. Nothing was taken; what was to be settled is kept and tried again."""
 
 
+class StoreBusy(StoreError):
+    """The store has more to do than it can, although it commits."""
+
+
 class Unreadable(Exception):
     """An identity cannot be read from a request. The text names the field and the reason, never a value."""
 

@@ -16,7 +16,7 @@ import msgspec
 
 from gateway import decision, respond
 from gateway.decision import Ending
-from gateway.errors import BodyTooLarge, Overloaded, StoreError, Unreadable
+from gateway.errors import BodyTooLarge, Overloaded, StoreBusy, StoreError, Unreadable
 from gateway.fingerprint import Fingerprinter
 from gateway.forward import Patience, send, tell
 from gateway.front.exchange import Exchange
@@ -168,7 +168,7 @@ class Handler:
         try:
             reserved = await rooms.store.reserve(wanted, owner, now)
         except StoreError as error:
-            if not rooms.forward_without_store:
+            if isinstance(error, StoreBusy) or not rooms.forward_without_store:
                 self._refuse_without_store(exchange, rule, record, error)
                 return
             rooms.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))

@@ -48,18 +48,18 @@ async def bind(
         if inherited:
             where = ", ".join([_bound(listener) for listener in inherited])
             if tls is not None:
-                return Handshakes(inherited, front, tls.context, config.head_timeout), where
+                return Handshakes(inherited, front, tls.context), where
             return Several([await _serve(front, listener) for listener in inherited]), where
         if isinstance(address, UnixAddress):
             _expect_nobody(address.path)
             if tls is None:
                 return await loop.create_unix_server(front, address.path, backlog=BACKLOG), config.listen
-            return Handshakes([_unix_listener(address.path)], front, tls.context, config.head_timeout), config.listen
+            return Handshakes([_unix_listener(address.path)], front, tls.context), config.listen
         if tls is None:
             server = await loop.create_server(front, address.host, address.port, backlog=BACKLOG, reuse_address=True)
             return server, _bound(server.sockets[0])
         listeners = await _tcp_listeners(address)
-        return Handshakes(listeners, front, tls.context, config.head_timeout), _bound(listeners[0])
+        return Handshakes(listeners, front, tls.context), _bound(listeners[0])
     except OSError as error:
         raise ListenError(f"server.listen: cannot listen on {config.listen}: {error.strerror or error}") from error
 
@@ -93,15 +93,11 @@ class Handshakes:
     counted. Mutable state: the handshakes under way.
     """
 
-    def __init__(
-        self, listeners: Sequence[socket.socket], front: Front, context: ssl.SSLContext, timeout: float
-    ) -> None:
-        """`timeout` in seconds, for each handshake."""
+    def __init__(self, listeners: Sequence[socket.socket], front: Front, context: ssl.SSLContext) -> None:
         self._loop = asyncio.get_running_loop()
         self._listeners = listeners
         self._front = front
         self._context = context
-        self._timeout = timeout
         self._under_way: set[asyncio.Task[None]] = set()
         self._taking = [self._loop.create_task(self._take(each), name="tls-listener") for each in listeners]
 
@@ -134,7 +130,7 @@ class Handshakes:
         client.setblocking(False)
         with contextlib.suppress(OSError, TimeoutError):  # ssl.SSLError is an OSError
             await self._loop.connect_accepted_socket(
-                self._front, client, ssl=self._context, ssl_handshake_timeout=self._timeout
+                self._front, client, ssl=self._context, ssl_handshake_timeout=self._front.limits.head_timeout
             )
 
 

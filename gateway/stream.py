@@ -35,7 +35,7 @@ class Stream:
     ) -> None:
         """`idle_timeout` in seconds; `error` is what a body that breaks off is told by.
 
-        What waits counts in `budget`; when that is used up, the sender is held back until all of it was read.
+        What waits counts in `budget`; when that is used up, the sender is held back until what waits was read.
         """
         self._source: Source | None = source
         self._idle_timeout = idle_timeout
@@ -82,6 +82,11 @@ class Stream:
     def is_whole(self) -> bool:
         """Whether nothing more comes, and nothing is missing."""
         return self._source is None and not self._broken
+
+    @property
+    def waits(self) -> int:
+        """How many bytes have come and were not read yet."""
+        return self._size
 
     async def read(self) -> bytes:
         """Wait for the next piece; empty at the end. Raises the error of a body that broke off."""

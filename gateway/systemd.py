@@ -63,7 +63,10 @@ def _listener(descriptor: int) -> socket.socket:
 
 
 class ServiceManager:
-    """Hears how we are, if it asked to (NOTIFY_SOCKET). A manager that cannot be reached is no reason to stop."""
+    """Hears how we are, if it asked to (NOTIFY_SOCKET). A manager that cannot be reached is no reason to stop.
+
+    Mutable state: whether it knows that we end; then it hears of no reload any more.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
@@ -71,20 +74,24 @@ class ServiceManager:
         microseconds = environ.get("WATCHDOG_USEC", "") if is_ours and self._address else ""
         self.watchdog = int(microseconds) / 1_000_000 if microseconds.isdigit() and int(microseconds) else None
         """Seconds within which it wants to hear of us, or takes us for dead; None when it does not ask."""
+        self._is_stopping = False
 
     def __repr__(self) -> str:
         return f"ServiceManager({self._address or 'none'})"
 
     def ready(self, status: str) -> None:
         """We serve; `status` is a line for people."""
-        self._tell(f"READY=1\nSTATUS={status}")
+        if not self._is_stopping:
+            self._tell(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
         """We read the rules file again; `ready` follows."""
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        if not self._is_stopping:
+            self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str) -> None:
         """We end."""
+        self._is_stopping = True
         self._tell(f"STOPPING=1\nSTATUS={status}")
 
     def alive(self) -> None:

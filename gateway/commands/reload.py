@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 
 from gateway.commands import provision
-from gateway.commands.admin_client import ask
+from gateway.commands.admin_client import Unanswered, ask
 from gateway.config import load
 from gateway.config.changes import Reload
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 
 SUMMARY = "have a running gateway take up its changed rules file"
 
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Check, ask, print what came of it, return the exit code. Raises Unanswered."""
+    """Check, ask, print what came of it, return the exit code. Raises GatewayError when nobody can be asked."""
     result = _reload(args.config, args.timeout)
     if args.json:
         print(json.dumps(msgspec.to_builtins(result), ensure_ascii=False))
@@ -59,5 +59,8 @@ def _reload(path: Path, timeout: float) -> Reload:
         return Reload(problems=tuple(error.problems))
     if found := provision.problems(config):
         return Reload(problems=tuple(found))
-    _, answer = asyncio.run(ask("POST", "/reload", config.admin.listen, timeout))
+    try:
+        _, answer = asyncio.run(ask("POST", "/reload", config.admin.listen, timeout))
+    except Unanswered as error:
+        raise GatewayError(f"{error}; if admin.listen was changed, restart the gateway, or send it SIGHUP") from error
     return msgspec.convert(answer, Reload)

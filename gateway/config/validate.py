@@ -2,7 +2,7 @@
 
 from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_store
 from gateway.config.problems import Problems, quote
-from gateway.config.schema import Config, FingerprintConfig
+from gateway.config.schema import Config, FingerprintConfig, Size
 from gateway.config.units import format_size
 from gateway.config.validate_forwarding import validate_forwarding
 from gateway.config.validate_rules import validate_rules
@@ -64,14 +64,13 @@ def _buffered(config: Config, problems: Problems) -> None:
     """Note a bound that leaves no room for a single body of a rule."""
     path = ("server", "max_buffered")
     largest = max(config.rules, key=lambda rule: rule.body_limit, default=None)
-    if largest is None or largest.body_limit <= config.server.max_buffered or not problems.sound(path):
+    if largest is None or 2 * largest.body_limit <= config.server.max_buffered or not problems.sound(path):
         return
     if problems.sound(("rules", config.rules.index(largest), "body_limit")):
-        size = format_size(largest.body_limit)
         problems.add(
             path,
-            f"is less than the body_limit of rule {quote(largest.name)}, {size}: its creates could never be read; "
-            f'write "{size}" or more',
+            f"is less than two bodies of rule {quote(largest.name)}, whose body_limit is "
+            f'{format_size(largest.body_limit)}; write "{format_size(Size(2 * largest.body_limit))}" or more',
         )
 
 

@@ -137,9 +137,10 @@ class Exchange:
         announced = max(self.head.length, len(self._body))
         if announced > limit:
             raise BodyTooLarge(limit)
-        self._hold(announced)
         if self._stream is None:  # it came with the head, as most do
+            self._hold(len(self._body), is_here=True)
             return self._body
+        self._hold(announced)
         if self._expects_continue:
             self._expects_continue = False
             self._wire.write(CONTINUE)
@@ -155,9 +156,11 @@ class Exchange:
         self._stream, self._body = None, b"".join(pieces)
         return self._body
 
-    def _hold(self, size: int) -> None:
+    def _hold(self, size: int, *, is_here: bool = False) -> None:
         """Raises Overloaded."""
-        if not self._wire.budget.has_room(size):
+        budget = self._wire.budget
+        counted = 0 if self._stream is None else self._stream.waits  # what has come of it
+        if not (budget.has_room(size) if is_here else budget.has_room_to_come(size - counted)):
             raise Overloaded
         self._take(size)
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
-from gateway.errors import StoreError
+from gateway.errors import StoreBusy, StoreError
 from gateway.model import FREE, Claim, Settlement
 
 MAX_ROWS = 128
@@ -39,10 +39,10 @@ class Waiting(Generic[T]):
         if not self.future.done():
             self.future.set_result(result)
 
-    def fail(self, reason: object) -> None:
+    def fail(self, reason: str, kind: type[StoreError] = StoreError) -> None:
         """Tell the caller that nothing came of it, if it has not been told, and still waits."""
         if not self.future.done():
-            self.future.set_exception(StoreError(str(reason)))
+            self.future.set_exception(kind(reason))
             self.future.exception()  # heard: a caller that left must not make the loop complain
 
 
@@ -99,6 +99,7 @@ class Line:
         self._queue: deque[Call[Any] | Job[Any]] = deque()
         self._reservations = 0
         self._under_way: Sequence[Waiting[Any]] = ()
+        self._turn_began = 0
         self._owed: deque[Call[Any]] = deque()
         self._is_owed_turn = False
         self._failures = 0
@@ -114,9 +115,9 @@ class Line:
     def add_reservation(self, call: Call[Any]) -> None:
         """Let a reservation wait, or fail it when too many do."""
         if self._reservations >= self._max_waiting:
-            call.fail(self._too_many)
+            call.fail(self._too_many, self._why_not())
         elif self._queue and self._queue[0].since < self._looks - _LOOKS // 2:
-            call.fail(self._too_slow)
+            call.fail(self._too_slow, self._why_not())
         else:
             self._reservations += not self.is_closing
             self.add(call)
@@ -147,6 +148,7 @@ class Line:
         """
         while True:
             was_owed_turn, self._is_owed_turn = self._is_owed_turn, False
+            self._turn_began = self._looks
             if self._is_owed_due() and not (was_owed_turn and self._queue):
                 self._is_owed_turn = True
                 return self._owed_turn()
@@ -169,10 +171,22 @@ class Line:
                 self._try_again_at = self._loop.time() + min(_BACKOFF * self._failures, _MAX_BACKOFF)
 
     def release(self, call: Call[Any]) -> None:
-        """Let what a reservation took be freed before anything else: nobody was told that it was taken."""
-        self._owed.appendleft(Call(call.claims, call.owner, call.now, FREE))
+        """Let what a reservation took be freed before anything else: nobody was told that it was taken.
+
+        In a turn with those who wait, which is to be no later for that: else a slow store would never catch up.
+        """
+        freed: Call[Any] = Call(call.claims, call.owner, call.now, FREE)
+        freed.since = self._queue[0].since if self._queue else self._looks
+        self._queue.appendleft(freed)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._look_every, self._look)
 
     # How it is done
+
+    def _why_not(self) -> type[StoreError]:
+        """Whether the store is busy, or takes too long over one turn to be taken for one that commits."""
+        is_stuck = bool(self._under_way) and self._turn_began < self._looks - _LOOKS
+        return StoreError if is_stuck else StoreBusy
 
     def _is_owed_due(self) -> bool:
         return bool(self._owed) and (not self._failures or self._loop.time() >= self._try_again_at)

@@ -36,11 +36,14 @@ async def _pump(connection: Connection, pieces: AsyncIterator[bytes], response_t
     """Send a body as it comes. One that breaks off must not look whole to the API: the connection goes with it."""
     while True:
         try:
+            await connection.drain()  # not with the next piece in hand: that would be one more in memory
             piece = await anext(pieces, None)
         except RequestBroken:
             if not connection.has_head:  # an answer that is coming counts, wanted the rest or not
                 connection.fail(NoAnswer(REQUEST_BROKEN))
             return
+        except ConnectionError:
+            return  # the API has closed; what it said before that, if anything, is the answer
         if piece is None:
             connection.written(response_timeout)
             return

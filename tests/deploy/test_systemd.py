@@ -67,7 +67,7 @@ def test_the_units_and_the_rules_file_agree(tmp_path: Path) -> None:
         Slip(RULES, 'listen = "0.0.0.0:8080"', 'listen = "0.0.0.0:8081"', "two addresses"),
         Slip(SOCKET, "FileDescriptorName=server", "FileDescriptorName=public", "by this name"),
         Slip(SOCKET, "Backlog=4096", "Backlog=128", "backlog"),
-        Slip(RULES, 'drain_timeout = "30s"', 'drain_timeout = "30s"\ndrain_grace = "15s"', "before the drain"),
+        Slip(RULES, 'drain_grace = "2s"', 'drain_grace = "15s"', "before the drain"),
         Slip(SERVICE, "TimeoutStopSec=45", "TimeoutStopSec=30", "before the drain"),
         Slip(SERVICE, "LimitNOFILE=32768", "LimitNOFILE=20000", "too few descriptors"),
         Slip(SERVICE, "RestartSec=1", "RestartSec=2", "for ever"),

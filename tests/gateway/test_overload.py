@@ -25,9 +25,8 @@ from tests.support.upstream import At, Call, RawUpstream, Stage
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
 MOST = MIB - 1000
-"""Bytes of a body that leaves so little of a max_buffered of 1 MiB that no other one of `BIG` has room."""
-BIG = 2000
 LARGE = 600_000
+"""Bytes of a body that has no room beside one of `MOST`, where three quarters of 2 MiB may come."""
 needs_stopping = pytest.mark.skipif(faults.lacks_stopping() is not None, reason=f"needs {faults.lacks_stopping()}")
 
 
@@ -49,7 +48,7 @@ def expect_refused(seen: Response, slug: str, error: str) -> None:
 async def taken_again(port: int, name: object) -> Response:
     """Send a create until there is room for it."""
     async with asyncio.timeout(PATIENCE):
-        while (seen := await create(port, email(name), note="x" * BIG)).slug == "overloaded":
+        while (seen := await create(port, email(name), note="x" * LARGE)).slug == "overloaded":
             pass
     return seen
 
@@ -110,36 +109,37 @@ async def test_more_creates_than_may_wait_for_the_store_are_refused_at_once(
 async def test_when_bodies_take_all_the_memory_there_is_a_create_is_refused_and_what_passes_goes_on(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway(server={"max_buffered": "1MiB"})
+    program = await gateway(server={"max_buffered": "2MiB"})
     async with Client(program.port) as slow:
         body = await announced(slow, "slow", MOST)
         await slow.send_raw(body[: len(body) // 2])
         for _ in range(3):
             expect_refused(
-                await create(program.port, email("next"), note="x" * BIG), "overloaded", "proxy_internal_error"
+                await create(program.port, email("next"), note="x" * LARGE), "overloaded", "proxy_internal_error"
             )
+        assert (await create(program.port, email("small"))).status == 201, "room is kept for those that come at once"
         assert (await get(program.port, "/other")).status == 200
         async with Client(program.port) as uploading:
             sent = bytes(3 * MIB)
             assert (await uploading.request("PUT", "/upload", (), sent)).status == 200
         assert upstream.requests[-1].digest == hashlib.sha256(sent).hexdigest()
-        assert emails(upstream) == []
+        assert emails(upstream) == [email("small")]
         await slow.send_raw(body[len(body) // 2 :])
         assert (await slow.read_response("POST")).status == 201
     assert (await taken_again(program.port, "next")).status == 201
-    assert emails(upstream) == [email("slow"), email("next")]
+    assert emails(upstream) == [email("small"), email("slow"), email("next")]
 
 
 @pytest.mark.parametrize("leaves", ["close", "reset"])
 async def test_the_room_of_a_client_that_leaves_amid_its_body_is_given_back(
     leaves: str, upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway(server={"max_buffered": "1MiB"})
+    program = await gateway(server={"max_buffered": "2MiB"})
     for number in range(5):
         async with Client(program.port) as slow:
             body = await announced(slow, f"slow-{number}", MOST)
             await slow.send_raw(body[:-1])
-            assert (await create(program.port, email(number), note="x" * BIG)).slug == "overloaded"
+            assert (await create(program.port, email(number), note="x" * LARGE)).slug == "overloaded"
             await (slow.reset() if leaves == "reset" else slow.leave())
         assert (await taken_again(program.port, number)).status == 201
     assert emails(upstream) == [email(number) for number in range(5)]
@@ -149,7 +149,7 @@ async def test_a_body_that_is_not_announced_takes_room_as_it_comes(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
     """Of two that have no room together the one that grows too late is refused, and the other one goes on."""
-    program = await gateway(server={"max_buffered": "1MiB"})
+    program = await gateway(server={"max_buffered": "2MiB"})
     numbers = itertools.count()
     async with asyncio.timeout(PATIENCE):
         while not await grows_beside(program.port, numbers):
@@ -162,7 +162,7 @@ async def grows_beside(port: int, numbers: Iterator[int]) -> bool:
 
     False when it was the one in chunks that found none.
     """
-    pieces = [b'{"email": "%b", "note": "' % email("chunked").encode(), *[b"x" * 10_000] * 60, b'"}']
+    pieces = [b'{"email": "%b", "note": "' % email("chunked").encode(), *[b"x" * 10_000] * 98, b'"}']
     chunks = [wire.render_chunk(piece) for piece in pieces]
     async with Client(port) as one:
         head = request_bytes("POST", "/users", [JSON, ("Transfer-Encoding", "chunked")])
@@ -184,7 +184,7 @@ async def grows_beside(port: int, numbers: Iterator[int]) -> bool:
 async def test_an_answered_body_takes_no_room_any_more_on_a_connection_that_is_kept(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway(server={"max_buffered": "1MiB"})
+    program = await gateway(server={"max_buffered": "2MiB"})
     async with Client(program.port) as client:
         for number in range(20):
             body = await announced(client, number, MOST)
@@ -197,7 +197,7 @@ async def test_uploads_that_the_api_does_not_read_are_held_back_and_none_is_refu
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
     """Creates are, while the uploads take all the room; in the end all of them have arrived whole."""
-    program = await gateway(server={"max_buffered": "1MiB"})
+    program = await gateway(server={"max_buffered": "2MiB"})
     before = program.rss()
     held = behaviours.Held(read_and_answer)
     upstream.default = At(Stage.HEAD, lambda call: (held if call.request.method == "PUT" else read_and_answer)(call))

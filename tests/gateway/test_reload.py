@@ -15,6 +15,7 @@ from tests.support import behaviours as do
 from tests.support.client import Client, create, create_bytes, request_bytes
 from tests.support.program import GatewayProgram, Table, create_user_rule, rules
 from tests.support.upstream import RawUpstream
+from tests.upstream.tls_support import Authority
 
 ADA, BOB, CAY = "ada@example.org", "bob@example.org", "cay@example.org"
 ORDERS = rule("create-order", "/orders", entry("body.ref"))
@@ -109,10 +110,13 @@ async def test_the_command_checks_first_and_says_what_came_of_it(gateway: StartG
 async def test_the_command_says_when_nobody_can_be_asked(gateway: StartGateway, upstream: RawUpstream) -> None:
     program = await gateway(admin={"listen": "off"})
     code, _, complained = await reload(program)
-    assert (code, complained) == (1, 'gateway: admin.listen is "off", so there is nobody to ask\n')
+    assert (code, complained) == (1, 'gateway: admin.listen is "off", so there is nobody to ask' + AGAIN)
     write(program, upstream, admin={"listen": f"unix:{program.directory}/none.sock"})
     code, _, complained = await reload(program)
-    assert (code, complained) == (1, f"gateway: nobody listens on unix:{program.directory}/none.sock\n")
+    assert (code, complained) == (1, f"gateway: nobody listens on unix:{program.directory}/none.sock" + AGAIN)
+
+
+AGAIN = "; if admin.listen was changed, restart the gateway, or send it SIGHUP\n"
 
 
 async def test_the_gateway_itself_refuses_a_file_when_it_is_asked_past_the_check(gateway: StartGateway) -> None:
@@ -237,6 +241,20 @@ async def test_a_file_that_is_not_watched_is_left_alone(gateway: StartGateway, u
     assert (await create(program.port, ADA)).status == 201
     assert (await create(program.port, ADA)).slug == "duplicate"
     assert outcomes(program) == []
+
+
+async def test_what_was_refused_is_tried_again_for_as_long_as_it_is_watched(
+    gateway: StartGateway, upstream: RawUpstream, tmp_path: Path
+) -> None:
+    """A certificate may come later than the file that names it; that is told once."""
+    program = await gateway(server={"watch_interval": "20ms"})
+    table = {"url": "https://127.0.0.1:1", "tls": {"ca": str(tmp_path / "ca.crt")}}
+    tables = {"server": {"watch_interval": "20ms"}, "upstream": table, "rules": [ORDERS]}
+    program.file.write_text(tomli_w.dumps(tables), encoding="utf-8")
+    await program.wait_for_log(event="reload-refused")
+    Authority(tmp_path)
+    await program.wait_for_log(event="reloaded")
+    assert [line["event"] for line in outcomes(program)] == ["reload-refused", "reloaded"]
 
 
 async def test_certificates_of_apis_are_read_again(gateway: StartGateway, upstream: RawUpstream) -> None:

@@ -22,7 +22,7 @@ class Sender:
         raise AssertionError(f"broken off, {timed_out}")
 
 
-@pytest.mark.parametrize(("limit", "size"), [(None, HIGH_WATER + 1), (100, 100), (1, 1)])
+@pytest.mark.parametrize(("limit", "size"), [(None, HIGH_WATER + 1), (200, 100), (2, 1)])
 async def test_a_sender_is_held_back_by_what_waits_until_that_was_read(limit: int | None, size: int) -> None:
     budget = None if limit is None else Budget(limit)
     sender = Sender()
@@ -38,7 +38,7 @@ async def test_a_sender_is_held_back_by_what_waits_until_that_was_read(limit: in
 
 
 async def test_streams_that_share_a_budget_hold_each_other_s_senders_back() -> None:
-    budget = Budget(10)
+    budget = Budget(20)
     one, other = Sender(), Sender()
     first, second = Stream(one, 60, ValueError, budget), Stream(other, 60, ValueError, budget)
     first.feed(b"x" * 9)
@@ -48,5 +48,10 @@ async def test_streams_that_share_a_budget_hold_each_other_s_senders_back() -> N
     assert budget.held == 1
     assert await second.read() == b"y"
     assert not other.is_held
-    assert budget.has_room(10)
-    assert not budget.has_room(11)
+
+
+def test_the_last_quarter_is_kept_for_bodies_that_are_here() -> None:
+    budget = Budget(100)
+    budget.held = 40
+    assert (budget.has_room_to_come(35), budget.has_room_to_come(36)) == (True, False)
+    assert (budget.has_room(60), budget.has_room(61)) == (True, False)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.errors import StoreError
+from gateway.errors import StoreBusy, StoreError
 from gateway.model import FREE, Held, Purged, Reserved, Settlement, State
 from gateway.stores.base import Store
 from gateway.stores.open import open_sqlite
@@ -224,8 +224,19 @@ class TestMany:
             late = asyncio.ensure_future(store.reserve(claims("late"), owner(3), NOW))
             assert late.done()
             assert await told(late) == f"more creates wait for the store than it can commit within {PATIENCE:g} s"
+            assert isinstance(late.exception(), StoreBusy), "it commits: that is no failure of the store's"
         assert [await first, await waiting] == [Reserved(), Reserved()]
         assert await store.reserve(claims("late"), owner(3), NOW) == Reserved()
+
+    async def test_a_store_whose_turn_takes_too_long_is_not_busy_but_fails(self, store: Store) -> None:
+        async with busy(store):
+            store.reserve(claims("first"), owner(1), NOW)
+            await until_late(store)
+            for number in range(MOST):
+                store.reserve(claims(f"waiting {number}"), owner(2 + number), NOW)
+            one_more = asyncio.ensure_future(store.reserve(claims("one more"), owner(100), NOW))
+            assert await told(one_more) == "10 creates wait for the store already"
+            assert not isinstance(one_more.exception(), StoreBusy)
 
     async def test_those_that_were_dropped_wait_no_more(self, store: Store) -> None:
         async with busy(store):
