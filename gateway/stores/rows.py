@@ -13,6 +13,10 @@ from gateway.stores import sql
 Row = tuple[Any, ...]
 """What write.sql takes for one claim."""
 _FREE_STATE = 0
+_EXACT = 128
+"""Rows up to which there is a statement for each number of them; beyond, one for each multiple, filled up."""
+_NOTHING: Row = (b"", b"", _FREE_STATE, "", "", 0, None, 0, None)
+"""A row that changes nothing: a settlement of what nobody holds."""
 
 
 class Rows:
@@ -27,14 +31,18 @@ class Rows:
         """Return what is stored under fingerprints, whether or not it is still held."""
         if not fingerprints:
             return {}
-        found = records(await self._database.execute_fetchall(_look_sql(len(fingerprints)), fingerprints))
+        size = _size(len(fingerprints))
+        wanted = [*fingerprints, *[b""] * (size - len(fingerprints))]
+        found = records(await self._database.execute_fetchall(_look_sql(size), wanted))
         return {record.fingerprint: record for record in found}
 
     async def write(self, rows: Sequence[Row]) -> None:
         """Write all rows in their order, in one commit."""
         if rows:
             # A plain execute steps once: the whole statement runs, and is committed, without Python's lock.
-            await self._database.execute(_write_sql(len(rows)), [value for row in rows for value in row])
+            size = _size(len(rows))
+            values = [value for row in (*rows, *[_NOTHING] * (size - len(rows))) for value in row]
+            await self._database.execute(_write_sql(size), values)
 
     async def run(self, statement: str, parameters: Any) -> list[Any]:
         """Run one of the statements of gateway.stores.sql, in a commit of its own, and return what it gives."""
@@ -71,6 +79,10 @@ def records(rows: Iterable[Any]) -> list[Record]:
         Record(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest)
         for fingerprint, owner, state, *rest in msgspec.json.decode(next(iter(rows))[0])
     ]
+
+
+def _size(count: int) -> int:
+    return count if count <= _EXACT else -(-count // _EXACT) * _EXACT
 
 
 @cache

@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 from gateway.errors import StoreBusy, StoreError
 from gateway.model import FREE, Claim, Settlement
 
-MAX_ROWS = 128
-"""Claims in one turn: beyond it a longer statement saves nothing more."""
+MAX_ROWS = 1024
+"""Claims in one turn. Beyond a hundred a longer statement saves nothing more; but when the event loop has so much else
+to do that turns are few, each must take many."""
 _LOOKS = 16
 _BACKOFF = 0.05
 _MAX_BACKOFF = 0.25

@@ -168,7 +168,7 @@ class TestClose:
     async def test_what_was_queued_is_written_and_answered(self, path: Path) -> None:
         opened = await open_store(path)
         store = opened.store
-        many = 32 * MAX_ROWS  # more than one statement could hold
+        many = 2 * MAX_ROWS  # with two claims each more than one statement could hold
         reserved = [store.reserve(claims(f"a{n}", f"b{n}"), owner(n), NOW) for n in range(many)]
         settled = [store.settle(owner(n), claims(f"a{n}", f"b{n}"), CREATED, NOW) for n in range(0, many, 2)]
         await store.close()
@@ -250,3 +250,17 @@ class TestOneProcess:
         assert await state_of(opened.store, "a") is State.CREATED
         await opened.store.close()
         await (await open_store(path)).store.close()
+
+
+@pytest.mark.parametrize("many", [127, 128, 129, 255, 300, MAX_ROWS])
+async def test_a_turn_of_any_size_takes_and_settles_just_what_it_was_asked_to(path: Path, many: int) -> None:
+    """Statements for many rows are filled up with rows that change nothing."""
+    opened = await open_store(path)
+    reserved = [opened.store.reserve(claims(n), owner(n), NOW) for n in range(many)]
+    assert [await answer for answer in reserved] == [Reserved()] * many
+    assert len(await opened.store.scan(b"", 2 * many, NOW)) == many
+    settled = [opened.store.settle(owner(n), claims(n), CREATED if n % 2 else FREE, NOW) for n in range(many)]
+    assert all([await answer for answer in settled])
+    records = await opened.store.scan(b"", 2 * many, NOW)
+    assert [record.state for record in records] == [State.CREATED] * (many // 2)
+    await opened.store.close()
