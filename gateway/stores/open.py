@@ -64,7 +64,7 @@ async def open_sqlite(
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise StoreOpenError(f"the store {path} cannot be opened for writing: {error.strerror}") from error
-    # cached_statements: two texts for each number of rows a turn may have
+    # cached_statements: two texts for each number of rows that has a statement of its own
     database = await aiosqlite.connect(path, isolation_level=None, timeout=_LOCK_PATIENCE, cached_statements=300)
     try:
         is_new = await _pragma(database, "user_version") == 0
