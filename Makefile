@@ -32,32 +32,32 @@ bench-peers: ## Caddy, for the benchmark alone; the other proxies come from the 
 	@.venv/peers/bin/python -m pip install --quiet --require-hashes -r benchmarks/peers/requirements.lock
 
 crash: .venv/installed ## kills at 18 points x 200 x both durabilities: half an hour
-	@$(BIN)/python -m benchmarks.campaigns.crash $(ARGS)
+	@$(BIN)/python -m campaigns.crash $(ARGS)
 
 restarts: .venv/installed ## 100 reloads and 20 restarts under load: who is turned away, what is lost, what goes twice
-	@$(BIN)/python -m benchmarks.campaigns.restarts $(ARGS)
+	@$(BIN)/python -m campaigns.restarts $(ARGS)
 
 model: .venv/installed ## the decision core against its reference, 10,000 runs of 50 steps over each store
-	@$(BIN)/python -m benchmarks.campaigns.model $(ARGS)
+	@$(BIN)/python -m campaigns.model $(ARGS)
 
 store-faults: .venv/installed ## what befalls the store's file under load, thirty seconds each
-	@$(BIN)/python -m benchmarks.campaigns.store_faults $(ARGS)
+	@$(BIN)/python -m campaigns.store_faults $(ARGS)
 
 upstream-faults: .venv/installed ## an API that fails in eight ways, 500 times each, under load
-	@$(BIN)/python -m benchmarks.campaigns.upstream_faults $(ARGS)
+	@$(BIN)/python -m campaigns.upstream_faults $(ARGS)
 
 overload: .venv/installed ## 5,000 connections and four times what can be answered, for a minute
-	@$(BIN)/python -m benchmarks.campaigns.overload $(ARGS)
+	@$(BIN)/python -m campaigns.overload $(ARGS)
 
 soak: ARGS = --json docs/soak.json --picture docs/soak.svg
 soak: .venv/installed ## half an hour of mixed traffic with faults: what goes wrong, and what grows
-	@$(BIN)/python -m benchmarks.campaigns.soak $(ARGS)
+	@$(BIN)/python -m campaigns.soak $(ARGS)
 
 websockets: .venv/installed ## Autobahn's WebSocket cases, through the gateway and without it
-	@$(BIN)/python -m benchmarks.campaigns.websocket_cases $(ARGS)
+	@$(BIN)/python -m campaigns.websockets $(ARGS)
 
 slow-heads: .venv/installed ## 2,000 clients that send a byte a second, beside ordinary ones
-	@$(BIN)/python -m benchmarks.campaigns.slow_heads $(ARGS)
+	@$(BIN)/python -m campaigns.slow_heads $(ARGS)
 
 format: .venv/installed
 	@$(BIN)/ruff format .

@@ -10,7 +10,7 @@ FOREVER = 2**63 - 1
 """The expiry, in milliseconds, of a claim that is kept for ever (the largest integer every store can hold)."""
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-"""A JSON value as the parser of gateway.body returns it."""
+"""A JSON value as the parser of gateway.guard.body returns it."""
 
 
 class State(enum.IntEnum):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.campaigns.crash_chain import ArmedProgram
-from gateway.crash import POINTS
+from campaigns.crash.chain import ArmedProgram
+from gateway.process.crash import POINTS
 from tests.support.client import Client, create_bytes, request_bytes
 from tests.support.program import UNMARKED, GatewayProgram, StartError, rules
 from tests.support.tally import PATIENCE, Tally

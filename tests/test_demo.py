@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.commands import demo
-from gateway.commands.demo_scenes import (
+from gateway.commands.demo.scenes import (
     ADA,
     BYRON,
     GRACE,

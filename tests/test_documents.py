@@ -15,12 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import cli, respond
-from gateway.commands.demo_scenes import SCENES
+from gateway import cli
+from gateway.commands.demo.scenes import SCENES
 from gateway.config import load
-from gateway.decision import Met
-from gateway.handler import _OUTCOMES
+from gateway.front import respond
+from gateway.guard.decision import Met
 from gateway.model import Claim, Record, Settlement, State
+from gateway.proxy.handler import _OUTCOMES
 from gateway.stores.open import open_sqlite
 from gateway.telemetry import RequestRecord, Telemetry
 
@@ -254,7 +255,7 @@ FULL_RECORD = RequestRecord(
 
 
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
-    rooms = "".join(SOURCES[ROOT / "gateway" / name] for name in ("handler.py", "forward.py"))
+    rooms = "".join(SOURCES[ROOT / "gateway" / "proxy" / name] for name in ("handler.py", "forward.py"))
     told = {*_OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms)}
     slugs = {*respond.KINDS, "upstream-unreachable"}
     assert set(names("docs/operations.md", "Outcomes")) == told - slugs
@@ -274,7 +275,7 @@ def test_every_event_is_documented_with_its_level_and_facts_and_no_other_is() ->
 
 
 def test_every_metric_and_label_is_documented_and_no_other_is() -> None:
-    listener = SOURCES[ROOT / "gateway" / "admin" / "listener.py"]
+    listener = SOURCES[ROOT / "gateway" / "process" / "admin" / "listener.py"]
     sent = dict(re.findall(r"yield f'(\w+)\{\{(.+)\}\}", listener))
     documented = {ticked(name)[0]: ticked(labels) for name, labels, _ in rows(section("docs/operations.md", "Metrics"))}
     assert documented == {name: re.findall(r"(\w+)=", labels) for name, labels in sent.items()}
@@ -289,7 +290,7 @@ def test_every_outcome_and_event_to_watch_exists() -> None:
 
 
 def test_every_path_of_the_admin_listener_is_documented_and_no_other_is() -> None:
-    listener = SOURCES[ROOT / "gateway" / "admin" / "listener.py"]
+    listener = SOURCES[ROOT / "gateway" / "process" / "admin" / "listener.py"]
     assert names("docs/operations.md", "Health") == re.findall(r'add_(?:get|post)\("([^"]+)"', listener)
 
 
@@ -313,10 +314,10 @@ async def test_the_statement_that_releases_an_identity_does_so(tmp_path: Path) -
 # The source
 
 
-def test_every_room_is_documented_on_its_floor() -> None:
+def test_every_package_is_documented_in_its_layer() -> None:
     contract = PROJECT["tool"]["importlinter"]["contracts"][0]
-    floors = [set(re.findall(r"\w+", layer)) for layer in contract["layers"]]
-    documented: list[set[str]] = [set() for _ in floors]
-    for floor, room, _ in rows(section("docs/architecture.md", "The rooms")):
-        documented[int(floor) - 1].update(ticked(room))
-    assert documented == floors
+    layers = [set(re.findall(r"\w+", layer)) for layer in contract["layers"]]
+    documented: list[set[str]] = [set() for _ in layers]
+    for layer, package, _ in rows(section("docs/architecture.md", "The layers")):
+        documented[int(layer) - 1].update(ticked(package))
+    assert documented == layers

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.commands import probe
-from gateway.commands.probe_report import AT_ONCE, IN_SEQUENCE, Phase, Result, judge, latency
+from gateway.commands.probe.report import AT_ONCE, IN_SEQUENCE, Phase, Result, judge, latency
 from gateway.commands.processes import Child, free_addresses, start_example
 
 PLAIN = '{"name": "Ada", "email": "ada@example.com", "username": "ada"}'

@@ -6,9 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks.campaigns.soak import PANELS, figures, verdicts, write_json, write_picture
-from benchmarks.campaigns.soak_run import Plan, Soak, run
-from benchmarks.campaigns.soak_samples import LIMITS, judged
+from campaigns.soak.__main__ import PANELS, figures, verdicts, write_json, write_picture
+from campaigns.soak.run import Plan, Soak, run
+from campaigns.soak.samples import LIMITS, judged
 
 SECONDS, RATE = 4, 200
 NAMES = {name for panel in PANELS for name in panel.lines.values()} | {limit.series for limit in LIMITS}

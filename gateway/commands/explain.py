@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from gateway.commands import curl_options
-from gateway.compile import compile_routes, compile_rules
 from gateway.config import fingerprint_key, load
+from gateway.config.compile import compile_routes, compile_rules
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
 from gateway.errors import BodyTooLarge, Unreadable
-from gateway.fingerprint import Fingerprinter
-from gateway.headers import Headers
-from gateway.identity import Readable, identify
-from gateway.paths import split_target
-from gateway.rules import Match, Refusal
-from gateway.secret import existing
+from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.identity import Readable, identify
+from gateway.guard.rules import Match, Refusal
+from gateway.http.headers import Headers
+from gateway.http.paths import split_target
+from gateway.process.secret import existing
 
 SUMMARY = "say which rule a request meets, where it goes, and what its identity is"
 

@@ -4,14 +4,14 @@ import os
 import time
 from pathlib import Path
 
-from gateway import certificates
 from gateway.config import fingerprint_key
 from gateway.config.endpoints import SqliteStoreUrl, UnixAddress, parse_listen, parse_store
 from gateway.config.schema import Config
 from gateway.errors import ConfigError, StoreInUse, StoreOpenError
-from gateway.fingerprint import Fingerprinter
-from gateway.secret import existing
+from gateway.guard.fingerprint import Fingerprinter
+from gateway.process.secret import existing
 from gateway.stores.inspect import inspect
+from gateway.tls import certificates
 
 
 def problems(config: Config) -> list[str]:

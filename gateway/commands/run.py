@@ -13,7 +13,7 @@ from gateway.config import load
 from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_upstream
 from gateway.config.schema import Config
 from gateway.errors import ConfigError, GatewayError
-from gateway.server import serve
+from gateway.process.server import serve
 
 SUMMARY = "put the gateway in front of your API"
 
@@ -59,7 +59,7 @@ def execute(args: argparse.Namespace) -> int:
             print(f"  {problem}", file=sys.stderr)
         return 1
     if crash_at := os.environ.get("GATEWAY_CRASH_AT"):
-        from gateway import crash  # here, because it costs nothing while it is not asked for
+        from gateway.process import crash  # here, because it costs nothing while it is not asked for
 
         crash.arm(crash_at)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -12,7 +12,7 @@ from gateway.config.reader import read
 from gateway.config.schema import Config
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
-from gateway.fingerprint import MIN_SECRET
+from gateway.guard.fingerprint import MIN_SECRET
 
 _WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 

@@ -8,7 +8,7 @@ from gateway.config.validate_forwarding import validate_forwarding
 from gateway.config.validate_rules import validate_rules
 from gateway.config.validate_upstreams import validate_upstreams
 from gateway.config.validate_values import counts, file_names, timeouts
-from gateway.fingerprint import MIN_SECRET
+from gateway.guard.fingerprint import MIN_SECRET
 
 _EVERY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - recognised here, not listened on
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import Config, RuleConfig
 from gateway.config.validate_values import is_token
-from gateway.field import Source, parse_field
+from gateway.guard.field import Source, parse_field
 
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _MEANS_SOMETHING_ELSE = {

@@ -7,11 +7,11 @@ from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig, UniqueConfig
 from gateway.config.validate_values import is_token, name_of
-from gateway.decision import parse_status
-from gateway.field import Field, Source, parse_field
-from gateway.normalize import NORMALISERS
-from gateway.resource import parse_resource
-from gateway.rules import parse_template
+from gateway.guard.decision import parse_status
+from gateway.guard.field import Field, Source, parse_field
+from gateway.guard.normalize import NORMALISERS
+from gateway.guard.resource import parse_resource
+from gateway.guard.rules import parse_template
 
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"}
 

@@ -6,7 +6,7 @@ from gateway.config.endpoints import is_authority, is_host, parse_upstream
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.schema import Config, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.validate_values import counts, file_names, name_of, timeouts
-from gateway.routes import Route, parse_route
+from gateway.guard.routes import Route, parse_route
 
 
 def validate_upstreams(config: Config, problems: Problems) -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.config.schema import Config, Duration, FingerprintConfig, RuleConfig, Size, Table
 from gateway.config.units import format_duration, format_size
-from gateway.decision import parse_status
+from gateway.guard.decision import parse_status
 
 HIDDEN = "(hidden)"
 """Stands in place of a secret."""

@@ -7,16 +7,16 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from gateway.budget import Budget
-from gateway.deadline import Deadline
 from gateway.errors import Malformed
-from gateway.forwarding import Peer
 from gateway.front.exchange import Exchange
-from gateway.front.intake import Bounds, Intake
-from gateway.outgoing import untaken, until_taken
-from gateway.stream import Stream, wake
+from gateway.front.reader import Bounds, Intake
+from gateway.http.forwarding import Peer
+from gateway.http.request import RequestHead
+from gateway.transport.budget import Budget
+from gateway.transport.deadline import Deadline
+from gateway.transport.outgoing import untaken, until_taken
+from gateway.transport.stream import Stream, wake
 from gateway.upstream.results import RequestBroken
-from gateway.wire.request import RequestHead
 
 LINGER = 5.0
 """Seconds for which a client may go on sending what nobody wants, so that it gets to see the answer (RFC 9112 9.6)."""

@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
-from gateway.budget import Budget
 from gateway.errors import BodyTooLarge, Overloaded
-from gateway.forwarding import Peer
-from gateway.headers import Headers
-from gateway.stream import Stream
-from gateway.wire.fields import CHUNKED
-from gateway.wire.request import RequestHead
-from gateway.wire.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
+from gateway.http.fields import CHUNKED
+from gateway.http.forwarding import Peer
+from gateway.http.headers import Headers
+from gateway.http.request import RequestHead
+from gateway.http.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
+from gateway.transport.budget import Budget
+from gateway.transport.stream import Stream
 
 
 class Wire(Protocol):

@@ -7,14 +7,14 @@ import select
 from collections.abc import Callable
 from typing import cast
 
-from gateway.deadline import Deadline
 from gateway.errors import Malformed
-from gateway.outgoing import until_taken
-from gateway.stream import Stream, wake
+from gateway.http.fields import CHUNKED, lets_persist
+from gateway.http.framing import ChunkedDecoder, Decoder, LengthDecoder, UntilCloseDecoder
+from gateway.http.response import UNTIL_CLOSE, ResponseHead, body_length, read_response_head
+from gateway.transport.deadline import Deadline
+from gateway.transport.outgoing import until_taken
+from gateway.transport.stream import Stream, wake
 from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, Request
-from gateway.wire.fields import CHUNKED, lets_persist
-from gateway.wire.framing import ChunkedDecoder, Decoder, LengthDecoder, UntilCloseDecoder
-from gateway.wire.response import UNTIL_CLOSE, ResponseHead, body_length, read_response_head
 
 MAX_HEAD = 256 * 1024
 """Bytes in which an answer's head must end, interim answers before it included."""

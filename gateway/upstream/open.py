@@ -3,16 +3,16 @@
 import time
 from collections.abc import Mapping
 
-from gateway.certificates import upstream_problems
-from gateway.compile import compile_routes
+from gateway.config.compile import compile_routes
 from gateway.config.endpoints import UpstreamAddress, parse_upstream
 from gateway.config.schema import Config, UpstreamConfig, UpstreamTlsConfig
 from gateway.errors import ConfigError
-from gateway.routes import Routes
+from gateway.guard.routes import Routes
+from gateway.tls.certificates import upstream_problems
+from gateway.tls.client import client_context
 from gateway.upstream.client import Upstream
 from gateway.upstream.resolve import Resolver
 from gateway.upstream.target import Limits, Target, Tls
-from gateway.upstream.tls import client_context
 
 _Key = tuple[str, UpstreamConfig]
 

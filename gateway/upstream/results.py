@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gateway.headers import Headers
+from gateway.http.headers import Headers
 
 
 class AnswerBroken(Exception):

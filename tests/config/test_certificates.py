@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from gateway import certificates
 from gateway.commands import provision
 from gateway.config import load
 from gateway.config.schema import Config, ServerConfig, ServerTlsConfig, UpstreamConfig, UpstreamTlsConfig
-from tests.config.support import written
-from tests.upstream.tls_support import Authority
+from gateway.tls import certificates
+from tests.support.authority import Authority
+from tests.support.config import written
 
 NOW = datetime.datetime(2035, 6, 7, 8, 9, 10, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)

@@ -10,7 +10,7 @@ import pytest
 from gateway.commands import check, explain, provision, show
 from gateway.config import load
 from gateway.stores.inspect import APPLICATION_ID
-from tests.config.support import KEY, RULE, UPSTREAM, written
+from tests.support.config import KEY, RULE, UPSTREAM, written
 
 WITH_KEY = f'[fingerprint]\nkey = "{KEY}"\n'
 

@@ -13,8 +13,8 @@ from gateway.config.reader import read
 from gateway.config.units import parse_duration, parse_size
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
-from gateway.normalize import NORMALISERS
-from tests.config.support import KEY, ROOT, RULE, UPSTREAM
+from gateway.guard.normalize import NORMALISERS
+from tests.support.config import KEY, ROOT, RULE, UPSTREAM
 
 REFERENCE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 SAMPLE = ROOT / "config" / "gateway.toml"

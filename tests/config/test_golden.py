@@ -10,7 +10,7 @@ from gateway.commands import provision
 from gateway.config import load
 from gateway.config.writer import effective
 from gateway.errors import ConfigError
-from tests.config.support import ENVIRON, GOLDEN, KEY, SECRET
+from tests.support.config import ENVIRON, GOLDEN, KEY, SECRET
 
 BAD = sorted(path.stem for path in GOLDEN.glob("bad-*.toml"))
 GOOD = sorted(path.stem for path in GOLDEN.glob("good-*.toml"))

@@ -11,7 +11,7 @@ from gateway.config.reader import read
 from gateway.config.schema import Config, FingerprintConfig, UpstreamConfig
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
-from tests.config.support import KEY, RULE, SECRET, UPSTREAM, written
+from tests.support.config import KEY, RULE, SECRET, UPSTREAM, written
 
 
 def problems(path: Path, environ: dict[str, str] | None = None) -> list[str]:

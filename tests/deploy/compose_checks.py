@@ -11,7 +11,7 @@ from typing import Any
 from gateway import cli
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
-from tests.deploy.support import (
+from tests.support.deploy import (
     PROGRAM,
     PYTHON,
     Files,

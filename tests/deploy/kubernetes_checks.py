@@ -10,7 +10,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 from gateway import __version__, cli
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
-from tests.deploy.support import (
+from tests.support.deploy import (
     IMAGE_USER,
     PYTHON,
     Files,

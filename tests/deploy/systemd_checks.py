@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gateway import cli
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
-from gateway.listen import BACKLOG
-from tests.deploy.support import PROGRAM, Files, draining, rules_file, seconds, unless, written
+from gateway.process.listen import BACKLOG
+from tests.support.deploy import PROGRAM, Files, draining, rules_file, seconds, unless, written
 
 SERVICE, SOCKET, RULES = "idempotency-gateway.service", "idempotency-gateway.socket", "gateway.toml"
 INSTALLED_RULES = "/etc/gateway/gateway.toml"

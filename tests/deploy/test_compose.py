@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.compose_checks import COMPOSE, RULES, disagreements, schema_problems
-from tests.deploy.support import Slip, documents, files_of
+from tests.support.deploy import Slip, documents, files_of
 from tests.test_image import instruction
 
 FILES = files_of("compose")

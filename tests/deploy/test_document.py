@@ -3,8 +3,8 @@
 import re
 
 from tests.deploy.kubernetes_checks import POD, RULES, secret_of
-from tests.deploy.support import IMAGE_USER, documents, files_of
 from tests.deploy.systemd_checks import SERVICE, SOCKET
+from tests.support.deploy import IMAGE_USER, documents, files_of
 from tests.test_documents import ROOT, TEXTS, rows, section, ticked
 
 DOCUMENT = "docs/deploy.md"

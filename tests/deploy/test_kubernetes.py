@@ -18,7 +18,7 @@ from tests.deploy.kubernetes_checks import (
     disagreements,
     schema_problems,
 )
-from tests.deploy.support import IMAGE_USER, Files, Slip, files_of, written
+from tests.support.deploy import IMAGE_USER, Files, Slip, files_of, written
 from tests.test_image import DOCKERFILE
 
 FILES = files_of("kubernetes")

@@ -13,8 +13,8 @@ from gateway.commands.processes import free_addresses
 from gateway.errors import ConfigError
 from tests.deploy.compose_checks import COMPOSE
 from tests.deploy.kubernetes_checks import POD
-from tests.deploy.support import DEPLOY, documents, files_of, rules_file
 from tests.support.client import create
+from tests.support.deploy import DEPLOY, documents, files_of, rules_file
 from tests.support.program import GatewayProgram
 from tests.support.tally import PATIENCE
 

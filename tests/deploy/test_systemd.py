@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.support import Slip, files_of
 from tests.deploy.systemd_checks import RULES, SERVICE, SOCKET, analyzer, disagreements, exposed, verified
+from tests.support.deploy import Slip, files_of
 
 FILES = files_of("systemd")
 

@@ -14,12 +14,12 @@ import pytest
 
 from gateway.config.schema import Config, Duration, MatchConfig, RuleConfig, StoreConfig, UniqueConfig, UpstreamConfig
 from gateway.front.exchange import Exchange
-from gateway.handler import Handler
 from gateway.model import State
+from gateway.proxy.handler import Handler
 from gateway.stores.base import Store
 from gateway.upstream.open import open_upstreams
-from tests.handler.support import FINGERPRINTER, NOW, fronted, make_rooms
 from tests.support.client import BrokenBodyError, Client, NoResponseError, request_bytes
+from tests.support.handler import FINGERPRINTER, NOW, fronted, make_rooms
 from tests.support.pace import StandingClient
 from tests.support.tally import Tally
 from tests.support.upstream import Behaviour, RawUpstream

@@ -15,8 +15,8 @@ from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
 from gateway.stores.sqlite import SqliteStore
 from tests.handler.cancelling import Scenario, cancelled_everywhere, entries, tell, when_told
-from tests.handler.support import NOW, open_file
 from tests.support.behaviours import answer, broken_body, close_without_answer, streamed
+from tests.support.handler import NOW, open_file
 from tests.support.tally import PATIENCE
 from tests.support.upstream import Call, RawUpstream, refused_port
 

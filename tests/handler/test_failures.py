@@ -7,10 +7,10 @@ from typing import cast
 import pytest
 
 from gateway.front.exchange import Exchange
-from gateway.handler import Handler, Rooms
+from gateway.proxy.handler import Handler, Rooms
 from gateway.telemetry import Telemetry
-from tests.handler.support import fronted
 from tests.support.client import BrokenBodyError, Client, request_bytes
+from tests.support.handler import fronted
 
 CANARY = "canary-7b1f"
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.front.exchange import Exchange
-from tests.handler.support import fronted
-from tests.rooms.support import untimed
-from tests.rooms.wire_support import cut
 from tests.support.client import Client
+from tests.support.handler import fronted
+from tests.support.http import cut
+from tests.support.unit import untimed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 CONVERSATION = b"".join(

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from gateway import model
-from tests.handler.support import FINGERPRINTER, NOW
 from tests.model.creates import FAULT, KEYS, Create, Outcome, fingerprinted, link
 from tests.model.parts import Operation
 from tests.model.reference import Conflict, Ending, Key, Reference
 from tests.model.world import Kind, World
+from tests.support.handler import FINGERPRINTER, NOW
 
 FINGERPRINTS = {key: FINGERPRINTER.fingerprint(*fingerprinted(key)) for key in KEYS}
 KEY_OF = {fingerprint: key for key, fingerprint in FINGERPRINTS.items()}

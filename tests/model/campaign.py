@@ -1,4 +1,4 @@
-# Runs of the machine, a few in the tests and many in benchmarks.campaigns.model.
+# Runs of the machine, a few in the tests and many in campaigns.model.
 
 from collections import Counter
 

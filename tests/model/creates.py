@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.config.schema import Config, Duration, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
-from gateway.headers import Headers
+from gateway.http.headers import Headers
 from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, NotSent
 from tests.model.reference import FOREVER, Ending, Key, Kind
 

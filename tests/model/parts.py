@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
-from gateway.budget import Budget
 from gateway.errors import StoreError
-from gateway.forwarding import Peer
 from gateway.front.exchange import Exchange
+from gateway.http.forwarding import Peer
+from gateway.http.request import parse_request_head
+from gateway.http.write import CONTINUE
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement
 from gateway.stores.base import Store
-from gateway.stream import Stream
+from gateway.transport.budget import Budget
+from gateway.transport.stream import Stream
 from gateway.upstream.client import Upstream
 from gateway.upstream.results import Answer, NoAnswer, NotSent, Request, RequestBroken
-from gateway.wire.request import parse_request_head
-from gateway.wire.write import CONTINUE
 from tests.model.creates import Create, Outcome
 from tests.support.tally import PATIENCE
 

@@ -1,4 +1,4 @@
-# The model, in a slice: `python -m benchmarks.campaigns.model` runs the same machine for longer.
+# The model, in a slice: `python -m campaigns.model` runs the same machine for longer.
 
 import os
 import random

@@ -12,18 +12,18 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from gateway.forwarding import Forwarding
-from gateway.handler import Handler
+from gateway.guard.routes import Routes
+from gateway.http.forwarding import Forwarding
 from gateway.model import Purged, Record
-from gateway.routes import Routes
+from gateway.proxy.handler import Handler
 from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
 from gateway.telemetry import Telemetry
 from gateway.upstream.open import Upstreams
 from gateway.upstream.resolve import Resolver
-from tests.handler.support import make_rooms, open_file
 from tests.model.creates import CONFIG, Create, Outcome
 from tests.model.parts import Api, Client, Cut, Door, Operation
+from tests.support.handler import make_rooms, open_file
 from tests.support.tally import PATIENCE
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.stores.base import Store
-from tests.stores.support import Kind, left_open, store_of
+from tests.support.stores import Kind, left_open, store_of
 from tests.support.tally import PATIENCE
 
 

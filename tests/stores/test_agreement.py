@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.model import FOREVER, FREE, Settlement, State
 from gateway.stores.base import Store
-from tests.stores.support import claim, claims, owner, store_of
+from tests.support.stores import claim, claims, owner, store_of
 
 times = st.integers(0, 12)
 """A clock that jumps back and forth, around expiries that it often meets to the millisecond."""

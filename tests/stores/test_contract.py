@@ -6,7 +6,7 @@ import pytest
 
 from gateway.model import FOREVER, FREE, Claim, Held, Purged, Record, Reserved, Settlement, State
 from gateway.stores.base import Store
-from tests.stores.support import (
+from tests.support.stores import (
     CREATED,
     FAR,
     HOUR,

@@ -13,7 +13,7 @@ import pytest
 from gateway.model import State
 from gateway.stores import sql
 from gateway.stores.inspect import APPLICATION_ID
-from tests.stores.support import HOUR, NOW, claims, create, files, open_store, owner, state_of, take
+from tests.support.stores import HOUR, NOW, claims, create, files, open_store, owner, state_of, take
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from gateway.stores.base import Store
 from gateway.stores.open import open_sqlite
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.waiting import MAX_ROWS
-from tests.stores.support import (
+from tests.support.stores import (
     CREATED,
     KEY,
     NOW,

@@ -11,8 +11,8 @@ import pytest
 from gateway.errors import StoreError
 from gateway.model import State
 from gateway.stores.base import Store
-from tests.stores.support import CREATED, NOW, claim, claims, create, names_of, open_store, owner, state_of, take
 from tests.support import faults
+from tests.support.stores import CREATED, NOW, claim, claims, create, names_of, open_store, owner, state_of, take
 
 Fault = Callable[[Path], AbstractContextManager[None]]
 

@@ -6,9 +6,9 @@ from typing import cast
 import pytest
 
 from tests.conftest import StartGateway
-from tests.stores.support import files
 from tests.support.client import create as post
 from tests.support.program import GatewayProgram, StartError, create_user_rule, rules
+from tests.support.stores import files
 from tests.support.upstream import RawUpstream
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 from gateway.model import FREE, Claim, Held, Reserved, State
 from gateway.stores.base import Store
-from tests.stores.support import CREATED, NOW, claims, owner
+from tests.support.stores import CREATED, NOW, claims, owner
 
 RACERS = 200
 

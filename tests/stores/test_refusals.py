@@ -12,10 +12,10 @@ import pytest
 
 from gateway.errors import StoreInUse, StoreOpenError
 from gateway.model import State
-from gateway.secret import beside
+from gateway.process.secret import beside
 from gateway.stores.inspect import APPLICATION_ID
 from gateway.stores.open import open_sqlite
-from tests.stores.support import CREATED, KEY, NOW, claims, create, files, open_store, owner, state_of, take
+from tests.support.stores import CREATED, KEY, NOW, claims, create, files, open_store, owner, state_of, take
 
 PAGE = 4096
 

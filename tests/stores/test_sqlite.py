@@ -12,7 +12,7 @@ from gateway.errors import StoreError, StoreInUse
 from gateway.model import FOREVER, FREE, Held, Purged, Reserved, Settlement, State
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.waiting import MAX_ROWS
-from tests.stores.support import (
+from tests.support.stores import (
     CREATED,
     HOUR,
     NOW,

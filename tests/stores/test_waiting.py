@@ -18,7 +18,7 @@ from gateway.stores.base import Store
 from gateway.stores.open import open_sqlite
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.waiting import _LOOKS, MAX_ROWS
-from tests.stores.support import (
+from tests.support.stores import (
     CREATED,
     KEY,
     NOW,

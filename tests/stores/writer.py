@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gateway.model import FREE, Reserved
 from gateway.stores.base import Store
-from tests.stores.support import CREATED, NOW, claims, open_store, owner
+from tests.support.stores import CREATED, NOW, claims, open_store, owner
 
 LANES = 16
 

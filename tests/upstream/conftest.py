@@ -6,11 +6,11 @@ from typing import Any, Protocol
 import pytest
 
 from gateway.config.schema import Config, UpstreamConfig
-from gateway.headers import Headers
-from gateway.paths import split_target
+from gateway.http.headers import Headers
+from gateway.http.paths import split_target
 from gateway.upstream.client import Upstream
 from gateway.upstream.open import Upstreams, open_upstreams
-from tests.upstream.support import PATIENT
+from tests.support.reach import PATIENT
 
 
 class Reach(Protocol):

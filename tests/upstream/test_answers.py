@@ -10,9 +10,9 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, RequestBroken
 from gateway.upstream.target import Target
 from tests.support import behaviours as do
+from tests.support.reach import PIECE, request, whole
 from tests.support.upstream import At, Call, RawUpstream, Stage
 from tests.upstream.conftest import Reach
-from tests.upstream.support import PIECE, request, whole
 
 
 async def test_an_answer_comes_with_all_its_parts(reach: Reach, upstream: RawUpstream) -> None:

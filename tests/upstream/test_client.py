@@ -9,11 +9,11 @@ import pytest
 from gateway.config.schema import Duration
 from gateway.upstream import target as target_module
 from gateway.upstream.results import Answer, NoAnswer, NotSent
-from tests.gateway.test_settlement_unsent import crowded_port
+from tests.end_to_end.test_settlement_unsent import crowded_port
 from tests.support import behaviours as do
+from tests.support.reach import request, whole
 from tests.support.upstream import Call, RawUpstream, refused_port
 from tests.upstream.conftest import Reach
-from tests.upstream.support import request, whole
 
 
 async def test_a_connection_serves_the_next_request_too(reach: Reach, upstream: RawUpstream) -> None:

@@ -3,14 +3,14 @@
 import pytest
 
 from gateway.config.schema import Config, Duration, RouteConfig, UpstreamConfig
-from gateway.headers import Headers
-from gateway.paths import split_target
-from gateway.rules import Refusal
+from gateway.guard.rules import Refusal
+from gateway.http.headers import Headers
+from gateway.http.paths import split_target
 from gateway.upstream.client import Upstream
 from gateway.upstream.open import Upstreams, open_upstreams
 from gateway.upstream.results import Answer, NotSent
+from tests.support.reach import request
 from tests.support.upstream import RawUpstream, refused_port
-from tests.upstream.support import request
 
 
 def found(upstreams: Upstreams, target: str, host: str = "test") -> Upstream | Refusal | None:

@@ -8,12 +8,12 @@ import pytest
 import tomli_w
 
 from tests.conftest import StartGateway
-from tests.gateway.shorthands import expect_proxy_status, get
 from tests.support import behaviours as do
+from tests.support.authority import Authority, TlsUpstream
 from tests.support.client import Client, create
 from tests.support.program import StartError, Table, create_user_rule
+from tests.support.shorthands import expect_proxy_status, get
 from tests.support.upstream import RawUpstream, refused_port
-from tests.upstream.tls_support import Authority, TlsUpstream
 
 ADA, BOB = "ada@example.org", "bob@example.org"
 

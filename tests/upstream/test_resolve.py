@@ -10,11 +10,11 @@ from gateway.config.schema import Duration
 from gateway.upstream import resolve
 from gateway.upstream.resolve import AddressInfo, Resolver
 from gateway.upstream.results import Answer, NotSent
-from tests.gateway.test_settlement_unsent import crowded_port
+from tests.end_to_end.test_settlement_unsent import crowded_port
+from tests.support.reach import request
 from tests.support.tally import Tally
 from tests.support.upstream import RawUpstream, refused_port
 from tests.upstream.conftest import Reach
-from tests.upstream.support import request
 
 V4, V6 = "127.0.0.1", "::1"
 

@@ -13,11 +13,11 @@ import pytest
 from gateway.config.schema import Duration
 from gateway.upstream.results import Answer, NoAnswer, NotSent
 from gateway.upstream.target import Target
-from tests.gateway.test_settlement_unsent import crowded_port
+from tests.end_to_end.test_settlement_unsent import crowded_port
 from tests.support import behaviours as do
+from tests.support.reach import request
 from tests.support.upstream import RawUpstream, refused_port
 from tests.upstream.conftest import Reach
-from tests.upstream.support import request
 
 LONG = Duration(600)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from gateway.config.schema import Duration, UpstreamTlsConfig
+from gateway.tls.client import client_context
 from gateway.upstream.results import Answer, NoAnswer, NotSent
-from gateway.upstream.tls import client_context
 from tests.support import behaviours as do
+from tests.support.authority import HOST, Authority, TlsUpstream
+from tests.support.reach import request
 from tests.support.upstream import RawUpstream
 from tests.upstream.conftest import Reach
-from tests.upstream.support import request
-from tests.upstream.tls_support import HOST, Authority, TlsUpstream
 
 LONG_AGO = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
 UNTRUSTED = NotSent("tls_certificate_error")

@@ -1,0 +1,162 @@
+# Lives of gateways on one store, each ended at a crash point under load; and what their clients do about it.
+
+import random
+import sqlite3
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import tomli_w
+
+from campaigns.crash.records import Campaign, Records, Sent
+from campaigns.crash.upstream import CountingUpstream
+from tests.support.burst import burst
+from tests.support.client import Client
+from tests.support.program import GatewayProgram, StartError, rules
+
+CONNECTIONS = 12
+IDENTITIES = 20
+"""New ones in a round of load."""
+COPIES = 3
+PASSED_EVERY = 6
+MOST_PASSES = 16
+"""Creates that may pass a point before the process dies there; less than IDENTITIES, so that one round is enough."""
+MOST_ROUNDS = 10
+KILLS_TO_A_CHECK = 20
+CHECKS_TO_A_STORE = 10
+KILLED = -9
+
+
+class ArmedProgram(GatewayProgram):
+    """A gateway that kills itself at a crash point."""
+
+    def __init__(self, directory: Path, toml: str, crash_at: str) -> None:
+        """`crash_at` as in GATEWAY_CRASH_AT; empty for one that lives."""
+        super().__init__(directory, toml, environment={"GATEWAY_CRASH_AT": crash_at})
+
+    async def died_at(self, point: str) -> None:
+        """Wait until it has killed itself; AssertionError when that was not at `point`, or was not the last it did."""
+        await self.wait_for_log(event="crash-point")
+        code = await self._ended()
+        if code != KILLED or self.log[-1] != {"event": "crash-point", "point": point}:
+            raise AssertionError(f"not killed at {point}: exit code {code}\n{self.output}")
+
+
+class Chain:
+    """Lives of gateways on one store after the other, each killed at the next point. Mutable state: the store's."""
+
+    def __init__(self, campaign: Campaign, durability: str, points: Sequence[str], directory: Path, seed: str) -> None:
+        self._campaign = campaign
+        self._durability = durability
+        self._points = points
+        self._directory = directory
+        self._chance = random.Random(seed)
+        self._names = (f"{number}@example.org" for number in range(sys.maxsize))
+        self._row = campaign.rows[points[0], durability]
+        self._records = Records()
+        self._stores = 0
+
+    async def run(self) -> None:
+        """Kill at each point, and check every now and then all that was ever told of the store."""
+        async with CountingUpstream(self._chance) as upstream:
+            self._upstream = upstream
+            for number, point in enumerate(self._points):
+                if number % (KILLS_TO_A_CHECK * CHECKS_TO_A_STORE) == 0:
+                    self._change_store()
+                self._row = self._campaign.rows[point, self._durability]
+                if not await self._die_at(point):
+                    self._change_store()
+                elif number % KILLS_TO_A_CHECK == KILLS_TO_A_CHECK - 1 or number == len(self._points) - 1:
+                    await self._check_all()
+                if self._campaign.total % 100 == 0:
+                    self._campaign.tell_progress()
+        self._campaign.told.update(self._records.told.values())
+
+    def _change_store(self) -> None:
+        self._stores += 1
+        self._campaign.told.update(self._records.told.values())
+        self._records = Records()
+        self._upstream.counts.clear()
+
+    def _program(self, crash_at: str) -> ArmedProgram:
+        tables = tomllib.loads(rules(self._upstream.port, store=f"sqlite:{self._stores}.db", log={"requests": "none"}))
+        # a machine that stands still for a moment must not make the store refuse creates: that is another campaign
+        tables["store"] |= {"durability": self._durability, "commit_timeout": "60s"}
+        return ArmedProgram(self._directory, tomli_w.dumps(tables), crash_at)
+
+    async def _start(self, program: ArmedProgram) -> bool:
+        """Start a gateway, and say whether it is ready."""
+        started = time.perf_counter()
+        try:
+            await program.start()
+            async with Client(program.admin_port) as operator:
+                ready = await operator.request("GET", "/readyz")
+        except StartError as error:
+            self._row.broken.unclean += 1
+            self._campaign.wrong.append(str(error))
+            return False
+        self._row.longest_ready = max(self._row.longest_ready, round(time.perf_counter() - started, 3))
+        if ready.status != 200:
+            self._row.broken.unclean += 1
+            self._campaign.wrong.append(f"not ready: {ready.body!r}")
+        return True
+
+    async def _die_at(self, point: str) -> bool:
+        """Have a gateway die at a point, amid retries and new creates; whether it started at all."""
+        due = self._records.due()
+        passes = self._chance.randint(1, MOST_PASSES)
+        if point.endswith("claim-queued") and self._chance.random() < 0.75:
+            passes += len(due)  # each of them claims, and the new creates must have their turn, too
+        program = self._program(f"{point}:{passes}")
+        if not await self._start(program):
+            return False
+        await self._send(program, [*due, *self._load()])
+        for _ in range(MOST_ROUNDS):
+            if any(line.get("event") == "crash-point" for line in program.log):
+                break
+            await self._send(program, list(self._load()))
+        await program.died_at(point)
+        self._look_at_log(program)
+        self._row.kills += 1
+        return True
+
+    def _load(self) -> Iterator[Sent]:
+        """New creates, the copies of each side by side, so that they race; and requests that no rule guards."""
+        for number in range(IDENTITIES):
+            identity = next(self._names)
+            yield from [Sent(identity)] * COPIES
+            if number % (PASSED_EVERY // COPIES) == 0:
+                yield Sent(None)
+
+    async def _send(self, program: ArmedProgram, sent: list[Sent]) -> None:
+        before = Counter(self._upstream.counts)
+        outcomes = await burst(program.port, [each.data for each in sent], CONNECTIONS)
+        wrong = self._records.judge(sent, outcomes, before, self._upstream.counts, self._row.broken)
+        self._campaign.wrong += [f"{self._row.point}, {self._durability}: {line}" for line in wrong]
+
+    async def _check_all(self) -> None:
+        """Send everything once more to a gateway that lives, stop it, and have SQLite look through the file."""
+        program = self._program("")
+        if not await self._start(program):
+            self._change_store()
+            return
+        await self._send(program, self._records.due())
+        await self._send(program, self._records.all())
+        code = await program.stop()
+        if code or self._records.open:
+            raise AssertionError(f"exit code {code}; never told of {list(self._records.open)}\n{program.output}")
+        self._look_at_log(program)
+        with closing(sqlite3.connect(self._directory / f"{self._stores}.db")) as database:
+            found = database.execute("PRAGMA integrity_check").fetchall()
+        if found != [("ok",)]:
+            self._row.broken.unclean += 1
+            self._campaign.wrong.append(f"integrity: {found}")
+
+    def _look_at_log(self, program: ArmedProgram) -> None:
+        errors = [line for line in program.log if line.get("level") == "error"]
+        self._row.broken.unclean += len(errors)
+        self._campaign.wrong += [f"the gateway said {line}" for line in errors]

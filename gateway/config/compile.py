@@ -1,0 +1,70 @@
+# From checked configuration to rules and routes that can be matched. Pure.
+
+import math
+from collections.abc import Mapping
+from typing import TypeVar
+
+from gateway.config.schema import Config, Duration, RuleConfig
+from gateway.guard.body import want
+from gateway.guard.decision import parse_status
+from gateway.guard.field import Source, parse_field
+from gateway.guard.normalize import NORMALISERS
+from gateway.guard.resource import parse_resource
+from gateway.guard.routes import Routes, parse_route
+from gateway.guard.rules import Entry, Rule, Rules, parse_template
+from gateway.http.paths import plain_host
+from gateway.model import FOREVER
+
+_T = TypeVar("_T")
+
+
+def compile_rules(config: Config) -> Rules:
+    """Compile the rules of a configuration that was found free of problems."""
+    return Rules(_rule(rule) for rule in config.rules)
+
+
+def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | None) -> Routes[_T]:
+    """Compile the routes of such a configuration. `upstreams` are what its names stand for, `default` is [upstream]."""
+    return Routes(
+        [(parse_route(route.host, route.path), upstreams[route.upstream]) for route in config.routes], default
+    )
+
+
+def milliseconds(length: Duration) -> int:
+    """Whole milliseconds; FOREVER for an infinite length."""
+    return FOREVER if math.isinf(length) else round(length * 1000)
+
+
+def _rule(rule: RuleConfig) -> Rule:
+    scope = tuple(parse_field(field) for field in rule.scope)
+    entries = tuple(
+        Entry(
+            entry.name,
+            tuple(parse_field(field) for field in entry.fields),
+            tuple(NORMALISERS[name] for name in entry.normalize),
+        )
+        for entry in rule.unique
+    )
+    fields = [*scope, *(field for entry in entries for field in entry.fields)]
+    in_body = [field.keys for field in fields if field.source is Source.BODY]
+    keep = milliseconds(rule.keep)
+    return Rule(
+        name=rule.name,
+        namespace=rule.namespace or rule.name,
+        methods=frozenset(rule.match.methods),
+        host=plain_host(rule.match.host) if rule.match.host else None,
+        template=parse_template(rule.match.path),
+        scope=scope,
+        entries=entries,
+        body=want(in_body) if in_body else None,
+        forwards_missing=rule.missing == "forward",
+        keep=keep,
+        unknown_hold=keep if rule.unknown_hold is None else milliseconds(rule.unknown_hold),
+        success=frozenset().union(*map(parse_status, rule.success)),
+        refused=frozenset().union(*map(parse_status, rule.refused)),
+        failed_is_free=rule.failed == "free",
+        body_limit=rule.body_limit,
+        method_override=frozenset(name.lower().encode() for name in rule.method_override),
+        resource=parse_resource(rule.resource) if rule.resource else None,
+        headers=frozenset(field.name.lower().encode() for field in fields if field.source is Source.HEADER),
+    )

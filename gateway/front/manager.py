@@ -1,0 +1,199 @@
+# All client connections: how many there may be, who they are, and how they end together.
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from gateway.front.connection import ClientConnection, Limits
+from gateway.front.exchange import Exchange
+from gateway.front.respond import problem
+from gateway.http.forwarding import Forwarding, Peer
+from gateway.transport.budget import Budget
+
+
+class Watcher(msgspec.Struct, frozen=True):
+    """Who is told of what never reaches the handler."""
+
+    refused: Callable[[str, int], None]
+    """The slug and the status of the answer to bytes that never became a request."""
+    failed: Callable[[BaseException], None]
+    """What a handler raised."""
+
+
+class Front:
+    """All client connections. Mutable state: them, those that are idle (longest first), and whether it is draining."""
+
+    def __init__(
+        self,
+        handle: Callable[[Exchange], Awaitable[None]],
+        watcher: Watcher,
+        limits: Limits,
+        forwarding: Forwarding,
+    ) -> None:
+        self.limits = limits
+        self.budget = Budget(limits.max_buffered)
+        self.is_draining = self.is_ending = False
+        self._handle = handle
+        self._watcher = watcher
+        self._forwarding = forwarding
+        self._loop = asyncio.get_running_loop()
+        self._connections: set[ClientConnection] = set()
+        self._refused: set[ClientConnection] = set()
+        self.idle: dict[ClientConnection, None] = {}
+        self._active = 0
+        self._none_active = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"Front({len(self._connections)} connections, {self._active} active)"
+
+    def __call__(self) -> ClientConnection:
+        """Make the protocol of a new connection."""
+        return ClientConnection(self._loop, self)
+
+    # What a connection asks
+
+    def admit(self, connection: ClientConnection) -> bool:
+        """See House. A new client is worth more than the one that has been idle longest."""
+        room = len(self._connections) < self.limits.max_connections or self._make_room()
+        (self._connections if room else self._refused).add(connection)
+        return room
+
+    def _make_room(self) -> bool:
+        if not self.idle:
+            return False
+        longest = next(iter(self.idle))
+        del self.idle[longest]
+        longest.make_room()
+        return True
+
+    def has_room(self, beside: int) -> bool:
+        """Whether there is room for one more, `beside` those that are to come; an idle one is ended to make some."""
+        if len(self._connections) + beside < self.limits.max_connections:
+            return True
+        return self._make_room()
+
+    @property
+    def is_overrun(self) -> bool:
+        """See House."""
+        return len(self._refused) > _TOLD
+
+    def gone(self, connection: ClientConnection) -> None:
+        """See House."""
+        self.idle.pop(connection, None)
+        self._connections.discard(connection)
+        self._refused.discard(connection)
+
+    def peer(self, transport: asyncio.BaseTransport) -> Peer | None:
+        """See House."""
+        is_tls = transport.get_extra_info("sslcontext") is not None
+        connected = transport.get_extra_info("socket")
+        if connected is None:  # so it is under TLS once it closes
+            return None
+        if connected.family == socket.AF_UNIX:
+            return self._forwarding.peer(None, is_tls=is_tls)
+        name = transport.get_extra_info("peername")
+        return self._forwarding.peer(name[0], is_tls=is_tls) if name else None
+
+    def refusal(self, slug: str, detail: str) -> bytes:
+        """See House."""
+        status, answer = problem(slug, detail, keep_alive=False, retry_after=_RETRY_AFTER.get(slug))
+        self._watcher.refused(slug, status)
+        return answer
+
+    async def answer(self, exchange: Exchange) -> None:
+        """See House."""
+        if self.is_draining:
+            exchange.keep_alive = False
+        self._active += 1
+        try:
+            await self._handle(exchange)
+        except asyncio.CancelledError:
+            exchange.abort()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, this client must not wait for ever
+            self._watcher.failed(error)
+            exchange.keep_alive = False
+            if exchange.begun:
+                exchange.abort()
+            else:
+                exchange.write(self._apology(exchange))
+        finally:
+            exchange.release()
+            self._active -= 1
+            if not self._active:
+                self._none_active.set()
+
+    def _apology(self, exchange: Exchange) -> bytes:
+        request_id = exchange.stamp.request_id
+        _, answer = problem(
+            "internal-error",
+            "The gateway failed to handle the request.",
+            keep_alive=False,
+            head_only=exchange.head.method == "HEAD",
+            fields=b"" if request_id is None else self._forwarding.request_id_line % request_id.encode(),
+        )
+        return answer
+
+    # What the process asks
+
+    def adopt(
+        self,
+        handle: Callable[[Exchange], Awaitable[None]],
+        watcher: Watcher,
+        limits: Limits,
+        forwarding: Forwarding,
+    ) -> None:
+        """Answer what comes from now on in another way. Requests under way end as they began."""
+        self._handle, self._watcher, self._forwarding = handle, watcher, forwarding
+        self.limits = limits
+        self.budget.limit = limits.max_buffered
+        for connection in self._connections:
+            connection.renew()
+
+    def wind_down(self) -> None:
+        """Go on, but let each answer be the last one on its connection."""
+        self.is_draining = True
+        for connection in self._connections:
+            connection.end_after_answer()
+
+    async def last_words(self, patience: float) -> None:
+        """Give clients that are connected so many seconds at most to send a request; return early when none is left."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while any(connection.is_idle for connection in self._connections):  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK)  # hundreds may go in one turn, and nobody tells of the last
+
+    async def drain(self, timeout: float) -> bool:
+        """Let exchanges under way finish, close all other connections; False when `timeout` seconds were too short.
+
+        Those that did not finish are cancelled, and have settled when this returns.
+        """
+        self.is_draining = self.is_ending = True
+        for connection in [*self._connections, *self._refused]:
+            if connection.is_idle:
+                connection.close()
+            else:
+                connection.end_after_answer()
+        await asyncio.sleep(0)  # a request that was parsed in this turn reaches the handler in the next
+        finished = await self._until_none_active(timeout)
+        for connection in list(self._connections):
+            connection.cancel()
+        await self._until_none_active(1)
+        return finished
+
+    async def _until_none_active(self, timeout: float) -> bool:
+        self._none_active.clear()
+        if self._active:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._none_active.wait()
+        return self._active == 0
+
+
+_TOLD = 64
+"""Connections that are refused and told so, at once; what comes beyond them is just closed."""
+_LOOK = 0.02
+_RETRY_AFTER = {"too-many-connections": 1}

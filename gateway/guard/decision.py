@@ -1,0 +1,94 @@
+# The two tables that decide everything, as data. Pure.
+#
+# The promise behind them: a create is forwarded again only when it is certain that the first one did not happen.
+
+import enum
+import re
+from collections.abc import Mapping
+
+from gateway.errors import GatewayError
+from gateway.guard.rules import Rule
+from gateway.model import FOREVER, FREE, Claim, Held, Record, Settlement, State
+
+
+class Met(enum.StrEnum):
+    """What a create meets when one of its claims is held; the value is the answer's slug."""
+
+    IN_PROGRESS = "in-progress"
+    DUPLICATE = "duplicate"
+    OUTCOME_UNKNOWN = "outcome-unknown"
+
+
+ON_HELD: Mapping[State, Met] = {
+    State.IN_FLIGHT: Met.IN_PROGRESS,
+    State.CREATED: Met.DUPLICATE,
+    State.UNKNOWN: Met.OUTCOME_UNKNOWN,
+}
+"""In order: with several claims held, the first row that fits any of them answers."""
+
+
+class Ending(enum.Enum):
+    """How the upstream took a create."""
+
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    FAILED = "failed"
+    NOT_SENT = "not-sent"
+    """No byte of the request left."""
+    NO_ANSWER = "no-answer"
+    """It got the request, or may have, and no answer's head came back."""
+
+
+ON_ENDING: Mapping[Ending, State | None] = {
+    Ending.SUCCEEDED: State.CREATED,
+    Ending.REFUSED: None,
+    Ending.FAILED: State.UNKNOWN,
+    Ending.NOT_SENT: None,
+    Ending.NO_ANSWER: State.UNKNOWN,
+}
+"""What an operation's claims become; None is free."""
+
+
+def meet(held: Held) -> tuple[Met, Claim, Record]:
+    """Choose the answer for a create that was not let through, and the conflict it is about."""
+    for state, met in ON_HELD.items():
+        for claim, record in held.conflicts:
+            if record.state is state:
+                return met, claim, record
+    raise GatewayError("a store said that claims are held, and named none")
+
+
+def judge(rule: Rule, status: int) -> Ending:
+    """Say what an answer's status means under a rule."""
+    if status in rule.success:
+        return Ending.SUCCEEDED
+    return Ending.REFUSED if status in rule.refused else Ending.FAILED
+
+
+def settle(rule: Rule, ending: Ending, now: int, resource: str | None = None) -> Settlement:
+    """Say what becomes of an operation's claims. `now` in milliseconds."""
+    state = ON_ENDING[ending]
+    if ending is Ending.FAILED and rule.failed_is_free:
+        state = None
+    match state:
+        case State.CREATED:
+            return Settlement(state, later(now, rule.keep), resource)
+        case State.UNKNOWN:
+            return Settlement(state, later(now, rule.unknown_hold))
+        case _:
+            return FREE
+
+
+def later(now: int, length: int) -> int:
+    """Add a length to a time, both in milliseconds; FOREVER stays FOREVER."""
+    return FOREVER if length >= FOREVER - now else now + length
+
+
+def parse_status(text: str) -> frozenset[int]:
+    """Read "201" or "2xx". Raises ValueError with a text that says what would be right."""
+    if re.fullmatch(r"[2-5]xx", text):
+        first = int(text[0]) * 100
+        return frozenset(range(first, first + 100))
+    if re.fullmatch(r"[2-5][0-9]{2}", text):
+        return frozenset({int(text)})
+    raise ValueError(f'"{text}" is no status; write one such as "201", or a class such as "2xx" (from 2xx to 5xx)')

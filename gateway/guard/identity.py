@@ -1,0 +1,151 @@
+# From a request and its rule to claims: reads the fields, normalises them, has them fingerprinted. Pure.
+
+import re
+from collections.abc import Mapping
+from typing import assert_never
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from gateway.errors import Unreadable
+from gateway.guard.body import find, read_json
+from gateway.guard.field import Field, Source
+from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.rules import Entry, Rule
+from gateway.http.headers import Headers
+from gateway.model import Claim, Json
+
+_COOKIE_GAP = re.compile(r";[ \t]*")
+
+
+class Readable(msgspec.Struct, frozen=True):
+    """The parts of a request that fields can name."""
+
+    headers: Headers
+    query: str
+    """As sent, without the "?"."""
+    variables: Mapping[str, str]
+    """Decoded path segments by the names in the rule's template."""
+    body: bytes
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """One entry's values, normalised."""
+
+    entry: Entry
+    values: tuple[Json, ...]
+
+
+def identify(rule: Rule, request: Readable) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
+    """Read a rule's scope and the identity of each of its entries.
+
+    Raises Unreadable when any of them is absent or ambiguous, and BodyTooLarge.
+    """
+    document: Json = None
+    if rule.body is not None:
+        content_type = _header(request.headers, b"content-type", "the Content-Type header")
+        coding = _header(request.headers, b"content-encoding", "the Content-Encoding header")
+        document = read_json(request.body, content_type, coding, rule.body_limit, rule.body)
+    scope = tuple([read(field, request, document) for field in rule.scope])
+    identities = []
+    for entry in rule.entries:
+        values = [_normalise(entry, read(field, request, document)) for field in entry.fields]
+        identities.append(Identity(entry, tuple(values)))
+    return scope, tuple(identities)
+
+
+def claims(rule: Rule, request: Readable, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
+    """Make the claims a create must hold, one for each entry.
+
+    Raises Unreadable and BodyTooLarge.
+    """
+    scope, identities = identify(rule, request)
+    return tuple(
+        [
+            Claim(
+                fingerprinter.fingerprint(rule.namespace, identity.entry.name, scope, identity.values),
+                rule.name,
+                identity.entry.name,
+                rule.unknown_hold,
+            )
+            for identity in identities
+        ]
+    )
+
+
+def read(field: Field, request: Readable, document: Json) -> Json:
+    """Read one field. Raises Unreadable."""
+    match field.source:
+        case Source.BODY:
+            return find(document, field.keys, field.text)
+        case Source.HEADER:
+            return _present(_header(request.headers, field.name.lower().encode(), field.text), field.text)
+        case Source.QUERY:
+            return _one(_query_values(request.query, field), field.text)
+        case Source.PATH:
+            return request.variables[field.name]
+        case Source.COOKIE:
+            return _one(_cookie_values(request.headers, field), field.text)
+        case _:
+            assert_never(field.source)
+
+
+def _normalise(entry: Entry, value: Json) -> Json:
+    if isinstance(value, str):
+        for normaliser in entry.normalisers:
+            value = normaliser(value)
+    return value
+
+
+def _present(value: str | None, where: str) -> str:
+    if value is None:
+        raise Unreadable(f"{where} is absent")
+    return value
+
+
+def _one(values: list[str], where: str) -> str:
+    if len(values) > 1:
+        raise Unreadable(f"{where} stands there more than once")
+    return _present(values[0] if values else None, where)
+
+
+def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
+    count = headers.names.count(wanted)
+    if not count:
+        return None
+    if count > 1:
+        raise Unreadable(f"{where} stands there more than once")
+    return _text(headers.first(wanted) or b"", where)
+
+
+def _query_values(query: str, field: Field) -> list[str]:
+    values = []
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if _decoded(name, field.text) == field.name:
+            values.append(_decoded(value, field.text))
+    return values if query else []
+
+
+def _decoded(part: str, where: str) -> str:
+    """Undo application/x-www-form-urlencoded, which is what every framework reads a query string as."""
+    if "%" not in part and "+" not in part and part.isascii():
+        return part
+    return _text(unquote_to_bytes(part.replace("+", " ").encode("utf-8", "surrogateescape")), where)
+
+
+def _cookie_values(headers: Headers, field: Field) -> list[str]:
+    values = []
+    for line in headers.values(b"cookie"):
+        for pair in _COOKIE_GAP.split(_text(line, field.text)):
+            name, equals, value = pair.partition("=")
+            if equals and name.strip() == field.name:
+                values.append(value.strip())
+    return values
+
+
+def _text(value: bytes, where: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise Unreadable(f"{where} is not valid UTF-8") from None

@@ -1,0 +1,81 @@
+# Where a created thing lives, read from the API's answer. Pure.
+
+import re
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.errors import BodyTooLarge, Unreadable
+from gateway.guard.body import find, read_json
+from gateway.guard.field import Field, Source, parse_field
+from gateway.http.headers import Headers
+from gateway.model import Json
+
+_PLACE = re.compile(r"\{([^{}]*)\}")
+MAX_ANSWER = 256 * 1024
+"""Bytes of an answer that are read for its resource; a larger one simply has no link."""
+MAX_LINK = 2048
+"""Characters of a link that are kept; the store is no place for longer ones."""
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """A parsed `resource`: literal text and fields in turns."""
+
+    parts: tuple[str | Field, ...]
+    reads_body: bool
+
+
+def parse_resource(text: str) -> Resource:
+    """Read "header.Location", or a template such as "/users/{body.id}" over the answer's header and body fields.
+
+    Raises ValueError with a text that says what would be right.
+    """
+    if text.startswith("header."):
+        return Resource((_answer_field(text),), reads_body=False)
+    if not text.startswith(("/", "http://", "https://")):
+        raise ValueError(f'"{text}" is no link; write "header.Location", or a template such as "/users/{{body.id}}"')
+    pieces = _PLACE.split(text)
+    if any("{" in literal or "}" in literal for literal in pieces[::2]):
+        raise ValueError(f'"{text}" has a brace without its partner; write {{body.id}}')
+    parts = [piece if at % 2 == 0 else _answer_field(piece) for at, piece in enumerate(pieces)]
+    fields = [part for part in parts if isinstance(part, Field)]
+    return Resource(tuple(parts), any(field.source is Source.BODY for field in fields))
+
+
+def _answer_field(text: str) -> Field:
+    field = parse_field(text)
+    if field.source not in {Source.BODY, Source.HEADER}:
+        raise ValueError(f'"{text}" is not in an answer; only header and body fields are')
+    return field
+
+
+def locate(resource: Resource, headers: Headers, body: bytes) -> str | None:
+    """Fill a resource from an answer; None when any part of it is missing, or could not stand in a link."""
+    try:
+        document: Json = None
+        if resource.reads_body:
+            if len(body) > MAX_ANSWER:
+                return None
+            document = read_json(body, _last(headers, b"content-type"), _last(headers, b"content-encoding"), MAX_ANSWER)
+        link = "".join([_fill(part, headers, document, alone=len(resource.parts) == 1) for part in resource.parts])
+    except (Unreadable, BodyTooLarge):
+        return None
+    return link if 0 < len(link) <= MAX_LINK and link.isprintable() else None
+
+
+def _fill(part: str | Field, headers: Headers, document: Json, *, alone: bool) -> str:
+    if isinstance(part, str):
+        return part
+    if part.source is Source.HEADER:
+        value: Json = _last(headers, part.name.lower().encode())
+    else:
+        value = find(document, part.keys, part.text)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise Unreadable(f"{part.text} cannot stand in a link")
+    # A header that is the whole link is a URL already; anything else becomes one segment of one.
+    return str(value) if alone else quote(str(value), safe="")
+
+
+def _last(headers: Headers, wanted: bytes) -> str | None:
+    values = headers.values(wanted)
+    return values[-1].decode("latin-1") if values else None

@@ -1,0 +1,253 @@
+# Rules, compiled, and which of them a request meets. Pure.
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+import msgspec
+
+from gateway.guard.body import Wanted
+from gateway.guard.field import Field
+from gateway.guard.resource import Resource
+from gateway.http.headers import Headers
+from gateway.http.paths import Reading, Target, named_hosts, read_path
+
+METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+"""Headers by which widespread frameworks let a client change the method."""
+_LONGEST_KEPT = 256
+"""Characters of a path that is kept for the next request."""
+_OVERRIDABLE = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+
+class Template(msgspec.Struct, frozen=True):
+    """A path template. A segment of None takes any one segment; literal ones are in lower case.
+
+    Literal segments match without regard to case, as many APIs route: a create must not slip by as "/Users".
+    """
+
+    segments: tuple[str | None, ...]
+    names: tuple[tuple[int, str], ...]
+    """Positions and names of the variables."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables' names."""
+        return tuple(name for _, name in self.names)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One `unique` entry."""
+
+    name: str
+    fields: tuple[Field, ...]
+    normalisers: tuple[Callable[[str], str], ...]
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule, ready to be matched. Lengths of time in milliseconds."""
+
+    name: str
+    namespace: str
+    methods: frozenset[str]
+    host: str | None
+    template: Template
+    scope: tuple[Field, ...]
+    entries: tuple[Entry, ...]
+    body: Wanted | None
+    """What is read from a body; None when nothing is."""
+    forwards_missing: bool
+    keep: int
+    unknown_hold: int
+    success: frozenset[int]
+    refused: frozenset[int]
+    failed_is_free: bool
+    body_limit: int
+    method_override: frozenset[bytes]
+    resource: Resource | None
+    headers: frozenset[bytes] = frozenset()
+    """Names, in lower case, of the header fields that scope and entries read."""
+
+
+class Match(msgspec.Struct, frozen=True):
+    """The rule that guards a request, and its template's variables."""
+
+    rule: Rule
+    variables: dict[str, str]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A request that must not pass, because it could be a create that slips by. The slug is the answer's."""
+
+    slug: str
+    detail: str
+
+
+class _Node:
+    """One segment of all templates: children by literal segment, one for any segment, the rules that end here.
+
+    Mutable while rules are added, then only read.
+    """
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.any: _Node | None = None
+        self.rules: list[tuple[int, Rule]] = []
+
+    def child(self, segment: str | None) -> "_Node":
+        if segment is not None:
+            return self.children.setdefault(segment, _Node())
+        if self.any is None:
+            self.any = _Node()
+        return self.any
+
+
+class Rules:
+    """All rules, in the order of the file: the first that matches guards."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._root = _Node()
+        self._count = 0
+        overrides = set(METHOD_OVERRIDES)
+        for rule in rules:
+            node = self._root
+            for segment in rule.template.segments:
+                node = node.child(segment)
+            node.rules.append((self._count, rule))
+            self._count += 1
+            overrides |= rule.method_override
+        self._overrides = frozenset(overrides)
+        self._find = lru_cache(maxsize=1024)(self._read)  # most requests go to few paths
+
+    def __repr__(self) -> str:
+        return f"Rules({self._count})"
+
+    def match(self, method: str, target: Target, headers: Headers) -> Match | Refusal | None:
+        """Find the rule that guards a request; None when it may pass untouched."""
+        reading, rules = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)
+        if reading.others:
+            return self._match_odd(method, reading, target, headers)
+        if rules:
+            rules = _on_host(rules, target, headers)
+        if not rules:
+            return None
+        hidden = self._hidden(rules, headers)
+        if hidden is not None:
+            return hidden
+        methods = {method.upper()}  # some frameworks take "post" for POST
+        if not self._overrides.isdisjoint(headers.names):
+            asked = _asked_method(rules, headers)
+            if isinstance(asked, Refusal):
+                return asked
+            if asked:  # most believe it of POST only; of any other, either may be what is done
+                methods = {asked} if methods == {"POST"} else methods | {asked}
+        for rule in rules:
+            if not methods.isdisjoint(rule.methods):
+                return Match(rule, {name: reading.segments[at] for at, name in rule.template.names})
+        return None
+
+    def _read(self, path: str) -> tuple[Reading, list[Rule]]:
+        """Read a path, and find the rules that guard it, if it can be read in one way."""
+        reading = read_path(path)
+        return reading, [] if reading.others else self._at(reading.segments)
+
+    def _hidden(self, rules: list[Rule], headers: Headers) -> Refusal | None:
+        """Refuse to let a field that decides here reach the API otherwise, or under two names."""
+        decide = self._overrides.union(*[rule.headers for rule in rules])
+        if b"connection" in headers.names:
+            for name in headers.options(b"connection") & decide:
+                return Refusal("hidden-field", f"Connection names {name.decode('latin-1')}, which decides here.")
+        for name, plain in headers.look_alikes():
+            if plain in decide:
+                return Refusal(
+                    "hidden-field",
+                    f"{name.decode('latin-1')} could be read as {plain.decode('latin-1')}, which decides here.",
+                )
+        return None
+
+    def _match_odd(self, method: str, reading: Reading, target: Target, headers: Headers) -> Refusal | None:
+        overridden = not self._overrides.isdisjoint(headers.names)
+        for segments in reading.others:
+            for rule in _on_host(self._at(segments), target, headers):
+                if overridden or method.upper() in rule.methods:
+                    return Refusal(
+                        "ambiguous-path",
+                        f'The path could be read as one that rule "{rule.name}" guards. Send it without empty or dot '
+                        "segments, parameters, backslashes, and encoded slashes or percent signs.",
+                    )
+        return None
+
+    def _at(self, segments: tuple[str, ...]) -> list[Rule]:
+        nodes = [self._root]
+        for segment in segments:
+            literal = segment.lower()
+            below = [node.children[literal] for node in nodes if literal in node.children]
+            if segment:
+                below += [node.any for node in nodes if node.any is not None]
+            if not below:
+                return []
+            nodes = below
+        found = [found for node in nodes for found in node.rules]
+        if len(found) > 1:
+            found.sort(key=lambda numbered: numbered[0])
+        return [rule for _, rule in found]
+
+
+def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:
+    """The method that a header asks for on a guarded route, or why it may not."""
+    accepted = frozenset().union(*[rule.method_override for rule in rules])
+    asked = [name for name in headers.names if name in METHOD_OVERRIDES or name in accepted]
+    if not asked:
+        return None
+    if len(asked) > 1 or asked[0] not in accepted:
+        return Refusal(
+            "method-override",
+            f'The route of rule "{rules[0].name}" does not take a method from the header '
+            f"{asked[0].decode('latin-1')}. Send the method itself.",
+        )
+    method = headers.values(asked[0])[0].decode("latin-1").strip().upper()
+    if method and method not in _OVERRIDABLE:
+        return Refusal(  # an API that does not know the method would take the request for what it was sent as
+            "method-override",
+            f"The header {asked[0].decode('latin-1')} names no method that is known here. "
+            f"Known are {', '.join(sorted(_OVERRIDABLE))}.",
+        )
+    return method
+
+
+def _on_host(rules: list[Rule], target: Target, headers: Headers) -> list[Rule]:
+    if not any(rule.host for rule in rules):
+        return rules
+    hosts = named_hosts(target, headers)
+    return [rule for rule in rules if rule.host is None or rule.host in hosts]
+
+
+_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def parse_template(path: str) -> Template:
+    """Read a path template. Raises ValueError with a text that says what would be right."""
+    if not path.startswith("/"):
+        raise ValueError(f'"{path}" does not start with "/"; write it as in "/tenants/{{tenant}}/users"')
+    if "?" in path:
+        raise ValueError(f'"{path}" has a query; write only the path, and read query.NAME in a field')
+    segments: list[str | None] = []
+    names: list[tuple[int, str]] = []
+    for at, segment in enumerate(path.split("/")[1:]):
+        variable = _VARIABLE.fullmatch(segment)
+        if variable:
+            segments.append(None)
+            names.append((at, variable[1]))
+        elif "{" in segment or "}" in segment:
+            raise ValueError(
+                f'"{path}" has a brace in "{segment}"; a variable is a whole segment, as in "/users/{{id}}"'
+            )
+        else:
+            segments.append(segment.lower())
+    literal = _VARIABLE.sub("x", path)
+    if read_path(literal).others or "%" in path:
+        raise ValueError(f'"{path}" can be read in more than one way; write it decoded, without "//", ".", ".." or ";"')
+    if segments and segments[-1] == "":
+        segments.pop()
+    if len({name for _, name in names}) < len(names):
+        raise ValueError(f'"{path}" has two variables of one name; give each its own')
+    return Template(tuple(segments), tuple(names))

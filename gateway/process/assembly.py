@@ -1,0 +1,92 @@
+# The rooms that a request passes through, put together from a configuration; and put together anew from another one
+# while requests go on.
+
+import time
+
+from gateway.config.compile import compile_rules
+from gateway.config.schema import Config
+from gateway.front.connection import Limits
+from gateway.front.manager import Front, Watcher
+from gateway.front.reader import Bounds
+from gateway.guard.fingerprint import Fingerprinter
+from gateway.http.forwarding import Forwarding
+from gateway.proxy.forward import Patience
+from gateway.proxy.handler import Handler, Rooms
+from gateway.stores.base import Store
+from gateway.telemetry import Telemetry
+from gateway.upstream.open import Upstreams, open_upstreams
+
+
+class Assembly:
+    """The front, and all that is behind it.
+
+    Mutable state: `config`, what is in force now, except for keys that wait for a restart; and the upstreams.
+    """
+
+    def __init__(self, config: Config, store: Store, fingerprinter: Fingerprinter, telemetry: Telemetry) -> None:
+        """Raises ConfigError for TLS files that cannot be used. A loop must be running."""
+        self.config = config
+        self._store = store
+        self._fingerprinter = fingerprinter
+        self._telemetry = telemetry
+        self._upstreams = open_upstreams(config)
+        handler = self._handler(config, self._upstreams)
+        self.front = Front(handler, Watcher(handler.unparsed, handler.failed), _limits(config), _forwarding(config))
+
+    def __repr__(self) -> str:
+        return f"Assembly({self.front!r})"
+
+    def adopt(self, config: Config) -> None:
+        """Handle what comes from now on by another configuration. Requests under way end by the one they began with.
+
+        Raises ConfigError for TLS files that cannot be used; then nothing has changed.
+        """
+        upstreams = open_upstreams(config, self._upstreams)
+        handler = self._handler(config, upstreams)
+        watcher = Watcher(handler.unparsed, handler.failed)
+        limits, forwarding = _limits(config), _forwarding(config)
+        before, self._upstreams, self.config = self._upstreams, upstreams, config
+        self.front.adopt(handler, watcher, limits, forwarding)
+        self._telemetry.adopt(config.log.format, config.log.requests)
+        before.close_others(upstreams)
+
+    def close(self) -> None:
+        """Close the connections to the APIs."""
+        self._upstreams.close()
+
+    def _handler(self, config: Config, upstreams: Upstreams) -> Handler:
+        rooms = Rooms(
+            rules=compile_rules(config),
+            fingerprinter=self._fingerprinter,
+            store=self._store,
+            upstreams=upstreams,
+            telemetry=self._telemetry,
+            forward_without_store=config.store.on_failure == "forward",
+            patience=Patience(client=config.server.body_timeout, tunnel=config.server.tunnel_timeout),
+            request_id_line=config.forwarding.request_id.encode() + b": %b\r\n",
+            wall_clock=wall_clock,
+            stopwatch=time.perf_counter,
+        )
+        return Handler(rooms)
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _limits(config: Config) -> Limits:
+    server = config.server
+    return Limits(
+        head_timeout=server.head_timeout,
+        body_timeout=server.body_timeout,
+        keepalive_timeout=server.keepalive_timeout,
+        max_connections=server.max_connections,
+        max_buffered=server.max_buffered,
+        bounds=Bounds(head=server.max_head, line=server.max_line, fields=server.max_fields),
+    )
+
+
+def _forwarding(config: Config) -> Forwarding:
+    told = config.forwarding
+    return Forwarding(told.trusted_proxies, told.headers, told.via, told.request_id)

@@ -1,0 +1,203 @@
+# Addresses to listen on: taken, and given back.
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen
+from gateway.config.schema import ServerConfig
+from gateway.errors import GatewayError
+from gateway.front.manager import Front
+from gateway.process.admin.listener import Admin
+from gateway.tls.server import ListenerTls
+
+BACKLOG = 4096
+"""Connections that the kernel holds until they are taken."""
+_PAUSE = 0.05
+"""Seconds until the next try when a connection cannot be taken."""
+
+
+class ListenError(GatewayError):
+    """An address cannot be listened on."""
+
+
+class Listening(Protocol):
+    """Takes connections."""
+
+    def close(self) -> None:
+        """Take no more."""
+
+
+async def bind(
+    front: Front, config: ServerConfig, tls: ListenerTls | None, inherited: Sequence[socket.socket]
+) -> tuple[Listening, str]:
+    """Listen for clients; gives the address that was bound, too. Raises ListenError.
+
+    Sockets that were `inherited` are listened on in place of `config.listen`. They outlive this process: what comes
+    after it stopped waits in them for the next one.
+    """
+    loop = asyncio.get_running_loop()
+    address = parse_listen(config.listen)
+    try:
+        if inherited:
+            where = ", ".join([_bound(listener) for listener in inherited])
+            if tls is not None:
+                return Handshakes(inherited, front, tls.context), where
+            return Several([await _serve(front, listener) for listener in inherited]), where
+        if isinstance(address, UnixAddress):
+            _expect_nobody(address.path)
+            if tls is None:
+                return await loop.create_unix_server(front, address.path, backlog=BACKLOG), config.listen
+            return Handshakes([_unix_listener(address.path)], front, tls.context), config.listen
+        if tls is None:
+            server = await loop.create_server(front, address.host, address.port, backlog=BACKLOG, reuse_address=True)
+            return server, _bound(server.sockets[0])
+        listeners = await _tcp_listeners(address)
+        return Handshakes(listeners, front, tls.context), _bound(listeners[0])
+    except OSError as error:
+        raise ListenError(f"server.listen: cannot listen on {config.listen}: {error.strerror or error}") from error
+
+
+async def _serve(front: Front, listener: socket.socket) -> Listening:
+    loop = asyncio.get_running_loop()
+    if listener.family == socket.AF_UNIX:
+        return await loop.create_unix_server(front, sock=listener, backlog=BACKLOG)
+    return await loop.create_server(front, sock=listener, backlog=BACKLOG)
+
+
+class Several:
+    """Takes connections from more than one listener."""
+
+    def __init__(self, parts: Sequence[Listening]) -> None:
+        self._parts = parts
+
+    def __repr__(self) -> str:
+        return f"Several({len(self._parts)})"
+
+    def close(self) -> None:
+        """See Listening."""
+        for part in self._parts:
+            part.close()
+
+
+class Handshakes:
+    """Takes connections that speak TLS. One that is shaking hands counts as a connection.
+
+    The event loop's own server tells of a connection only after that: whoever connects and says nothing would not be
+    counted. Mutable state: the handshakes under way.
+    """
+
+    def __init__(self, listeners: Sequence[socket.socket], front: Front, context: ssl.SSLContext) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listeners = listeners
+        self._front = front
+        self._context = context
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._taking = [self._loop.create_task(self._take(each), name="tls-listener") for each in listeners]
+
+    def __repr__(self) -> str:
+        return f"Handshakes({len(self._under_way)} under way)"
+
+    def close(self) -> None:
+        """See Listening."""
+        for task in (*self._taking, *self._under_way):
+            task.cancel()
+        for listener in self._listeners:
+            listener.close()
+
+    async def _take(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        while True:
+            try:
+                client, _ = await self._loop.sock_accept(listener)
+            except OSError:  # no descriptor is left, or the client has gone
+                await asyncio.sleep(_PAUSE)
+                continue
+            if not self._front.has_room(len(self._under_way)):
+                client.close()
+                continue
+            task = self._loop.create_task(self._shake(client), name="tls-handshake")
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _shake(self, client: socket.socket) -> None:
+        client.setblocking(False)
+        with contextlib.suppress(OSError, TimeoutError):  # ssl.SSLError is an OSError
+            await self._loop.connect_accepted_socket(
+                self._front, client, ssl=self._context, ssl_handshake_timeout=self._front.limits.head_timeout
+            )
+
+
+async def start_admin(admin: Admin, listen: str, inherited: Sequence[socket.socket]) -> str:
+    """Listen for the operator, unless that is "off"; gives the address that was bound. Raises ListenError.
+
+    Sockets that were `inherited` are listened on in place of `listen`.
+    """
+    if inherited:
+        await admin.start_on(inherited)
+        return ", ".join([_bound(listener) for listener in inherited])
+    if listen == "off":
+        return "off"
+    address = parse_listen(listen)
+    try:
+        if isinstance(address, UnixAddress):
+            _expect_nobody(address.path)
+        return await admin.start(address)
+    except OSError as error:
+        raise ListenError(f"admin.listen: cannot listen on {listen}: {error.strerror or error}") from error
+
+
+def remove_socket(listen: str, inherited: Sequence[socket.socket]) -> None:
+    """Remove the file of a unix socket on which this process has just stopped to listen, unless it was `inherited`."""
+    address = None if inherited or listen == "off" else parse_listen(listen)
+    if isinstance(address, UnixAddress):
+        Path(address.path).unlink(missing_ok=True)
+
+
+async def _tcp_listeners(address: TcpAddress) -> list[socket.socket]:
+    """Listen on every address of a host. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    places = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return [
+        socket.create_server((str(place[0]), int(place[1])), family=family, backlog=BACKLOG)
+        for family, _, _, _, place in dict.fromkeys(places)
+    ]
+
+
+def _unix_listener(path: str) -> socket.socket:
+    """Listen on a unix socket, in place of one that was left behind. Raises OSError."""
+    if Path(path).is_socket():
+        Path(path).unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _bound(listener: Any) -> str:
+    bound = listener.getsockname()
+    if isinstance(bound, str):
+        return f"unix:{bound}"
+    return str(TcpAddress(bound[0], bound[1]))
+
+
+def _expect_nobody(path: str) -> None:
+    """Raise OSError when somebody serves on a unix socket: the event loop would take it away from them.
+
+    A socket that nobody serves on was left behind by a gateway that was killed, and may be replaced.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return
+        except BlockingIOError:
+            pass  # its backlog is full: somebody serves
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

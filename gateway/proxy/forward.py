@@ -1,0 +1,120 @@
+# Sends an exchange's request on to an API, and tells the client what came of it.
+
+from collections.abc import AsyncIterator, Callable
+from typing import assert_never
+
+import msgspec
+
+from gateway.front import respond
+from gateway.front.exchange import Exchange
+from gateway.http.fields import CHUNKED
+from gateway.http.write import request_fields, response_head
+from gateway.proxy.relay import relay
+from gateway.proxy.tunnel import tunnel
+from gateway.telemetry import RequestRecord, milliseconds
+from gateway.upstream.client import Upstream
+from gateway.upstream.results import Answer, NoAnswer, NotSent, Request
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_HOST = frozenset({b"host"})
+_BACK_TO_HTTP = (b"h2c", b"http/", b"tls/")
+"""Protocols in which whatever is asked of the API would pass without having been looked at."""
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long things may stand still, in seconds."""
+
+    client: float
+    """A client that reads nothing of its answer."""
+    tunnel: float
+    """An upgraded connection."""
+
+
+async def send(
+    exchange: Exchange, upstream: Upstream, body: bytes | None, record: RequestRecord, stopwatch: Callable[[], float]
+) -> Answer | NotSent | NoAnswer:
+    """Send a request with a body that was read, or with None the body as it comes."""
+    head = exchange.head
+    headers = exchange.headers
+    stamp = exchange.stamp
+    upgrade = _upgrade(exchange) if body is None and b"upgrade" in headers.names else None
+    fields = request_fields(
+        headers,
+        stamp.dropped | _HOST if upstream.rewrites_host else stamp.dropped,
+        stamp.added,
+        body_length=None if body is None else len(body),
+        chunked=head.length == CHUNKED,
+        upgrade=upgrade,
+    )
+    content: bytes | AsyncIterator[bytes] | None = exchange.body_at_hand() if body is None else body
+    request = Request(
+        head.line,
+        fields,
+        not upstream.rewrites_host and b"host" in headers.names,
+        exchange.body_pieces() if content is None else content,
+        head.method == "HEAD",
+        body is None and head.method in _SAFE,  # what is guarded is never sent twice, GET or not
+        exchange.pass_interim if head.minor else None,  # HTTP/1.0 knows none (RFC 9110 15.2)
+        upgrade,
+    )
+    started = stopwatch()
+    result = await upstream.send(request)
+    record.upstream_ms = milliseconds(stopwatch() - started)
+    if isinstance(result, Answer):
+        record.upstream_status = result.status
+    return result
+
+
+async def tell(
+    exchange: Exchange, result: Answer | NotSent | NoAnswer, record: RequestRecord, patience: Patience, fields: bytes
+) -> None:
+    """Tell the client what came of its request. `fields` are header lines for an answer of the gateway's own."""
+    head_only = exchange.head.method == "HEAD"
+    rule = record.rule
+    match result:
+        case Answer(upgraded=None):
+            record.status = result.status
+            await relay(exchange, result, patience.client)
+            return
+        case Answer():
+            record.status = result.status
+            record.outcome = "upgraded"
+            await _carry(exchange, result, patience.tunnel)
+            return
+        case NotSent():
+            record.outcome = "upstream-unreachable"
+            told = respond.unreachable(
+                result, keep_alive=exchange.will_persist(), head_only=head_only, rule=rule, fields=fields
+            )
+        case NoAnswer():
+            record.outcome = "outcome-unknown"
+            told = respond.unanswered(
+                result, keep_alive=exchange.will_persist(), head_only=head_only, rule=rule, fields=fields
+            )
+        case _:
+            assert_never(result)
+    record.status = told[0]
+    exchange.write(told[1])
+
+
+async def _carry(exchange: Exchange, answer: Answer, idle_timeout: float) -> None:
+    """Answer 101, and carry what follows."""
+    if answer.upgraded is None:
+        return
+    upstream = answer.upgraded.detach()
+    if exchange.is_gone:
+        upstream.close()
+        return
+    protocol = b", ".join(answer.headers.values(b"upgrade"))
+    exchange.write(response_head(101, answer.reason, answer.headers, connection=b"Upgrade", upgrade=protocol))
+    client, early = exchange.detach()
+    await tunnel(client, upstream, to_client=answer.body, to_upstream=early, idle_timeout=idle_timeout)
+
+
+def _upgrade(exchange: Exchange) -> bytes | None:
+    """The one protocol that a client asks to change to, if it can be carried (RFC 9110 7.8)."""
+    headers = exchange.headers
+    if exchange.is_http_1_0 or exchange.has_body or b"upgrade" not in headers.options(b"connection"):
+        return None
+    wanted = [protocol for protocol in headers.options(b"upgrade") if not protocol.startswith(_BACK_TO_HTTP)]
+    return wanted[0] if len(wanted) == 1 else None

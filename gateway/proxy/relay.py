@@ -1,0 +1,59 @@
+# An answer on its way from the API to the client, as it comes, at the pace of the slower one.
+
+import msgspec
+
+from gateway.front.exchange import Exchange
+from gateway.http.write import LAST_CHUNK, chunk, response_head
+from gateway.upstream.results import Answer, AnswerBroken
+
+
+async def relay(exchange: Exchange, answer: Answer, idle_timeout: float) -> None:
+    """Write an answer to the client. One that breaks off takes the client's connection with it, so that it shows."""
+    chunked = not answer.length_known and not exchange.is_http_1_0
+    if not answer.length_known and exchange.is_http_1_0:
+        exchange.has_end = exchange.keep_alive = False  # the end of the connection is the end of the body
+    exchange.will_persist()
+    head = response_head(
+        answer.status, answer.reason, answer.headers, chunked=chunked, connection=_connection_field(exchange)
+    )
+    body = chunk(answer.body) if chunked and answer.body else answer.body
+    if answer.rest is None:
+        exchange.write(head + body + LAST_CHUNK if chunked else head + body)
+        return
+    exchange.write(head + body)
+    try:
+        while await exchange.drain(idle_timeout):
+            piece = await answer.rest.read()
+            if not piece:
+                if chunked:
+                    exchange.write(LAST_CHUNK)
+                return
+            exchange.write(chunk(piece) if chunked else piece)
+    except AnswerBroken:
+        exchange.abort()
+    finally:
+        answer.rest.abandon()
+
+
+async def read_whole(answer: Answer, limit: int) -> Answer:
+    """Wait for the rest of an answer's body, up to `limit` bytes; what breaks off or goes on is left as `rest`."""
+    if answer.rest is None:
+        return answer
+    pieces = [answer.body]
+    size = len(answer.body)
+    try:
+        while size <= limit:
+            piece = await answer.rest.read()
+            if not piece:
+                return msgspec.structs.replace(answer, body=b"".join(pieces), rest=None)
+            pieces.append(piece)
+            size += len(piece)
+    except AnswerBroken:
+        pass
+    return msgspec.structs.replace(answer, body=b"".join(pieces))
+
+
+def _connection_field(exchange: Exchange) -> bytes | None:
+    if not exchange.keep_alive:
+        return b"close"
+    return b"keep-alive" if exchange.is_http_1_0 else None

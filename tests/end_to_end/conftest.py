@@ -1,0 +1,16 @@
+# The fixture that only the tests of streams need; and failures in the shorthands are explained like those in a test.
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.upstream import RawUpstream
+
+pytest.register_assert_rewrite("tests.support.shorthands")
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[RawUpstream]:
+    """An API that hashes what it gets instead of keeping it."""
+    async with RawUpstream(digest_only=True) as server:
+        yield server

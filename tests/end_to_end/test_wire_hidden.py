@@ -1,0 +1,80 @@
+# Ways to have the rules see one request and the API another, or the client one answer more than it asked for.
+
+from tests.conftest import StartGateway
+from tests.support import behaviours
+from tests.support.client import Client, create, create_bytes, request_bytes
+from tests.support.program import create_user_rule
+from tests.support.shorthands import exchange
+from tests.support.upstream import Call, RawUpstream
+
+OVERRIDE = "X-HTTP-Method-Override"
+BY_TENANT = create_user_rule(unique=[{"name": "tenant", "fields": ["header.X-Tenant"]}])
+
+
+async def test_connection_cannot_hide_a_method_override(upstream: RawUpstream, gateway: StartGateway) -> None:
+    program = await gateway(rules=[create_user_rule(method_override=[OVERRIDE])])
+    seen = await create(program.port, headers=[(OVERRIDE, "GET"), ("Connection", OVERRIDE)])
+    assert (seen.status, seen.slug) == (400, "hidden-field")
+    assert not upstream.connections
+
+
+async def test_an_override_of_another_method_than_post_frees_nothing(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """Many frameworks do not look at it there, and do what the method says."""
+    program = await gateway(
+        rules=[create_user_rule(match={"methods": ["PUT"], "path": "/users"}, method_override=[OVERRIDE])]
+    )
+    body = b'{"email": "ada@example.org"}'
+    sent = request_bytes("PUT", "/users", [(OVERRIDE, "GET"), ("Content-Type", "application/json")], body)
+    assert (await exchange(program.port, sent, "PUT")).status == 200
+    assert (await exchange(program.port, sent, "PUT")).slug == "duplicate"
+
+
+async def test_a_field_that_could_be_read_as_one_that_decides_is_refused(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    program = await gateway(rules=[BY_TENANT])
+    for name in ("X_Tenant", "x.tenant", "X_HTTP_Method_Override"):
+        seen = await create(program.port, headers=[("X-Tenant", "1"), (name, "2")])
+        assert (seen.status, seen.slug) == (400, "hidden-field"), name
+    assert (await create(program.port, headers=[("X-Tenant", "1"), ("X_Other", "2")])).status == 201
+
+
+async def test_a_method_in_another_case_is_no_way_past_a_rule(upstream: RawUpstream, gateway: StartGateway) -> None:
+    program = await gateway()
+    sent = create_bytes("ada@example.org").replace(b"POST", b"post", 1)
+    assert (await exchange(program.port, sent, "POST")).status in {200, 201}
+    assert (await exchange(program.port, sent, "POST")).slug == "duplicate"
+
+
+async def test_a_conflict_in_answer_to_head_has_no_body(upstream: RawUpstream, gateway: StartGateway) -> None:
+    program = await gateway(
+        rules=[
+            create_user_rule(
+                match={"methods": ["HEAD"], "path": "/users"}, unique=[{"name": "ref", "fields": ["query.ref"]}]
+            )
+        ]
+    )
+    async with Client(program.port) as client:
+        for status in (200, 409):
+            await client.send_raw(request_bytes("HEAD", "/users?ref=1") + request_bytes("GET", "/after"))
+            assert (await client.read_response("HEAD")).status == status
+            assert (await client.read_response("GET")).status == 200
+
+
+async def test_a_create_goes_over_no_connection_whose_last_answer_may_go_on(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """An API that sends a body to HEAD sends it about now: it could be read as the answer to the create."""
+    program = await gateway()
+
+    async def headed(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+
+    upstream.script(headed, behaviours.answer(201))
+    async with Client(program.port) as client:
+        await client.send_raw(request_bytes("HEAD", "/x") + create_bytes("ada@example.org"))
+        assert (await client.read_response("HEAD")).status == 200
+        assert (await client.read_response("POST")).status == 201
+    assert len(upstream.connections) == 2

@@ -1,0 +1,93 @@
+# What the tests of the handler share: the rooms behind it, a store, a front in the test's own loop with any handler.
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from io import StringIO
+from pathlib import Path
+
+from gateway.config.compile import compile_rules
+from gateway.config.schema import Config
+from gateway.front.connection import Limits
+from gateway.front.exchange import Exchange
+from gateway.front.manager import Front, Watcher
+from gateway.front.reader import Bounds
+from gateway.guard.fingerprint import Fingerprinter
+from gateway.http.forwarding import Forwarding
+from gateway.proxy.forward import Patience
+from gateway.proxy.handler import Rooms
+from gateway.stores.base import Store
+from gateway.stores.open import Opened, open_sqlite
+from gateway.telemetry import Telemetry
+from gateway.upstream.open import Upstreams
+from tests.support.tally import PATIENCE
+
+NOW = 1_700_000_000_000
+FINGERPRINTER = Fingerprinter(b"a key that is long enough for a test")
+LIMITS = Limits(
+    head_timeout=5,
+    body_timeout=5,
+    keepalive_timeout=5,
+    max_connections=10,
+    max_buffered=2**30,
+    bounds=Bounds(head=65536, line=8192, fields=100),
+)
+
+
+def make_rooms(
+    config: Config,
+    store: Store,
+    upstreams: Upstreams,
+    *,
+    telemetry: Telemetry | None = None,
+    wall_clock: Callable[[], int] = lambda: NOW,
+) -> Rooms:
+    """The rooms behind a handler. A loop must be running."""
+    return Rooms(
+        rules=compile_rules(config),
+        fingerprinter=FINGERPRINTER,
+        store=store,
+        upstreams=upstreams,
+        telemetry=telemetry or Telemetry(StringIO(), style="json"),
+        forward_without_store=config.store.on_failure == "forward",
+        patience=Patience(client=5, tunnel=5),
+        request_id_line=b"X-Request-Id: %b\r\n",
+        wall_clock=wall_clock,
+        stopwatch=asyncio.get_running_loop().time,
+    )
+
+
+async def open_file(path: Path, now: int = NOW) -> Opened:
+    """Open a SQLite store that belongs to FINGERPRINTER, and takes its time."""
+    return await open_sqlite(str(path), "process", FINGERPRINTER.key_check, now, commit_timeout=PATIENCE)
+
+
+def refused(slug: str, _status: int) -> None:
+    raise AssertionError(f"the request was refused as {slug}")
+
+
+def failed(error: BaseException) -> None:
+    raise AssertionError("the handler failed") from error
+
+
+@asynccontextmanager
+async def fronted(
+    handle: Callable[[Exchange], Awaitable[None]],
+    *,
+    failed: Callable[[BaseException], None] = failed,
+    send_buffer: int | None = None,
+) -> AsyncIterator[int]:
+    """Serve with `handle` on a port. The clients' requests are expected to be good ones.
+
+    `send_buffer` is how many bytes the kernel takes of an answer that nobody reads, if not as many as it likes.
+    """
+    front = Front(handle, Watcher(refused, failed), LIMITS, Forwarding((), (), "off", "off"))
+    server = await asyncio.get_running_loop().create_server(front, "127.0.0.1", 0)
+    if send_buffer is not None:
+        server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # what it accepts inherits it
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await front.drain(1)

@@ -1,0 +1,305 @@
+# The gateway's own answers: well-formed, precise, and silent about whose values they are.
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httptools
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gateway.upstream
+from gateway.front.respond import KINDS, TYPE, conflict, problem, unanswered, unreachable
+from gateway.guard.decision import Met
+from gateway.model import FOREVER, Claim, Record, State
+from gateway.upstream.results import NoAnswer, NotSent
+from tests.support import wire
+from tests.support.unit import untimed
+
+NOW = 1_700_000_000_123
+HOUR = 3600 * 1000
+CANARY = "canary-7b1f"
+
+REGISTERED = {
+    *("dns_timeout", "dns_error", "destination_not_found", "destination_unavailable", "destination_ip_prohibited"),
+    *("destination_ip_unroutable", "connection_refused", "connection_terminated", "connection_timeout"),
+    *("connection_read_timeout", "connection_write_timeout", "connection_limit_reached", "tls_protocol_error"),
+    *("tls_certificate_error", "tls_alert_received", "http_request_error", "http_request_denied"),
+    *("http_response_incomplete", "http_response_header_section_size", "http_response_header_size"),
+    *("http_response_body_size", "http_response_trailer_section_size", "http_response_trailer_size"),
+    *("http_response_transfer_coding", "http_response_content_coding", "http_response_timeout", "http_upgrade_failed"),
+    *("http_protocol_error", "proxy_internal_response", "proxy_internal_error", "proxy_configuration_error"),
+    "proxy_loop_detected",
+}
+"""The proxy error types of RFC 9209 2.3."""
+PROXY_STATUS = re.compile(r'(?P<token>[A-Za-z*][!-~]*); error=(?P<error>[a-z_]+); details="(?P<details>[ !#-\[\]-~]*)"')
+"""One item of a structured field (RFC 8941) with these two parameters."""
+
+
+class Parsed:
+    """An answer, read by the test kit's strict reader and by llhttp, which must agree."""
+
+    def __init__(self, answer: bytes) -> None:
+        head, separator, self.body = answer.partition(b"\r\n\r\n")
+        line, self.headers = wire.parse_head(head + separator)
+        self.status, self.reason = wire.parse_status_line(line)
+        self.pieces: list[bytes] = []
+        self.is_complete = False
+        self.keeps_alive: bool | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.feed_data(answer)
+
+    def on_headers_complete(self) -> None:
+        assert self._parser.get_status_code() == self.status
+        self.keeps_alive = self._parser.should_keep_alive()
+
+    def on_body(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        self.is_complete = True
+
+    def header(self, name: str) -> str | None:
+        found = wire.values(self.headers, name)
+        assert len(found) < 2
+        return found[0] if found else None
+
+    def json(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+
+def checked(answer: tuple[int, bytes]) -> Parsed:
+    """An answer that holds all that every answer must."""
+    status, data = answer
+    parsed = Parsed(data)
+    assert parsed.status == status == parsed.json()["status"]
+    assert parsed.is_complete
+    assert b"".join(parsed.pieces) == parsed.body
+    assert parsed.header("Content-Length") == str(len(parsed.body))
+    assert parsed.header("Content-Type") == "application/problem+json"
+    assert parsed.header("Cache-Control") == "no-store"
+    proxy_status = PROXY_STATUS.fullmatch(parsed.header("Proxy-Status") or "")
+    assert proxy_status
+    assert proxy_status["token"] == "idempotency-gateway"
+    assert proxy_status["error"] in REGISTERED
+    assert (
+        parsed.json()["type"] == TYPE + proxy_status["details"] == "urn:problem-type:gateway:" + proxy_status["details"]
+    )
+    assert parsed.json()["title"]
+    assert parsed.json()["detail"].endswith(".")
+    return parsed
+
+
+CLAIM = Claim(b"f" * 32, "create-user", "email", HOUR)
+
+
+def met(how: Met, expires_at: int | None = NOW + HOUR, resource: str | None = None, now: int = NOW) -> Parsed:
+    state = {Met.IN_PROGRESS: State.IN_FLIGHT, Met.DUPLICATE: State.CREATED, Met.OUTCOME_UNKNOWN: State.UNKNOWN}[how]
+    record = Record(CLAIM.fingerprint, b"owner", state, "other-rule", "other", NOW - HOUR, expires_at, HOUR, resource)
+    return checked(conflict(how, CLAIM, record, now, keep_alive=True))
+
+
+SLUGS = [
+    ("duplicate", 409, "http_request_denied"),
+    ("in-progress", 409, "http_request_denied"),
+    ("outcome-unknown", 409, "http_request_denied"),
+    ("missing-identity", 422, "http_request_denied"),
+    ("body-too-large", 413, "http_request_denied"),
+    ("ambiguous-path", 400, "http_request_denied"),
+    ("method-override", 400, "http_request_denied"),
+    ("hidden-field", 400, "http_request_denied"),
+    ("request-incomplete", 400, "http_request_denied"),
+    ("bad-request", 400, "http_request_error"),
+    ("target-too-long", 414, "http_request_error"),
+    ("head-too-large", 431, "http_request_error"),
+    ("request-timeout", 408, "http_request_error"),
+    ("not-supported", 501, "http_request_error"),
+    ("version-not-supported", 505, "http_request_error"),
+    ("no-route", 404, "destination_not_found"),
+    ("too-many-connections", 503, "connection_limit_reached"),
+    ("store-unavailable", 503, "proxy_internal_error"),
+    ("overloaded", 503, "proxy_internal_error"),
+    ("internal-error", 500, "proxy_internal_error"),
+]
+
+
+class TestProblem:
+    @pytest.mark.parametrize(("slug", "status", "error"), SLUGS)
+    def test_each_slug_has_its_status_and_proxy_error(self, slug: str, status: int, error: str) -> None:
+        parsed = checked(problem(slug, "It is so.", keep_alive=True))
+        assert parsed.status == status
+        assert f"error={error};" in (parsed.header("Proxy-Status") or "")
+        assert parsed.json()["type"].endswith(f":{slug}")
+        assert parsed.json()["detail"] == "It is so."
+
+    def test_no_slug_is_forgotten(self) -> None:
+        assert {slug for slug, _, _ in SLUGS} == set(KINDS)
+
+    @pytest.mark.parametrize("slug", KINDS)
+    def test_what_is_not_known_is_left_out(self, slug: str) -> None:
+        keys = set(checked(problem(slug, "It is so.", keep_alive=True)).json())
+        assert keys <= {"type", "title", "status", "detail", "suggestedNextStep"}
+        keys = set(checked(problem(slug, "It is so.", keep_alive=True, rule="create-user")).json())
+        assert keys <= {"type", "title", "status", "detail", "suggestedNextStep", "rule"}
+
+    @pytest.mark.parametrize("seconds", [None, 0, 1, 3600])
+    def test_retry_after_is_sent_when_it_is_given(self, seconds: int | None) -> None:
+        parsed = checked(problem("store-unavailable", "It is so.", keep_alive=True, retry_after=seconds))
+        assert parsed.header("Retry-After") == (None if seconds is None else str(seconds))
+
+    @pytest.mark.parametrize("keep_alive", [True, False])
+    def test_the_connection_is_closed_when_it_must_be(self, keep_alive: bool) -> None:
+        parsed = checked(problem("bad-request", "It is so.", keep_alive=keep_alive))
+        assert parsed.header("Connection") == (None if keep_alive else "close")
+        assert parsed.keeps_alive is keep_alive
+
+    def test_an_answer_to_head_has_the_head_alone(self) -> None:
+        whole = problem("ambiguous-path", "It is so.", keep_alive=True)[1]
+        head = problem("ambiguous-path", "It is so.", keep_alive=True, head_only=True)[1]
+        assert whole.startswith(head)
+        assert head.endswith(b"\r\n\r\n")
+        assert len(whole) - len(head) == int(Parsed(whole).header("Content-Length") or 0) > 0
+
+    @untimed
+    @given(st.text(), st.text())
+    def test_no_text_breaks_the_answer(self, detail: str, rule: str) -> None:
+        parsed = checked(problem("missing-identity", detail + ".", keep_alive=True, rule=rule))
+        assert parsed.json()["detail"] == detail + "."
+        assert parsed.json()["rule"] == rule
+        assert len(parsed.headers) == 4
+
+
+class TestConflict:
+    @pytest.mark.parametrize("how", Met)
+    def test_it_names_the_rule_and_the_entry_that_was_asked_for(self, how: Met) -> None:
+        answer = met(how).json()
+        assert answer["type"] == f"urn:problem-type:gateway:{how.value}"
+        assert answer["status"] == 409
+        assert (answer["rule"], answer["conflictField"]) == ("create-user", "email")
+        assert '"email"' in answer["detail"]
+        assert answer["suggestedNextStep"]
+        assert answer["firstSeen"] == "2023-11-14T21:13:20.123Z"
+
+    def test_a_duplicate_shows_the_resource_and_no_other_answer_does(self) -> None:
+        assert met(Met.DUPLICATE, resource="/users/1").json()["existingResourceLink"] == "/users/1"
+        assert "existingResourceLink" not in met(Met.DUPLICATE).json()
+        for how in (Met.IN_PROGRESS, Met.OUTCOME_UNKNOWN):
+            assert "existingResourceLink" not in met(how, resource="/users/1").json()
+
+    @pytest.mark.parametrize(
+        ("how", "expires_at", "said"),
+        [
+            (Met.DUPLICATE, NOW + HOUR, "2023-11-14T23:13:20.123Z"),
+            (Met.OUTCOME_UNKNOWN, NOW + 877, "2023-11-14T22:13:21.000Z"),
+            (Met.IN_PROGRESS, None, None),
+            (Met.DUPLICATE, FOREVER, None),
+            (Met.OUTCOME_UNKNOWN, FOREVER, None),
+        ],
+    )
+    def test_the_expiry_is_said_unless_there_is_none(self, how: Met, expires_at: int | None, said: str | None) -> None:
+        assert met(how, expires_at).json().get("expiresAt") == said
+
+    @pytest.mark.parametrize(
+        ("how", "expires_at", "seconds"),
+        [
+            (Met.DUPLICATE, NOW + HOUR, None),
+            (Met.DUPLICATE, FOREVER, None),
+            (Met.IN_PROGRESS, None, "1"),
+            (Met.OUTCOME_UNKNOWN, NOW + 1, "1"),
+            (Met.OUTCOME_UNKNOWN, NOW + 1000, "1"),
+            (Met.OUTCOME_UNKNOWN, NOW + 1001, "2"),
+            (Met.OUTCOME_UNKNOWN, NOW + HOUR, "3600"),
+            (Met.OUTCOME_UNKNOWN, NOW + 24 * HOUR, "86400"),
+            (Met.OUTCOME_UNKNOWN, NOW + 48 * HOUR, "86400"),
+            (Met.OUTCOME_UNKNOWN, FOREVER, "86400"),
+        ],
+    )
+    def test_retry_after_says_when_it_may_be_free(self, how: Met, expires_at: int | None, seconds: str | None) -> None:
+        assert met(how, expires_at).header("Retry-After") == seconds
+
+    @untimed
+    @given(st.integers(0, 10**14), st.integers(1, 10**14))
+    def test_a_client_that_waits_as_told_is_not_too_early_within_a_day(self, now: int, hold: int) -> None:
+        seconds = int(met(Met.OUTCOME_UNKNOWN, now + hold, now=now).header("Retry-After") or 0)
+        assert 1 <= seconds <= 86400
+        assert seconds * 1000 >= min(hold, 86_400_000)
+        assert (seconds - 1) * 1000 < hold
+
+    @untimed
+    @given(st.integers(0, 5 * 10**12))  # a hundred years, the longest time that can be configured, and some
+    def test_times_are_rfc_3339_in_utc_to_the_millisecond(self, time: int) -> None:
+        said = met(Met.DUPLICATE, time).json()["expiresAt"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said)
+        read = datetime.fromisoformat(said)
+        assert read.tzinfo == UTC
+        assert round(read.timestamp() * 1000) == time
+
+    def test_nothing_of_the_one_who_was_first_is_told(self) -> None:
+        """Another caller's owner token and rule, and the fingerprint, are no business of whoever comes second."""
+        record = Record(CANARY.encode(), CANARY.encode(), State.CREATED, CANARY, CANARY, NOW, NOW + HOUR, HOUR)
+        answer = conflict(Met.DUPLICATE, CLAIM, record, NOW, keep_alive=True)[1]
+        assert CANARY.encode() not in answer
+        assert CANARY.encode().hex().encode() not in answer
+        assert CLAIM.fingerprint not in answer
+
+    def test_braces_in_an_entrys_name_are_left_alone(self) -> None:
+        claim = Claim(b"f" * 32, "r", "{0} {x}", HOUR)
+        record = Record(b"f" * 32, b"o", State.CREATED, "r", "{0} {x}", NOW, NOW + HOUR, HOUR)
+        assert '"{0} {x}"' in checked(conflict(Met.DUPLICATE, claim, record, NOW, keep_alive=True)).json()["detail"]
+
+
+class TestUpstream:
+    @pytest.mark.parametrize(
+        ("write", "kind", "slug", "retry_after"),
+        [(unreachable, NotSent, "upstream-unreachable", "1"), (unanswered, NoAnswer, "outcome-unknown", None)],
+    )
+    @pytest.mark.parametrize(("timed_out", "status"), [(True, 504), (False, 502)])
+    def test_what_was_not_sent_may_be_sent_again_and_what_was_sent_may_not(
+        self,
+        write: Callable[..., tuple[int, bytes]],
+        kind: Callable[..., NotSent | NoAnswer],
+        slug: str,
+        retry_after: str | None,
+        timed_out: bool,
+        status: int,
+    ) -> None:
+        result = kind("connection_timeout", timed_out=timed_out)
+        parsed = checked(write(result, keep_alive=False, head_only=False, rule="create-user"))
+        assert (parsed.status, parsed.header("Retry-After")) == (status, retry_after)
+        assert parsed.json()["type"].endswith(f":{slug}")
+        assert parsed.json()["rule"] == "create-user"
+        assert "error=connection_timeout;" in (parsed.header("Proxy-Status") or "")
+        assert not parsed.keeps_alive
+        head = write(result, keep_alive=True, head_only=True, rule=None)[1]
+        assert head.endswith(b"\r\n\r\n")
+
+    def test_every_error_that_the_upstream_room_names_is_registered(self) -> None:
+        (room,) = gateway.upstream.__path__
+        text = "".join(file.read_text(encoding="utf-8") for file in Path(room).glob("*.py"))
+        named = set(re.findall(r'"((?:dns|destination|connection|tls|http|proxy)_[a-z_]+)"', text))
+        assert len(named) > 5
+        assert named <= REGISTERED
+
+
+MORE = b"X-Request-Id: 7\r\nX-Other: 8\r\n"
+
+
+@pytest.mark.parametrize("head_only", [False, True])
+def test_header_lines_that_are_given_go_along(*, head_only: bool) -> None:
+    record = Record(b"f" * 32, b"o", State.CREATED, "r", "e", NOW, NOW + HOUR, HOUR)
+    answers = [
+        problem("duplicate", "It is so.", keep_alive=True, head_only=head_only, fields=MORE),
+        unreachable(NotSent("dns_error"), keep_alive=True, head_only=head_only, rule=None, fields=MORE),
+        unanswered(NoAnswer("connection_terminated"), keep_alive=True, head_only=head_only, rule=None, fields=MORE),
+    ]
+    if not head_only:
+        answers.append(conflict(Met.DUPLICATE, CLAIM, record, NOW, keep_alive=True, fields=MORE))
+    for _, answer in answers:
+        head, _, _ = answer.partition(b"\r\n\r\n")
+        _, headers = wire.parse_head(head + b"\r\n\r\n")
+        assert headers[-2:] == [("X-Request-Id", "7"), ("X-Other", "8")]

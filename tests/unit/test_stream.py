@@ -1,0 +1,57 @@
+# A body on its way: bounded by its own size, and by what all bodies together may take.
+
+import pytest
+
+from gateway.transport.budget import Budget
+from gateway.transport.stream import HIGH_WATER, Stream
+
+
+class Sender:
+    """A connection as a stream sees it; tells whether it is held back."""
+
+    def __init__(self) -> None:
+        self.is_held = False
+
+    def hold(self) -> None:
+        self.is_held = True
+
+    def go_on(self) -> None:
+        self.is_held = False
+
+    def break_off(self, *, timed_out: bool) -> None:
+        raise AssertionError(f"broken off, {timed_out}")
+
+
+@pytest.mark.parametrize(("limit", "size"), [(None, HIGH_WATER + 1), (200, 100), (2, 1)])
+async def test_a_sender_is_held_back_by_what_waits_until_that_was_read(limit: int | None, size: int) -> None:
+    budget = None if limit is None else Budget(limit)
+    sender = Sender()
+    stream = Stream(sender, 60, ValueError, budget)
+    stream.feed(b"x" * (size - 1))
+    held = [sender.is_held]
+    stream.feed(b"x")
+    held.append(sender.is_held)
+    assert await stream.read() == b"x" * size
+    held.append(sender.is_held)
+    assert held == [False, True, False]
+    assert budget is None or budget.held == 0
+
+
+async def test_streams_that_share_a_budget_hold_each_other_s_senders_back() -> None:
+    budget = Budget(20)
+    one, other = Sender(), Sender()
+    first, second = Stream(one, 60, ValueError, budget), Stream(other, 60, ValueError, budget)
+    first.feed(b"x" * 9)
+    second.feed(b"y")
+    assert (one.is_held, other.is_held, budget.held) == (False, True, 10)
+    first.forget()
+    assert budget.held == 1
+    assert await second.read() == b"y"
+    assert not other.is_held
+
+
+def test_the_last_quarter_is_kept_for_bodies_that_are_here() -> None:
+    budget = Budget(100)
+    budget.held = 40
+    assert (budget.has_room_to_come(35), budget.has_room_to_come(36)) == (True, False)
+    assert (budget.has_room(60), budget.has_room(61)) == (True, False)
