@@ -29,7 +29,7 @@ class StoreBusy(StoreError):
     """The store has more to do than it can, although it commits."""
 
 
-class Unreadable(Exception):
+class IdentityError(Exception):
     """An identity cannot be read from a request. The text names the field and the reason, never a value."""
 
 

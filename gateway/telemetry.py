@@ -30,10 +30,10 @@ class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field=
     request_id: str | None = None
     trace_id: str | None = None
 
-    def close(self, seconds: float, *, was_told: bool, is_gone: bool) -> None:
-        """Say how it ended: `was_told` when the client was sent an answer, `is_gone` when it has left."""
+    def close(self, seconds: float, *, was_answered: bool, is_gone: bool) -> None:
+        """Say how it ended: `was_answered` when the client was sent an answer, `is_gone` when it has left."""
         self.duration_ms = milliseconds(seconds)
-        if not was_told:
+        if not was_answered:
             self.status = None
         if is_gone:
             self.client_gone = True
@@ -60,7 +60,7 @@ class Telemetry:
         self._waiting: list[RequestRecord | dict[str, Any]] = []
         self._repeated: dict[tuple[str, str, tuple[tuple[str, Any], ...]], int] = {}
         self._encoder = msgspec.json.Encoder()
-        self.adopt(style, requests)
+        self.apply_config(style, requests)
         self.requests: Counter[tuple[str, str]] = Counter()
         """By rule ("" for none) and outcome."""
         self.events: Counter[str] = Counter()
@@ -68,7 +68,7 @@ class Telemetry:
     def __repr__(self) -> str:
         return f"Telemetry({self.requests.total()} requests)"
 
-    def adopt(self, style: Literal["auto", "json", "text"], requests: Literal["all", "guarded", "none"]) -> None:
+    def apply_config(self, style: Literal["auto", "json", "text"], requests: Literal["all", "guarded", "none"]) -> None:
         """Write in another style, or of other requests, from now on."""
         self._as_json = style == "json" or (style == "auto" and not self._stream.isatty())
         self._requests = requests

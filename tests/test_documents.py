@@ -19,7 +19,7 @@ from gateway import cli
 from gateway.commands.demo.scenes import SCENES
 from gateway.config import load
 from gateway.front import respond
-from gateway.guard.decision import Met
+from gateway.guard.decision import Conflict
 from gateway.model import Claim, Record, Settlement, State
 from gateway.proxy.handler import _OUTCOMES
 from gateway.stores.open import open_sqlite
@@ -173,7 +173,7 @@ def test_the_409_shown_is_the_409_sent() -> None:
     claim = Claim(b"", rule["name"], rule["unique"][0]["name"], 0)
     first, expires = (round(datetime.fromisoformat(shown[at]).timestamp() * 1000) for at in ("firstSeen", "expiresAt"))
     record = Record(b"", b"", State.CREATED, claim.rule, claim.entry, first, expires, 0, "/users/1")
-    _, sent = respond.conflict(Met.DUPLICATE, claim, record, first, keep_alive=True)
+    _, sent = respond.conflict(Conflict.DUPLICATE, claim, record, first, keep_alive=True)
     head, _, body = sent.decode().partition("\r\n\r\n")
     assert list(json.loads(body).items()) == list(shown.items())
     *_, answer = blocks(TEXTS["README.md"], "http")
@@ -224,7 +224,7 @@ def test_every_member_of_a_problem_is_documented_in_its_order() -> None:
 
 
 def test_every_proxy_error_type_is_documented_and_no_other_is() -> None:
-    results = {text for name in ("NotSent", "NoAnswer") for call in calls_of(name) for text in texts_in(call)}
+    results = {text for name in ("NotSent", "NoResponse") for call in calls_of(name) for text in texts_in(call)}
     assert set(names("docs/answers.md", "Header fields")) == results | {kind.error for kind in respond.KINDS.values()}
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Met = int | str
+Conflict = int | str
 """What an answer says: the slug of a problem that the gateway answered with, or else the status."""
 
 
@@ -100,7 +100,7 @@ class Creates:
         """Take note that nobody can know what became of one that was sent."""
         self._dropped.add(identity)
 
-    def judge(self, identity: str, met: Met, *, was_created: bool) -> bool:
+    def judge(self, identity: str, met: Conflict, *, was_created: bool) -> bool:
         """Whether an answer may be: 201 to one of several, and to the others that it is under way, or was created."""
         if met == 201 and identity not in self._told:
             self._told.add(identity)

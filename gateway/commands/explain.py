@@ -10,9 +10,9 @@ from gateway.config import fingerprint_key, load
 from gateway.config.compile import compile_routes, compile_rules
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
-from gateway.errors import BodyTooLarge, Unreadable
+from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.fingerprint import Fingerprinter
-from gateway.guard.identity import Readable, identify
+from gateway.guard.identity import RequestView, identify
 from gateway.guard.rules import Match, Refusal
 from gateway.http.headers import Headers
 from gateway.http.paths import split_target
@@ -79,7 +79,7 @@ def explain(config: Config, method: str, target: str, headers: Headers, body: by
     if found is None:
         told = {"rule": None, "forwarded": True, "happens": "passes untouched: no rule guards it"}
     else:
-        told = _guarded(config, found, Readable(headers, parts.query, found.variables, body))
+        told = _guarded(config, found, RequestView(headers, parts.query, found.variables, body))
     return told | {"upstream": upstream} if config.upstreams and told["forwarded"] else told
 
 
@@ -87,7 +87,7 @@ def _refused(refusal: Refusal) -> dict[str, Any]:
     return {"rule": None, "forwarded": False, "happens": f"400 {refusal.slug}: {refusal.detail}"}
 
 
-def _guarded(config: Config, match: Match, request: Readable) -> dict[str, Any]:
+def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, Any]:
     rule = match.rule
     told: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
     if len(request.body) > rule.body_limit:
@@ -97,7 +97,7 @@ def _guarded(config: Config, match: Match, request: Readable) -> dict[str, Any]:
         scope, identities = identify(rule, request)
     except BodyTooLarge as error:
         return told | {"forwarded": False, "happens": f"413 body-too-large: {error}"}
-    except Unreadable as error:
+    except IdentityError as error:
         if rule.forwards_missing:
             return told | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
         return told | {"forwarded": False, "happens": f"422 missing-identity: {error}"}

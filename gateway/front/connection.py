@@ -9,20 +9,20 @@ import msgspec
 
 from gateway.errors import Malformed
 from gateway.front.exchange import Exchange
-from gateway.front.reader import Bounds, Intake
+from gateway.front.reader import HeadLimits, RequestReader
 from gateway.http.forwarding import Peer
 from gateway.http.request import RequestHead
 from gateway.transport.budget import Budget
 from gateway.transport.deadline import Deadline
-from gateway.transport.outgoing import untaken, until_taken
 from gateway.transport.stream import Stream, wake
+from gateway.transport.write_progress import unacknowledged, wait_writable
 from gateway.upstream.results import RequestBroken
 
 LINGER = 5.0
 """Seconds for which a client may go on sending what nobody wants, so that it gets to see the answer (RFC 9112 9.6)."""
 
 
-class Limits(msgspec.Struct, frozen=True):
+class ServerLimits(msgspec.Struct, frozen=True):
     """What clients may take; times in seconds."""
 
     head_timeout: float
@@ -33,13 +33,13 @@ class Limits(msgspec.Struct, frozen=True):
     max_connections: int
     max_buffered: int
     """Bytes of bodies in memory, those of all requests together."""
-    bounds: Bounds
+    head_limits: HeadLimits
 
 
-class House(Protocol):
+class ConnectionManager(Protocol):
     """What all connections have in common."""
 
-    limits: Limits
+    limits: ServerLimits
     is_ending: bool
     """Whether no connection outlives its exchange any more."""
     budget: Budget
@@ -73,13 +73,13 @@ class ClientConnection(asyncio.Protocol):
     nothing that comes is looked at any more.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, house: House) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, manager: ConnectionManager) -> None:
         self._loop = loop
-        self._house = house
-        self._idle = house.idle
+        self._manager = manager
+        self._idle = manager.idle
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._deadline = Deadline(loop, self._too_late)
-        self._intake = Intake(house.limits.bounds)
+        self._reader = RequestReader(manager.limits.head_limits)
         self._exchange: Exchange | None = None
         self._stream: Stream | None = None
         self._task: asyncio.Task[None] | None = None
@@ -94,7 +94,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_lost = False
         self.has_left = False
         self.peer: Peer = cast("Peer", None)
-        self.budget = house.budget
+        self.budget = manager.budget
 
     def __repr__(self) -> str:
         state = "lost" if self.is_lost else "idle" if self._exchange is None else "busy"
@@ -105,18 +105,18 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a first request."""
         self._transport = cast("asyncio.Transport", transport)
-        if not self._house.admit(self):
-            if self._house.is_overrun:
+        if not self._manager.admit(self):
+            if self._manager.is_overrun:
                 self.abort()
             else:
                 self._refuse("too-many-connections", "All connections are in use.")
             return
-        peer = self._house.peer(transport)
+        peer = self._manager.peer(transport)
         if peer is None:
             self.abort()
             return
         self.peer = peer
-        self._deadline.set(self._house.limits.head_timeout)
+        self._deadline.set(self._manager.limits.head_timeout)
         self._idle[self] = None
         self._task = self._loop.create_task(self._serve(), name="client")
 
@@ -124,21 +124,21 @@ class ClientConnection(asyncio.Protocol):
         """Read what came as far as it can be looked at now."""
         if self._is_closing:
             return
-        intake = self._intake
+        reader = self._reader
         if self._stream is not None:
             self._read_body(self._stream, data)
             return
-        intake.waiting = intake.waiting + data if intake.waiting else data
+        reader.buffered = reader.buffered + data if reader.buffered else data
         if self._exchange is None:
             self._read_head()
-        elif len(intake.waiting) > self._house.limits.bounds.head:
-            self.hold()
+        elif len(reader.buffered) > self._manager.limits.head_limits.head:
+            self.pause_reading()
 
     def eof_received(self) -> bool:
         """The client sends nothing more. It may still read, but not under TLS (RFC 9112 9.6)."""
         self.has_left = True
         if self._stream is not None:
-            self.break_off(timed_out=False)
+            self.abort_body(timed_out=False)
         return self._exchange is not None and not self._is_closing and self._transport.can_write_eof()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -147,9 +147,9 @@ class ClientConnection(asyncio.Protocol):
         self._deadline.close()
         self._idle.pop(self, None)
         if self._task is None or self._task.done():  # else it counts until its exchange has ended
-            self._house.gone(self)
+            self._manager.gone(self)
         if self._stream is not None:
-            self.break_off(timed_out=False)
+            self.abort_body(timed_out=False)
         wake(self._waiting)
         wake(self._draining)
         if self._task is not None and self._exchange is not None and self._exchange.may_stop:
@@ -164,7 +164,7 @@ class ClientConnection(asyncio.Protocol):
         self.is_writable = True
         wake(self._draining)
 
-    # What the house asks
+    # What the manager asks
 
     @property
     def is_idle(self) -> bool:
@@ -183,9 +183,9 @@ class ClientConnection(asyncio.Protocol):
             self.close()
 
     def renew(self) -> None:
-        """Take up what has changed in the house, for requests to come."""
-        self._intake.bounds = self._house.limits.bounds
-        if (peer := self._house.peer(self._transport)) is not None:
+        """Take up what has changed in the manager, for requests to come."""
+        self._reader.head_limits = self._manager.limits.head_limits
+        if (peer := self._manager.peer(self._transport)) is not None:
             self.peer = peer
 
     def end_after_answer(self) -> None:
@@ -201,19 +201,19 @@ class ClientConnection(asyncio.Protocol):
     # What an exchange asks
 
     def write(self, data: bytes) -> None:
-        """See Wire."""
+        """See ClientTransport."""
         if not self.is_lost:
             self._transport.write(data)
 
-    async def drain(self, idle_timeout: float) -> bool:
+    async def wait_writable(self, idle_timeout: float) -> bool:
         """See Exchange."""
         if not self.is_writable and not self.is_lost:
             self._draining = self._loop.create_future()
-            await until_taken(self._transport, self._draining, idle_timeout, self.abort)
+            await wait_writable(self._transport, self._draining, idle_timeout, self.abort)
         return not self.is_lost
 
     def abort(self) -> None:
-        """See Wire."""
+        """See ClientTransport."""
         self._is_closing = True
         if not self.is_lost:
             self._transport.abort()
@@ -223,23 +223,23 @@ class ClientConnection(asyncio.Protocol):
         self._deadline.close()
         self._is_detached = self._is_closing = True
         self._transport.pause_reading()
-        return self._transport, self._intake.waiting
+        return self._transport, self._reader.buffered
 
     # What the stream asks
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         """See Source."""
         if not self._held and not self.is_lost:
             self._held = True
             self._transport.pause_reading()
 
-    def go_on(self) -> None:
+    def resume_reading(self) -> None:
         """See Source."""
         if self._held and not self.is_lost:
             self._held = False
             self._transport.resume_reading()
 
-    def break_off(self, *, timed_out: bool) -> None:
+    def abort_body(self, *, timed_out: bool) -> None:
         """See Source: the request's body ends here, unfinished, and nothing that follows is looked at."""
         self._is_closing = True
         stream, self._stream = self._stream, None
@@ -250,16 +250,16 @@ class ClientConnection(asyncio.Protocol):
 
     def _read_head(self) -> None:
         """Begin an exchange, if a head has come whole."""
-        intake = self._intake
-        was_amid = intake.is_amid_head
+        reader = self._reader
+        was_amid = reader.is_amid_head
         try:
-            head = intake.next_head()
+            head = reader.next_head()
             if head is not None:
                 self._begin(head)
-            elif intake.is_amid_head and not was_amid:
+            elif reader.is_amid_head and not was_amid:
                 self._idle.pop(self, None)
                 if not self._is_first:
-                    self._deadline.set(self._house.limits.head_timeout)
+                    self._deadline.set(self._manager.limits.head_timeout)
         except Malformed as error:
             self._refuse(error.slug, error.detail)
 
@@ -269,9 +269,9 @@ class ClientConnection(asyncio.Protocol):
         self._idle.pop(self, None)
         content = b""
         if head.length:
-            content, is_whole = self._intake.begin_body(head.length)
+            content, is_whole = self._reader.begin_body(head.length)
             if not is_whole:
-                self._stream = Stream(self, self._house.limits.body_timeout, RequestBroken, self.budget)
+                self._stream = Stream(self, self._manager.limits.body_timeout, RequestBroken, self.budget)
                 if content:
                     self._stream.feed(content)
                     content = b""
@@ -280,9 +280,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _read_body(self, stream: Stream, data: bytes) -> None:
         try:
-            content, is_whole = self._intake.go_on(data)
+            content, is_whole = self._reader.feed_body(data)
         except Malformed:
-            self.break_off(timed_out=False)
+            self.abort_body(timed_out=False)
             return
         if content:
             stream.feed(content)
@@ -296,7 +296,7 @@ class ClientConnection(asyncio.Protocol):
             while True:
                 exchange = self._exchange
                 if exchange is not None:
-                    await self._house.answer(exchange)
+                    await self._manager.answer(exchange)
                     self._after(exchange)
                     if self._exchange is not None:  # pipelined: others have their turn first
                         await asyncio.sleep(0)
@@ -308,15 +308,15 @@ class ClientConnection(asyncio.Protocol):
                     self._waiting = None
         finally:
             if self.is_lost or self._is_detached:
-                self._house.gone(self)
+                self._manager.gone(self)
 
     def _after(self, exchange: Exchange) -> None:
         self._exchange = None
         if self.is_lost or self._is_detached:
             return
-        waiting = self._intake.waiting
+        waiting = self._reader.buffered
         nothing_comes = self.has_left and not waiting
-        if not exchange.keep_alive or self._is_closing or self._house.is_ending or nothing_comes:
+        if not exchange.keep_alive or self._is_closing or self._manager.is_ending or nothing_comes:
             if waiting.strip() and not exchange.head.keep_alive and exchange.has_end and not self._is_closing:
                 self._refuse("bad-request", "More came after a request that was to be the last one.")
             else:
@@ -324,47 +324,47 @@ class ClientConnection(asyncio.Protocol):
             return
         self._idle[self] = None
         if self._held:
-            self.go_on()
-        self._deadline.set(self._house.limits.keepalive_timeout)
+            self.resume_reading()
+        self._deadline.set(self._manager.limits.keepalive_timeout)
         if waiting:
             self._read_head()
 
     # The end
 
     def _refuse(self, slug: str, detail: str) -> None:
-        self.write(self._house.refusal(slug, detail))
+        self.write(self._manager.refusal(slug, detail))
         self._end(politely=True)
 
     def _end(self, *, politely: bool) -> None:
         """Close. To a client that may be sending still, first say so and let it read (RFC 9112 9.6)."""
         self._is_closing = True
         self._stream = None
-        self._intake.waiting = b""
+        self._reader.buffered = b""
         wake(self._waiting)
         if self._transport.is_closing():
             return
         if not politely:
             self._transport.close()
-            self._untaken = self._transport.get_write_buffer_size() and untaken(self._transport)
-            self._deadline.set(self._house.limits.body_timeout)  # for what the client has not fetched yet
+            self._untaken = self._transport.get_write_buffer_size() and unacknowledged(self._transport)
+            self._deadline.set(self._manager.limits.body_timeout)  # for what the client has not fetched yet
             return
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
             self._transport.close()  # says so under TLS
-        self.go_on()
+        self.resume_reading()
         self._deadline.set(LINGER)
 
     def _too_late(self) -> None:
         if self._exchange is not None:
             return  # it was set for the time before
         if self._is_closing:
-            before, self._untaken = self._untaken, untaken(self._transport)
+            before, self._untaken = self._untaken, unacknowledged(self._transport)
             if self._untaken < before:
-                self._deadline.set(self._house.limits.body_timeout)
+                self._deadline.set(self._manager.limits.body_timeout)
             else:
                 self._transport.abort()
-        elif self._intake.waiting:
+        elif self._reader.buffered:
             self._refuse("request-timeout", "The head of the request did not come in time.")
         else:
             self.close()

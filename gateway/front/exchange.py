@@ -13,7 +13,7 @@ from gateway.transport.budget import Budget
 from gateway.transport.stream import Stream
 
 
-class Wire(Protocol):
+class ClientTransport(Protocol):
     """The client's connection, as far as one exchange needs it."""
 
     has_left: bool
@@ -27,7 +27,7 @@ class Wire(Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes, if the client is still there."""
 
-    async def drain(self, idle_timeout: float) -> bool:
+    async def wait_writable(self, idle_timeout: float) -> bool:
         """See Exchange."""
 
     def abort(self) -> None:
@@ -41,43 +41,43 @@ class Exchange:
     """One request and the answer written to it.
 
     Mutable state: `keep_alive`; `has_end`, whether the answer's end can be told from what follows it; `begun`, once any
-    of it was written; `told`, once bytes of an answer were written to a client that had not left;
+    of it was written; `answered`, once bytes of an answer were written to a client that had not left;
     `may_stop`, whether the handler may be cancelled when the client leaves; whether 100 is still expected, whether
     the body was read here, and how many bytes of the budget it holds.
     """
 
     __slots__ = (
         "_body",
+        "_counted",
         "_expects_continue",
         "_has_read",
-        "_holds",
         "_stream",
-        "_wire",
+        "_transport",
+        "answered",
         "begun",
+        "forwarding",
         "has_end",
         "head",
         "headers",
         "keep_alive",
         "may_stop",
-        "stamp",
-        "told",
     )
 
-    def __init__(self, wire: Wire, head: RequestHead, body: bytes, stream: Stream | None) -> None:
+    def __init__(self, transport: ClientTransport, head: RequestHead, body: bytes, stream: Stream | None) -> None:
         """`body` is whole when there is no `stream`."""
-        self._wire = wire
+        self._transport = transport
         self._body = body
         self._stream = stream
         self.head = head
         self.headers: Headers = head.headers
-        self.stamp = wire.peer.stamp(end_to_end(head.headers), head.host, minor=head.minor)
+        self.forwarding = transport.peer.forwarding_headers(end_to_end(head.headers), head.host, minor=head.minor)
         """What forwarding changes in the request's fields."""
         self.keep_alive = head.keep_alive
         self.may_stop = False
-        self.told = self.begun = False
+        self.answered = self.begun = False
         self.has_end = True
         self._has_read = False
-        self._holds = 0
+        self._counted = 0
         self._expects_continue = (
             stream is not None
             and b"expect" in head.headers.names
@@ -108,7 +108,7 @@ class Exchange:
         """Whether the request has come whole; otherwise the connection ends with the answer."""
         return self._stream is None or self._stream.is_whole
 
-    def will_persist(self) -> bool:
+    def decide_keep_alive(self) -> bool:
         """Decide, for good, whether the connection goes on after this answer: what has not come yet ends it."""
         self.keep_alive = self.keep_alive and self.is_over
         return self.keep_alive
@@ -116,12 +116,12 @@ class Exchange:
     @property
     def is_gone(self) -> bool:
         """Whether the client has left, as far as can be seen: one that only sends no more may still be reading."""
-        return self._wire.has_left
+        return self._transport.has_left
 
     @property
-    def is_behind(self) -> bool:
+    def write_paused(self) -> bool:
         """Whether the client does not keep up with what was written."""
-        return not self._wire.is_writable
+        return not self._transport.is_writable
 
     @property
     def expects_continue(self) -> bool:
@@ -138,12 +138,12 @@ class Exchange:
         if announced > limit:
             raise BodyTooLarge(limit)
         if self._stream is None:  # it came with the head, as most do
-            self._hold(len(self._body), is_here=True)
+            self._reserve_memory(len(self._body), is_here=True)
             return self._body
-        self._hold(announced)
+        self._reserve_memory(announced)
         if self._expects_continue:
             self._expects_continue = False
-            self._wire.write(CONTINUE)
+            self._transport.write(CONTINUE)
         pieces: list[bytes] = []
         size = 0
         while piece := await self._stream.read():
@@ -151,27 +151,27 @@ class Exchange:
             size += len(piece)
             if size > limit:
                 raise BodyTooLarge(limit)
-            if size > self._holds:
-                self._hold(len(piece))
+            if size > self._counted:
+                self._reserve_memory(len(piece))
         self._stream, self._body = None, b"".join(pieces)
         return self._body
 
-    def _hold(self, size: int, *, is_here: bool = False) -> None:
+    def _reserve_memory(self, size: int, *, is_here: bool = False) -> None:
         """Raises Overloaded."""
-        budget = self._wire.budget
-        counted = 0 if self._stream is None else self._stream.waits  # what has come of it
+        budget = self._transport.budget
+        counted = 0 if self._stream is None else self._stream.buffered  # what has come of it
         if not (budget.has_room(size) if is_here else budget.has_room_to_come(size - counted)):
             raise Overloaded
-        self._take(size)
+        self._count(size)
 
-    def _take(self, size: int) -> None:
-        self._wire.budget.held += size
-        self._holds += size
+    def _count(self, size: int) -> None:
+        self._transport.budget.used += size
+        self._counted += size
 
-    def release(self) -> None:
+    def free_body(self) -> None:
         """Give back what the body holds of the budget: the exchange is over."""
-        self._wire.budget.held -= self._holds
-        self._holds = 0
+        self._transport.budget.used -= self._counted
+        self._counted = 0
         if self._stream is not None:
             self._stream.forget()
 
@@ -179,8 +179,8 @@ class Exchange:
         """The body, framed as it was announced, if it came whole with the head; None when it is to be waited for."""
         if self._stream is not None:
             return None
-        if self._body and not self._holds:
-            self._take(len(self._body))
+        if self._body and not self._counted:
+            self._count(len(self._body))
         if self.head.length != CHUNKED:
             return self._body
         return chunk(self._body) + LAST_CHUNK if self._body else LAST_CHUNK
@@ -196,25 +196,25 @@ class Exchange:
 
     def write(self, data: bytes) -> None:
         """Send bytes of the answer."""
-        self._wire.write(data)
+        self._transport.write(data)
         self.begun = True
-        self.told = self.told or not self._wire.has_left
+        self.answered = self.answered or not self._transport.has_left
 
     def pass_interim(self, status: int, reason: bytes, headers: Headers) -> None:
         """Send an interim answer of the API. It tells nothing of what became of the request."""
         if not (status == 100 and self._has_read):  # the gateway met the expectation itself
-            self._wire.write(response_head(status, reason, headers))
+            self._transport.write(response_head(status, reason, headers))
 
-    async def drain(self, idle_timeout: float) -> bool:
+    async def wait_writable(self, idle_timeout: float) -> bool:
         """Wait until the client takes more; False when it is gone, or takes nothing for `idle_timeout` seconds."""
-        return await self._wire.drain(idle_timeout)
+        return await self._transport.wait_writable(idle_timeout)
 
     def abort(self) -> None:
         """Break the connection off, so that an answer that is not whole does not look whole."""
         self.keep_alive = False
-        self._wire.abort()
+        self._transport.abort()
 
     def detach(self) -> tuple[Any, bytes]:
         """Give away the client's transport, for another protocol, and what came behind the request."""
         self.keep_alive = False
-        return self._wire.detach()
+        return self._transport.detach()

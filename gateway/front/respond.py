@@ -8,9 +8,9 @@ from http import HTTPStatus
 
 import msgspec
 
-from gateway.guard.decision import Met
+from gateway.guard.decision import Conflict
 from gateway.model import FOREVER, Claim, Record
-from gateway.upstream.results import NoAnswer, NotSent
+from gateway.upstream.results import NoResponse, NotSent
 
 TYPE = "urn:problem-type:gateway:"
 _LONGEST_WAIT = 24 * 3600
@@ -107,29 +107,38 @@ def problem(
 
 
 def conflict(
-    met: Met, claim: Claim, record: Record, now: int, *, keep_alive: bool, head_only: bool = False, fields: bytes = b""
+    kind: Conflict,
+    claim: Claim,
+    record: Record,
+    now: int,
+    *,
+    keep_alive: bool,
+    head_only: bool = False,
+    fields: bytes = b"",
 ) -> tuple[int, bytes]:
     """Write the 409 for a create that was not let through. `now` in milliseconds."""
-    kind = KINDS[met]
-    resource = record.resource if met is Met.DUPLICATE else None
-    content = _conflict(met, claim.rule, claim.entry, resource, record.first_seen, record.expires_at)
-    head = _head(kind.status, len(content), kind.error, met, keep_alive, _retry_after(met, record, now), fields)
-    return kind.status, head if head_only else head + content
+    shared = KINDS[kind]
+    resource = record.resource if kind is Conflict.DUPLICATE else None
+    content = _conflict(kind, claim.rule, claim.entry, resource, record.first_seen, record.expires_at)
+    head = _head(shared.status, len(content), shared.error, kind, keep_alive, _retry_after(kind, record, now), fields)
+    return shared.status, head if head_only else head + content
 
 
 @lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again
-def _conflict(met: Met, rule: str, entry: str, resource: str | None, first_seen: int, expires_at: int | None) -> bytes:
-    kind = KINDS[met]
+def _conflict(
+    kind: Conflict, rule: str, entry: str, resource: str | None, first_seen: int, expires_at: int | None
+) -> bytes:
+    shared = KINDS[kind]
     return msgspec.json.encode(
         Problem(
-            type=TYPE + met,
-            title=kind.title,
-            status=kind.status,
-            detail=_DETAILS[met].format(entry),
+            type=TYPE + kind,
+            title=shared.title,
+            status=shared.status,
+            detail=_DETAILS[kind].format(entry),
             rule=rule,
             conflict_field=entry,
             existing_resource_link=resource,
-            suggested_next_step=kind.next_step,
+            suggested_next_step=shared.next_step,
             first_seen=_iso(first_seen),
             expires_at=None if expires_at in {None, FOREVER} else _iso(expires_at or 0),
         )
@@ -137,9 +146,9 @@ def _conflict(met: Met, rule: str, entry: str, resource: str | None, first_seen:
 
 
 _DETAILS = {
-    Met.DUPLICATE: 'A resource with the same "{}" was created before.',
-    Met.IN_PROGRESS: 'A create with the same "{}" is on its way and has not been answered yet.',
-    Met.OUTCOME_UNKNOWN: 'A create with the same "{}" was forwarded, and no answer says whether it happened.',
+    Conflict.DUPLICATE: 'A resource with the same "{}" was created before.',
+    Conflict.IN_PROGRESS: 'A create with the same "{}" is on its way and has not been answered yet.',
+    Conflict.OUTCOME_UNKNOWN: 'A create with the same "{}" was forwarded, and no answer says whether it happened.',
 }
 
 
@@ -159,7 +168,7 @@ def unreachable(
 
 
 def unanswered(
-    result: NoAnswer, *, keep_alive: bool, head_only: bool, rule: str | None, fields: bytes = b""
+    result: NoResponse, *, keep_alive: bool, head_only: bool, rule: str | None, fields: bytes = b""
 ) -> tuple[int, bytes]:
     """Write the answer for a request that was sent and not answered."""
     body = Problem(
@@ -173,15 +182,15 @@ def unanswered(
     return body.status, _answer(body, result.error, "outcome-unknown", keep_alive, head_only, None, fields)
 
 
-def _gateway_status(result: NotSent | NoAnswer) -> int:
+def _gateway_status(result: NotSent | NoResponse) -> int:
     """RFC 9110 15.6.3 and 15.6.5."""
     return 504 if result.timed_out else 502
 
 
-def _retry_after(met: Met, record: Record, now: int) -> int | None:
-    if met is Met.DUPLICATE:
+def _retry_after(conflict: Conflict, record: Record, now: int) -> int | None:
+    if conflict is Conflict.DUPLICATE:
         return None
-    if met is Met.IN_PROGRESS or record.expires_at is None:
+    if conflict is Conflict.IN_PROGRESS or record.expires_at is None:
         return 1
     return min(math.ceil((record.expires_at - now) / 1000), _LONGEST_WAIT)
 

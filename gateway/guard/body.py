@@ -15,7 +15,7 @@ from typing import NoReturn, cast
 
 import msgspec
 
-from gateway.errors import BodyTooLarge, Unreadable
+from gateway.errors import BodyTooLarge, IdentityError
 from gateway.model import Json
 
 MAX_DEPTH = 64
@@ -59,15 +59,15 @@ def read_json(
 
     A missing Content-Type is taken for JSON: many clients send none, and an API may read it all the same.
     With `wanted`, only those paths are good to be read from the result; that may take a tenth of the time.
-    Raises Unreadable, and BodyTooLarge when the inflated text exceeds `limit`.
+    Raises IdentityError, and BodyTooLarge when the inflated text exceeds `limit`.
     """
     _require_json(content_type)
     if content_encoding:
         data = inflate(data, content_encoding.strip().lower(), limit)
     if data.startswith(b"\xef\xbb\xbf"):
-        raise Unreadable("the body starts with a byte-order mark")
+        raise IdentityError("the body starts with a byte-order mark")
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
-        raise Unreadable(f"the body is nested deeper than {MAX_DEPTH} levels")
+        raise IdentityError(f"the body is nested deeper than {MAX_DEPTH} levels")
     if wanted is not None and data.find(b"\\") < 0:
         document = _read_quickly(data, wanted)
         if document is not None:
@@ -75,9 +75,9 @@ def read_json(
     try:
         return cast("Json", _DECODER.decode(data.decode()))
     except UnicodeDecodeError:
-        raise Unreadable("the body is not valid UTF-8") from None
+        raise IdentityError("the body is not valid UTF-8") from None
     except (ValueError, RecursionError):
-        raise Unreadable("the body is not valid JSON") from None
+        raise IdentityError("the body is not valid JSON") from None
 
 
 def _read_quickly(data: bytes, wanted: Wanted) -> Json:
@@ -95,7 +95,7 @@ def _read_quickly(data: bytes, wanted: Wanted) -> Json:
     for path in wanted.paths:
         try:
             value = find(document, path, "")
-        except Unreadable:
+        except IdentityError:
             continue  # as it would be, read strictly
         if isinstance(value, dict | list):
             return None
@@ -105,19 +105,19 @@ def _read_quickly(data: bytes, wanted: Wanted) -> Json:
 def find(document: Json, keys: tuple[str | int, ...], where: str) -> Json:
     """Follow `keys` down from `document`; `where` names the field in errors, which never show a value.
 
-    Raises Unreadable when the value is absent, or could be read in two ways.
+    Raises IdentityError when the value is absent, or could be read in two ways.
     """
     value = document
     for key in keys:
         if isinstance(key, int):
             if not isinstance(value, list) or key >= len(value):
-                raise Unreadable(f"{where} is absent")
+                raise IdentityError(f"{where} is absent")
             value = value[key]
             continue
         if not isinstance(value, dict) or key not in value:
-            raise Unreadable(f"{where} is absent")
+            raise IdentityError(f"{where} is absent")
         if isinstance(value, Repeated) and key in value.keys_twice:
-            raise Unreadable(f"{where} stands there more than once")
+            raise IdentityError(f"{where} stands there more than once")
         value = value[key]
     _require_one_reading(value, where)
     return value
@@ -126,22 +126,22 @@ def find(document: Json, keys: tuple[str | int, ...], where: str) -> Json:
 def inflate(data: bytes, coding: str, limit: int) -> bytes:
     """Undo one content coding (RFC 9110 8.4.1), never holding more than `limit` + 1 bytes of the result.
 
-    Raises Unreadable for a coding or a stream that cannot be read, BodyTooLarge past `limit`.
+    Raises IdentityError for a coding or a stream that cannot be read, BodyTooLarge past `limit`.
     """
     if coding == "identity":
         return data
     window = _WINDOW.get(coding)
     if window is None:
-        raise Unreadable("the body has a Content-Encoding other than gzip or deflate")
+        raise IdentityError("the body has a Content-Encoding other than gzip or deflate")
     try:
         return _inflate(data, window, limit)
     except zlib.error:
         if coding != "deflate":
-            raise Unreadable("the body cannot be inflated") from None
+            raise IdentityError("the body cannot be inflated") from None
     try:  # RFC 9110 8.4.1.2: some senders leave the zlib wrapper out
         return _inflate(data, _RAW_DEFLATE, limit)
     except zlib.error:
-        raise Unreadable("the body cannot be inflated") from None
+        raise IdentityError("the body cannot be inflated") from None
 
 
 def _inflate(data: bytes, window: int, limit: int) -> bytes:
@@ -150,7 +150,7 @@ def _inflate(data: bytes, window: int, limit: int) -> bytes:
     if len(text) > limit:
         raise BodyTooLarge(limit)
     if not stream.eof or stream.unused_data:
-        raise Unreadable("the body's compressed stream is cut off, or something follows it")
+        raise IdentityError("the body's compressed stream is cut off, or something follows it")
     return text
 
 
@@ -160,11 +160,11 @@ def _require_json(content_type: str | None) -> None:
     media_type, *parameters = content_type.lower().split(";")
     media_type = media_type.strip()
     if media_type != "application/json" and not media_type.endswith("+json"):
-        raise Unreadable("the body's Content-Type is not JSON")
+        raise IdentityError("the body's Content-Type is not JSON")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8", "us-ascii"}:
-            raise Unreadable("the body's charset is not UTF-8")
+            raise IdentityError("the body's charset is not UTF-8")
 
 
 def _is_deep(data: bytes) -> bool:
@@ -183,16 +183,16 @@ def _require_one_reading(value: Json, where: str) -> None:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Unreadable(f"{where} holds a lone surrogate") from None
+            raise IdentityError(f"{where} holds a lone surrogate") from None
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise Unreadable(f"{where} is a number out of range")
+            raise IdentityError(f"{where} is a number out of range")
     elif isinstance(value, list):
         for item in value:
             _require_one_reading(item, where)
     elif isinstance(value, dict):
         if isinstance(value, Repeated):
-            raise Unreadable(f"{where} has a key that stands there more than once")
+            raise IdentityError(f"{where} has a key that stands there more than once")
         for key, item in value.items():
             _require_one_reading(key, where)
             _require_one_reading(item, where)

@@ -11,7 +11,7 @@ from gateway.guard.rules import Rule
 from gateway.model import FOREVER, FREE, Claim, Held, Record, Settlement, State
 
 
-class Met(enum.StrEnum):
+class Conflict(enum.StrEnum):
     """What a create meets when one of its claims is held; the value is the answer's slug."""
 
     IN_PROGRESS = "in-progress"
@@ -19,15 +19,15 @@ class Met(enum.StrEnum):
     OUTCOME_UNKNOWN = "outcome-unknown"
 
 
-ON_HELD: Mapping[State, Met] = {
-    State.IN_FLIGHT: Met.IN_PROGRESS,
-    State.CREATED: Met.DUPLICATE,
-    State.UNKNOWN: Met.OUTCOME_UNKNOWN,
+ON_HELD: Mapping[State, Conflict] = {
+    State.IN_FLIGHT: Conflict.IN_PROGRESS,
+    State.CREATED: Conflict.DUPLICATE,
+    State.UNKNOWN: Conflict.OUTCOME_UNKNOWN,
 }
 """In order: with several claims held, the first row that fits any of them answers."""
 
 
-class Ending(enum.Enum):
+class Outcome(enum.Enum):
     """How the upstream took a create."""
 
     SUCCEEDED = "succeeded"
@@ -35,40 +35,40 @@ class Ending(enum.Enum):
     FAILED = "failed"
     NOT_SENT = "not-sent"
     """No byte of the request left."""
-    NO_ANSWER = "no-answer"
+    NO_RESPONSE = "no-response"
     """It got the request, or may have, and no answer's head came back."""
 
 
-ON_ENDING: Mapping[Ending, State | None] = {
-    Ending.SUCCEEDED: State.CREATED,
-    Ending.REFUSED: None,
-    Ending.FAILED: State.UNKNOWN,
-    Ending.NOT_SENT: None,
-    Ending.NO_ANSWER: State.UNKNOWN,
+ON_OUTCOME: Mapping[Outcome, State | None] = {
+    Outcome.SUCCEEDED: State.CREATED,
+    Outcome.REFUSED: None,
+    Outcome.FAILED: State.UNKNOWN,
+    Outcome.NOT_SENT: None,
+    Outcome.NO_RESPONSE: State.UNKNOWN,
 }
 """What an operation's claims become; None is free."""
 
 
-def meet(held: Held) -> tuple[Met, Claim, Record]:
+def pick_conflict(held: Held) -> tuple[Conflict, Claim, Record]:
     """Choose the answer for a create that was not let through, and the conflict it is about."""
-    for state, met in ON_HELD.items():
+    for state, conflict in ON_HELD.items():
         for claim, record in held.conflicts:
             if record.state is state:
-                return met, claim, record
+                return conflict, claim, record
     raise GatewayError("a store said that claims are held, and named none")
 
 
-def judge(rule: Rule, status: int) -> Ending:
+def classify_status(rule: Rule, status: int) -> Outcome:
     """Say what an answer's status means under a rule."""
     if status in rule.success:
-        return Ending.SUCCEEDED
-    return Ending.REFUSED if status in rule.refused else Ending.FAILED
+        return Outcome.SUCCEEDED
+    return Outcome.REFUSED if status in rule.refused else Outcome.FAILED
 
 
-def settle(rule: Rule, ending: Ending, now: int, resource: str | None = None) -> Settlement:
+def settle(rule: Rule, outcome: Outcome, now: int, resource: str | None = None) -> Settlement:
     """Say what becomes of an operation's claims. `now` in milliseconds."""
-    state = ON_ENDING[ending]
-    if ending is Ending.FAILED and rule.failed_is_free:
+    state = ON_OUTCOME[outcome]
+    if outcome is Outcome.FAILED and rule.failed_is_free:
         state = None
     match state:
         case State.CREATED:

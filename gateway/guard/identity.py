@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from gateway.errors import Unreadable
+from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import Fingerprinter
@@ -18,7 +18,7 @@ from gateway.model import Claim, Json
 _COOKIE_GAP = re.compile(r";[ \t]*")
 
 
-class Readable(msgspec.Struct, frozen=True):
+class RequestView(msgspec.Struct, frozen=True):
     """The parts of a request that fields can name."""
 
     headers: Headers
@@ -36,10 +36,10 @@ class Identity(msgspec.Struct, frozen=True):
     values: tuple[Json, ...]
 
 
-def identify(rule: Rule, request: Readable) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
+def identify(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
     """Read a rule's scope and the identity of each of its entries.
 
-    Raises Unreadable when any of them is absent or ambiguous, and BodyTooLarge.
+    Raises IdentityError when any of them is absent or ambiguous, and BodyTooLarge.
     """
     document: Json = None
     if rule.body is not None:
@@ -54,10 +54,10 @@ def identify(rule: Rule, request: Readable) -> tuple[tuple[Json, ...], tuple[Ide
     return scope, tuple(identities)
 
 
-def claims(rule: Rule, request: Readable, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
+def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
     """Make the claims a create must hold, one for each entry.
 
-    Raises Unreadable and BodyTooLarge.
+    Raises IdentityError and BodyTooLarge.
     """
     scope, identities = identify(rule, request)
     return tuple(
@@ -73,8 +73,8 @@ def claims(rule: Rule, request: Readable, fingerprinter: Fingerprinter) -> tuple
     )
 
 
-def read(field: Field, request: Readable, document: Json) -> Json:
-    """Read one field. Raises Unreadable."""
+def read(field: Field, request: RequestView, document: Json) -> Json:
+    """Read one field. Raises IdentityError."""
     match field.source:
         case Source.BODY:
             return find(document, field.keys, field.text)
@@ -99,13 +99,13 @@ def _normalise(entry: Entry, value: Json) -> Json:
 
 def _present(value: str | None, where: str) -> str:
     if value is None:
-        raise Unreadable(f"{where} is absent")
+        raise IdentityError(f"{where} is absent")
     return value
 
 
 def _one(values: list[str], where: str) -> str:
     if len(values) > 1:
-        raise Unreadable(f"{where} stands there more than once")
+        raise IdentityError(f"{where} stands there more than once")
     return _present(values[0] if values else None, where)
 
 
@@ -114,7 +114,7 @@ def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
     if not count:
         return None
     if count > 1:
-        raise Unreadable(f"{where} stands there more than once")
+        raise IdentityError(f"{where} stands there more than once")
     return _text(headers.first(wanted) or b"", where)
 
 
@@ -148,4 +148,4 @@ def _text(value: bytes, where: str) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        raise Unreadable(f"{where} is not valid UTF-8") from None
+        raise IdentityError(f"{where} is not valid UTF-8") from None

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.errors import BodyTooLarge, Unreadable
+from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source, parse_field
 from gateway.http.headers import Headers
@@ -58,7 +58,7 @@ def locate(resource: Resource, headers: Headers, body: bytes) -> str | None:
                 return None
             document = read_json(body, _last(headers, b"content-type"), _last(headers, b"content-encoding"), MAX_ANSWER)
         link = "".join([_fill(part, headers, document, alone=len(resource.parts) == 1) for part in resource.parts])
-    except (Unreadable, BodyTooLarge):
+    except (IdentityError, BodyTooLarge):
         return None
     return link if 0 < len(link) <= MAX_LINK and link.isprintable() else None
 
@@ -71,7 +71,7 @@ def _fill(part: str | Field, headers: Headers, document: Json, *, alone: bool) -
     else:
         value = find(document, part.keys, part.text)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise Unreadable(f"{part.text} cannot stand in a link")
+        raise IdentityError(f"{part.text} cannot stand in a link")
     # A header that is the whole link is a URL already; anything else becomes one segment of one.
     return str(value) if alone else quote(str(value), safe="")
 

@@ -43,7 +43,7 @@ _IDS_AT_ONCE = 64
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
-class Stamp(msgspec.Struct, frozen=True, gc=False):
+class ForwardingHeaders(msgspec.Struct, frozen=True, gc=False):
     """What forwarding changes in one request's fields, and by what it can be found again."""
 
     dropped: frozenset[bytes]
@@ -143,7 +143,7 @@ class Peer:
     def __repr__(self) -> str:
         return f"Peer({'trusted' if self.is_trusted else 'untrusted'})"
 
-    def stamp(self, headers: Headers, host: bytes | None, *, minor: int) -> Stamp:
+    def forwarding_headers(self, headers: Headers, host: bytes | None, *, minor: int) -> ForwardingHeaders:
         """Decide what is passed on of one request of HTTP/1.`minor`, which names `host`."""
         if host != self._host or minor != self._minor:
             self._remember(host, minor)
@@ -169,7 +169,7 @@ class Peer:
             if request_id is None:
                 request_id = next(forwarding.ids)
                 added += forwarding.request_id_line % request_id.encode()
-        return Stamp(dropped, added, request_id, _single(headers, b"traceparent", _TRACE_PARENT))
+        return ForwardingHeaders(dropped, added, request_id, _single(headers, b"traceparent", _TRACE_PARENT))
 
     def _remember(self, host: bytes | None, minor: int) -> None:
         """Write what depends only on the host that a request names and on its version."""

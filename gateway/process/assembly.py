@@ -5,13 +5,13 @@ import time
 
 from gateway.config.compile import compile_rules
 from gateway.config.schema import Config
-from gateway.front.connection import Limits
-from gateway.front.manager import Front, Watcher
-from gateway.front.reader import Bounds
+from gateway.front.connection import ServerLimits
+from gateway.front.reader import HeadLimits
+from gateway.front.server import DownstreamServer, Watcher
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
-from gateway.proxy.forward import Patience
-from gateway.proxy.handler import Handler, Rooms
+from gateway.proxy.forward import IdleTimeouts
+from gateway.proxy.handler import Handler, HandlerDependencies
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
 from gateway.upstream.open import Upstreams, open_upstreams
@@ -31,12 +31,14 @@ class Assembly:
         self._telemetry = telemetry
         self._upstreams = open_upstreams(config)
         handler = self._handler(config, self._upstreams)
-        self.front = Front(handler, Watcher(handler.unparsed, handler.failed), _limits(config), _forwarding(config))
+        self.front = DownstreamServer(
+            handler, Watcher(handler.unparsed, handler.failed), _limits(config), _forwarding(config)
+        )
 
     def __repr__(self) -> str:
         return f"Assembly({self.front!r})"
 
-    def adopt(self, config: Config) -> None:
+    def apply_config(self, config: Config) -> None:
         """Handle what comes from now on by another configuration. Requests under way end by the one they began with.
 
         Raises ConfigError for TLS files that cannot be used; then nothing has changed.
@@ -46,8 +48,8 @@ class Assembly:
         watcher = Watcher(handler.unparsed, handler.failed)
         limits, forwarding = _limits(config), _forwarding(config)
         before, self._upstreams, self.config = self._upstreams, upstreams, config
-        self.front.adopt(handler, watcher, limits, forwarding)
-        self._telemetry.adopt(config.log.format, config.log.requests)
+        self.front.apply_config(handler, watcher, limits, forwarding)
+        self._telemetry.apply_config(config.log.format, config.log.requests)
         before.close_others(upstreams)
 
     def close(self) -> None:
@@ -55,19 +57,19 @@ class Assembly:
         self._upstreams.close()
 
     def _handler(self, config: Config, upstreams: Upstreams) -> Handler:
-        rooms = Rooms(
+        dependencies = HandlerDependencies(
             rules=compile_rules(config),
             fingerprinter=self._fingerprinter,
             store=self._store,
             upstreams=upstreams,
             telemetry=self._telemetry,
             forward_without_store=config.store.on_failure == "forward",
-            patience=Patience(client=config.server.body_timeout, tunnel=config.server.tunnel_timeout),
+            idle_timeouts=IdleTimeouts(client=config.server.body_timeout, tunnel=config.server.tunnel_timeout),
             request_id_line=config.forwarding.request_id.encode() + b": %b\r\n",
             wall_clock=wall_clock,
             stopwatch=time.perf_counter,
         )
-        return Handler(rooms)
+        return Handler(dependencies)
 
 
 def wall_clock() -> int:
@@ -75,18 +77,18 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _limits(config: Config) -> Limits:
+def _limits(config: Config) -> ServerLimits:
     server = config.server
-    return Limits(
+    return ServerLimits(
         head_timeout=server.head_timeout,
         body_timeout=server.body_timeout,
         keepalive_timeout=server.keepalive_timeout,
         max_connections=server.max_connections,
         max_buffered=server.max_buffered,
-        bounds=Bounds(head=server.max_head, line=server.max_line, fields=server.max_fields),
+        head_limits=HeadLimits(head=server.max_head, line=server.max_line, fields=server.max_fields),
     )
 
 
 def _forwarding(config: Config) -> Forwarding:
-    told = config.forwarding
-    return Forwarding(told.trusted_proxies, told.headers, told.via, told.request_id)
+    forwarding = config.forwarding
+    return Forwarding(forwarding.trusted_proxies, forwarding.headers, forwarding.via, forwarding.request_id)

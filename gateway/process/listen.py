@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen
 from gateway.config.schema import ServerConfig
 from gateway.errors import GatewayError
-from gateway.front.manager import Front
+from gateway.front.server import DownstreamServer
 from gateway.process.admin.listener import Admin
 from gateway.tls.server import ListenerTls
 
@@ -35,7 +35,7 @@ class Listening(Protocol):
 
 
 async def bind(
-    front: Front, config: ServerConfig, tls: ListenerTls | None, inherited: Sequence[socket.socket]
+    front: DownstreamServer, config: ServerConfig, tls: ListenerTls | None, inherited: Sequence[socket.socket]
 ) -> tuple[Listening, str]:
     """Listen for clients; gives the address that was bound, too. Raises ListenError.
 
@@ -64,7 +64,7 @@ async def bind(
         raise ListenError(f"server.listen: cannot listen on {config.listen}: {error.strerror or error}") from error
 
 
-async def _serve(front: Front, listener: socket.socket) -> Listening:
+async def _serve(front: DownstreamServer, listener: socket.socket) -> Listening:
     loop = asyncio.get_running_loop()
     if listener.family == socket.AF_UNIX:
         return await loop.create_unix_server(front, sock=listener, backlog=BACKLOG)
@@ -93,7 +93,7 @@ class Handshakes:
     counted. Mutable state: the handshakes under way.
     """
 
-    def __init__(self, listeners: Sequence[socket.socket], front: Front, context: ssl.SSLContext) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], front: DownstreamServer, context: ssl.SSLContext) -> None:
         self._loop = asyncio.get_running_loop()
         self._listeners = listeners
         self._front = front

@@ -14,7 +14,7 @@ from gateway.process.systemd import ServiceManager, serving
 from gateway.telemetry import Telemetry
 from gateway.tls.certificates import server_problems
 
-_LOOK_EVERY = 1.0
+_CHECK_INTERVAL = 1.0
 """Seconds between two looks at whether the file is to be watched, and how often: a reload can say so."""
 
 
@@ -41,7 +41,7 @@ class Reloader:
         """Take up what the file says now, or say why not: then nothing has changed."""
         async with self._one_at_a_time:
             self._manager.reloading()
-            result = await self._take_up()
+            result = await self._apply()
             self._tell(result)
             self._manager.ready(_REFUSED if result.problems else serving(result.rules))
             return result
@@ -56,7 +56,7 @@ class Reloader:
         looked = loop.time()
         while True:
             interval = self._assembly.config.server.watch_interval
-            await asyncio.sleep(_LOOK_EVERY if interval is None else min(interval, _LOOK_EVERY))
+            await asyncio.sleep(_CHECK_INTERVAL if interval is None else min(interval, _CHECK_INTERVAL))
             if interval is None or loop.time() - looked < interval:
                 continue
             looked = loop.time()
@@ -71,16 +71,16 @@ class Reloader:
     async def _try_again(self) -> None:
         async with self._one_at_a_time:
             before = self._problems
-            result = await self._take_up()
+            result = await self._apply()
             if result.problems != before:
                 self._tell(result)
                 self._manager.ready(_REFUSED if result.problems else serving(result.rules))
 
-    async def _take_up(self) -> Reload:
+    async def _apply(self) -> Reload:
         self._taken = self._hash()
         try:
             config = await asyncio.to_thread(self._read)  # hundreds of rules take a while to read
-            self._assembly.adopt(config)
+            self._assembly.apply_config(config)
         except ConfigError as error:
             result = Reload(problems=tuple(error.problems))
         except Exception as error:  # noqa: BLE001 - whatever it was, the next reload must find somebody

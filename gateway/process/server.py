@@ -27,7 +27,7 @@ from gateway.process.listen import Listening, bind, remove_socket, start_admin
 from gateway.process.reload import Reloader
 from gateway.process.secret import Secret, beside, ephemeral
 from gateway.process.systemd import ServiceManager, inherited_listeners, serving
-from gateway.process.watchdog import beat_for_ever
+from gateway.process.watchdog import run_watchdog
 from gateway.stores.base import Store
 from gateway.stores.open import Opened, open_memory, open_sqlite
 from gateway.telemetry import Telemetry
@@ -36,7 +36,7 @@ from gateway.tls.server import ListenerTls
 
 COLLECT_AFTER = 20_000
 """Objects made and not freed before the youngest are looked through."""
-LAST_WORDS = 1.0
+FINAL_REQUEST_GRACE = 1.0
 """Seconds, at most, for which a client that is connected when the listener closes may still send a request."""
 PURGE_EVERY = 10.0
 """Seconds between two purges."""
@@ -68,7 +68,7 @@ async def serve(config: Config, path: Path) -> None:
         reloader = Reloader(path, assembly, telemetry, manager)
         tasks = [
             _purge_for_ever(opened.store, telemetry),
-            beat_for_ever(telemetry, manager),
+            run_watchdog(telemetry, manager),
             reloader.watch_for_ever(),
             signals.reload_for_ever(reloader),
             *([] if tls is None else [tls.follow()]),
@@ -100,13 +100,13 @@ async def _drain(
     grace = server.drain_grace or 0.0
     telemetry.event("draining", grace=float(grace), timeout=float(server.drain_timeout))
     if grace:
-        front.wind_down()
+        front.disable_keepalive()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await signals.hurry.wait()
     stop_listening()
     if grace and not signals.hurry.is_set():
-        await front.last_words(min(grace, LAST_WORDS))
+        await front.final_request_grace(min(grace, FINAL_REQUEST_GRACE))
     if not await front.drain(server.drain_timeout):
         telemetry.event("drain-timeout", "warning")
 

@@ -12,7 +12,7 @@ STALL = 0.25
 """Seconds by which a beat may be late before that is worth a line: so long nobody was answered."""
 
 
-async def beat_for_ever(telemetry: Telemetry, manager: ServiceManager) -> None:
+async def run_watchdog(telemetry: Telemetry, manager: ServiceManager) -> None:
     """Beat until cancelled. The watchdog hears of us at least twice in its time, unless the loop is stuck."""
     loop = asyncio.get_running_loop()
     every = BEAT if manager.watchdog is None else min(BEAT, manager.watchdog / 4)

@@ -13,7 +13,7 @@ from gateway.proxy.relay import relay
 from gateway.proxy.tunnel import tunnel
 from gateway.telemetry import RequestRecord, milliseconds
 from gateway.upstream.client import Upstream
-from gateway.upstream.results import Answer, NoAnswer, NotSent, Request
+from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _HOST = frozenset({b"host"})
@@ -21,7 +21,7 @@ _BACK_TO_HTTP = (b"h2c", b"http/", b"tls/")
 """Protocols in which whatever is asked of the API would pass without having been looked at."""
 
 
-class Patience(msgspec.Struct, frozen=True):
+class IdleTimeouts(msgspec.Struct, frozen=True):
     """How long things may stand still, in seconds."""
 
     client: float
@@ -32,16 +32,16 @@ class Patience(msgspec.Struct, frozen=True):
 
 async def send(
     exchange: Exchange, upstream: Upstream, body: bytes | None, record: RequestRecord, stopwatch: Callable[[], float]
-) -> Answer | NotSent | NoAnswer:
+) -> UpstreamResponse | NotSent | NoResponse:
     """Send a request with a body that was read, or with None the body as it comes."""
     head = exchange.head
     headers = exchange.headers
-    stamp = exchange.stamp
+    forwarding = exchange.forwarding
     upgrade = _upgrade(exchange) if body is None and b"upgrade" in headers.names else None
     fields = request_fields(
         headers,
-        stamp.dropped | _HOST if upstream.rewrites_host else stamp.dropped,
-        stamp.added,
+        forwarding.dropped | _HOST if upstream.rewrites_host else forwarding.dropped,
+        forwarding.added,
         body_length=None if body is None else len(body),
         chunked=head.length == CHUNKED,
         upgrade=upgrade,
@@ -60,36 +60,40 @@ async def send(
     started = stopwatch()
     result = await upstream.send(request)
     record.upstream_ms = milliseconds(stopwatch() - started)
-    if isinstance(result, Answer):
+    if isinstance(result, UpstreamResponse):
         record.upstream_status = result.status
     return result
 
 
 async def tell(
-    exchange: Exchange, result: Answer | NotSent | NoAnswer, record: RequestRecord, patience: Patience, fields: bytes
+    exchange: Exchange,
+    result: UpstreamResponse | NotSent | NoResponse,
+    record: RequestRecord,
+    idle_timeouts: IdleTimeouts,
+    fields: bytes,
 ) -> None:
     """Tell the client what came of its request. `fields` are header lines for an answer of the gateway's own."""
     head_only = exchange.head.method == "HEAD"
     rule = record.rule
     match result:
-        case Answer(upgraded=None):
+        case UpstreamResponse(upgraded=None):
             record.status = result.status
-            await relay(exchange, result, patience.client)
+            await relay(exchange, result, idle_timeouts.client)
             return
-        case Answer():
+        case UpstreamResponse():
             record.status = result.status
             record.outcome = "upgraded"
-            await _carry(exchange, result, patience.tunnel)
+            await _carry(exchange, result, idle_timeouts.tunnel)
             return
         case NotSent():
             record.outcome = "upstream-unreachable"
             told = respond.unreachable(
-                result, keep_alive=exchange.will_persist(), head_only=head_only, rule=rule, fields=fields
+                result, keep_alive=exchange.decide_keep_alive(), head_only=head_only, rule=rule, fields=fields
             )
-        case NoAnswer():
+        case NoResponse():
             record.outcome = "outcome-unknown"
             told = respond.unanswered(
-                result, keep_alive=exchange.will_persist(), head_only=head_only, rule=rule, fields=fields
+                result, keep_alive=exchange.decide_keep_alive(), head_only=head_only, rule=rule, fields=fields
             )
         case _:
             assert_never(result)
@@ -97,7 +101,7 @@ async def tell(
     exchange.write(told[1])
 
 
-async def _carry(exchange: Exchange, answer: Answer, idle_timeout: float) -> None:
+async def _carry(exchange: Exchange, answer: UpstreamResponse, idle_timeout: float) -> None:
     """Answer 101, and carry what follows."""
     if answer.upgraded is None:
         return

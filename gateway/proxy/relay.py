@@ -4,15 +4,15 @@ import msgspec
 
 from gateway.front.exchange import Exchange
 from gateway.http.write import LAST_CHUNK, chunk, response_head
-from gateway.upstream.results import Answer, AnswerBroken
+from gateway.upstream.results import ResponseBroken, UpstreamResponse
 
 
-async def relay(exchange: Exchange, answer: Answer, idle_timeout: float) -> None:
+async def relay(exchange: Exchange, answer: UpstreamResponse, idle_timeout: float) -> None:
     """Write an answer to the client. One that breaks off takes the client's connection with it, so that it shows."""
     chunked = not answer.length_known and not exchange.is_http_1_0
     if not answer.length_known and exchange.is_http_1_0:
         exchange.has_end = exchange.keep_alive = False  # the end of the connection is the end of the body
-    exchange.will_persist()
+    exchange.decide_keep_alive()
     head = response_head(
         answer.status, answer.reason, answer.headers, chunked=chunked, connection=_connection_field(exchange)
     )
@@ -22,20 +22,20 @@ async def relay(exchange: Exchange, answer: Answer, idle_timeout: float) -> None
         return
     exchange.write(head + body)
     try:
-        while await exchange.drain(idle_timeout):
+        while await exchange.wait_writable(idle_timeout):
             piece = await answer.rest.read()
             if not piece:
                 if chunked:
                     exchange.write(LAST_CHUNK)
                 return
             exchange.write(chunk(piece) if chunked else piece)
-    except AnswerBroken:
+    except ResponseBroken:
         exchange.abort()
     finally:
         answer.rest.abandon()
 
 
-async def read_whole(answer: Answer, limit: int) -> Answer:
+async def read_whole(answer: UpstreamResponse, limit: int) -> UpstreamResponse:
     """Wait for the rest of an answer's body, up to `limit` bytes; what breaks off or goes on is left as `rest`."""
     if answer.rest is None:
         return answer
@@ -48,7 +48,7 @@ async def read_whole(answer: Answer, limit: int) -> Answer:
                 return msgspec.structs.replace(answer, body=b"".join(pieces), rest=None)
             pieces.append(piece)
             size += len(piece)
-    except AnswerBroken:
+    except ResponseBroken:
         pass
     return msgspec.structs.replace(answer, body=b"".join(pieces))
 

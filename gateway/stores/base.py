@@ -48,7 +48,9 @@ class Store(Protocol):
         """Write everything that waits, then close."""
 
 
-def take(records: MutableMapping[bytes, Record], claims: Sequence[Claim], owner: bytes, now: int) -> Reserved | Held:
+def reserve_in(
+    records: MutableMapping[bytes, Record], claims: Sequence[Claim], owner: bytes, now: int
+) -> Reserved | Held:
     """Decide a reservation over `records`, and write it there: all claims, or none."""
     held, lapsed = [], []
     for claim in claims:
@@ -68,7 +70,7 @@ def take(records: MutableMapping[bytes, Record], claims: Sequence[Claim], owner:
     return Reserved(tuple(lapsed))
 
 
-def release(
+def settle_in(
     records: MutableMapping[bytes, Record], claims: Sequence[Claim], owner: bytes, settlement: Settlement
 ) -> list[Record | None]:
     """Apply a settlement to those `records` that `owner` holds in flight; returns what each became, None for free."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
-from gateway.stores.base import release, take
+from gateway.stores.base import reserve_in, settle_in
 
 T = TypeVar("T")
 
@@ -23,11 +23,11 @@ class MemoryStore:
 
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
         """See Store."""
-        return _done(take(self._records, claims, owner, now))
+        return _done(reserve_in(self._records, claims, owner, now))
 
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
         """See Store."""
-        became = release(self._records, claims, owner, settlement)
+        became = settle_in(self._records, claims, owner, settlement)
         for record in became:
             if record is not None and record.expires_at is not None:
                 heapq.heappush(self._expiring, (record.expires_at, record.fingerprint))

@@ -12,9 +12,9 @@ from gateway.errors import StoreOpenError
 from gateway.model import FOREVER
 from gateway.stores import sql
 from gateway.stores.base import Store
+from gateway.stores.file_identity import FileIdentity
 from gateway.stores.inspect import APPLICATION_ID, SCHEMA, damaged, in_use, inspect, other_key
 from gateway.stores.memory import MemoryStore
-from gateway.stores.place import Place
 from gateway.stores.sqlite import SqliteStore
 
 _OLDEST_SQLITE = (3, 35, 0)
@@ -69,7 +69,7 @@ async def open_sqlite(
     try:
         is_new = await _pragma(database, "user_version") == 0
         recovered = await _prepare(database, path, durability, key_check, now)
-        place = Place(path)
+        file = FileIdentity(path)
     except OSError as error:
         await database.close()
         raise StoreOpenError(f"the store {path} is gone: {error.strerror}") from error
@@ -84,7 +84,7 @@ async def open_sqlite(
     except BaseException:
         await database.close()
         raise
-    store = SqliteStore(database, place, commit_timeout=commit_timeout, max_waiting=max_waiting)
+    store = SqliteStore(database, file, commit_timeout=commit_timeout, max_waiting=max_waiting)
     return Opened(store, recovered, is_new)
 
 

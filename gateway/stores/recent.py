@@ -27,12 +27,12 @@ class Recent:
     def __repr__(self) -> str:
         return f"Recent({len(self._records)})"
 
-    def meet(self, claims: Sequence[Claim], now: int) -> Held | None:
+    def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:
         """Say that a reservation fails, if that is known of every one of its claims; None: ask the store.
 
         Of every one, because the store would name all conflicts, and the answer is chosen among them.
         """
-        self.saw(now)
+        self.advance_clock(now)
         conflicts = []
         for claim in claims:
             record = self._records.get(claim.fingerprint)
@@ -41,11 +41,11 @@ class Recent:
             conflicts.append((claim, record))
         return Held(tuple(conflicts))
 
-    def saw(self, now: int) -> None:
+    def advance_clock(self, now: int) -> None:
         """Take note of a time: what it freed may be gone from the store."""
         self._now = max(self._now, now)
 
-    def learn(self, records: Iterable[Record]) -> None:
+    def remember(self, records: Iterable[Record]) -> None:
         """Keep what was committed. What is in flight changes by itself, and is not kept."""
         for record in records:
             if record.state is not State.IN_FLIGHT:

@@ -27,7 +27,7 @@ class Rows:
     def __init__(self, database: aiosqlite.Connection) -> None:
         self._database = database
 
-    async def look(self, fingerprints: Sequence[bytes]) -> dict[bytes, Record]:
+    async def lookup(self, fingerprints: Sequence[bytes]) -> dict[bytes, Record]:
         """Return what is stored under fingerprints, whether or not it is still held."""
         if not fingerprints:
             return {}
@@ -74,7 +74,7 @@ def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> l
 
 
 def records(rows: Iterable[Any]) -> list[Record]:
-    """Read the one row of JSON that look.sql and scan.sql answer with."""
+    """Read the one row of JSON that lookup.sql and scan.sql answer with."""
     return [
         Record(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest)
         for fingerprint, owner, state, *rest in msgspec.json.decode(next(iter(rows))[0])
@@ -87,7 +87,7 @@ def _size(count: int) -> int:
 
 @cache
 def _look_sql(count: int) -> str:
-    return sql.read("look").replace(":places", ",".join(["?"] * count))
+    return sql.read("lookup").replace(":places", ",".join(["?"] * count))
 
 
 @cache

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from gateway.config.schema import ServerTlsConfig
 from gateway.tls.certificates import server_problems
 
-LOOK_EVERY = 2.0
+CHECK_INTERVAL = 2.0
 """Seconds between two looks at the files."""
 _Seen = tuple[tuple[int, int, int], ...]
 
@@ -25,7 +25,7 @@ class ListenerTls:
         """
         self._config = config
         self._tell = tell
-        self._seen = self._look()
+        self._seen = self._stat_files()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.set_alpn_protocols(["http/1.1"])
@@ -40,9 +40,9 @@ class ListenerTls:
     async def follow(self) -> None:
         """Take up what the files come to hold, for ever. Connections that are open keep what they began with."""
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(CHECK_INTERVAL)
             with contextlib.suppress(OSError):  # amid being replaced: look again
-                seen = self._look()
+                seen = self._stat_files()
                 if seen != self._seen:
                     self._seen = seen
                     self.reload()
@@ -60,6 +60,6 @@ class ListenerTls:
     def _load(self) -> None:
         self.context.load_cert_chain(self._config.certificate, self._config.key, password="")  # never ask the terminal
 
-    def _look(self) -> _Seen:
+    def _stat_files(self) -> _Seen:
         found = [os.stat(path) for path in (self._config.certificate, self._config.key)]  # noqa: PTH116
         return tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in found)

@@ -12,13 +12,13 @@ HIGH_WATER = 256 * 1024
 class Source(Protocol):
     """The connection that a body comes over."""
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         """Read no more for now."""
 
-    def go_on(self) -> None:
+    def resume_reading(self) -> None:
         """Read again."""
 
-    def break_off(self, *, timed_out: bool) -> None:
+    def abort_body(self, *, timed_out: bool) -> None:
         """End the exchange now: what is still to come is not wanted, or did not come in time."""
 
 
@@ -59,11 +59,11 @@ class Stream:
         self._size += len(data)
         used_up = False
         if self._budget is not None:
-            self._budget.held += len(data)
+            self._budget.used += len(data)
             used_up = self._budget.is_used_up
         if (self._size > HIGH_WATER or used_up) and not self._held and self._source is not None:
             self._held = True
-            self._source.hold()
+            self._source.pause_reading()
         wake(self._waiting)
 
     def end(self, *, broken: bool) -> None:
@@ -71,7 +71,7 @@ class Stream:
         if self._source is None:
             return
         if self._held:
-            self._source.go_on()
+            self._source.resume_reading()
         self._source = None
         self._broken = broken
         wake(self._waiting)
@@ -84,7 +84,7 @@ class Stream:
         return self._source is None and not self._broken
 
     @property
-    def waits(self) -> int:
+    def buffered(self) -> int:
         """How many bytes have come and were not read yet."""
         return self._size
 
@@ -100,25 +100,25 @@ class Stream:
         self.forget()
         if self._held and self._source is not None:
             self._held = False
-            self._source.go_on()
+            self._source.resume_reading()
         return data
 
     def abandon(self) -> None:
         """Give up on what has not come yet."""
         if self._source is not None:
-            self._source.break_off(timed_out=False)
+            self._source.abort_body(timed_out=False)
 
     def forget(self) -> None:
         """Drop what waits."""
         if self._budget is not None:
-            self._budget.held -= self._size
+            self._budget.used -= self._size
         self._pieces.clear()
         self._size = 0
 
     async def _wait(self, source: Source) -> None:
         loop = asyncio.get_running_loop()
         self._waiting = loop.create_future()
-        timer = loop.call_later(self._idle_timeout, lambda: source.break_off(timed_out=True))
+        timer = loop.call_later(self._idle_timeout, lambda: source.abort_body(timed_out=True))
         try:
             await self._waiting
         finally:

@@ -12,16 +12,16 @@ from gateway.http.fields import CHUNKED, lets_persist
 from gateway.http.framing import ChunkedDecoder, Decoder, LengthDecoder, UntilCloseDecoder
 from gateway.http.response import UNTIL_CLOSE, ResponseHead, body_length, read_response_head
 from gateway.transport.deadline import Deadline
-from gateway.transport.outgoing import until_taken
 from gateway.transport.stream import Stream, wake
-from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, Request
+from gateway.transport.write_progress import wait_writable
+from gateway.upstream.results import NoResponse, Request, ResponseBroken, UpstreamResponse
 
 MAX_HEAD = 256 * 1024
 """Bytes in which an answer's head must end, interim answers before it included."""
-_TERMINATED = NoAnswer("connection_terminated")
-_INCOMPLETE = NoAnswer("http_response_incomplete")
-_MALFORMED = NoAnswer("http_protocol_error")
-_TOO_LONG = NoAnswer("http_response_header_section_size")
+_TERMINATED = NoResponse("connection_terminated")
+_INCOMPLETE = NoResponse("http_response_incomplete")
+_MALFORMED = NoResponse("http_protocol_error")
+_TOO_LONG = NoResponse("http_response_header_section_size")
 _ENDED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
@@ -43,7 +43,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._poll = select.poll()
         self._deadline = Deadline(loop, self._too_late)
-        self._answer: asyncio.Future[Answer | NoAnswer] | None = None
+        self._answer: asyncio.Future[UpstreamResponse | NoResponse] | None = None
         self._stream: Stream | None = None
         self._draining: asyncio.Future[None] | None = None
         self._writable = True
@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._decoder: Decoder | None = None
         self._keep_alive = False
         self.idle_since = 0.0
-        self.is_doubtful = False
+        self.may_have_stray_body = False
         """Whether the last answer had no body by rule: an API that sends one all the same does so about now."""
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
 
     # What the sender asks
 
-    def begin(self, request: Request, data: bytes) -> "asyncio.Future[Answer | NoAnswer]":
+    def begin(self, request: Request, data: bytes) -> "asyncio.Future[UpstreamResponse | NoResponse]":
         """Start an exchange by sending `data`. The future never raises."""
         self._request = request
         self._buffer = b""
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
         self.write(data)
         return answer
 
-    def when_over(self, stop: Callable[[], object]) -> None:
+    def add_done_callback(self, stop: Callable[[], object]) -> None:
         """Have `stop` called when the exchange ends, however it ends."""
         self._stop = stop
 
@@ -126,10 +126,10 @@ class Connection(asyncio.Protocol):
             raise ConnectionResetError
         if not self._writable:
             self._draining = self._loop.create_future()
-            await until_taken(self._transport, self._draining, self._idle_timeout, self._not_taken)
+            await wait_writable(self._transport, self._draining, self._idle_timeout, self._not_taken)
 
     def _not_taken(self) -> None:
-        self.fail(NoAnswer("connection_write_timeout", timed_out=True))
+        self.fail(NoResponse("connection_write_timeout", timed_out=True))
 
     def written(self, response_timeout: float) -> None:
         """Say that the request has been written whole: the head of the answer has so many seconds from now."""
@@ -138,14 +138,19 @@ class Connection(asyncio.Protocol):
         if not self._has_head:
             self._deadline.set(response_timeout)
 
-    def give_up(self, answer: "asyncio.Future[Answer | NoAnswer]") -> None:
+    def cancel(self, answer: "asyncio.Future[UpstreamResponse | NoResponse]") -> None:
         """Nobody waits any more for the answer of an exchange that was begun here, or reads what follows it."""
         if self._answer is answer:
             self.fail(_TERMINATED)
-        elif answer.done() and not answer.cancelled() and isinstance(told := answer.result(), Answer) and told.upgraded:
+        elif (
+            answer.done()
+            and not answer.cancelled()
+            and isinstance(told := answer.result(), UpstreamResponse)
+            and told.upgraded
+        ):
             self._transport.abort()
 
-    def fail(self, failure: NoAnswer) -> None:
+    def fail(self, failure: NoResponse) -> None:
         """End the exchange without an answer, or break off the one that is coming."""
         self._failure = failure
         self._lost = True
@@ -158,23 +163,23 @@ class Connection(asyncio.Protocol):
 
     def _too_late(self) -> None:
         if self._answer is not None and self._request_written and not self._has_head:
-            self.fail(NoAnswer("http_response_timeout", timed_out=True))
+            self.fail(NoResponse("http_response_timeout", timed_out=True))
 
     # What the stream asks
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         """See Source."""
         if not self._lost:
             self._transport.pause_reading()
 
-    def go_on(self) -> None:
+    def resume_reading(self) -> None:
         """See Source."""
         if not self._lost:
             self._transport.resume_reading()
 
-    def break_off(self, *, timed_out: bool) -> None:
+    def abort_body(self, *, timed_out: bool) -> None:
         """See Source."""
-        self.fail(NoAnswer("http_response_timeout" if timed_out else "connection_terminated", timed_out=timed_out))
+        self.fail(NoResponse("http_response_timeout" if timed_out else "connection_terminated", timed_out=timed_out))
 
     # What the transport tells
 
@@ -209,7 +214,7 @@ class Connection(asyncio.Protocol):
         if exc is None:
             self.eof_received()
         elif self._answer is not None and not self._has_head and not self._is_tls:
-            self._read_last_words()
+            self._read_pending_response()
         self._finish_lost()
 
     def pause_writing(self) -> None:
@@ -223,7 +228,7 @@ class Connection(asyncio.Protocol):
 
     # What follows
 
-    def _read_last_words(self) -> None:
+    def _read_pending_response(self) -> None:
         """Read the answer of an API that did not wait for the request's end: a failed write came before the reading."""
         with contextlib.suppress(OSError, ValueError):
             descriptor = self._transport.get_extra_info("socket").fileno()
@@ -261,7 +266,7 @@ class Connection(asyncio.Protocol):
         if head.status == 101 and (request.upgrade is None or head.headers.options(b"upgrade") != {request.upgrade}):
             raise Malformed("bad-response", "The API changed to a protocol that nobody asked for.")
         length = body_length(head, is_head=request.is_head)
-        self.is_doubtful = request.is_head or head.status in {204, 304}
+        self.may_have_stray_body = request.is_head or head.status in {204, 304}
         body = self._buffer[end:]
         self._buffer = b""
         self._has_head = True
@@ -271,7 +276,9 @@ class Connection(asyncio.Protocol):
         if upgraded is None and length != len(body):
             body, broken = self._begin_body(length, body)
         if not answer.done():
-            answer.set_result(Answer(head.status, head.reason, head.headers, body, self._stream, length >= 0, upgraded))
+            answer.set_result(
+                UpstreamResponse(head.status, head.reason, head.headers, body, self._stream, length >= 0, upgraded)
+            )
         if broken:
             self.fail(_MALFORMED)
         elif upgraded is not None:
@@ -298,7 +305,7 @@ class Connection(asyncio.Protocol):
         if decoder.surplus:
             self._keep_alive = False
         if not decoder.is_done:
-            self._stream = Stream(self, self._idle_timeout, AnswerBroken)
+            self._stream = Stream(self, self._idle_timeout, ResponseBroken)
         return data, broken
 
     def _read_body(self, decoder: Decoder, data: bytes) -> None:

@@ -11,8 +11,8 @@ from gateway.guard.routes import Routes
 from gateway.tls.certificates import upstream_problems
 from gateway.tls.client import client_context
 from gateway.upstream.client import Upstream
+from gateway.upstream.endpoint import Endpoint, EndpointLimits, EndpointTls
 from gateway.upstream.resolve import Resolver
-from gateway.upstream.target import Limits, Target, Tls
 
 _Key = tuple[str, UpstreamConfig]
 
@@ -64,7 +64,7 @@ def open_upstreams(config: Config, before: Upstreams | None = None) -> Upstreams
 
 def _upstream(config: UpstreamConfig, resolver: Resolver) -> Upstream:
     addresses = [parse_upstream(url) for url in config.all_urls]
-    limits = Limits(
+    limits = EndpointLimits(
         connect=config.connect_timeout,
         idle=config.idle_timeout,
         pool_size=config.keepalive_connections,
@@ -73,12 +73,12 @@ def _upstream(config: UpstreamConfig, resolver: Resolver) -> Upstream:
     )
     tls = config.tls or UpstreamTlsConfig()
     context = client_context(tls) if any(address.tls for address in addresses) else None
-    targets = []
+    endpoints = []
     for address in addresses:
-        secured = Tls(context, _server_name(tls, address)) if address.tls and context is not None else None
+        secured = EndpointTls(context, _server_name(tls, address)) if address.tls and context is not None else None
         host = address.authority if config.host in {"keep", "upstream"} else config.host
-        targets.append(Target(address, host, limits, secured, resolver))
-    return Upstream(targets, response_timeout=config.response_timeout, rewrites_host=config.host != "keep")
+        endpoints.append(Endpoint(address, host, limits, secured, resolver))
+    return Upstream(endpoints, response_timeout=config.response_timeout, rewrites_host=config.host != "keep")
 
 
 def _server_name(tls: UpstreamTlsConfig, address: UpstreamAddress) -> str:

@@ -1,4 +1,5 @@
-# What came of sending a request: exactly one of Answer, NotSent, NoAnswer. Everything else rests on telling them apart.
+# What came of sending a request: exactly one of UpstreamResponse, NotSent and NoResponse. Everything else rests on
+# telling them apart.
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
@@ -8,12 +9,12 @@ import msgspec
 from gateway.http.headers import Headers
 
 
-class AnswerBroken(Exception):
+class ResponseBroken(Exception):
     """The body of an answer broke off, or stood still for too long. Its head had come whole."""
 
 
 REQUEST_BROKEN = "http_request_error"
-"""The error of a NoAnswer that is the client's doing: the request's body did not arrive whole."""
+"""The error of a NoResponse that is the client's doing: the request's body did not arrive whole."""
 
 
 class RequestBroken(Exception):
@@ -45,7 +46,7 @@ class Rest(Protocol):
     """What is still to come of an answer's body."""
 
     async def read(self) -> bytes:
-        """The next piece; empty at the end. Raises AnswerBroken."""
+        """The next piece; empty at the end. Raises ResponseBroken."""
 
     def abandon(self) -> None:
         """Give up on what has not come yet."""
@@ -58,7 +59,7 @@ class Upgraded(Protocol):
         """Give away the transport. Its reading is paused."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class UpstreamResponse(msgspec.Struct, frozen=True):
     """The head of a final answer came whole."""
 
     status: int
@@ -81,7 +82,7 @@ class NotSent(msgspec.Struct, frozen=True):
     timed_out: bool = False
 
 
-class NoAnswer(msgspec.Struct, frozen=True):
+class NoResponse(msgspec.Struct, frozen=True):
     """The upstream got the request, or some of it, or may have; no whole head came back."""
 
     error: str

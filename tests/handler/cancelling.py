@@ -69,7 +69,7 @@ class CancelledAt:
                 if wait == self._suspension or (self._again and self.reached):
                     self._cancel()
                 self.waits.add(wait)
-                if exchange.is_behind and not self.reached:
+                if exchange.write_paused and not self.reached:
                     self.waits_for_client.add(wait)
                 try:
                     resume = yield waiting

@@ -2,12 +2,12 @@
 
 import json
 from io import StringIO
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from gateway.front.exchange import Exchange
-from gateway.proxy.handler import Handler, Rooms
+from gateway.proxy.handler import Handler, HandlerDependencies
 from gateway.telemetry import Telemetry
 from tests.support.client import BrokenBodyError, Client, request_bytes
 from tests.support.handler import fronted
@@ -64,7 +64,8 @@ def test_the_log_says_where_and_not_what() -> None:
     """What an error says may be a value of a request."""
     log = StringIO()
     telemetry = Telemetry(log, style="json")
-    rooms = Rooms(**{name: telemetry if name == "telemetry" else None for name in Rooms.__struct_fields__})  # type: ignore[arg-type]
+    parts: dict[str, Any] = dict.fromkeys(HandlerDependencies.__struct_fields__) | {"telemetry": telemetry}
+    rooms = HandlerDependencies(**parts)
     with pytest.raises(ZeroDivisionError) as caught:
         raise ZeroDivisionError(CANARY)
     Handler(rooms).failed(caught.value)

@@ -40,7 +40,7 @@ async def converse(pieces: list[bytes]) -> list[tuple[str, str, list[tuple[bytes
     async def note(exchange: Exchange) -> None:
         head = exchange.head
         read.append((head.method, head.target, list(exchange.headers.lines), await exchange.read_body(1000)))
-        exchange.will_persist()
+        exchange.decide_keep_alive()
         exchange.write(OK)
 
     async with fronted(note) as port, Client(port) as client:

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.config.schema import Config, Duration, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
 from gateway.http.headers import Headers
-from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, NotSent
+from gateway.upstream.results import NoResponse, NotSent, ResponseBroken, UpstreamResponse
 from tests.model.reference import FOREVER, Ending, Key, Kind
 
 SECOND = 1000
@@ -143,7 +143,7 @@ class _Rest:
         if self._pieces:
             return self._pieces.pop(0)
         if self._breaks_off:
-            raise AnswerBroken
+            raise ResponseBroken
         return b""
 
     def abandon(self) -> None:
@@ -158,7 +158,7 @@ class Outcome:
     ending: Ending
     told: tuple[int, str | None]
     """The status that the client gets, and the slug when the gateway answers."""
-    result: Callable[[int], Answer | NotSent | NoAnswer]
+    result: Callable[[int], UpstreamResponse | NotSent | NoResponse]
     """By the number of the thing that is created; may raise."""
     is_readable: bool = True
     """Whether an answer says all that it has to say."""
@@ -170,20 +170,20 @@ class Outcome:
         printer.text(repr(self))
 
 
-def _answer(status: int, number: int, *, pieces: int = 1, breaks_off: bool = False) -> Answer:
+def _answer(status: int, number: int, *, pieces: int = 1, breaks_off: bool = False) -> UpstreamResponse:
     body = b'{"id": %d}' % number
     block = b"Content-Type: application/json\r\nLocation: /things/%d\r\nContent-Length: %d\r\n" % (number, len(body))
     if pieces == 1:
-        return Answer(status, b"Status", Headers(block), body, None, length_known=True)
+        return UpstreamResponse(status, b"Status", Headers(block), body, None, length_known=True)
     rest = _Rest(body[4:6], *([] if breaks_off else [body[6:]]), breaks_off=breaks_off)
-    return Answer(status, b"Status", Headers(block), body[:4], rest, length_known=True)
+    return UpstreamResponse(status, b"Status", Headers(block), body[:4], rest, length_known=True)
 
 
 def _status(status: int) -> Outcome:
     return Outcome(str(status), status, (status, None), lambda number: _answer(status, number))
 
 
-def _fault(number: int) -> Answer:
+def _fault(number: int) -> UpstreamResponse:
     raise ZeroDivisionError(number)
 
 
@@ -191,7 +191,7 @@ FAULT = Outcome("a fault in the gateway itself", "no answer", (0, None), _fault)
 COMMON = [
     _status(201),
     Outcome("never reached", "not sent", (502, "upstream-unreachable"), lambda _: NotSent("connection_refused")),
-    Outcome("no answer", "no answer", (502, "outcome-unknown"), lambda _: NoAnswer("connection_terminated")),
+    Outcome("no answer", "no answer", (502, "outcome-unknown"), lambda _: NoResponse("connection_terminated")),
     _status(500),
     _status(422),
     Outcome("201 in pieces", 201, (201, None), lambda number: _answer(201, number, pieces=3)),
@@ -217,7 +217,7 @@ RARE = [
         "no answer in time",
         "no answer",
         (504, "outcome-unknown"),
-        lambda _: NoAnswer("http_response_timeout", timed_out=True),
+        lambda _: NoResponse("http_response_timeout", timed_out=True),
     ),
 ]
 OUTCOMES = [*COMMON, *COMMON, *RARE]

@@ -14,7 +14,7 @@ from gateway.stores.base import Store
 from gateway.transport.budget import Budget
 from gateway.transport.stream import Stream
 from gateway.upstream.client import Upstream
-from gateway.upstream.results import Answer, NoAnswer, NotSent, Request, RequestBroken
+from gateway.upstream.results import NoResponse, NotSent, Request, RequestBroken, UpstreamResponse
 from tests.model.creates import Create, Outcome
 from tests.support.tally import PATIENCE
 
@@ -45,7 +45,7 @@ class Client:
         elif not self.has_left:
             self.got += data
 
-    async def drain(self, idle_timeout: float) -> bool:
+    async def wait_writable(self, idle_timeout: float) -> bool:
         return not self.has_left
 
     def abort(self) -> None:
@@ -54,11 +54,11 @@ class Client:
     def detach(self) -> tuple[Any, bytes]:
         raise AssertionError("nothing is upgraded here")
 
-    def hold(self) -> None: ...
+    def pause_reading(self) -> None: ...
 
-    def go_on(self) -> None: ...
+    def resume_reading(self) -> None: ...
 
-    def break_off(self, *, timed_out: bool) -> None: ...
+    def abort_body(self, *, timed_out: bool) -> None: ...
 
 
 class Operation:
@@ -92,7 +92,7 @@ class Api(Upstream):
         self.rewrites_host = False
         self.operations: dict[asyncio.Task[None], Operation] = {}
 
-    async def send(self, request: Request) -> Answer | NotSent | NoAnswer:
+    async def send(self, request: Request) -> UpstreamResponse | NotSent | NoResponse:
         task = asyncio.current_task()
         assert task is not None
         operation = self.operations[task]

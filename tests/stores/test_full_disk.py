@@ -12,7 +12,7 @@ from gateway.model import FREE, Reserved, Settlement, State
 from gateway.stores.base import Store
 from gateway.stores.open import open_sqlite
 from gateway.stores.sqlite import SqliteStore
-from gateway.stores.waiting import MAX_ROWS
+from gateway.stores.write_queue import MAX_ROWS
 from tests.support.stores import (
     CREATED,
     KEY,
@@ -141,14 +141,14 @@ async def test_a_settlement_that_finds_no_room_is_written_when_there_is_some(dis
 
 
 async def until_created(store: Store, name: str) -> None:
-    """Wait until a claim is no longer in flight; each look waits for a turn of the writer."""
+    """Wait until a claim is no longer in flight; each look waits for a batch of the writer."""
     async with asyncio.timeout(PATIENCE):
         while await state_of(store, name) is not State.CREATED:
             pass
 
 
 async def test_many_settlements_that_wait_for_room_keep_nobody_else_waiting(disk: Disk, store: Store) -> None:
-    """More than a turn takes: creates are refused, duplicates hear their reason, the operator's reads are answered."""
+    """More than a batch takes: creates are refused, duplicates hear their reason, the operator's reads are answered."""
     many = 2 * MAX_ROWS + 10
     for number in range(many):
         await take(store, (number,), number)
@@ -171,7 +171,7 @@ async def test_many_settlements_that_wait_for_room_keep_nobody_else_waiting(disk
 
 
 async def test_however_many_settlements_wait_for_room_a_create_hears_at_once_that_there_is_none(path: Path) -> None:
-    """Not that it took too long: each turn of those settlements fails anew, and is followed by a pause."""
+    """Not that it took too long: each batch of those settlements fails anew, and is followed by a pause."""
     opened = await open_sqlite(str(path), "process", KEY, NOW, commit_timeout=5)
     left_open.append(opened.store)
     store, disk = opened.store, Disk(opened.store)

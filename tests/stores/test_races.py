@@ -44,11 +44,11 @@ async def test_racers_that_let_go_and_try_again_never_hold_a_claim_together(stor
     """Each one holds its claims for a while, frees them, and goes on until it has had them three times."""
     holding: set[bytes] = set()
     collisions: list[Claim] = []
-    turns = Counter[int]()
+    batches = Counter[int]()
 
     async def race(number: int) -> None:
         chosen = random.Random(number)
-        while turns[number] < 3:
+        while batches[number] < 3:
             wanted = claims(*chosen.sample(range(30), chosen.randint(1, 3)))
             token = owner(number * 1_000_000 + chosen.randrange(1_000_000))
             if isinstance(await store.reserve(wanted, token, NOW), Held):
@@ -58,11 +58,11 @@ async def test_racers_that_let_go_and_try_again_never_hold_a_claim_together(stor
             await store.ping(0)
             holding.difference_update(claim.fingerprint for claim in wanted)
             assert await store.settle(token, wanted, FREE, NOW)
-            turns[number] += 1
+            batches[number] += 1
 
     await asyncio.gather(*[race(number) for number in range(20)])
     assert not collisions
-    assert set(turns.values()) == {3}
+    assert set(batches.values()) == {3}
     assert list(await store.scan(b"", 10, NOW)) == []
 
 

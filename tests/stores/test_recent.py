@@ -19,30 +19,30 @@ def record(number: int, state: State = State.CREATED, expires_at: int | None = H
 
 def test_only_what_is_known_of_every_claim_is_answered() -> None:
     recent = Recent()
-    recent.learn([record(1), record(2)])
-    assert recent.meet([claim(1), claim(2)], 1) == Held(((claim(1), record(1)), (claim(2), record(2))))
-    assert recent.meet([claim(1), claim(3)], 1) is None
+    recent.remember([record(1), record(2)])
+    assert recent.find_held([claim(1), claim(2)], 1) == Held(((claim(1), record(1)), (claim(2), record(2))))
+    assert recent.find_held([claim(1), claim(3)], 1) is None
 
 
 def test_what_the_clock_has_freed_is_not_answered() -> None:
     recent = Recent()
-    recent.learn([record(1)])
-    assert recent.meet([claim(1)], HOUR - 1) is not None
-    assert recent.meet([claim(1)], HOUR) is None
+    recent.remember([record(1)])
+    assert recent.find_held([claim(1)], HOUR - 1) is not None
+    assert recent.find_held([claim(1)], HOUR) is None
 
 
 def test_what_is_in_flight_is_not_kept() -> None:
     recent = Recent()
-    recent.learn([record(1, State.IN_FLIGHT, None)])
-    assert recent.meet([claim(1)], 0) is None
+    recent.remember([record(1, State.IN_FLIGHT, None)])
+    assert recent.find_held([claim(1)], 0) is None
 
 
 def test_the_oldest_goes_when_there_are_too_many() -> None:
     recent = Recent(most=2)
-    recent.learn([record(1), record(2)])
-    recent.learn([record(1)])
-    recent.learn([record(3)])
-    assert [recent.meet([claim(number)], 0) is not None for number in (1, 2, 3)] == [True, False, True]
+    recent.remember([record(1), record(2)])
+    recent.remember([record(1)])
+    recent.remember([record(3)])
+    assert [recent.find_held([claim(number)], 0) is not None for number in (1, 2, 3)] == [True, False, True]
 
 
 @pytest.mark.parametrize("times", [1, 3])

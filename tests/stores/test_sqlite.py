@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import StoreError, StoreInUse
 from gateway.model import FOREVER, FREE, Held, Purged, Reserved, Settlement, State
 from gateway.stores.sqlite import SqliteStore
-from gateway.stores.waiting import MAX_ROWS
+from gateway.stores.write_queue import MAX_ROWS
 from tests.support.stores import (
     CREATED,
     HOUR,
@@ -199,14 +199,14 @@ class TestClose:
 
 
 async def test_calls_that_wait_together_are_written_together_up_to_a_limit(path: Path) -> None:
-    """One statement, which is one commit, for as many as a turn takes: neither one for each, nor one for all."""
+    """One statement, which is one commit, for as many as a batch takes: neither one for each, nor one for all."""
     opened = await open_store(path)
     statements: list[str] = []
     await cast("SqliteStore", opened.store)._database.set_trace_callback(statements.append)
-    turns = 5
-    reserved = [opened.store.reserve(claims(f"a{n}", f"b{n}"), owner(n), NOW) for n in range(turns * MAX_ROWS // 2)]
+    batches = 5
+    reserved = [opened.store.reserve(claims(f"a{n}", f"b{n}"), owner(n), NOW) for n in range(batches * MAX_ROWS // 2)]
     assert await asyncio.gather(*reserved) == [Reserved()] * len(reserved)
-    assert sum("INSERT INTO claims" in statement for statement in statements) == turns
+    assert sum("INSERT INTO claims" in statement for statement in statements) == batches
     await opened.store.close()
 
 
@@ -232,7 +232,7 @@ async def test_a_large_purge_lets_a_create_through_after_one_step(path: Path) ->
     for number in range(10):
         await take(store, (f"new {number}",), expired + number)
     between = len(steps) - before
-    assert 0 < between <= 2 * 10, "steps of the purge and turns of creates take each other's place"
+    assert 0 < between <= 2 * 10, "steps of the purge and batches of creates take each other's place"
     await purging
     assert sum(step.removed for step in steps) == sum(step.lapsed for step in steps) == expired
     assert max(step.removed for step in steps) == 20

@@ -30,7 +30,7 @@ def database() -> Iterator[sqlite3.Connection]:
 
 
 def write(database: sqlite3.Connection, *rows: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """Run the statement for a turn of these rows, and return all that the table holds then."""
+    """Run the statement for a batch of these rows, and return all that the table holds then."""
     places = ",".join(["(?,?,?,?,?,?,?,?,?)"] * len(rows))
     database.execute(sql.read("write").replace(":places", places), [value for row in rows for value in row])
     return database.execute("SELECT * FROM claims").fetchall()

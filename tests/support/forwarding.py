@@ -45,8 +45,8 @@ def written(added: bytes) -> list[Line]:
 
 def arrives(peer: Peer, *lines: Line, host: bytes | None = HOST, minor: int = 1) -> list[Line]:
     """What the API gets of a request with these lines."""
-    stamp = peer.stamp(Headers.of(lines), host, minor=minor)
-    return [line for line in lines if line[0].lower() not in stamp.dropped] + written(stamp.added)
+    forwarding = peer.forwarding_headers(Headers.of(lines), host, minor=minor)
+    return [line for line in lines if line[0].lower() not in forwarding.dropped] + written(forwarding.added)
 
 
 def values(lines: Sequence[Line], name: bytes) -> list[bytes]:

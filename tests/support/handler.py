@@ -9,14 +9,14 @@ from pathlib import Path
 
 from gateway.config.compile import compile_rules
 from gateway.config.schema import Config
-from gateway.front.connection import Limits
+from gateway.front.connection import ServerLimits
 from gateway.front.exchange import Exchange
-from gateway.front.manager import Front, Watcher
-from gateway.front.reader import Bounds
+from gateway.front.reader import HeadLimits
+from gateway.front.server import DownstreamServer, Watcher
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
-from gateway.proxy.forward import Patience
-from gateway.proxy.handler import Rooms
+from gateway.proxy.forward import IdleTimeouts
+from gateway.proxy.handler import HandlerDependencies
 from gateway.stores.base import Store
 from gateway.stores.open import Opened, open_sqlite
 from gateway.telemetry import Telemetry
@@ -25,13 +25,13 @@ from tests.support.tally import PATIENCE
 
 NOW = 1_700_000_000_000
 FINGERPRINTER = Fingerprinter(b"a key that is long enough for a test")
-LIMITS = Limits(
+LIMITS = ServerLimits(
     head_timeout=5,
     body_timeout=5,
     keepalive_timeout=5,
     max_connections=10,
     max_buffered=2**30,
-    bounds=Bounds(head=65536, line=8192, fields=100),
+    head_limits=HeadLimits(head=65536, line=8192, fields=100),
 )
 
 
@@ -42,16 +42,16 @@ def make_rooms(
     *,
     telemetry: Telemetry | None = None,
     wall_clock: Callable[[], int] = lambda: NOW,
-) -> Rooms:
+) -> HandlerDependencies:
     """The rooms behind a handler. A loop must be running."""
-    return Rooms(
+    return HandlerDependencies(
         rules=compile_rules(config),
         fingerprinter=FINGERPRINTER,
         store=store,
         upstreams=upstreams,
         telemetry=telemetry or Telemetry(StringIO(), style="json"),
         forward_without_store=config.store.on_failure == "forward",
-        patience=Patience(client=5, tunnel=5),
+        idle_timeouts=IdleTimeouts(client=5, tunnel=5),
         request_id_line=b"X-Request-Id: %b\r\n",
         wall_clock=wall_clock,
         stopwatch=asyncio.get_running_loop().time,
@@ -82,7 +82,7 @@ async def fronted(
 
     `send_buffer` is how many bytes the kernel takes of an answer that nobody reads, if not as many as it likes.
     """
-    front = Front(handle, Watcher(refused, failed), LIMITS, Forwarding((), (), "off", "off"))
+    front = DownstreamServer(handle, Watcher(refused, failed), LIMITS, Forwarding((), (), "off", "off"))
     server = await asyncio.get_running_loop().create_server(front, "127.0.0.1", 0)
     if send_buffer is not None:
         server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # what it accepts inherits it

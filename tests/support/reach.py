@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from gateway.config.schema import Duration
 from gateway.http.headers import Headers
 from gateway.http.write import request_fields
-from gateway.upstream.results import Answer, NoAnswer, NotSent, Request
+from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 
 PIECE = b"x" * 60_000
 PATIENT = {
@@ -44,9 +44,9 @@ def request(
     )
 
 
-async def whole(answer: Answer | NotSent | NoAnswer) -> bytes:
+async def whole(answer: UpstreamResponse | NotSent | NoResponse) -> bytes:
     """All of an answer's body."""
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, UpstreamResponse)
     body = answer.body
     while answer.rest is not None and (piece := await answer.rest.read()):
         body += piece

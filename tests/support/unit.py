@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.config.compile import compile_rules
 from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
-from gateway.guard.identity import Readable
+from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match, Refusal, Rule, Rules
 from gateway.http.headers import Headers
 from gateway.http.paths import split_target
@@ -67,9 +67,9 @@ def ask(rules: Rules, target: str = "/users", method: str = "POST", *lines: tupl
 
 def request(
     body: str | bytes = b"", *lines: tuple[str, str] | tuple[str, bytes], query: str = "", **variables: str
-) -> Readable:
+) -> RequestView:
     """The parts of a request that fields can name."""
-    return Readable(headers(*lines), query, variables, body.encode() if isinstance(body, str) else body)
+    return RequestView(headers(*lines), query, variables, body.encode() if isinstance(body, str) else body)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gateway.errors import Unreadable
+from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.model import Json
 from tests.support.unit import untimed, values
@@ -53,7 +53,7 @@ class TestAgreement:
         try:
             meant = json.loads(text, parse_constant=refuse)
         except ValueError:
-            with pytest.raises(Unreadable):
+            with pytest.raises(IdentityError):
                 read(text)
         else:
             assume(not text.startswith("\ufeff"))
@@ -66,7 +66,7 @@ class TestAgreement:
             text = data.decode()
             meant = json.loads(text, parse_constant=refuse)
         except ValueError:
-            with pytest.raises(Unreadable):
+            with pytest.raises(IdentityError):
                 read(data)
         else:
             assert same(read(data), meant)
@@ -107,12 +107,12 @@ def refuse(name: str) -> None:
     ids=lambda body: repr(body[:30]),
 )
 def test_what_parsers_disagree_about_is_unreadable(body: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(IdentityError):
         read(body)
 
 
 def test_a_byte_order_mark_is_named() -> None:
-    with pytest.raises(Unreadable, match="byte-order mark"):
+    with pytest.raises(IdentityError, match="byte-order mark"):
         read(b"\xef\xbb\xbf{}")
 
 
@@ -139,7 +139,7 @@ class TestKeysTwice:
         ],
     )
     def test_a_key_twice_on_the_way_to_an_identity_is_unreadable(self, body: str, keys: tuple[str | int, ...]) -> None:
-        with pytest.raises(Unreadable, match=r"^body\.field stands there more than once"):
+        with pytest.raises(IdentityError, match=r"^body\.field stands there more than once"):
             find(read(body), keys, "body.field")
 
     @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ class TestKeysTwice:
         ['{"id":{"a":1,"a":2}}', '{"id":{"b":[{"a":1,"a":1}]}}', '{"id":[{},{"b":{"a":1,"\\u0061":2}}]}'],
     )
     def test_a_key_twice_inside_an_identity_is_unreadable(self, body: str) -> None:
-        with pytest.raises(Unreadable, match=r"^body\.id has a key that stands there more than once"):
+        with pytest.raises(IdentityError, match=r"^body\.id has a key that stands there more than once"):
             find(read(body), ("id",), "body.id")
 
     @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ class TestKeysTwice:
     def test_of_many_keys_only_those_that_repeat_are_unreadable(self) -> None:
         document = read('{"a":1,"b":2,"a":3,"c":4,"a":5}')
         assert find(document, ("b",), "b") == 2
-        with pytest.raises(Unreadable):
+        with pytest.raises(IdentityError):
             find(document, ("a",), "a")
 
 
@@ -192,12 +192,12 @@ class TestFind:
         [("x",), ("a", "x"), ("a", "b", 2), ("a", 0), ("a", "b", "0"), ("", "x"), ("a", "b", 1, "c", "d"), (0,)],
     )
     def test_what_is_not_there_is_absent(self, keys: tuple[str | int, ...]) -> None:
-        with pytest.raises(Unreadable, match=r"^field is absent$"):
+        with pytest.raises(IdentityError, match=r"^field is absent$"):
             find(DOCUMENT, keys, "field")
 
     @pytest.mark.parametrize("document", [None, 1, "email", "", True, [], 1.5])
     def test_a_document_that_is_no_object_has_no_fields(self, document: Json) -> None:
-        with pytest.raises(Unreadable, match=r"^email is absent$"):
+        with pytest.raises(IdentityError, match=r"^email is absent$"):
             find(document, ("email",), "email")
 
     @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ class TestFind:
         ],
     )
     def test_a_lone_surrogate_or_a_number_out_of_range_is_unreadable_in_an_identity(self, value: str) -> None:
-        with pytest.raises(Unreadable):
+        with pytest.raises(IdentityError):
             email(f'{{"email": {value}}}')
         assert find(read(f'{{"email": "a", "x": {value}}}'), ("email",), "email") == "a", (
             "and does not matter elsewhere"
@@ -243,7 +243,7 @@ class TestFind:
         ],
     )
     def test_no_text_shows_a_value(self, body: str) -> None:
-        with pytest.raises(Unreadable) as raised:
+        with pytest.raises(IdentityError) as raised:
             email(body)
         assert CANARY not in str(raised.value)
 

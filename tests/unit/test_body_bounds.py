@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import BodyTooLarge, Unreadable
+from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.body import MAX_DEPTH, find, inflate, read_json
 from gateway.model import Json
 from tests.support.unit import patience
@@ -53,7 +53,7 @@ class TestDepth:
     @pytest.mark.parametrize("more", [1, 2, 400])
     def test_65_levels_and_more_are_too_deep(self, shape: str, more: int) -> None:
         text = SHAPES[shape](MAX_DEPTH + more)
-        with pytest.raises(Unreadable, match="nested deeper than 64 levels"):
+        with pytest.raises(IdentityError, match="nested deeper than 64 levels"):
             read(text)
 
     def test_many_brackets_that_do_not_nest_are_read(self) -> None:
@@ -67,7 +67,7 @@ class TestDepth:
 
     @pytest.mark.parametrize("body", ["[" * 65, '{"a":' * 65, "[" * 65 + "]", '[{"a":' * 33 + '"'])
     def test_levels_that_are_never_closed_count(self, body: str) -> None:
-        with pytest.raises(Unreadable, match="nested deeper than 64 levels"):
+        with pytest.raises(IdentityError, match="nested deeper than 64 levels"):
             read(body)
 
     @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ class TestDepth:
         ids=lambda body: repr(body[:5] + b"..." + body[-5:]),
     )
     def test_millions_of_brackets_or_quotes_are_refused_without_a_search_in_circles(self, body: bytes) -> None:
-        with patience(), pytest.raises(Unreadable):
+        with patience(), pytest.raises(IdentityError):
             read(body)
 
 
@@ -134,7 +134,7 @@ class TestContentType:
         ],
     )
     def test_anything_else_is_unreadable(self, content_type: str) -> None:
-        with pytest.raises(Unreadable):
+        with pytest.raises(IdentityError):
             read("{}", content_type)
 
 
@@ -192,11 +192,11 @@ class TestContentCoding:
         ],
     )
     def test_what_is_cut_off_doubled_or_of_another_coding_is_unreadable(self, coding: str | None, data: bytes) -> None:
-        with pytest.raises(Unreadable):
+        with pytest.raises(IdentityError):
             read(data, coding=coding)
 
     def test_no_text_shows_the_coding(self) -> None:
-        with pytest.raises(Unreadable) as raised:
+        with pytest.raises(IdentityError) as raised:
             read(TEXT, coding=CANARY)
         assert CANARY not in str(raised.value)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.errors import Unreadable
+from gateway.errors import IdentityError
 from gateway.guard import body
 from gateway.guard.body import find, read_json, want
 from tests.support.unit import untimed
@@ -36,7 +36,7 @@ def outcome(data: bytes, path: tuple[str | int, ...], *, quickly: bool) -> Any:
     try:
         document = read_json(data, None, None, LIMIT, want(PATHS) if quickly else None)
         value = find(document, path, "it")
-    except Unreadable as error:
+    except IdentityError as error:
         return f"unreadable: {error}"
     return type(value), value
 

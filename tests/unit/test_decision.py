@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
-from gateway.guard.decision import ON_ENDING, ON_HELD, Ending, Met, judge, later, meet, parse_status, settle
+from gateway.guard.decision import (
+    ON_HELD,
+    ON_OUTCOME,
+    Conflict,
+    Outcome,
+    classify_status,
+    later,
+    parse_status,
+    pick_conflict,
+    settle,
+)
 from gateway.model import FOREVER, FREE, Claim, Held, Record, Settlement, State
 from tests.support.unit import rule, untimed
 
@@ -24,13 +34,13 @@ def conflict(state: State, entry: str = "email") -> tuple[Claim, Record]:
 @pytest.mark.parametrize(
     ("state", "met"),
     [
-        (State.IN_FLIGHT, Met.IN_PROGRESS),
-        (State.CREATED, Met.DUPLICATE),
-        (State.UNKNOWN, Met.OUTCOME_UNKNOWN),
+        (State.IN_FLIGHT, Conflict.IN_PROGRESS),
+        (State.CREATED, Conflict.DUPLICATE),
+        (State.UNKNOWN, Conflict.OUTCOME_UNKNOWN),
     ],
 )
-def test_what_a_create_meets(state: State, met: Met) -> None:
-    assert meet(Held((conflict(state),))) == (met, *conflict(state))
+def test_what_a_create_meets(state: State, met: Conflict) -> None:
+    assert pick_conflict(Held((conflict(state),))) == (met, *conflict(state))
 
 
 def test_every_state_has_its_answer() -> None:
@@ -53,78 +63,78 @@ def test_of_several_conflicts_in_flight_answers_first_then_created_then_unknown(
     states: list[State], answering: int
 ) -> None:
     conflicts = tuple(conflict(state, f"entry-{at}") for at, state in enumerate(states))
-    assert meet(Held(conflicts))[1:] == conflicts[answering]
+    assert pick_conflict(Held(conflicts))[1:] == conflicts[answering]
 
 
 def test_a_store_that_names_no_conflict_is_at_fault() -> None:
     with pytest.raises(GatewayError, match="named none"):
-        meet(Held(()))
+        pick_conflict(Held(()))
 
 
 @pytest.mark.parametrize(
     ("statuses", "ending"),
     [
-        ([200, 201, 202, 204, 299, 303], Ending.SUCCEEDED),
-        ([300, 301, 302, 304, 307, 308, 399], Ending.REFUSED),
-        ([400, 401, 403, 404, 409, 422, 429, 499], Ending.REFUSED),
-        ([501, 503], Ending.REFUSED),
-        ([500, 502, 504, 505, 507, 599], Ending.FAILED),
-        ([100, 101, 199, 600, 999], Ending.FAILED),
+        ([200, 201, 202, 204, 299, 303], Outcome.SUCCEEDED),
+        ([300, 301, 302, 304, 307, 308, 399], Outcome.REFUSED),
+        ([400, 401, 403, 404, 409, 422, 429, 499], Outcome.REFUSED),
+        ([501, 503], Outcome.REFUSED),
+        ([500, 502, 504, 505, 507, 599], Outcome.FAILED),
+        ([100, 101, 199, 600, 999], Outcome.FAILED),
     ],
 )
-def test_what_a_status_means_by_default(statuses: list[int], ending: Ending) -> None:
-    assert {judge(rule(), status) for status in statuses} == {ending}
+def test_what_a_status_means_by_default(statuses: list[int], ending: Outcome) -> None:
+    assert {classify_status(rule(), status) for status in statuses} == {ending}
 
 
 def test_what_a_status_means_is_the_rules_to_say() -> None:
     changed = rule(success=("201",), refused=("409", "500"))
-    assert judge(changed, 201) is Ending.SUCCEEDED
-    assert judge(changed, 200) is Ending.FAILED
-    assert judge(changed, 409) is judge(changed, 500) is Ending.REFUSED
-    assert judge(changed, 400) is judge(changed, 303) is Ending.FAILED
+    assert classify_status(changed, 201) is Outcome.SUCCEEDED
+    assert classify_status(changed, 200) is Outcome.FAILED
+    assert classify_status(changed, 409) is classify_status(changed, 500) is Outcome.REFUSED
+    assert classify_status(changed, 400) is classify_status(changed, 303) is Outcome.FAILED
 
 
 def test_a_status_that_is_both_is_a_success() -> None:
     """Forgetting a create that happened is worse than remembering one that did not."""
-    assert judge(rule(success=("2xx", "404"), refused=("4xx",)), 404) is Ending.SUCCEEDED
+    assert classify_status(rule(success=("2xx", "404"), refused=("4xx",)), 404) is Outcome.SUCCEEDED
 
 
 @pytest.mark.parametrize(
     ("ending", "settlement"),
     [
-        (Ending.SUCCEEDED, Settlement(State.CREATED, NOW + 24 * HOUR, "/users/1")),
-        (Ending.REFUSED, FREE),
-        (Ending.FAILED, Settlement(State.UNKNOWN, NOW + 2 * HOUR)),
-        (Ending.NOT_SENT, FREE),
-        (Ending.NO_ANSWER, Settlement(State.UNKNOWN, NOW + 2 * HOUR)),
+        (Outcome.SUCCEEDED, Settlement(State.CREATED, NOW + 24 * HOUR, "/users/1")),
+        (Outcome.REFUSED, FREE),
+        (Outcome.FAILED, Settlement(State.UNKNOWN, NOW + 2 * HOUR)),
+        (Outcome.NOT_SENT, FREE),
+        (Outcome.NO_RESPONSE, Settlement(State.UNKNOWN, NOW + 2 * HOUR)),
     ],
 )
-def test_how_an_operation_settles(ending: Ending, settlement: Settlement) -> None:
+def test_how_an_operation_settles(ending: Outcome, settlement: Settlement) -> None:
     assert settle(rule(keep=24 * 3600, unknown_hold=2 * 3600), ending, NOW, "/users/1") == settlement
 
 
 def test_every_ending_settles() -> None:
-    assert set(ON_ENDING) == set(Ending)
+    assert set(ON_OUTCOME) == set(Outcome)
 
 
-@pytest.mark.parametrize("ending", Ending)
-def test_failed_is_free_frees_what_failed_and_nothing_else(ending: Ending) -> None:
+@pytest.mark.parametrize("ending", Outcome)
+def test_failed_is_free_frees_what_failed_and_nothing_else(ending: Outcome) -> None:
     """An API that refuses duplicates itself may say so; an answer that never came is unknown all the same."""
     loosened, usual = (settle(rule(failed=failed), ending, NOW) for failed in ("free", "unknown"))
-    assert loosened == (FREE if ending is Ending.FAILED else usual)
+    assert loosened == (FREE if ending is Outcome.FAILED else usual)
 
 
 def test_unknown_is_held_as_long_as_created_unless_the_rule_says_otherwise() -> None:
-    assert settle(rule(keep=3600), Ending.NO_ANSWER, NOW).expires_at == NOW + HOUR
-    assert settle(rule(keep=3600, unknown_hold=60), Ending.NO_ANSWER, NOW).expires_at == NOW + 60_000
-    assert settle(rule(keep=60, unknown_hold=3600), Ending.SUCCEEDED, NOW).expires_at == NOW + 60_000
+    assert settle(rule(keep=3600), Outcome.NO_RESPONSE, NOW).expires_at == NOW + HOUR
+    assert settle(rule(keep=3600, unknown_hold=60), Outcome.NO_RESPONSE, NOW).expires_at == NOW + 60_000
+    assert settle(rule(keep=60, unknown_hold=3600), Outcome.SUCCEEDED, NOW).expires_at == NOW + 60_000
 
 
 def test_forever_is_forever() -> None:
     for_ever = rule(keep=float("inf"))
-    assert settle(for_ever, Ending.SUCCEEDED, NOW).expires_at == FOREVER
-    assert settle(for_ever, Ending.FAILED, NOW).expires_at == FOREVER
-    assert settle(rule(keep=60, unknown_hold=float("inf")), Ending.NO_ANSWER, NOW).expires_at == FOREVER
+    assert settle(for_ever, Outcome.SUCCEEDED, NOW).expires_at == FOREVER
+    assert settle(for_ever, Outcome.FAILED, NOW).expires_at == FOREVER
+    assert settle(rule(keep=60, unknown_hold=float("inf")), Outcome.NO_RESPONSE, NOW).expires_at == FOREVER
 
 
 @untimed

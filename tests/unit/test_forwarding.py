@@ -188,8 +188,8 @@ def test_only_whole_lines_of_known_fields_are_added_each_once(
     settings: Forwarding, address: str | None, lines: list[Line], host: bytes | None, minor: int
 ) -> None:
     """Holds for values that no strict parser lets in, too: not a byte of CR, LF or NUL comes through."""
-    stamp = settings.peer(address, is_tls=False).stamp(Headers.of(lines), host, minor=minor)
-    added = Counter(name for name, _ in written(stamp.added))
+    forwarding = settings.peer(address, is_tls=False).forwarding_headers(Headers.of(lines), host, minor=minor)
+    added = Counter(name for name, _ in written(forwarding.added))
     assert set(added.values()) <= {1}
     assert set(added) <= {
         b"X-Forwarded-For",
@@ -199,7 +199,7 @@ def test_only_whole_lines_of_known_fields_are_added_each_once(
         b"Via",
         b"X-Request-Id",
     }
-    passed = {name.lower() for name, _ in lines} - stamp.dropped
+    passed = {name.lower() for name, _ in lines} - forwarding.dropped
     assert passed & {name.lower() for name in added} == set(), "a field that is added stands there only once"
 
 

@@ -36,7 +36,7 @@ WITH_ID = forwarding(PROXY, headers=(), request_id="X-Request-Id")
 def test_a_request_id_that_is_safe_to_write_is_kept(value: bytes, address: str) -> None:
     line = (b"x-request-id", value)
     peer = WITH_ID.peer(address, is_tls=False)
-    assert peer.stamp(Headers.of([line]), HOST, minor=1).request_id == value.decode()
+    assert peer.forwarding_headers(Headers.of([line]), HOST, minor=1).request_id == value.decode()
     assert arrives(peer, line, ORDINARY) == [line, ORDINARY]
 
 
@@ -59,17 +59,17 @@ UNSAFE_IDS = [
 def test_any_other_request_id_is_made_anew(came: list[bytes]) -> None:
     peer = WITH_ID.peer(CLIENT, is_tls=False)
     lines = [(b"x-request-id", value) for value in came]
-    stamp = peer.stamp(Headers.of(lines), HOST, minor=1)
-    assert stamp.request_id is not None
-    assert re.fullmatch("[0-9a-f]{32}", stamp.request_id)
-    assert written(stamp.added) == [(b"X-Request-Id", stamp.request_id.encode())]
+    forwarding = peer.forwarding_headers(Headers.of(lines), HOST, minor=1)
+    assert forwarding.request_id is not None
+    assert re.fullmatch("[0-9a-f]{32}", forwarding.request_id)
+    assert written(forwarding.added) == [(b"X-Request-Id", forwarding.request_id.encode())]
     assert [value for value in arrives(peer, *lines, ORDINARY) if value[0] == b"x-request-id"] == []
 
 
 def test_no_two_request_ids_are_alike_nor_begin_alike() -> None:
     """A thousand ids of two connections: a counter or a prefix in them would show."""
     peers = [WITH_ID.peer(CLIENT, is_tls=False), WITH_ID.peer(PROXY, is_tls=False)]
-    ids = [peers[turn % 2].stamp(Headers(b""), HOST, minor=1).request_id or "" for turn in range(1000)]
+    ids = [peers[turn % 2].forwarding_headers(Headers(b""), HOST, minor=1).request_id or "" for turn in range(1000)]
     assert len({one[:12] for one in ids}) == len({one[-12:] for one in ids}) == 1000
 
 
@@ -83,7 +83,7 @@ def test_a_request_id_that_is_off_is_neither_read_nor_made() -> None:
     line = (b"X-Request-Id", b"two words")
     peer = untrusted()
     assert arrives(peer, line) == [line]
-    assert peer.stamp(Headers.of([line]), HOST, minor=1).request_id is None
+    assert peer.forwarding_headers(Headers.of([line]), HOST, minor=1).request_id is None
 
 
 # Traces
@@ -123,11 +123,11 @@ def test_a_trace_is_known_by_a_valid_traceparent_which_passes_either_way(
 ) -> None:
     line = (b"TraceParent", value)
     peer = WITH_ID.peer(address, is_tls=False)
-    assert peer.stamp(Headers.of([line]), HOST, minor=1).trace_id == (TRACE.decode() if is_valid else None)
+    assert peer.forwarding_headers(Headers.of([line]), HOST, minor=1).trace_id == (TRACE.decode() if is_valid else None)
     assert arrives(peer, line)[0] == line
 
 
 def test_two_traceparents_are_none() -> None:
     lines = [(b"traceparent", b"00-%b-%b-01" % (TRACE, PARENT))] * 2
-    assert untrusted().stamp(Headers.of(lines), HOST, minor=1).trace_id is None
+    assert untrusted().forwarding_headers(Headers.of(lines), HOST, minor=1).trace_id is None
     assert arrives(untrusted(), *lines) == lines

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 
 from gateway.config.schema import UniqueConfig
-from gateway.errors import BodyTooLarge, Unreadable
+from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.fingerprint import Fingerprinter
-from gateway.guard.identity import Readable, claims, identify
+from gateway.guard.identity import RequestView, claims, identify
 from gateway.model import Claim, Json
 from tests.support.unit import EMAIL, request, rule, untimed, values
 
@@ -18,7 +18,7 @@ JSON = ("Content-Type", "application/json")
 CANARY = "canary-7b1f"
 
 
-def value(field: str, asked: Readable, *normalize: str) -> Json:
+def value(field: str, asked: RequestView, *normalize: str) -> Json:
     """What one field of a request is."""
     unique = (UniqueConfig(name="it", fields=(field,), normalize=normalize),)
     path = "/t/{tenant}/users" if field.startswith("path.") else "/users"
@@ -27,9 +27,9 @@ def value(field: str, asked: Readable, *normalize: str) -> Json:
     return found
 
 
-def unreadable(field: str, asked: Readable) -> str:
+def unreadable(field: str, asked: RequestView) -> str:
     """Why one field of a request cannot be read."""
-    with pytest.raises(Unreadable) as raised:
+    with pytest.raises(IdentityError) as raised:
         value(field, asked)
     assert CANARY not in str(raised.value), "a value is shown"
     return str(raised.value)
@@ -227,7 +227,7 @@ class TestClaims:
         assert self.made(ADA, name="x")[0].fingerprint == self.made(ADA, namespace="x")[0].fingerprint
 
     def test_one_missing_field_is_enough_to_make_none(self) -> None:
-        with pytest.raises(Unreadable, match=r"^body\.last is absent$"):
+        with pytest.raises(IdentityError, match=r"^body\.last is absent$"):
             self.made({"email": "ada", "first": "Ada"})
 
     @pytest.mark.parametrize("one", [None, "", 0, "0", False, [], {}])

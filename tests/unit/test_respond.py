@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import gateway.upstream
 from gateway.front.respond import KINDS, TYPE, conflict, problem, unanswered, unreachable
-from gateway.guard.decision import Met
+from gateway.guard.decision import Conflict
 from gateway.model import FOREVER, Claim, Record, State
-from gateway.upstream.results import NoAnswer, NotSent
+from gateway.upstream.results import NoResponse, NotSent
 from tests.support import wire
 from tests.support.unit import untimed
 
@@ -98,8 +98,12 @@ def checked(answer: tuple[int, bytes]) -> Parsed:
 CLAIM = Claim(b"f" * 32, "create-user", "email", HOUR)
 
 
-def met(how: Met, expires_at: int | None = NOW + HOUR, resource: str | None = None, now: int = NOW) -> Parsed:
-    state = {Met.IN_PROGRESS: State.IN_FLIGHT, Met.DUPLICATE: State.CREATED, Met.OUTCOME_UNKNOWN: State.UNKNOWN}[how]
+def met(how: Conflict, expires_at: int | None = NOW + HOUR, resource: str | None = None, now: int = NOW) -> Parsed:
+    state = {
+        Conflict.IN_PROGRESS: State.IN_FLIGHT,
+        Conflict.DUPLICATE: State.CREATED,
+        Conflict.OUTCOME_UNKNOWN: State.UNKNOWN,
+    }[how]
     record = Record(CLAIM.fingerprint, b"owner", state, "other-rule", "other", NOW - HOUR, expires_at, HOUR, resource)
     return checked(conflict(how, CLAIM, record, now, keep_alive=True))
 
@@ -175,8 +179,8 @@ class TestProblem:
 
 
 class TestConflict:
-    @pytest.mark.parametrize("how", Met)
-    def test_it_names_the_rule_and_the_entry_that_was_asked_for(self, how: Met) -> None:
+    @pytest.mark.parametrize("how", Conflict)
+    def test_it_names_the_rule_and_the_entry_that_was_asked_for(self, how: Conflict) -> None:
         answer = met(how).json()
         assert answer["type"] == f"urn:problem-type:gateway:{how.value}"
         assert answer["status"] == 409
@@ -186,46 +190,50 @@ class TestConflict:
         assert answer["firstSeen"] == "2023-11-14T21:13:20.123Z"
 
     def test_a_duplicate_shows_the_resource_and_no_other_answer_does(self) -> None:
-        assert met(Met.DUPLICATE, resource="/users/1").json()["existingResourceLink"] == "/users/1"
-        assert "existingResourceLink" not in met(Met.DUPLICATE).json()
-        for how in (Met.IN_PROGRESS, Met.OUTCOME_UNKNOWN):
+        assert met(Conflict.DUPLICATE, resource="/users/1").json()["existingResourceLink"] == "/users/1"
+        assert "existingResourceLink" not in met(Conflict.DUPLICATE).json()
+        for how in (Conflict.IN_PROGRESS, Conflict.OUTCOME_UNKNOWN):
             assert "existingResourceLink" not in met(how, resource="/users/1").json()
 
     @pytest.mark.parametrize(
         ("how", "expires_at", "said"),
         [
-            (Met.DUPLICATE, NOW + HOUR, "2023-11-14T23:13:20.123Z"),
-            (Met.OUTCOME_UNKNOWN, NOW + 877, "2023-11-14T22:13:21.000Z"),
-            (Met.IN_PROGRESS, None, None),
-            (Met.DUPLICATE, FOREVER, None),
-            (Met.OUTCOME_UNKNOWN, FOREVER, None),
+            (Conflict.DUPLICATE, NOW + HOUR, "2023-11-14T23:13:20.123Z"),
+            (Conflict.OUTCOME_UNKNOWN, NOW + 877, "2023-11-14T22:13:21.000Z"),
+            (Conflict.IN_PROGRESS, None, None),
+            (Conflict.DUPLICATE, FOREVER, None),
+            (Conflict.OUTCOME_UNKNOWN, FOREVER, None),
         ],
     )
-    def test_the_expiry_is_said_unless_there_is_none(self, how: Met, expires_at: int | None, said: str | None) -> None:
+    def test_the_expiry_is_said_unless_there_is_none(
+        self, how: Conflict, expires_at: int | None, said: str | None
+    ) -> None:
         assert met(how, expires_at).json().get("expiresAt") == said
 
     @pytest.mark.parametrize(
         ("how", "expires_at", "seconds"),
         [
-            (Met.DUPLICATE, NOW + HOUR, None),
-            (Met.DUPLICATE, FOREVER, None),
-            (Met.IN_PROGRESS, None, "1"),
-            (Met.OUTCOME_UNKNOWN, NOW + 1, "1"),
-            (Met.OUTCOME_UNKNOWN, NOW + 1000, "1"),
-            (Met.OUTCOME_UNKNOWN, NOW + 1001, "2"),
-            (Met.OUTCOME_UNKNOWN, NOW + HOUR, "3600"),
-            (Met.OUTCOME_UNKNOWN, NOW + 24 * HOUR, "86400"),
-            (Met.OUTCOME_UNKNOWN, NOW + 48 * HOUR, "86400"),
-            (Met.OUTCOME_UNKNOWN, FOREVER, "86400"),
+            (Conflict.DUPLICATE, NOW + HOUR, None),
+            (Conflict.DUPLICATE, FOREVER, None),
+            (Conflict.IN_PROGRESS, None, "1"),
+            (Conflict.OUTCOME_UNKNOWN, NOW + 1, "1"),
+            (Conflict.OUTCOME_UNKNOWN, NOW + 1000, "1"),
+            (Conflict.OUTCOME_UNKNOWN, NOW + 1001, "2"),
+            (Conflict.OUTCOME_UNKNOWN, NOW + HOUR, "3600"),
+            (Conflict.OUTCOME_UNKNOWN, NOW + 24 * HOUR, "86400"),
+            (Conflict.OUTCOME_UNKNOWN, NOW + 48 * HOUR, "86400"),
+            (Conflict.OUTCOME_UNKNOWN, FOREVER, "86400"),
         ],
     )
-    def test_retry_after_says_when_it_may_be_free(self, how: Met, expires_at: int | None, seconds: str | None) -> None:
+    def test_retry_after_says_when_it_may_be_free(
+        self, how: Conflict, expires_at: int | None, seconds: str | None
+    ) -> None:
         assert met(how, expires_at).header("Retry-After") == seconds
 
     @untimed
     @given(st.integers(0, 10**14), st.integers(1, 10**14))
     def test_a_client_that_waits_as_told_is_not_too_early_within_a_day(self, now: int, hold: int) -> None:
-        seconds = int(met(Met.OUTCOME_UNKNOWN, now + hold, now=now).header("Retry-After") or 0)
+        seconds = int(met(Conflict.OUTCOME_UNKNOWN, now + hold, now=now).header("Retry-After") or 0)
         assert 1 <= seconds <= 86400
         assert seconds * 1000 >= min(hold, 86_400_000)
         assert (seconds - 1) * 1000 < hold
@@ -233,7 +241,7 @@ class TestConflict:
     @untimed
     @given(st.integers(0, 5 * 10**12))  # a hundred years, the longest time that can be configured, and some
     def test_times_are_rfc_3339_in_utc_to_the_millisecond(self, time: int) -> None:
-        said = met(Met.DUPLICATE, time).json()["expiresAt"]
+        said = met(Conflict.DUPLICATE, time).json()["expiresAt"]
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said)
         read = datetime.fromisoformat(said)
         assert read.tzinfo == UTC
@@ -242,7 +250,7 @@ class TestConflict:
     def test_nothing_of_the_one_who_was_first_is_told(self) -> None:
         """Another caller's owner token and rule, and the fingerprint, are no business of whoever comes second."""
         record = Record(CANARY.encode(), CANARY.encode(), State.CREATED, CANARY, CANARY, NOW, NOW + HOUR, HOUR)
-        answer = conflict(Met.DUPLICATE, CLAIM, record, NOW, keep_alive=True)[1]
+        answer = conflict(Conflict.DUPLICATE, CLAIM, record, NOW, keep_alive=True)[1]
         assert CANARY.encode() not in answer
         assert CANARY.encode().hex().encode() not in answer
         assert CLAIM.fingerprint not in answer
@@ -250,19 +258,21 @@ class TestConflict:
     def test_braces_in_an_entrys_name_are_left_alone(self) -> None:
         claim = Claim(b"f" * 32, "r", "{0} {x}", HOUR)
         record = Record(b"f" * 32, b"o", State.CREATED, "r", "{0} {x}", NOW, NOW + HOUR, HOUR)
-        assert '"{0} {x}"' in checked(conflict(Met.DUPLICATE, claim, record, NOW, keep_alive=True)).json()["detail"]
+        assert (
+            '"{0} {x}"' in checked(conflict(Conflict.DUPLICATE, claim, record, NOW, keep_alive=True)).json()["detail"]
+        )
 
 
 class TestUpstream:
     @pytest.mark.parametrize(
         ("write", "kind", "slug", "retry_after"),
-        [(unreachable, NotSent, "upstream-unreachable", "1"), (unanswered, NoAnswer, "outcome-unknown", None)],
+        [(unreachable, NotSent, "upstream-unreachable", "1"), (unanswered, NoResponse, "outcome-unknown", None)],
     )
     @pytest.mark.parametrize(("timed_out", "status"), [(True, 504), (False, 502)])
     def test_what_was_not_sent_may_be_sent_again_and_what_was_sent_may_not(
         self,
         write: Callable[..., tuple[int, bytes]],
-        kind: Callable[..., NotSent | NoAnswer],
+        kind: Callable[..., NotSent | NoResponse],
         slug: str,
         retry_after: str | None,
         timed_out: bool,
@@ -295,10 +305,10 @@ def test_header_lines_that_are_given_go_along(*, head_only: bool) -> None:
     answers = [
         problem("duplicate", "It is so.", keep_alive=True, head_only=head_only, fields=MORE),
         unreachable(NotSent("dns_error"), keep_alive=True, head_only=head_only, rule=None, fields=MORE),
-        unanswered(NoAnswer("connection_terminated"), keep_alive=True, head_only=head_only, rule=None, fields=MORE),
+        unanswered(NoResponse("connection_terminated"), keep_alive=True, head_only=head_only, rule=None, fields=MORE),
     ]
     if not head_only:
-        answers.append(conflict(Met.DUPLICATE, CLAIM, record, NOW, keep_alive=True, fields=MORE))
+        answers.append(conflict(Conflict.DUPLICATE, CLAIM, record, NOW, keep_alive=True, fields=MORE))
     for _, answer in answers:
         head, _, _ = answer.partition(b"\r\n\r\n")
         _, headers = wire.parse_head(head + b"\r\n\r\n")

@@ -12,13 +12,13 @@ class Sender:
     def __init__(self) -> None:
         self.is_held = False
 
-    def hold(self) -> None:
+    def pause_reading(self) -> None:
         self.is_held = True
 
-    def go_on(self) -> None:
+    def resume_reading(self) -> None:
         self.is_held = False
 
-    def break_off(self, *, timed_out: bool) -> None:
+    def abort_body(self, *, timed_out: bool) -> None:
         raise AssertionError(f"broken off, {timed_out}")
 
 
@@ -34,7 +34,7 @@ async def test_a_sender_is_held_back_by_what_waits_until_that_was_read(limit: in
     assert await stream.read() == b"x" * size
     held.append(sender.is_held)
     assert held == [False, True, False]
-    assert budget is None or budget.held == 0
+    assert budget is None or budget.used == 0
 
 
 async def test_streams_that_share_a_budget_hold_each_other_s_senders_back() -> None:
@@ -43,15 +43,15 @@ async def test_streams_that_share_a_budget_hold_each_other_s_senders_back() -> N
     first, second = Stream(one, 60, ValueError, budget), Stream(other, 60, ValueError, budget)
     first.feed(b"x" * 9)
     second.feed(b"y")
-    assert (one.is_held, other.is_held, budget.held) == (False, True, 10)
+    assert (one.is_held, other.is_held, budget.used) == (False, True, 10)
     first.forget()
-    assert budget.held == 1
+    assert budget.used == 1
     assert await second.read() == b"y"
     assert not other.is_held
 
 
 def test_the_last_quarter_is_kept_for_bodies_that_are_here() -> None:
     budget = Budget(100)
-    budget.held = 40
+    budget.used = 40
     assert (budget.has_room_to_come(35), budget.has_room_to_come(36)) == (True, False)
     assert (budget.has_room(60), budget.has_room(61)) == (True, False)

@@ -120,17 +120,17 @@ def test_an_event_that_happened_several_times_is_counted_so_and_told_once() -> N
 class TestRecord:
     def test_it_is_closed_with_how_long_it_took(self) -> None:
         told = record()
-        told.close(0.0015, was_told=True, is_gone=False)
+        told.close(0.0015, was_answered=True, is_gone=False)
         assert told == record(duration_ms=1.5)
 
     def test_a_status_that_the_client_never_saw_is_not_told(self) -> None:
         told = record(status=201)
-        told.close(1.0, was_told=False, is_gone=True)
+        told.close(1.0, was_answered=False, is_gone=True)
         assert (told.status, told.client_gone, told.duration_ms) == (None, True, 1000.0)
 
     def test_a_client_that_left_in_the_midst_of_its_answer_was_told_its_status(self) -> None:
         told = record(status=201)
-        told.close(1.0, was_told=True, is_gone=True)
+        told.close(1.0, was_answered=True, is_gone=True)
         assert (told.status, told.client_gone) == (201, True)
 
     def test_a_person_reads_that_the_client_was_gone(self) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.config.schema import Duration
 from gateway.upstream.connection import Connection
-from gateway.upstream.results import Answer, AnswerBroken, NoAnswer, RequestBroken
-from gateway.upstream.target import Target
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.results import NoResponse, RequestBroken, ResponseBroken, UpstreamResponse
 from tests.support import behaviours as do
 from tests.support.reach import PIECE, request, whole
 from tests.support.upstream import At, Call, RawUpstream, Stage
@@ -18,7 +18,7 @@ from tests.upstream.conftest import Reach
 async def test_an_answer_comes_with_all_its_parts(reach: Reach, upstream: RawUpstream) -> None:
     upstream.script(do.answer(201, [("X-One", "1"), ("x-one", "2")], b"done", reason="Made It"))
     answer = await reach(upstream.url).send(request())
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, UpstreamResponse)
     assert (answer.status, answer.reason, answer.body, answer.rest) == (201, b"Made It", b"done", None)
     assert answer.headers.lines[:2] == [(b"X-One", b"1"), (b"x-one", b"2")]
 
@@ -42,7 +42,7 @@ async def test_sent_and_not_answered(
     upstream.default = behaviour  # type: ignore[assignment]
     sender = reach(upstream.url, response_timeout=Duration(0.1 if timed_out else 30))
     result = await sender.send(request())
-    assert isinstance(result, NoAnswer)
+    assert isinstance(result, NoResponse)
     assert result.timed_out is timed_out
     if error is not None:
         assert result.error == error
@@ -51,7 +51,7 @@ async def test_sent_and_not_answered(
 async def test_interim_answers_are_passed_over(reach: Reach, upstream: RawUpstream) -> None:
     upstream.default = do.interim(do.interim(do.answer(201, [("X", "y")], b"ok"), 103, [("Link", "</a>")]), 100)
     answer = await reach(upstream.url).send(request())
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, UpstreamResponse)
     assert (answer.status, answer.body) == (201, b"ok")
     assert b"link" not in answer.headers
 
@@ -60,23 +60,23 @@ async def test_interim_answers_are_passed_over(reach: Reach, upstream: RawUpstre
 async def test_a_body_that_breaks_off_says_so(reach: Reach, upstream: RawUpstream, is_chunked: bool) -> None:
     upstream.default = do.broken_body(is_chunked=is_chunked)
     answer = await reach(upstream.url).send(request())
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, UpstreamResponse)
     assert answer.status == 201
-    with pytest.raises(AnswerBroken):
+    with pytest.raises(ResponseBroken):
         await whole(answer)
 
 
 async def test_a_body_that_stands_still_breaks_off(reach: Reach, upstream: RawUpstream) -> None:
     upstream.default = do.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
     answer = await reach(upstream.url, idle_timeout=Duration(0.1)).send(request())
-    with pytest.raises(AnswerBroken):
+    with pytest.raises(ResponseBroken):
         await whole(answer)
 
 
 async def test_a_body_that_ends_with_the_connection_is_whole(reach: Reach, upstream: RawUpstream) -> None:
     upstream.default = do.until_close(PIECE)
     answer = await reach(upstream.url).send(request())
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, UpstreamResponse)
     assert not answer.length_known
     assert await whole(answer) == PIECE
 
@@ -99,7 +99,7 @@ async def test_the_answer_to_head_has_no_body_whatever_its_length_says(
     upstream.script(do.raw(head + extra), do.answer(200, [], b"next"))
     sender = reach(upstream.url)
     answer = await sender.send(request("HEAD", b""))
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, UpstreamResponse)
     assert (answer.body, answer.rest, answer.length_known) == (b"", None, True)
     assert await whole(await sender.send(request("GET", b""))) == b"next"
     assert len(upstream.connections) == (2 if extra else 1)
@@ -111,7 +111,7 @@ async def test_a_request_body_that_breaks_off_is_not_whole_for_the_api(reach: Re
         raise RequestBroken
 
     result = await reach(upstream.url).send(request(body=pieces()))
-    assert result == NoAnswer("http_request_error")
+    assert result == NoResponse("http_request_error")
     await upstream.aborted.reach(1)
     assert not upstream.requests
 
@@ -134,7 +134,7 @@ async def test_an_answer_that_comes_before_the_request_is_over_ends_the_sending(
 
     upstream.default = At(Stage.HEAD, refuse_early)
     answer = await reach(upstream.url).send(request(body=endless()))
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, UpstreamResponse)
     assert answer.status == 413
     await stopped.wait()
 
@@ -144,13 +144,13 @@ async def test_a_reader_of_one_answer_never_gets_bytes_of_the_next(
 ) -> None:
     """The connection is free once an answer has come whole, read or not."""
     head_is_read, is_free = asyncio.Event(), asyncio.Event()
-    keep = Target._keep
+    keep = Endpoint._keep
 
-    def watched(target: Target, connection: Connection) -> None:
+    def watched(target: Endpoint, connection: Connection) -> None:
         keep(target, connection)
         is_free.set()
 
-    monkeypatch.setattr(Target, "_keep", watched)
+    monkeypatch.setattr(Endpoint, "_keep", watched)
 
     async def in_two_parts(call: Call) -> None:
         await call.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nfirst " % (6 + len(PIECE)))
@@ -160,7 +160,7 @@ async def test_a_reader_of_one_answer_never_gets_bytes_of_the_next(
     upstream.script(in_two_parts, do.answer(200, [], b"second"))
     sender = reach(upstream.url)
     slow = await sender.send(request())
-    assert isinstance(slow, Answer)
+    assert isinstance(slow, UpstreamResponse)
     assert slow.rest is not None
     head_is_read.set()
     await is_free.wait()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.schema import Duration
-from gateway.upstream import target as target_module
-from gateway.upstream.results import Answer, NoAnswer, NotSent
+from gateway.upstream import endpoint as endpoint_module
+from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 from tests.end_to_end.test_settlement_unsent import crowded_port
 from tests.support import behaviours as do
 from tests.support.reach import request, whole
@@ -27,7 +27,7 @@ async def test_a_connection_idle_for_longer_than_fresh_carries_no_create(
     reach: Reach, upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The API may be closing it at this very moment. A safe request may still take it."""
-    monkeypatch.setattr(target_module, "FRESH", -1.0)
+    monkeypatch.setattr(endpoint_module, "MAX_IDLE_UNSAFE", -1.0)
     sender = reach(upstream.url)
     await sender.send(request())
     await sender.send(request("GET", b""))
@@ -47,10 +47,10 @@ async def test_a_connection_that_the_api_closed_carries_nothing(reach: Reach, up
 
     upstream.script(answer_then_close)
     sender = reach(upstream.url)
-    assert isinstance(await sender.send(request()), Answer)
+    assert isinstance(await sender.send(request()), UpstreamResponse)
     await closing[0].writer.wait_closed()
     answer = await sender.send(request())
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, UpstreamResponse)
     assert len(upstream.connections) == 2
 
 
@@ -74,7 +74,7 @@ async def test_a_safe_request_lost_on_a_kept_connection_is_sent_again(
     upstream.script(do.answer(200), do.close_without_answer(), do.answer(200))
     sender = reach(upstream.url)
     await sender.send(request(method, b""))
-    assert isinstance(await sender.send(request(method, b"")), Answer)
+    assert isinstance(await sender.send(request(method, b"")), UpstreamResponse)
     assert len(upstream.requests) == 3
 
 
@@ -82,7 +82,7 @@ async def test_a_create_lost_on_a_kept_connection_is_not_sent_again(reach: Reach
     upstream.script(do.answer(201), do.close_without_answer())
     sender = reach(upstream.url)
     await sender.send(request())
-    assert isinstance(await sender.send(request()), NoAnswer)
+    assert isinstance(await sender.send(request()), NoResponse)
     assert len(upstream.requests) == 2
 
 
@@ -129,7 +129,7 @@ async def test_a_sender_that_is_cancelled_ends_the_exchange(reach: Reach, upstre
     with pytest.raises(asyncio.CancelledError):
         await sending
     held.release()
-    assert isinstance(await sender.send(request()), Answer)
+    assert isinstance(await sender.send(request()), UpstreamResponse)
     assert len(upstream.connections) == 2, "the first one carries nothing more"
 
 

@@ -8,7 +8,7 @@ from gateway.http.headers import Headers
 from gateway.http.paths import split_target
 from gateway.upstream.client import Upstream
 from gateway.upstream.open import Upstreams, open_upstreams
-from gateway.upstream.results import Answer, NotSent
+from gateway.upstream.results import NotSent, UpstreamResponse
 from tests.support.reach import request
 from tests.support.upstream import RawUpstream, refused_port
 
@@ -30,7 +30,7 @@ async def test_each_request_goes_where_its_route_leads(upstream: RawUpstream) ->
         assert isinstance(users, Upstream)
         assert isinstance(rest, Upstream)
         assert (users.rewrites_host, rest.rewrites_host) == (True, False)
-        assert isinstance(await users.send(request(has_host=False)), Answer)
+        assert isinstance(await users.send(request(has_host=False)), UpstreamResponse)
         assert await rest.send(request()) == NotSent("connection_refused")
         upstreams.close()
 
@@ -81,5 +81,5 @@ async def test_the_host_line_of_a_url(url: str, line: bytes) -> None:
     upstreams = open_upstreams(Config(upstream=UpstreamConfig(url=url)))
     only = found(upstreams, "/")
     assert isinstance(only, Upstream)
-    assert [target.host_line for target in only._targets] == [line]
+    assert [target.host_line for target in only._endpoints] == [line]
     upstreams.close()

@@ -9,7 +9,7 @@ import pytest
 from gateway.config.schema import Duration
 from gateway.upstream import resolve
 from gateway.upstream.resolve import AddressInfo, Resolver
-from gateway.upstream.results import Answer, NotSent
+from gateway.upstream.results import NotSent, UpstreamResponse
 from tests.end_to_end.test_settlement_unsent import crowded_port
 from tests.support.reach import request
 from tests.support.tally import Tally
@@ -72,13 +72,13 @@ def closed(connections: Iterable[socket.socket]) -> None:
 async def test_ipv4_is_used_when_ipv6_refuses(reach: Reach, names: Names, upstream: RawUpstream) -> None:
     with refused_port() as port:
         names.are((V6, port), (V4, upstream.port))
-        assert isinstance(await reach("http://api.test").send(request()), Answer)
+        assert isinstance(await reach("http://api.test").send(request()), UpstreamResponse)
 
 
 async def test_the_next_address_is_used_when_one_refuses(reach: Reach, names: Names, upstream: RawUpstream) -> None:
     with refused_port() as one, refused_port() as two:
         names.are((V4, one), (V4, two), (V4, upstream.port))
-        assert isinstance(await reach("http://api.test").send(request()), Answer)
+        assert isinstance(await reach("http://api.test").send(request()), UpstreamResponse)
 
 
 async def test_an_address_that_does_not_answer_does_not_hold_up_the_next(
@@ -88,7 +88,7 @@ async def test_an_address_that_does_not_answer_does_not_hold_up_the_next(
         assert listener is not None
         names.are((V4, listener.getsockname()[1]), (V4, upstream.port))
         sender = reach("http://api.test", connect_timeout=Duration(30))
-        assert isinstance(await sender.send(request()), Answer)
+        assert isinstance(await sender.send(request()), UpstreamResponse)
 
 
 async def test_a_name_all_of_whose_addresses_refuse_is_refused(reach: Reach, names: Names) -> None:
@@ -113,11 +113,11 @@ async def test_a_name_that_is_none_is_a_dns_error(resolver: Resolver) -> None:
 
 
 async def test_a_real_name_is_resolved(reach: Reach, upstream: RawUpstream) -> None:
-    assert isinstance(await reach(f"http://localhost:{upstream.port}").send(request()), Answer)
+    assert isinstance(await reach(f"http://localhost:{upstream.port}").send(request()), UpstreamResponse)
 
 
 async def test_an_ip_address_is_not_looked_up(reach: Reach, names: Names, upstream: RawUpstream) -> None:
-    assert isinstance(await reach(upstream.url).send(request()), Answer)
+    assert isinstance(await reach(upstream.url).send(request()), UpstreamResponse)
     assert names.asked == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.config.schema import Duration, UpstreamTlsConfig
 from gateway.tls.client import client_context
-from gateway.upstream.results import Answer, NoAnswer, NotSent
+from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 from tests.support import behaviours as do
 from tests.support.authority import HOST, Authority, TlsUpstream
 from tests.support.reach import request
@@ -30,7 +30,7 @@ async def test_a_certificate_of_the_own_authority_is_taken(reach: Reach, authori
     async with TlsUpstream(*authority.issue("api")) as upstream:
         sender = reach(upstream.url, tls=UpstreamTlsConfig(ca=authority.file))
         for _ in range(3):
-            assert isinstance(await sender.send(request()), Answer)
+            assert isinstance(await sender.send(request()), UpstreamResponse)
         assert upstream.asked_for == [HOST], "one connection for all, and the name is asked for"
 
 
@@ -66,7 +66,7 @@ async def test_a_server_name_is_asked_for_and_verified_in_place_of_the_urls_host
 ) -> None:
     tls = UpstreamTlsConfig(ca=authority.file, server_name="api.internal.")
     async with TlsUpstream(*authority.issue("api", "api.internal")) as upstream:
-        assert isinstance(await reach(upstream.url, tls=tls).send(request()), Answer)
+        assert isinstance(await reach(upstream.url, tls=tls).send(request()), UpstreamResponse)
         assert upstream.asked_for == ["api.internal"]
     async with TlsUpstream(*authority.issue("api", HOST)) as upstream:
         assert await reach(upstream.url, tls=tls).send(request()) == UNTRUSTED
@@ -75,7 +75,7 @@ async def test_a_server_name_is_asked_for_and_verified_in_place_of_the_urls_host
 async def test_an_ip_address_is_verified_as_one(reach: Reach, authority: Authority) -> None:
     async with TlsUpstream(*authority.issue("api", "127.0.0.1")) as upstream:
         sender = reach(f"https://127.0.0.1:{upstream.port}", tls=UpstreamTlsConfig(ca=authority.file))
-        assert isinstance(await sender.send(request()), Answer)
+        assert isinstance(await sender.send(request()), UpstreamResponse)
 
 
 async def test_a_client_certificate_is_shown_where_one_is_demanded(
@@ -85,7 +85,7 @@ async def test_a_client_certificate_is_shown_where_one_is_demanded(
     certificate, key = clients.issue("client", "gateway.internal")
     async with TlsUpstream(*authority.issue("api"), client_ca=clients.file) as upstream:
         tls = UpstreamTlsConfig(ca=authority.file, certificate=certificate, key=key)
-        assert isinstance(await reach(upstream.url, tls=tls).send(request()), Answer)
+        assert isinstance(await reach(upstream.url, tls=tls).send(request()), UpstreamResponse)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -95,7 +95,7 @@ async def test_without_the_client_certificate_that_is_demanded_nothing_is_answer
     """TLS 1.3 says so only after the handshake, when the request may be on its way."""
     async with TlsUpstream(*authority.issue("api"), client_ca=authority.file, version=version) as upstream:
         result = await reach(upstream.url, tls=UpstreamTlsConfig(ca=authority.file)).send(request())
-        assert isinstance(result, NotSent if version is ssl.TLSVersion.TLSv1_2 else NoAnswer)
+        assert isinstance(result, NotSent if version is ssl.TLSVersion.TLSv1_2 else NoResponse)
         assert not upstream.started
 
 
@@ -105,7 +105,7 @@ async def test_verification_can_be_switched_off_by_the_key_whose_name_says_so(
     pair = authority.issue("api", "elsewhere.example", not_before=LONG_AGO, not_after=LONG_AGO)
     async with TlsUpstream(*pair) as upstream:
         tls = UpstreamTlsConfig(insecure_skip_verify=True, server_name="api.internal")
-        assert isinstance(await reach(upstream.url, tls=tls).send(request()), Answer)
+        assert isinstance(await reach(upstream.url, tls=tls).send(request()), UpstreamResponse)
         assert upstream.asked_for == ["api.internal"]
 
 
@@ -153,5 +153,5 @@ async def test_a_target_with_a_bad_certificate_gives_way_to_the_next(
     other = Authority(tmp_path, "other")
     async with TlsUpstream(*other.issue("bad")) as bad, TlsUpstream(*authority.issue("good")) as good:
         sender = reach(bad.url, good.url, tls=UpstreamTlsConfig(ca=authority.file))
-        assert isinstance(await sender.send(request()), Answer)
+        assert isinstance(await sender.send(request()), UpstreamResponse)
         assert (len(bad.started), len(good.requests)) == (0, 1)

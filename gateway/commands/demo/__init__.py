@@ -63,7 +63,7 @@ async def _play(show: DemoShow, pause: float) -> int:
             sent += sum(len(answers) for answers in outcome.sends)
             if not outcome.ok:
                 print(f"gateway demo: {scene.name}: not as told: {'; '.join(outcome.failures)}", file=sys.stderr)
-                print("The gateway's log ends with:", *stage.last_words(), sep="\n  ", file=sys.stderr)
+                print("The gateway's log ends with:", *stage.final_request_grace(), sep="\n  ", file=sys.stderr)
                 return 1
             await asyncio.sleep(pause)
         users = await stage.rows()

@@ -106,7 +106,7 @@ class Stage:
         """Return how many creates have reached the API, from the API's own log."""
         return sum(line.startswith("api: POST ") for line in self._log("api.log"))
 
-    def last_words(self) -> list[str]:
+    def final_request_grace(self) -> list[str]:
         """Return the end of the gateway's log, for when something went wrong."""
         return self._log("gateway.log")[-10:]
 

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from gateway.config.schema import Duration
-from gateway.upstream.results import Answer, NoAnswer, NotSent
-from gateway.upstream.target import Target
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 from tests.end_to_end.test_settlement_unsent import crowded_port
 from tests.support import behaviours as do
 from tests.support.reach import request
@@ -46,7 +46,7 @@ async def test_targets_take_turns(reach: Reach) -> None:
     async with three() as targets:
         sender = reach(*[target.url for target in targets])
         for _ in range(7):
-            assert isinstance(await sender.send(request()), Answer)
+            assert isinstance(await sender.send(request()), UpstreamResponse)
         assert [len(target.requests) for target in targets] == [3, 2, 2]
 
 
@@ -64,7 +64,7 @@ async def test_a_target_that_refuses_gives_way_and_is_left_alone(reach: Reach, m
         async with RawUpstream() as upstream:
             sender = reach(f"http://127.0.0.1:{port}", upstream.url, keepalive_connections=0, unhealthy_for=LONG)
             for _ in range(4):
-                assert isinstance(await sender.send(request()), Answer)
+                assert isinstance(await sender.send(request()), UpstreamResponse)
             assert len(upstream.requests) == 4
             assert tried == [port, *[upstream.port] * 4]
 
@@ -86,7 +86,7 @@ async def test_a_target_that_is_back_is_used_again(reach: Reach) -> None:
             await sender.send(request())
             async with RawUpstream(listener=listener) as back:
                 while not back.requests:
-                    assert isinstance(await sender.send(request()), Answer)
+                    assert isinstance(await sender.send(request()), UpstreamResponse)
                 for _ in range(4):
                     await sender.send(request())
                 assert len(back.requests) == 3
@@ -102,10 +102,10 @@ async def test_only_one_request_at_a_time_finds_out_whether_a_target_is_back(
             swallowing, other.url, unhealthy_for=LONG, connect_timeout=Duration(0.5), keepalive_connections=0
         )
         await sender.send(request())
-        sender._targets[0].down_until = asyncio.get_running_loop().time()  # its time is over
+        sender._endpoints[0].down_until = asyncio.get_running_loop().time()  # its time is over
         tried.clear()
         answers = await asyncio.gather(*[sender.send(request()) for _ in range(10)])
-        assert all(isinstance(answer, Answer) for answer in answers)
+        assert all(isinstance(answer, UpstreamResponse) for answer in answers)
         assert sorted(Counter(tried).values()) == [1, 10]
 
 
@@ -118,7 +118,7 @@ async def test_when_all_are_down_all_are_tried_the_one_that_failed_longest_ago_f
         assert await sender.send(request()) == NotSent("connection_refused")
         assert sorted(tried) == sorted([one, two, three])
         tried.clear()
-        for target, ago in zip(sender._targets, (1, 3, 2), strict=True):
+        for target, ago in zip(sender._endpoints, (1, 3, 2), strict=True):
             target.down_until -= ago
         assert await sender.send(request()) == NotSent("connection_refused")
         assert tried == [two, three, one]
@@ -128,9 +128,9 @@ async def test_one_that_is_down_is_tried_when_all_healthy_ones_fail(reach: Reach
     with bound() as listener:
         async with RawUpstream() as dying:
             sender = reach(url_of(listener), dying.url, unhealthy_for=LONG)
-            assert isinstance(await sender.send(request()), Answer)
+            assert isinstance(await sender.send(request()), UpstreamResponse)
         async with RawUpstream(listener=listener) as back:
-            assert isinstance(await sender.send(request("GET", b"")), Answer)
+            assert isinstance(await sender.send(request("GET", b"")), UpstreamResponse)
             assert len(back.requests) == 1
 
 
@@ -138,7 +138,7 @@ async def test_a_request_that_was_sent_goes_to_no_other_target(reach: Reach) -> 
     async with three() as targets:
         targets[0].default = do.close_without_answer()
         sender = reach(*[target.url for target in targets])
-        assert isinstance(await sender.send(request()), NoAnswer)
+        assert isinstance(await sender.send(request()), NoResponse)
         assert [len(target.requests) for target in targets] == [1, 0, 0]
 
 
@@ -154,7 +154,7 @@ async def test_a_body_is_not_asked_for_before_a_target_took_the_connection(reach
         tried = count_connects(monkeypatch)
         async with RawUpstream() as upstream:
             sender = reach(f"http://127.0.0.1:{one}", f"http://127.0.0.1:{two}", upstream.url)
-            assert isinstance(await sender.send(request(body=pieces())), Answer)
+            assert isinstance(await sender.send(request(body=pieces())), UpstreamResponse)
             assert asked == [[one, two, upstream.port]]
             assert upstream.requests[0].body == b"{}"
 
@@ -167,7 +167,7 @@ async def test_a_safe_request_lost_on_a_kept_connection_may_go_to_another_target
         for _ in range(2):
             await sender.send(request("GET", b""))
         dying._server.close()
-        assert isinstance(await sender.send(request("GET", b"")), Answer)
+        assert isinstance(await sender.send(request("GET", b"")), UpstreamResponse)
         assert (len(dying.requests), len(other.requests)) == (2, 2)
         assert len(other.connections) == 2
 
@@ -179,7 +179,7 @@ async def test_a_killed_target_fails_only_what_was_in_flight_on_it(reach: Reach)
         dying.default = do.never
         sender = reach(one.url, two.url, dying.url, unhealthy_for=LONG, response_timeout=LONG)
         numbers = itertools.count()
-        results: dict[str, Answer | NotSent | NoAnswer] = {}
+        results: dict[str, UpstreamResponse | NotSent | NoResponse] = {}
 
         async def create_some() -> None:
             for _ in range(100):
@@ -192,21 +192,21 @@ async def test_a_killed_target_fails_only_what_was_in_flight_on_it(reach: Reach)
         await asyncio.gather(*clients)
         arrived = {target: target.counts("header.X-Number") for target in (one, two, dying)}
         assert set(sum(arrived.values(), start=Counter()).values()) == {1}, "nothing is sent twice"
-        failed = {number for number, result in results.items() if not isinstance(result, Answer)}
+        failed = {number for number, result in results.items() if not isinstance(result, UpstreamResponse)}
         assert len(results) == 2000
         assert 10 <= len(failed) <= 20, "each client had one in flight at most"
-        assert all(isinstance(results[number], NoAnswer) for number in failed), "what never left went elsewhere"
+        assert all(isinstance(results[number], NoResponse) for number in failed), "what never left went elsewhere"
         assert failed.isdisjoint(arrived[one] + arrived[two])
 
 
 def count_connects(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The ports that connections are asked for from now on, in order."""
     tried: list[int] = []
-    connect = Target.connect
+    connect = Endpoint.connect
 
-    async def counted(target: Target) -> object:
+    async def counted(target: Endpoint) -> object:
         tried.append(target._address.port)
         return await connect(target)
 
-    monkeypatch.setattr(Target, "connect", counted)
+    monkeypatch.setattr(Endpoint, "connect", counted)
     return tried

@@ -4,22 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from gateway.upstream.connection import Connection
-from gateway.upstream.results import REQUEST_BROKEN, Answer, NoAnswer, Request, RequestBroken
+from gateway.upstream.results import REQUEST_BROKEN, NoResponse, Request, RequestBroken, UpstreamResponse
 
 
-def exchange(
+def send_request(
     loop: asyncio.AbstractEventLoop,
     connection: Connection,
     request: Request,
     *,
     host_line: bytes,
     response_timeout: float,
-) -> "asyncio.Future[Answer | NoAnswer]":
+) -> "asyncio.Future[UpstreamResponse | NoResponse]":
     """Send one request over a connection that is usable; the future is done with its answer's head, and never raises.
 
     `host_line` is a Host line with its line end, or nothing, and goes between `request.line` and `request.fields`;
     `response_timeout` in seconds, counted from when the request was sent. Who stops waiting says so with
-    `connection.give_up`.
+    `connection.cancel`.
     """
     body = request.body
     if isinstance(body, bytes):
@@ -28,7 +28,7 @@ def exchange(
     else:
         answer = connection.begin(request, b"%b%b%b" % (request.line, host_line, request.fields))
         pump = loop.create_task(_pump(connection, body, response_timeout), name="request-body")
-        connection.when_over(pump.cancel)
+        connection.add_done_callback(pump.cancel)
     return answer
 
 
@@ -40,7 +40,7 @@ async def _pump(connection: Connection, pieces: AsyncIterator[bytes], response_t
             piece = await anext(pieces, None)
         except RequestBroken:
             if not connection.has_head:  # an answer that is coming counts, wanted the rest or not
-                connection.fail(NoAnswer(REQUEST_BROKEN))
+                connection.fail(NoResponse(REQUEST_BROKEN))
             return
         except ConnectionError:
             return  # the API has closed; what it said before that, if anything, is the answer

@@ -7,12 +7,12 @@ import termios
 from collections.abc import Callable
 
 
-async def until_taken(
-    transport: asyncio.Transport, room: "asyncio.Future[None]", idle_timeout: float, give_up: Callable[[], None]
+async def wait_writable(
+    transport: asyncio.Transport, room: "asyncio.Future[None]", idle_timeout: float, abort: Callable[[], None]
 ) -> None:
     """Wait for `room`, which the transport makes when a good part of what was written has left.
 
-    `give_up` is called when the peer takes nothing at all for `idle_timeout` seconds. A transport says nothing of less
+    `abort` is called when the peer takes nothing at all for `idle_timeout` seconds. A transport says nothing of less
     than a third of the kernel's buffer, which may hold megabytes: at a slow client's pace that takes minutes.
     """
     loop = asyncio.get_running_loop()
@@ -20,20 +20,20 @@ async def until_taken(
 
     def look(before: int) -> None:
         nonlocal timer
-        left = untaken(transport)
+        left = unacknowledged(transport)
         if left < before:
             timer = loop.call_later(idle_timeout, look, left)
         else:
-            give_up()
+            abort()
 
-    timer = loop.call_later(idle_timeout, look, untaken(transport))
+    timer = loop.call_later(idle_timeout, look, unacknowledged(transport))
     try:
         await room
     finally:
         timer.cancel()
 
 
-def untaken(transport: asyncio.Transport) -> int:
+def unacknowledged(transport: asyncio.Transport) -> int:
     """Bytes that were written and that the peer has not acknowledged, as far as the kernel tells."""
     waiting = transport.get_write_buffer_size()
     try:

@@ -4,7 +4,7 @@
 import os
 
 
-class Place:
+class FileIdentity:
     """A store's file and its write-ahead log, as they were found when they were opened."""
 
     __slots__ = ("_found",)
@@ -15,9 +15,9 @@ class Place:
         self._found = [(name, os.stat(name)) for name in names]  # noqa: PTH116 as below
 
     def __repr__(self) -> str:
-        return f"Place({self._found[0][0]!r})"
+        return f"FileIdentity({self._found[0][0]!r})"
 
-    def trouble(self) -> str | None:
+    def check(self) -> str | None:
         """What has become of them, for a person who can mend it; None when they are where they were."""
         for name, before in self._found:
             try:

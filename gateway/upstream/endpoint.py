@@ -14,12 +14,12 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.resolve import Resolver
 from gateway.upstream.results import NotSent
 
-FRESH = 1.0
+MAX_IDLE_UNSAFE = 1.0
 """Seconds for which an idle connection may carry a request that must not be sent twice. Longer, and the API may be
 closing it at this very moment; then nobody could tell whether it had read the request."""
 
 
-class Limits(msgspec.Struct, frozen=True):
+class EndpointLimits(msgspec.Struct, frozen=True):
     """Times in seconds, and the size of the pool of one target."""
 
     connect: float
@@ -32,14 +32,14 @@ class Limits(msgspec.Struct, frozen=True):
     """How long a target that could not be connected to is left alone."""
 
 
-class Tls(msgspec.Struct, frozen=True):
+class EndpointTls(msgspec.Struct, frozen=True):
     """What TLS to a target needs."""
 
     context: ssl.SSLContext
     server_name: str
 
 
-class Target:
+class Endpoint:
     """Connections to one URL.
 
     Mutable state: the idle connections, oldest first; whether more are kept; `down_until` is the loop time until which
@@ -47,7 +47,7 @@ class Target:
     """
 
     def __init__(
-        self, address: UpstreamAddress, host: str, limits: Limits, tls: Tls | None, resolver: Resolver
+        self, address: UpstreamAddress, host: str, limits: EndpointLimits, tls: EndpointTls | None, resolver: Resolver
     ) -> None:
         """`host` is what the Host line says, for requests that have none of their own."""
         self._address = address
@@ -63,19 +63,19 @@ class Target:
 
     def __repr__(self) -> str:
         state = "down" if self.down_until else "up"
-        return f"Target({self._address.unix or self._address.authority}, {state}, {len(self._idle)} idle)"
+        return f"Endpoint({self._address.unix or self._address.authority}, {state}, {len(self._idle)} idle)"
 
     def reuse(self, *, is_safe: bool, may_go_again: bool) -> Connection | None:
         """Take an idle connection that nothing speaks against; for a request that is not safe, a fresh one.
 
         For one that may go again the kernel is not asked: that costs more than the few that are lost.
         """
-        oldest = self._loop.time() - (self._limits.pool_idle if is_safe else FRESH)
+        oldest = self._loop.time() - (self._limits.pool_idle if is_safe else MAX_IDLE_UNSAFE)
         while self._idle and self._idle[-1].idle_since >= oldest:
             connection = self._idle.pop()
             if may_go_again and not connection.is_lost:
                 return connection
-            if (is_safe or not connection.is_doubtful) and connection.is_usable():
+            if (is_safe or not connection.may_have_stray_body) and connection.is_usable():
                 return connection
             connection.close()
         return None

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from gateway.front.connection import ClientConnection, Limits
+from gateway.front.connection import ClientConnection, ServerLimits
 from gateway.front.exchange import Exchange
 from gateway.front.respond import problem
 from gateway.http.forwarding import Forwarding, Peer
@@ -23,14 +23,14 @@ class Watcher(msgspec.Struct, frozen=True):
     """What a handler raised."""
 
 
-class Front:
+class DownstreamServer:
     """All client connections. Mutable state: them, those that are idle (longest first), and whether it is draining."""
 
     def __init__(
         self,
         handle: Callable[[Exchange], Awaitable[None]],
         watcher: Watcher,
-        limits: Limits,
+        limits: ServerLimits,
         forwarding: Forwarding,
     ) -> None:
         self.limits = limits
@@ -47,7 +47,7 @@ class Front:
         self._none_active = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"Front({len(self._connections)} connections, {self._active} active)"
+        return f"DownstreamServer({len(self._connections)} connections, {self._active} active)"
 
     def __call__(self) -> ClientConnection:
         """Make the protocol of a new connection."""
@@ -56,7 +56,7 @@ class Front:
     # What a connection asks
 
     def admit(self, connection: ClientConnection) -> bool:
-        """See House. A new client is worth more than the one that has been idle longest."""
+        """See ConnectionManager. A new client is worth more than the one that has been idle longest."""
         room = len(self._connections) < self.limits.max_connections or self._make_room()
         (self._connections if room else self._refused).add(connection)
         return room
@@ -77,17 +77,17 @@ class Front:
 
     @property
     def is_overrun(self) -> bool:
-        """See House."""
-        return len(self._refused) > _TOLD
+        """See ConnectionManager."""
+        return len(self._refused) > _MAX_REFUSED
 
     def gone(self, connection: ClientConnection) -> None:
-        """See House."""
+        """See ConnectionManager."""
         self.idle.pop(connection, None)
         self._connections.discard(connection)
         self._refused.discard(connection)
 
     def peer(self, transport: asyncio.BaseTransport) -> Peer | None:
-        """See House."""
+        """See ConnectionManager."""
         is_tls = transport.get_extra_info("sslcontext") is not None
         connected = transport.get_extra_info("socket")
         if connected is None:  # so it is under TLS once it closes
@@ -98,13 +98,13 @@ class Front:
         return self._forwarding.peer(name[0], is_tls=is_tls) if name else None
 
     def refusal(self, slug: str, detail: str) -> bytes:
-        """See House."""
+        """See ConnectionManager."""
         status, answer = problem(slug, detail, keep_alive=False, retry_after=_RETRY_AFTER.get(slug))
         self._watcher.refused(slug, status)
         return answer
 
     async def answer(self, exchange: Exchange) -> None:
-        """See House."""
+        """See ConnectionManager."""
         if self.is_draining:
             exchange.keep_alive = False
         self._active += 1
@@ -121,13 +121,13 @@ class Front:
             else:
                 exchange.write(self._apology(exchange))
         finally:
-            exchange.release()
+            exchange.free_body()
             self._active -= 1
             if not self._active:
                 self._none_active.set()
 
     def _apology(self, exchange: Exchange) -> bytes:
-        request_id = exchange.stamp.request_id
+        request_id = exchange.forwarding.request_id
         _, answer = problem(
             "internal-error",
             "The gateway failed to handle the request.",
@@ -139,11 +139,11 @@ class Front:
 
     # What the process asks
 
-    def adopt(
+    def apply_config(
         self,
         handle: Callable[[Exchange], Awaitable[None]],
         watcher: Watcher,
-        limits: Limits,
+        limits: ServerLimits,
         forwarding: Forwarding,
     ) -> None:
         """Answer what comes from now on in another way. Requests under way end as they began."""
@@ -153,18 +153,18 @@ class Front:
         for connection in self._connections:
             connection.renew()
 
-    def wind_down(self) -> None:
+    def disable_keepalive(self) -> None:
         """Go on, but let each answer be the last one on its connection."""
         self.is_draining = True
         for connection in self._connections:
             connection.end_after_answer()
 
-    async def last_words(self, patience: float) -> None:
+    async def final_request_grace(self, patience: float) -> None:
         """Give clients that are connected so many seconds at most to send a request; return early when none is left."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 while any(connection.is_idle for connection in self._connections):  # noqa: ASYNC110
-                    await asyncio.sleep(_LOOK)  # hundreds may go in one turn, and nobody tells of the last
+                    await asyncio.sleep(_POLL_INTERVAL)  # hundreds may go in one turn, and nobody tells of the last
 
     async def drain(self, timeout: float) -> bool:
         """Let exchanges under way finish, close all other connections; False when `timeout` seconds were too short.
@@ -193,7 +193,7 @@ class Front:
         return self._active == 0
 
 
-_TOLD = 64
+_MAX_REFUSED = 64
 """Connections that are refused and told so, at once; what comes beyond them is just closed."""
-_LOOK = 0.02
+_POLL_INTERVAL = 0.02
 _RETRY_AFTER = {"too-many-connections": 1}

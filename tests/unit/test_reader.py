@@ -5,11 +5,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Malformed
-from gateway.front.reader import Bounds, Intake
+from gateway.front.reader import HeadLimits, RequestReader
 from tests.support.http import block_of, cut, field_lines
 from tests.support.unit import untimed
 
-BOUNDS = Bounds(head=400, line=200, fields=10)
+BOUNDS = HeadLimits(head=400, line=200, fields=10)
 Read = tuple[str, str, list[tuple[bytes, bytes]], bytes]
 
 empty_lines = st.sampled_from([b"", b"", b"\r\n", b"\r\n\r\n"])
@@ -44,28 +44,28 @@ conversations = st.lists(requests(), min_size=1, max_size=4).map(b"".join)
 
 def take_in(pieces: list[bytes]) -> list[Read]:
     """Read as a connection does that answers each request at once. Raises Malformed."""
-    intake = Intake(BOUNDS)
+    reader = RequestReader(BOUNDS)
     read: list[Read] = []
     amid: Read | None = None
     for piece in pieces:
         data = piece
         while True:
             if amid is not None:
-                content, is_whole = intake.go_on(data)
+                content, is_whole = reader.feed_body(data)
             else:
-                intake.waiting += data
-                head = intake.next_head()
+                reader.buffered += data
+                head = reader.next_head()
                 if head is None:
                     break
                 amid = (head.method, head.target, list(head.headers.lines), b"")
-                content, is_whole = intake.begin_body(head.length) if head.length else (b"", True)
+                content, is_whole = reader.begin_body(head.length) if head.length else (b"", True)
             data = b""
             amid = (*amid[:3], amid[3] + content)
             if not is_whole:
                 break
             read.append(amid)
             amid = None
-            if not intake.waiting:
+            if not reader.buffered:
                 break
     return read
 
@@ -122,12 +122,12 @@ def test_a_head_is_refused_as_soon_as_it_is_beyond_its_bounds(data: bytes, slug:
 
 
 def test_it_is_amid_a_head_only_when_one_has_begun() -> None:
-    intake = Intake(BOUNDS)
+    reader = RequestReader(BOUNDS)
     for piece, is_amid in ((b"\r", False), (b"\n", False), (b"G", True), (b"ET / HTTP/1.1\r\n", True)):
-        intake.waiting += piece
-        assert intake.next_head() is None
-        assert intake.is_amid_head is is_amid
-    intake.waiting += b"Host: x\r\n\r\n"
-    assert intake.next_head() is not None
-    assert not intake.is_amid_head
-    assert intake.waiting == b""
+        reader.buffered += piece
+        assert reader.next_head() is None
+        assert reader.is_amid_head is is_amid
+    reader.buffered += b"Host: x\r\n\r\n"
+    assert reader.next_head() is not None
+    assert not reader.is_amid_head
+    assert reader.buffered == b""

@@ -10,9 +10,9 @@ from gateway.errors import StoreBusy, StoreError
 from gateway.model import FREE, Claim, Settlement
 
 MAX_ROWS = 1024
-"""Claims in one turn. Beyond a hundred a longer statement saves nothing more; but when the event loop has so much else
-to do that turns are few, each must take many."""
-_LOOKS = 16
+"""Claims in one batch. Beyond a hundred a longer statement saves nothing more; but when the event loop has so much else
+to do that batches are few, each must take many."""
+_TICKS = 16
 _BACKOFF = 0.05
 _MAX_BACKOFF = 0.25
 _CLOSING_TRIES = 4
@@ -28,7 +28,7 @@ class Waiting(Generic[T]):
     def __init__(self) -> None:
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.since = 0
-        """The look before which it came (see Line)."""
+        """The look before which it came (see WriteQueue)."""
 
     @property
     def has_failed(self) -> bool:
@@ -61,7 +61,7 @@ class Call(Waiting[T]):
 
 
 class Job(Waiting[T]):
-    """A statement that runs between two turns: a read for the operator, a step of a purge."""
+    """A statement that runs between two batches: a read for the operator, a step of a purge."""
 
     __slots__ = ("work",)
 
@@ -70,12 +70,12 @@ class Job(Waiting[T]):
         self.work = work
 
 
-class Line:
-    """Gives the writer one turn after the other.
+class WriteQueue:
+    """Gives the writer one batch after the other.
 
-    A turn is a job, or calls in their order, or settlements that an earlier turn could not write, or not in time. Those
-    are kept apart, so that however many there are, whoever comes anew is not kept waiting by them: the two kinds of
-    turns take each other's place, and while nothing can be written, what is owed is tried only now and then.
+    A batch is a job, or calls in their order, or settlements that an earlier batch could not write, or not in time.
+    Those are kept apart in a retry backlog, so that new calls never wait behind them: the two kinds of batches
+    alternate, and while nothing can be written, the backlog is tried only now and then.
 
     Nobody is kept for longer than `commit_timeout` seconds; and once the first in the queue has waited for half of
     that, reservations are turned away at once. Else, with more coming than the store can take, each of them would wait
@@ -84,7 +84,7 @@ class Line:
     A clock that is read for each call would cost more than all the rest here; so while anybody waits there is a look at
     the line every sixteenth of that time, and each call knows how many there were before it came.
 
-    Mutable state: the queue, and how many of it are reservations; the turn under way; what is owed, and since how many
+    Mutable state: the queue, and how many of it are reservations; the batch under way; what is owed, and since how many
     tries; whether the writer rests.
     """
 
@@ -94,22 +94,22 @@ class Line:
         self._too_many = f"{max_waiting} creates wait for the store already"
         self._too_slow = f"more creates wait for the store than it can commit within {commit_timeout:g} s"
         self._max_waiting = max_waiting
-        self._look_every = commit_timeout / _LOOKS
-        self._looks = 0
+        self._tick_every = commit_timeout / _TICKS
+        self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
         self._queue: deque[Call[Any] | Job[Any]] = deque()
         self._reservations = 0
         self._under_way: Sequence[Waiting[Any]] = ()
-        self._turn_began = 0
-        self._owed: deque[Call[Any]] = deque()
-        self._is_owed_turn = False
+        self._batch_began = 0
+        self._backlog: deque[Call[Any]] = deque()
+        self._is_retry_batch = False
         self._failures = 0
         self._try_again_at = 0.0
         self._idle: asyncio.Future[None] | None = None
         self.is_closing = False
 
     def __repr__(self) -> str:
-        return f"Line({len(self._queue)} waiting, {len(self._owed)} owed)"
+        return f"WriteQueue({len(self._queue)} waiting, {len(self._backlog)} owed)"
 
     # Coming
 
@@ -117,7 +117,7 @@ class Line:
         """Let a reservation wait, or fail it when too many do."""
         if self._reservations >= self._max_waiting:
             call.fail(self._too_many, self._why_not())
-        elif self._queue and self._queue[0].since < self._looks - _LOOKS // 2:
+        elif self._queue and self._queue[0].since < self._ticks - _TICKS // 2:
             call.fail(self._too_slow, self._why_not())
         else:
             self._reservations += not self.is_closing
@@ -128,10 +128,10 @@ class Line:
         if self.is_closing:
             waiting.fail("the store is closed")
             return
-        waiting.since = self._looks
+        waiting.since = self._ticks
         self._queue.append(waiting)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._look_every, self._look)
+            self._timer = self._loop.call_later(self._tick_every, self._tick)
         self._wake()
 
     def close(self) -> None:
@@ -142,96 +142,96 @@ class Line:
 
     # Going
 
-    async def next_turn(self) -> "list[Call[Any]] | Job[Any] | None":
+    async def next_batch(self) -> "list[Call[Any]] | Job[Any] | None":
         """Wait until there is something to do, and return it; None when the line is closed and all is done.
 
         What could not be settled then is in flight in the file, and unknown at the next start.
         """
         while True:
-            was_owed_turn, self._is_owed_turn = self._is_owed_turn, False
-            self._turn_began = self._looks
-            if self._is_owed_due() and not (was_owed_turn and self._queue):
-                self._is_owed_turn = True
-                return self._owed_turn()
+            was_retry_batch, self._is_retry_batch = self._is_retry_batch, False
+            self._batch_began = self._ticks
+            if self._is_retry_due() and not (was_retry_batch and self._queue):
+                self._is_retry_batch = True
+                return self._retry_batch()
             if self._queue:
                 return self._next_in_queue()
-            if self.is_closing and (not self._owed or self._failures > _CLOSING_TRIES):
+            if self.is_closing and (not self._backlog or self._failures > _CLOSING_TRIES):
                 if self._timer is not None:
                     self._timer.cancel()
                 return None
             await self._rest()
 
-    def turn_over(self, kept: Sequence[Call[Any]] = ()) -> None:
-        """Hear that the turn under way has ended. `kept` are settlements that it could not write."""
+    def batch_done(self, kept: Sequence[Call[Any]] = ()) -> None:
+        """Hear that the batch under way has ended. `kept` are settlements that it could not write."""
         self._under_way = ()
-        self._owed.extend(kept)
-        if self._is_owed_turn:
+        self._backlog.extend(kept)
+        if self._is_retry_batch:
             self._failures = self._failures + 1 if kept else 0
             self._try_again_at = 0.0
             if kept:
                 self._try_again_at = self._loop.time() + min(_BACKOFF * self._failures, _MAX_BACKOFF)
 
-    def release(self, call: Call[Any]) -> None:
+    def free(self, call: Call[Any]) -> None:
         """Let what a reservation took be freed before anything else: nobody was told that it was taken.
 
-        In a turn with those who wait, which is to be no later for that: else a slow store would never catch up.
+        In a batch with those who wait, which is to be no later for that: else a slow store would never catch up.
         """
         freed: Call[Any] = Call(call.claims, call.owner, call.now, FREE)
-        freed.since = self._queue[0].since if self._queue else self._looks
+        freed.since = self._queue[0].since if self._queue else self._ticks
         self._queue.appendleft(freed)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._look_every, self._look)
+            self._timer = self._loop.call_later(self._tick_every, self._tick)
 
     # How it is done
 
     def _why_not(self) -> type[StoreError]:
-        """Whether the store is busy, or takes too long over one turn to be taken for one that commits."""
-        is_stuck = bool(self._under_way) and self._turn_began < self._looks - _LOOKS
+        """Whether the store is busy, or takes too long over one batch to be taken for one that commits."""
+        is_stuck = bool(self._under_way) and self._batch_began < self._ticks - _TICKS
         return StoreError if is_stuck else StoreBusy
 
-    def _is_owed_due(self) -> bool:
-        return bool(self._owed) and (not self._failures or self._loop.time() >= self._try_again_at)
+    def _is_retry_due(self) -> bool:
+        return bool(self._backlog) and (not self._failures or self._loop.time() >= self._try_again_at)
 
-    def _owed_turn(self) -> list[Call[Any]]:
-        """Take as many as a turn holds; one, when the last try failed: it may be just one that cannot be written."""
-        turn = [self._owed.popleft()]
-        rows = len(turn[0].claims)
-        while self._owed and not self._failures and (rows := rows + len(self._owed[0].claims)) <= MAX_ROWS:
-            turn.append(self._owed.popleft())
-        self._under_way = turn
-        return turn
+    def _retry_batch(self) -> list[Call[Any]]:
+        """Take as many as a batch holds; one, when the last try failed: it may be just one that cannot be written."""
+        batch = [self._backlog.popleft()]
+        rows = len(batch[0].claims)
+        while self._backlog and not self._failures and (rows := rows + len(self._backlog[0].claims)) <= MAX_ROWS:
+            batch.append(self._backlog.popleft())
+        self._under_way = batch
+        return batch
 
     def _next_in_queue(self) -> "list[Call[Any]] | Job[Any]":
         """Take a job, or calls in order, up to a job, up to MAX_ROWS, and up to a settlement of what they reserve.
 
         The last, because the write statement changes a row for an owner only if it was there before.
         """
-        turn: list[Call[Any]] = []
+        batch: list[Call[Any]] = []
         rows = 0
         reserving: set[bytes] = set()
         while self._queue:
             call = self._queue[0]
             if isinstance(call, Job):
-                if turn:
+                if batch:
                     break
                 self._under_way = (self._queue.popleft(),)
                 return call
             if call.settlement is not None and call.owner in reserving:
                 break
             rows += len(call.claims)
-            if turn and rows > MAX_ROWS:
+            if batch and rows > MAX_ROWS:
                 break
             if call.settlement is None:
                 reserving.add(call.owner)
                 self._reservations -= 1
-            turn.append(call)
+            batch.append(call)
             self._queue.popleft()
-        self._under_way = turn
-        return turn
+        self._under_way = batch
+        return batch
 
     async def _rest(self) -> None:
         self._idle = self._loop.create_future()
-        alarm = self._loop.call_at(self._try_again_at, self._wake) if self._owed else None
+        alarm = self._loop.call_at(self._try_again_at, self._wake) if self._backlog else None
         await self._idle
         self._idle = None
         if alarm is not None:
@@ -241,10 +241,10 @@ class Line:
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
-    def _look(self) -> None:
-        """Fail whoever has waited for too long. Reservations and jobs are dropped, unless their turn is under way."""
-        self._looks += 1
-        came_before = self._looks - _LOOKS
+    def _tick(self) -> None:
+        """Fail whoever has waited for too long. Reservations and jobs are dropped, unless their batch is under way."""
+        self._ticks += 1
+        came_before = self._ticks - _TICKS
         while self._queue and self._queue[0].since < came_before:
             waiting = self._queue.popleft()
             waiting.fail(self._too_late)
@@ -252,10 +252,10 @@ class Line:
                 if waiting.settlement is None:
                     self._reservations -= 1
                 else:
-                    self._owed.append(waiting)
+                    self._backlog.append(waiting)
         for late in self._under_way:
             if late.since < came_before:
                 late.fail(self._too_late)
         self._timer = None
         if self._queue or self._under_way:
-            self._timer = self._loop.call_later(self._look_every, self._look)
+            self._timer = self._loop.call_later(self._tick_every, self._tick)

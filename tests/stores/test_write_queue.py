@@ -1,5 +1,5 @@
 # A store that takes its time: whoever waits is told in time, nothing stays taken that nobody was told of, nothing that
-# was settled is forgotten, and whatever an error was, there is a next turn. SQLite's own thread is what is kept busy;
+# was settled is forgotten, and whatever an error was, there is a next batch. SQLite's own thread is what is kept busy;
 # that time passes is said by looking at the line, as its timer does, so that no test depends on how fast a machine is.
 
 import asyncio
@@ -17,7 +17,7 @@ from gateway.model import FREE, Held, Purged, Reserved, Settlement, State
 from gateway.stores.base import Store
 from gateway.stores.open import open_sqlite
 from gateway.stores.sqlite import SqliteStore
-from gateway.stores.waiting import _LOOKS, MAX_ROWS
+from gateway.stores.write_queue import _TICKS, MAX_ROWS
 from tests.support.stores import (
     CREATED,
     KEY,
@@ -72,9 +72,9 @@ async def busy(store: Store) -> AsyncIterator[None]:
 
 async def until_late(store: Store) -> None:
     """Let so much time pass that whoever waits by now has waited for too long."""
-    await asyncio.sleep(0)  # the writer takes a turn, if it can
-    for _ in range(_LOOKS + 1):
-        cast("SqliteStore", store)._line._look()
+    await asyncio.sleep(0)  # the writer takes a batch, if it can
+    for _ in range(_TICKS + 1):
+        cast("SqliteStore", store)._queue._tick()
 
 
 async def told(answer: Awaitable[Any]) -> str:
@@ -87,7 +87,7 @@ async def told(answer: Awaitable[Any]) -> str:
 
 class TestReserve:
     async def test_one_that_is_not_committed_in_time_fails_and_takes_nothing(self, store: Store) -> None:
-        """The first one's turn is under way, and ends with a commit after all; the others have not had theirs."""
+        """The first one's batch is under way, and ends with a commit after all; the others have not had theirs."""
         async with busy(store):
             first = store.reserve(claims("a", "b"), owner(1), NOW)
             await asyncio.sleep(0)  # the writer takes it
@@ -137,7 +137,7 @@ class TestReserve:
 
 class TestSettle:
     async def test_one_that_is_not_written_in_time_says_so_and_is_written_later(self, store: Store) -> None:
-        """Both the one whose turn is under way, and those that wait for theirs."""
+        """Both the one whose batch is under way, and those that wait for theirs."""
         for name in ("a", "b", "c"):
             await take(store, (name,), ord(name))
         async with busy(store):
@@ -214,13 +214,13 @@ class TestMany:
         assert await state_of(store, "one more") is None
 
     async def test_once_the_first_has_waited_for_half_its_time_more_fail_at_once(self, store: Store) -> None:
-        """The store takes less than comes: whoever is let in shall have his turn in time."""
+        """The store takes less than comes: whoever is let in shall have his batch in time."""
         async with busy(store):
             first = store.reserve(claims("first"), owner(1), NOW)
             await asyncio.sleep(0)  # under way
             waiting = store.reserve(claims("waiting"), owner(2), NOW)
-            for _ in range(_LOOKS // 2 + 1):
-                cast("SqliteStore", store)._line._look()
+            for _ in range(_TICKS // 2 + 1):
+                cast("SqliteStore", store)._queue._tick()
             late = asyncio.ensure_future(store.reserve(claims("late"), owner(3), NOW))
             assert late.done()
             assert await told(late) == f"more creates wait for the store than it can commit within {PATIENCE:g} s"
@@ -251,19 +251,19 @@ class TestMany:
             answers = [store.reserve(claims(f"{round_}-{n}"), owner(round_ * 100 + n), NOW) for n in range(MOST)]
             assert [await answer for answer in answers] == [Reserved()] * MOST
 
-    async def test_however_many_settlements_are_late_others_take_turns_with_them(self, store: Store) -> None:
-        """Each of them takes a turn of its own; a create need not wait until all have had theirs."""
-        turns = 16
-        owned = [tuple(range(number * MAX_ROWS, (number + 1) * MAX_ROWS)) for number in range(turns)]
+    async def test_however_many_settlements_are_late_others_commit_batchs_with_them(self, store: Store) -> None:
+        """Each of them takes a batch of its own; a create need not wait until all have had theirs."""
+        batches = 16
+        owned = [tuple(range(number * MAX_ROWS, (number + 1) * MAX_ROWS)) for number in range(batches)]
         for number, names in enumerate(owned):
             await take(store, names, number)
         async with busy(store):
             settled = [store.settle(owner(n), claims(*names), CREATED, NOW) for n, names in enumerate(owned)]
             await until_late(store)
             assert {await told(answer) for answer in settled} == {LATE}
-            new = store.reserve(claims("new"), owner(turns), NOW)
+            new = store.reserve(claims("new"), owner(batches), NOW)
         assert await new == Reserved()
-        states = Counter(record.state for record in await store.scan(b"", turns * MAX_ROWS + 1, NOW))
+        states = Counter(record.state for record in await store.scan(b"", batches * MAX_ROWS + 1, NOW))
         assert states[State.IN_FLIGHT] > 4 * MAX_ROWS, "the create waited for most of them"
         async with asyncio.timeout(PATIENCE):
             while await state_of(store, owned[-1][0]) is not State.CREATED:
@@ -271,7 +271,7 @@ class TestMany:
 
 
 class TestErrors:
-    """What is no error of SQLite's ends one turn, not the writer."""
+    """What is no error of SQLite's ends one batch, not the writer."""
 
     async def test_a_reservation_that_cannot_be_written_takes_nothing(self, store: Store) -> None:
         assert await told(store.reserve(claims("a"), owner(1), TOO_MUCH)) == "unexpected OverflowError"
@@ -296,7 +296,7 @@ class TestErrors:
 
 
 async def test_time_passes_by_itself(path: Path) -> None:
-    """Neither the turn under way nor who waits behind it is kept for longer than was said, whatever comes meanwhile."""
+    """Neither the batch under way nor who waits behind it is kept for longer than was said, whatever comes."""
     opened = await open_sqlite(str(path), "process", KEY, NOW, commit_timeout=0.05)
     left_open.append(opened.store)
     async with busy(opened.store):
@@ -307,16 +307,16 @@ async def test_time_passes_by_itself(path: Path) -> None:
 
 async def test_whoever_came_since_has_not_waited_for_too_long(store: Store) -> None:
     """A look fails those who came so many looks ago, and nobody else."""
-    line = cast("SqliteStore", store)._line
+    line = cast("SqliteStore", store)._queue
     async with busy(store):
         waiting = []
-        for number in range(_LOOKS):
+        for number in range(_TICKS):
             if number < MOST:
                 waiting.append(asyncio.ensure_future(store.reserve(claims(number), owner(number), NOW)))
                 await asyncio.sleep(0)
-            line._look()
+            line._tick()
         assert not any(answer.done() for answer in waiting)
-        line._look()
+        line._tick()
         assert [answer.done() for answer in waiting] == [True] + [False] * (MOST - 1)
         assert await told(waiting[0]) == LATE
     assert [await answer for answer in waiting[1:]] == [Reserved()] * (MOST - 1)
