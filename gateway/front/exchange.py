@@ -1,40 +1,17 @@
 # One request, and the answer written to it.
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import BodyTooLarge, Overloaded
 from gateway.http.fields import CHUNKED
-from gateway.http.forwarding import Peer
 from gateway.http.headers import Headers
 from gateway.http.request import RequestHead
 from gateway.http.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
-from gateway.transport.budget import Budget
 from gateway.transport.stream import Stream
 
-
-class ClientTransport(Protocol):
-    """The client's connection, as far as one exchange needs it."""
-
-    has_left: bool
-    """Whether the client has closed its side, or the connection is lost."""
-    is_writable: bool
-    """Whether the client keeps up."""
-    peer: Peer
-    budget: Budget
-    """What all requests' bodies may take of the memory."""
-
-    def write(self, data: bytes) -> None:
-        """Send bytes, if the client is still there."""
-
-    async def wait_writable(self, idle_timeout: float) -> bool:
-        """See Exchange."""
-
-    def abort(self) -> None:
-        """Break the connection off."""
-
-    def detach(self) -> tuple[Any, bytes]:
-        """See Exchange."""
+if TYPE_CHECKING:
+    from gateway.front.connection import ClientConnection
 
 
 class Exchange:
@@ -48,11 +25,11 @@ class Exchange:
 
     __slots__ = (
         "_body",
+        "_client",
         "_counted",
         "_expects_continue",
         "_has_read",
         "_stream",
-        "_transport",
         "answered",
         "begun",
         "forwarding",
@@ -63,14 +40,14 @@ class Exchange:
         "may_stop",
     )
 
-    def __init__(self, transport: ClientTransport, head: RequestHead, body: bytes, stream: Stream | None) -> None:
+    def __init__(self, client: "ClientConnection", head: RequestHead, body: bytes, stream: Stream | None) -> None:
         """`body` is whole when there is no `stream`."""
-        self._transport = transport
+        self._client = client
         self._body = body
         self._stream = stream
         self.head = head
         self.headers: Headers = head.headers
-        self.forwarding = transport.peer.forwarding_headers(end_to_end(head.headers), head.host, minor=head.minor)
+        self.forwarding = client.peer.forwarding_headers(end_to_end(head.headers), head.host, minor=head.minor)
         """What forwarding changes in the request's fields."""
         self.keep_alive = head.keep_alive
         self.may_stop = False
@@ -116,12 +93,12 @@ class Exchange:
     @property
     def is_gone(self) -> bool:
         """Whether the client has left, as far as can be seen: one that only sends no more may still be reading."""
-        return self._transport.has_left
+        return self._client.has_left
 
     @property
     def write_paused(self) -> bool:
         """Whether the client does not keep up with what was written."""
-        return not self._transport.is_writable
+        return not self._client.is_writable
 
     @property
     def expects_continue(self) -> bool:
@@ -143,7 +120,7 @@ class Exchange:
         self._reserve_memory(announced)
         if self._expects_continue:
             self._expects_continue = False
-            self._transport.write(CONTINUE)
+            self._client.write(CONTINUE)
         pieces: list[bytes] = []
         size = 0
         while piece := await self._stream.read():
@@ -158,19 +135,19 @@ class Exchange:
 
     def _reserve_memory(self, size: int, *, is_here: bool = False) -> None:
         """Raises Overloaded."""
-        budget = self._transport.budget
+        budget = self._client.budget
         counted = 0 if self._stream is None else self._stream.buffered  # what has come of it
         if not (budget.has_room(size) if is_here else budget.has_room_to_come(size - counted)):
             raise Overloaded
         self._count(size)
 
     def _count(self, size: int) -> None:
-        self._transport.budget.used += size
+        self._client.budget.used += size
         self._counted += size
 
     def free_body(self) -> None:
         """Give back what the body holds of the budget: the exchange is over."""
-        self._transport.budget.used -= self._counted
+        self._client.budget.used -= self._counted
         self._counted = 0
         if self._stream is not None:
             self._stream.forget()
@@ -196,25 +173,25 @@ class Exchange:
 
     def write(self, data: bytes) -> None:
         """Send bytes of the answer."""
-        self._transport.write(data)
+        self._client.write(data)
         self.begun = True
-        self.answered = self.answered or not self._transport.has_left
+        self.answered = self.answered or not self._client.has_left
 
     def pass_interim(self, status: int, reason: bytes, headers: Headers) -> None:
         """Send an interim answer of the API. It tells nothing of what became of the request."""
         if not (status == 100 and self._has_read):  # the gateway met the expectation itself
-            self._transport.write(response_head(status, reason, headers))
+            self._client.write(response_head(status, reason, headers))
 
     async def wait_writable(self, idle_timeout: float) -> bool:
         """Wait until the client takes more; False when it is gone, or takes nothing for `idle_timeout` seconds."""
-        return await self._transport.wait_writable(idle_timeout)
+        return await self._client.wait_writable(idle_timeout)
 
     def abort(self) -> None:
         """Break the connection off, so that an answer that is not whole does not look whole."""
         self.keep_alive = False
-        self._transport.abort()
+        self._client.abort()
 
     def detach(self) -> tuple[Any, bytes]:
         """Give away the client's transport, for another protocol, and what came behind the request."""
         self.keep_alive = False
-        return self._transport.detach()
+        return self._client.detach()

@@ -1,68 +1,63 @@
 # Requests out of the bytes of one connection: a head, its body, the next head. Knows no sockets and no clock.
 
-import msgspec
-
 from gateway.errors import Malformed
+from gateway.front.head_parser import HeadParser
 from gateway.http.fields import CHUNKED
 from gateway.http.framing import ChunkedDecoder, Decoder, LengthDecoder
-from gateway.http.request import RequestHead, could_begin, parse_request_head
-
-
-class HeadLimits(msgspec.Struct, frozen=True):
-    """How large a head may be."""
-
-    head: int
-    """Bytes of the request line and the header lines."""
-    line: int
-    """Bytes of any one of them."""
-    fields: int
+from gateway.http.request import HeadLimits, RequestHead, could_begin, read_request_head
 
 
 class RequestReader:
-    """Takes a connection's bytes apart, strictly.
+    """Parses a connection's bytes, strictly.
 
-    Mutable state: `head_limits`; `buffered`, what came and was not parsed yet; how much of it was scanned; the
-    decoder of the body that is coming.
+    Mutable state: `limits`; `buffered`, what came and was not parsed yet; how much of it was scanned; the decoder of
+    the body that is coming.
     """
 
-    __slots__ = ("_decoder", "_looked", "buffered", "head_limits")
+    __slots__ = ("_decoder", "_parser", "_scanned", "buffered", "limits")
 
-    def __init__(self, head_limits: HeadLimits) -> None:
-        self.head_limits = head_limits
-        self._looked = 0
+    def __init__(self, limits: HeadLimits, parser: HeadParser) -> None:
+        self.limits = limits
+        self._parser = parser
+        self._scanned = 0
         self._decoder: Decoder | None = None
         self.buffered = b""
 
     def __repr__(self) -> str:
-        return f"RequestReader({len(self.buffered)} bytes wait)"
+        return f"RequestReader({len(self.buffered)} bytes buffered)"
 
     @property
-    def is_amid_head(self) -> bool:
+    def has_partial_head(self) -> bool:
         """Whether a head has begun to come and was found not to be whole."""
-        return self._looked > 0
+        return self._scanned > 0
 
     def next_head(self) -> RequestHead | None:
-        """Take the next head from what waits; None when it has not come whole. Raises Malformed."""
+        """Parse the next head from what is buffered; None when it has not come whole. Raises Malformed."""
         data = self.buffered
         if data.startswith(b"\r"):
             data = self.buffered = _without_empty_lines(data)
             if not data or data == b"\r":
                 return None
-        head_limits = self.head_limits
-        end = data.find(b"\r\n\r\n", self._looked)
+        limits = self.limits
+        end = data.find(b"\r\n\r\n", self._scanned)
         size = end if end >= 0 else len(data)
-        if size > head_limits.line and data.find(b"\r\n", 0, head_limits.line + 2) < 0:
-            raise Malformed("target-too-long", f"The request line is longer than {head_limits.line} bytes.")
-        if size > head_limits.head:
-            raise Malformed("head-too-large", f"The request line and headers are longer than {head_limits.head} bytes.")
+        if size > limits.line and data.find(b"\r\n", 0, limits.line + 2) < 0:
+            raise Malformed(
+                "target-too-long", f"The request line is longer than {limits.line} bytes (server.max_line)."
+            )
+        if size > limits.head:
+            raise Malformed(
+                "head-too-large",
+                f"The request line and headers are longer than {limits.head} bytes (server.max_head).",
+            )
         if end < 0:
-            self._looked = max(1, len(data) - 3)
+            self._scanned = max(1, len(data) - 3)
             if not could_begin(data):
-                raise Malformed("bad-request", "The request line is not written as RFC 9112 section 3 has it.")
+                raise Malformed("bad-request", "The request line does not follow RFC 9112 section 3.")
             return None
-        self._looked = 0
-        self.buffered = data[end + 4 :]
-        return parse_request_head(data, end + 2, head_limits.line, head_limits.fields)
+        self._scanned = 0
+        head, self.buffered = data[: end + 4], data[end + 4 :]
+        return read_request_head(head, self._parser.parse(head), limits)
 
     def begin_body(self, length: int) -> tuple[bytes, bool]:
         """Take what has come of a body; gives its content, and whether it has ended. Raises Malformed."""

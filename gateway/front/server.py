@@ -6,16 +6,33 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import msgspec
+from aiohttp import web
 
-from gateway.front.connection import ClientConnection, ServerLimits
+from gateway.front.connection import ClientConnection
 from gateway.front.exchange import Exchange
+from gateway.front.head_parser import HeadParser
 from gateway.front.respond import problem
 from gateway.http.forwarding import Forwarding, Peer
+from gateway.http.request import HeadLimits
 from gateway.transport.budget import Budget
 
 
+class ServerLimits(msgspec.Struct, frozen=True):
+    """What clients may take; times in seconds."""
+
+    head_timeout: float
+    """From the first byte of a head to its last; a new connection has as long for its first one, from the start."""
+    body_timeout: float
+    """For which a body may stall."""
+    keepalive_timeout: float
+    max_connections: int
+    max_buffered: int
+    """Bytes of bodies in memory, those of all requests together."""
+    head_limits: HeadLimits
+
+
 class Watcher(msgspec.Struct, frozen=True):
-    """Who is told of what never reaches the handler."""
+    """Gets what never reaches the handler."""
 
     refused: Callable[[str, int], None]
     """The slug and the status of the answer to bytes that never became a request."""
@@ -23,8 +40,13 @@ class Watcher(msgspec.Struct, frozen=True):
     """What a handler raised."""
 
 
-class DownstreamServer:
-    """All client connections. Mutable state: them, those that are idle (longest first), and whether it is draining."""
+class DownstreamServer(web.Server):
+    """All client connections, on aiohttp's server.
+
+    Mutable state: the connections; those that wait for a request (`idle`: each keeps itself there, the one that has
+    waited longest first); whether answers end connections (`is_draining`), and whether none outlives its exchange
+    (`is_ending`).
+    """
 
     def __init__(
         self,
@@ -33,32 +55,37 @@ class DownstreamServer:
         limits: ServerLimits,
         forwarding: Forwarding,
     ) -> None:
+        super().__init__(handle)  # type: ignore[arg-type] # not called by aiohttp: our connections hand it exchanges
         self.limits = limits
         self.budget = Budget(limits.max_buffered)
         self.is_draining = self.is_ending = False
         self._handle = handle
         self._watcher = watcher
         self._forwarding = forwarding
-        self._loop = asyncio.get_running_loop()
-        self._connections: set[ClientConnection] = set()
+        self._event_loop = asyncio.get_running_loop()
+        self.head_parser = HeadParser()
+        self._admitted: set[ClientConnection] = set()
         self._refused: set[ClientConnection] = set()
         self.idle: dict[ClientConnection, None] = {}
         self._active = 0
         self._none_active = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"DownstreamServer({len(self._connections)} connections, {self._active} active)"
+        return f"DownstreamServer({len(self._admitted)} connections, {self._active} active)"
 
     def __call__(self) -> ClientConnection:
         """Make the protocol of a new connection."""
-        return ClientConnection(self._loop, self)
+        return ClientConnection(self, self._event_loop)
 
-    # What a connection asks
+    # Called by connections
 
     def admit(self, connection: ClientConnection) -> bool:
-        """See ConnectionManager. A new client is worth more than the one that has been idle longest."""
-        room = len(self._connections) < self.limits.max_connections or self._make_room()
-        (self._connections if room else self._refused).add(connection)
+        """Whether there is space for one more: a new client is worth more than the one that has been idle longest.
+
+        One too many may still be answered, unless the server `is_overrun`.
+        """
+        room = len(self._admitted) < self.limits.max_connections or self._make_room()
+        (self._admitted if room else self._refused).add(connection)
         return room
 
     def _make_room(self) -> bool:
@@ -71,23 +98,24 @@ class DownstreamServer:
 
     def has_room(self, beside: int) -> bool:
         """Whether there is room for one more, `beside` those that are to come; an idle one is ended to make some."""
-        if len(self._connections) + beside < self.limits.max_connections:
+        if len(self._admitted) + beside < self.limits.max_connections:
             return True
         return self._make_room()
 
     @property
     def is_overrun(self) -> bool:
-        """See ConnectionManager."""
+        """Whether there is not even time to answer."""
         return len(self._refused) > _MAX_REFUSED
 
     def gone(self, connection: ClientConnection) -> None:
-        """See ConnectionManager."""
+        """Forget a connection that has ended."""
         self.idle.pop(connection, None)
-        self._connections.discard(connection)
+        self._admitted.discard(connection)
         self._refused.discard(connection)
+        self.connection_lost(connection)  # a transport that became a tunnel's does not report its end to aiohttp
 
     def peer(self, transport: asyncio.BaseTransport) -> Peer | None:
-        """See ConnectionManager."""
+        """Say who is at the other end; None when that cannot be said any more, because it has left."""
         is_tls = transport.get_extra_info("sslcontext") is not None
         connected = transport.get_extra_info("socket")
         if connected is None:  # so it is under TLS once it closes
@@ -98,13 +126,13 @@ class DownstreamServer:
         return self._forwarding.peer(name[0], is_tls=is_tls) if name else None
 
     def refusal(self, slug: str, detail: str) -> bytes:
-        """See ConnectionManager."""
+        """Report bytes that never became a request; gives the answer to them."""
         status, answer = problem(slug, detail, keep_alive=False, retry_after=_RETRY_AFTER.get(slug))
         self._watcher.refused(slug, status)
         return answer
 
     async def answer(self, exchange: Exchange) -> None:
-        """See ConnectionManager."""
+        """Answer one request. Raises nothing but CancelledError."""
         if self.is_draining:
             exchange.keep_alive = False
         self._active += 1
@@ -137,7 +165,7 @@ class DownstreamServer:
         )
         return answer
 
-    # What the process asks
+    # Called by the process
 
     def apply_config(
         self,
@@ -150,20 +178,20 @@ class DownstreamServer:
         self._handle, self._watcher, self._forwarding = handle, watcher, forwarding
         self.limits = limits
         self.budget.limit = limits.max_buffered
-        for connection in self._connections:
+        for connection in self._admitted:
             connection.renew()
 
     def disable_keepalive(self) -> None:
         """Go on, but let each answer be the last one on its connection."""
         self.is_draining = True
-        for connection in self._connections:
+        for connection in self._admitted:
             connection.end_after_answer()
 
     async def final_request_grace(self, patience: float) -> None:
         """Give clients that are connected so many seconds at most to send a request; return early when none is left."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while any(connection.is_idle for connection in self._connections):  # noqa: ASYNC110
+                while any(connection.is_idle for connection in self._admitted):  # noqa: ASYNC110
                     await asyncio.sleep(_POLL_INTERVAL)  # hundreds may go in one turn, and nobody tells of the last
 
     async def drain(self, timeout: float) -> bool:
@@ -172,14 +200,14 @@ class DownstreamServer:
         Those that did not finish are cancelled, and have settled when this returns.
         """
         self.is_draining = self.is_ending = True
-        for connection in [*self._connections, *self._refused]:
+        for connection in [*self._admitted, *self._refused]:
             if connection.is_idle:
                 connection.close()
             else:
                 connection.end_after_answer()
         await asyncio.sleep(0)  # a request that was parsed in this turn reaches the handler in the next
         finished = await self._until_none_active(timeout)
-        for connection in list(self._connections):
+        for connection in list(self._admitted):
             connection.cancel()
         await self._until_none_active(1)
         return finished

@@ -1,21 +1,24 @@
-# A request's head, read strictly: what two servers could read in two ways is refused. Pure.
+# A request's head: what two servers could read in two ways is refused. Pure.
 #
-# Every refusal here ends the connection: what follows on it cannot be trusted to be where the next request begins.
+# Every head is read twice: here, and by llhttp in aiohttp. It is accepted only if both readings agree. Every refusal
+# ends the connection: where the next request would begin is no longer certain.
 
 import re
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
 from gateway.errors import Malformed
-from gateway.http.fields import BLOCK, CHUNKED, TOKEN, lets_persist, parse_length
+from gateway.http.fields import CHUNKED, TOKEN, lets_persist, parse_length
 from gateway.http.headers import Headers
 
-_LINE = rb"((?=[A-Za-z])" + TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])"
-_HEAD = re.compile(_LINE + rb"\r\n(" + BLOCK + rb")")
-_LINE_ALONE = re.compile(_LINE)
+_METHOD = rb"(?=[A-Za-z])" + TOKEN
+is_method = re.compile(_METHOD).fullmatch
+"""Whether bytes are a method that is forwarded: a token (RFC 9110 9.1) that begins with a letter."""
+_LINE = re.compile(rb"(" + _METHOD + rb") ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
 _BEGINNING = re.compile(TOKEN + rb"(?: (?:[\x21-\x7e]+(?: (?:[HTP/0-9.]*(?:\r(?:\n.*)?)?)?)?)?)?", re.DOTALL)
-_VERSION = re.compile(rb".* HTTP/\d\.\d", re.DOTALL)
+_OTHER_VERSION = re.compile(rb".* HTTP/(?!1\.[01]\r)\d\.\d\r\n", re.DOTALL)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-9]{0,5})?")
 """RFC 9110 7.2: one uri-host and perhaps a port. A comma, legal in a name, would let a list pass; nothing uses one."""
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?([^/?#@]*)((?:[/?].*)?)", re.DOTALL)
@@ -23,7 +26,17 @@ _CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
 """Transfer codings that are content codings too (RFC 9112 7.2)."""
 
 
-class RequestHead(msgspec.Struct):
+class HeadLimits(msgspec.Struct, frozen=True):
+    """How large a head may be."""
+
+    head: int
+    """Bytes of the request line and the header lines."""
+    line: int
+    """Bytes of any one of them."""
+    fields: int
+
+
+class RequestHead(msgspec.Struct, gc=False):
     """A request's head."""
 
     line: bytes
@@ -40,7 +53,7 @@ class RequestHead(msgspec.Struct):
     length: int
     """The body's bytes; CHUNKED when only its chunks tell."""
     keep_alive: bool
-    """Whether the client lets the connection live on (RFC 9112 9.3)."""
+    """Whether the client lets the connection persist (RFC 9112 9.3)."""
 
 
 def could_begin(data: bytes) -> bool:
@@ -48,64 +61,88 @@ def could_begin(data: bytes) -> bool:
     return _BEGINNING.fullmatch(data) is not None and data.count(b"\n") == data.count(b"\r\n")
 
 
-def parse_request_head(data: bytes, end: int, max_line: int, max_fields: int) -> RequestHead:
-    """Read the head that `data` begins with; the empty line that ends it starts at `end`.
+def read_request_head(data: bytes, message: Any, limits: HeadLimits) -> RequestHead:
+    """Read a head that ends with its empty line. Raises Malformed.
 
-    `max_line` is the most bytes of any one line. Raises Malformed.
+    `message` is llhttp's reading of it (aiohttp.http.RawRequestMessage), None when llhttp refuses it.
     """
-    parts = _HEAD.fullmatch(data, 0, end)
+    start = data.find(b"\r\n") + 2
+    line, block = data[:start], data[start:-2]
+    if len(data) > limits.line:
+        _check_lines(line, block, limits.line)
+    parts = _LINE.fullmatch(line)
     if parts is None:
-        raise _diagnosis(data[:end], max_line)
-    raw_method, raw_target, version, block = parts.groups()
-    line = data[: parts.start(4)]
-    headers = Headers(block)
-    names = headers.names
-    if end > max_line:
-        _check_lines(line, headers, max_line)
-    if len(names) > max_fields:
-        raise Malformed("head-too-large", f"There are more than {max_fields} header lines.")
-    minor = version[0] - 48
-    method = raw_method.decode()
-    target = raw_target.decode()
+        if _OTHER_VERSION.fullmatch(line):
+            raise Malformed("version-not-supported", "Only HTTP/1.0 and HTTP/1.1 are supported.")
+        raise Malformed("bad-request", "The request line does not follow RFC 9112 section 3.")
+    raw_method, raw_target, version = parts.groups()
+    method, target, minor = raw_method.decode(), raw_target.decode(), version[0] - 48
+    headers = _headers(block, limits.fields)
     host = _host(headers, minor)
+    length = 0
+    if b"transfer-encoding" in headers.names:
+        length = CHUNKED
+        headers = _check_coding(headers, minor)
+    elif b"content-length" in headers.names:
+        length = _length(headers)
+    _agree(message, method, target, minor, block.count(b"\n"), length)
     if target[0] != "/" and method != "CONNECT":
         target, authority = _other_form(method, target)
         if authority is not None:
             host = authority
             headers = Headers(b"Host: %b\r\n%b" % (authority, headers.without((b"host",)).block))
-            names = headers.names
-        line = b""
-    if minor == 0 or not line:
         line = f"{method} {target} HTTP/1.1\r\n".encode()
-    length = 0
-    if b"transfer-encoding" in names:
-        length = CHUNKED
-        headers = _check_coding(headers, minor)
-    elif b"content-length" in names:
-        length = _length(headers)
-    if names.count(b"content-type") > 1:
-        raise Malformed("bad-request", "There are two Content-Type headers, and nobody knows which one counts.")
+    elif minor == 0:
+        line = f"{method} {target} HTTP/1.1\r\n".encode()
     return RequestHead(line, method, target, minor, host, headers, length, lets_persist(headers, minor))
 
 
-def _diagnosis(head: bytes, max_line: int) -> Malformed:
-    """Say what is wrong with a head that is not written as it must be."""
-    line = head.partition(b"\r\n")[0]
-    if len(line) > max_line:
-        return Malformed("target-too-long", f"The request line is longer than {max_line} bytes.")
-    if _LINE_ALONE.fullmatch(line):
-        return Malformed("bad-request", "A header line is not written as RFC 9112 section 5 has it.")
-    if _VERSION.fullmatch(line) and not line.endswith((b" HTTP/1.0", b" HTTP/1.1")):
-        return Malformed("version-not-supported", "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
-    return Malformed("bad-request", "The request line is not written as RFC 9112 section 3 has it.")
+def _headers(block: bytes, max_fields: int) -> Headers:
+    """Parse header lines. Raises Malformed."""
+    headers = Headers(block)
+    names = headers.names
+    if not len(names) == block.count(b"\r\n") == block.count(b"\n"):
+        raise Malformed("bad-request", "A header line does not follow RFC 9112 section 5.")
+    if len(names) > max_fields:
+        raise Malformed("head-too-large", f"There are more than {max_fields} header lines (server.max_fields).")
+    if len(names) != len(set(names)):
+        for name, shown in _SINGLE.items():
+            if names.count(name) > 1:
+                raise Malformed("bad-request", f"{shown} appears more than once.")
+    return headers
 
 
-def _check_lines(line: bytes, headers: Headers, max_line: int) -> None:
+_SINGLE = {
+    name.lower().encode(): name
+    for name in ("Content-Location", "Content-Range", "Content-Type", "ETag", "Max-Forwards", "Server", "User-Agent")
+}
+"""Fields whose second line aiohttp's parser refuses (RFC 9110 5.3)."""
+
+
+def _agree(message: Any, method: str, target: str, minor: int, lines: int, length: int) -> None:
+    """Raises Malformed for a head that llhttp refuses or reads otherwise."""
+    if message is None:
+        raise Malformed("bad-request", "The HTTP parser (llhttp, in aiohttp) refuses the request's head.")
+    if (
+        message.method != method
+        or message.path != target
+        or message.version != (1, minor)
+        or len(message.raw_headers) != lines
+        or message.chunked != (length == CHUNKED)
+    ):
+        raise Malformed("bad-request", "The request's head could be read in two ways.")
+
+
+def _check_lines(line: bytes, block: bytes, max_line: int) -> None:
     """Raises Malformed for a line that is too long."""
     if len(line) > max_line + 2:
-        raise Malformed("target-too-long", f"The request line is longer than {max_line} bytes.")
-    if any(len(name) + len(value) > max_line for name, value in headers.lines):
-        raise Malformed("head-too-large", f"A header line is longer than {max_line} bytes.")
+        raise Malformed("target-too-long", f"The request line is longer than {max_line} bytes (server.max_line).")
+    for name, value in Headers(block).lines:
+        if len(name) + len(value) > max_line:
+            shown = name[:64].decode("latin-1")
+            raise Malformed(
+                "head-too-large", f"The header line {shown} is longer than {max_line} bytes (server.max_line)."
+            )
 
 
 def _other_form(method: str, target: str) -> tuple[str, bytes | None]:
@@ -129,10 +166,12 @@ def _host(headers: Headers, minor: int) -> bytes | None:
     if count == 1:
         host = headers.first(b"host") or b""
         if not _is_host(host):
-            raise Malformed("bad-request", "The Host header is not one host name and perhaps a port.")
+            raise Malformed("bad-request", "Host is not one host name, with or without a port.")
         return host
-    if count or minor == 1:
-        raise Malformed("bad-request", f"There must be one Host header; there are {count}.")
+    if count:
+        raise Malformed("bad-request", "Host appears more than once.")
+    if minor == 1:
+        raise Malformed("bad-request", "Host is missing.")
     return None
 
 
@@ -144,21 +183,21 @@ def _is_host(value: bytes) -> bool:
 def _check_coding(headers: Headers, minor: int) -> Headers:
     """RFC 9112 6.1 and 6.3: chunked, last and once. Raises Malformed.
 
-    The next hop is told of chunked only. What else was done to the body stays done: it is named as a content coding.
+    The next hop gets chunked only. Another coding stays applied to the body: it is forwarded as a content coding.
     """
     values = headers.values(b"transfer-encoding")
     if b"content-length" in headers.names:
-        raise Malformed("bad-request", "Content-Length and Transfer-Encoding stand side by side.")
+        raise Malformed("bad-request", "The request has both Content-Length and Transfer-Encoding.")
     if minor == 0:
-        raise Malformed("bad-request", "HTTP/1.0 knows no Transfer-Encoding.")
+        raise Malformed("bad-request", "HTTP/1.0 does not define Transfer-Encoding.")
     codings = [coding.strip(b" \t").lower() for coding in values[0].split(b",")]
     if len(values) > 1 or codings[-1] != b"chunked" or b"" in codings or b"chunked" in codings[:-1]:
-        raise Malformed("bad-request", "Transfer-Encoding does not end with one chunked, in one line.")
+        raise Malformed("bad-request", "Transfer-Encoding must be one line that ends with chunked, once.")
     others = [coding for coding in codings[:-1] if coding != b"identity"]  # it never changed a byte (RFC 2616 3.6)
     if not others:
         return headers
     if not _CODINGS.issuperset(others):
-        raise Malformed("not-supported", "No such transfer coding is known here.")
+        raise Malformed("not-supported", "A transfer coding of the request is not supported.")
     contents = b", ".join([*headers.values(b"content-encoding"), *others])
     return Headers(b"%bContent-Encoding: %b\r\n" % (headers.without((b"content-encoding",)).block, contents))
 
@@ -167,5 +206,5 @@ def _length(headers: Headers) -> int:
     value = headers.first(b"content-length") if headers.names.count(b"content-length") == 1 else None
     length = None if value is None else parse_length(value)
     if length is None:
-        raise Malformed("bad-request", "Content-Length is not one number of bytes.")
+        raise Malformed("bad-request", "Content-Length is not one decimal number.")
     return length

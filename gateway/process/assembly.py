@@ -5,11 +5,10 @@ import time
 
 from gateway.config.compile import compile_rules
 from gateway.config.schema import Config
-from gateway.front.connection import ServerLimits
-from gateway.front.reader import HeadLimits
-from gateway.front.server import DownstreamServer, Watcher
+from gateway.front.server import DownstreamServer, ServerLimits, Watcher
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
+from gateway.http.request import HeadLimits
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.handler import Handler, HandlerDependencies
 from gateway.stores.base import Store

@@ -176,7 +176,7 @@ def _write(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
         if stage is _Stage.SETTLED and not self.is_lost:
             head, _, body = data.partition(b"\r\n\r\n")
             is_whole = b"\r\ncontent-length: %d\r\n" % len(body) in head.lower() + b"\r\n"
-            fuse.on_the_wire("client", self._transport, data, is_whole=is_whole)
+            fuse.on_the_wire("client", self.stream_transport, data, is_whole=is_whole)
         method(self, data)
 
     return write

@@ -105,7 +105,6 @@ async def test_an_absolute_target_is_forwarded_in_origin_form_to_the_host_that_i
             ("http://other.example?c", "/?c", "other.example"),
             ("HTTPS://[::1]:8443//a", "//a", "[::1]:8443"),
             ("http://user:secret@other.example/a", "/a", "other.example"),
-            ("coap+tcp://other.example/a", "/a", "other.example"),
         ):
             assert (await client.request("GET", target, [accept, HOST])).status == 200, target
             assert (upstream.requests[-1].target, upstream.requests[-1].headers) == (path, [("Host", host), accept])

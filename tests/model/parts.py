@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from gateway.errors import StoreError
+from gateway.front.connection import ClientConnection
 from gateway.front.exchange import Exchange
+from gateway.front.head_parser import HeadParser
 from gateway.http.forwarding import Peer
-from gateway.http.request import parse_request_head
+from gateway.http.request import HeadLimits, read_request_head
 from gateway.http.write import CONTINUE
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement
 from gateway.stores.base import Store
@@ -24,6 +26,10 @@ Cut = Literal["before the claim", "behind the claim", "before the end", "behind 
 CUTS: tuple[Cut, ...] = get_args(Cut)
 
 
+PARSER = HeadParser()
+HEAD_LIMITS = HeadLimits(head=65536, line=8192, fields=100)
+
+
 class Client:
     """One client's connection, with one request on it."""
 
@@ -35,8 +41,10 @@ class Client:
         self.got = b""
         self._body = create.body
         self._stream = Stream(self, PATIENCE, RequestBroken) if create.is_held_back else None
-        head = parse_request_head(create.head, len(create.head) - 2, 8192, 100)
-        self.exchange = Exchange(self, head, b"" if self._stream else create.body, self._stream)
+        head = read_request_head(create.head, PARSER.parse(create.head), HEAD_LIMITS)
+        self.exchange = Exchange(
+            cast("ClientConnection", self), head, b"" if self._stream else create.body, self._stream
+        )
 
     def write(self, data: bytes) -> None:
         if data == CONTINUE and self._stream is not None:

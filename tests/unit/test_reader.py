@@ -5,11 +5,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Malformed
-from gateway.front.reader import HeadLimits, RequestReader
+from gateway.front.head_parser import HeadParser
+from gateway.front.reader import RequestReader
+from gateway.http.request import HeadLimits
 from tests.support.http import block_of, cut, field_lines
 from tests.support.unit import untimed
 
 BOUNDS = HeadLimits(head=400, line=200, fields=10)
+PARSER = HeadParser()
 Read = tuple[str, str, list[tuple[bytes, bytes]], bytes]
 
 empty_lines = st.sampled_from([b"", b"", b"\r\n", b"\r\n\r\n"])
@@ -44,7 +47,7 @@ conversations = st.lists(requests(), min_size=1, max_size=4).map(b"".join)
 
 def take_in(pieces: list[bytes]) -> list[Read]:
     """Read as a connection does that answers each request at once. Raises Malformed."""
-    reader = RequestReader(BOUNDS)
+    reader = RequestReader(BOUNDS, PARSER)
     read: list[Read] = []
     amid: Read | None = None
     for piece in pieces:
@@ -122,12 +125,12 @@ def test_a_head_is_refused_as_soon_as_it_is_beyond_its_bounds(data: bytes, slug:
 
 
 def test_it_is_amid_a_head_only_when_one_has_begun() -> None:
-    reader = RequestReader(BOUNDS)
+    reader = RequestReader(BOUNDS, PARSER)
     for piece, is_amid in ((b"\r", False), (b"\n", False), (b"G", True), (b"ET / HTTP/1.1\r\n", True)):
         reader.buffered += piece
         assert reader.next_head() is None
-        assert reader.is_amid_head is is_amid
+        assert reader.has_partial_head is is_amid
     reader.buffered += b"Host: x\r\n\r\n"
     assert reader.next_head() is not None
-    assert not reader.is_amid_head
+    assert not reader.has_partial_head
     assert reader.buffered == b""

@@ -1,0 +1,151 @@
+# The transport of one client's connection, on aiohttp's RequestHandler: what it may still be used for, writing at the
+# client's pace, and an end that the client gets to see. What the bytes mean is not known here.
+#
+# None of aiohttp's private attributes is used, and none of ours has the name of one.
+
+import asyncio
+import enum
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import web
+
+from gateway.http.forwarding import Peer
+from gateway.transport.deadline import Deadline
+from gateway.transport.stream import wake
+from gateway.transport.write_progress import unacknowledged, wait_writable
+
+if TYPE_CHECKING:
+    from gateway.front.server import DownstreamServer
+
+LINGER = 5.0
+"""Seconds for which a client may go on sending what is not wanted, so that it gets to see the answer (RFC 9112 9.6)."""
+
+
+class State(enum.Enum):
+    """What a connection is doing."""
+
+    NEW = "new"  # no head has come whole yet
+    IDLE = "idle"  # between two requests
+    HEAD = "head"  # a later head has begun to come
+    BUSY = "busy"  # a request is handled; what comes is its body, or is buffered
+    LAST = "last"  # as BUSY, but nothing that comes is parsed any more
+    CLOSING = "closing"  # nothing is handled or parsed; what was written may still leave
+    DETACHED = "detached"  # the transport belongs to a tunnel
+    LOST = "lost"  # the transport is gone; a request may still be handled
+
+
+WAITING = frozenset({State.NEW, State.IDLE, State.HEAD})
+ENDED = frozenset({State.DETACHED, State.LOST})
+
+
+class ClientTransport(web.RequestHandler):
+    """Mutable state: `state`; whether the client `has_left` (closed its side, or is lost); who it is (`peer`)."""
+
+    __slots__ = ("_left", "_writable", "budget", "deadline", "has_left", "peer", "server", "state", "stream_transport")
+
+    def __init__(self, server: "DownstreamServer", loop: asyncio.AbstractEventLoop) -> None:
+        # As web.run_app does, None for no access log.
+        super().__init__(server, loop=loop, keepalive_timeout=0, tcp_keepalive=False, access_log=None)  # type: ignore[arg-type]
+        self.server = server
+        self.budget = server.budget
+        self.deadline = Deadline(loop, self.too_late)
+        self.state = State.NEW
+        self.has_left = False
+        self.peer: Peer = cast("Peer", None)
+        self.stream_transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._writable: asyncio.Future[None] | None = None
+        self._left = 0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.state.value})"
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the transport is gone."""
+        return self.state is State.LOST
+
+    # Writing
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the client keeps up."""
+        return not self.writing_paused
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, if the client is still there."""
+        if self.state is not State.LOST:
+            self.stream_transport.write(data)
+
+    async def wait_writable(self, idle_timeout: float) -> bool:
+        """Wait until the client takes more; False when it is gone, or takes nothing for `idle_timeout` seconds."""
+        if self.writing_paused and self.state is not State.LOST:
+            self._writable = asyncio.get_running_loop().create_future()
+            await wait_writable(self.stream_transport, self._writable, idle_timeout, self.abort)
+        return self.state is not State.LOST
+
+    def resume_writing(self) -> None:
+        """The client takes more again."""
+        super().resume_writing()
+        wake(self._writable)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Nothing can be sent any more."""
+        self.state = State.LOST
+        self.has_left = True
+        self.deadline.close()
+        super().connection_lost(exc)
+        wake(self._writable)
+
+    # Reading
+
+    def pause_reading(self) -> None:
+        """Read no more from the client for now."""
+        if self.state is not State.LOST and self.stream_transport.is_reading():
+            self.stream_transport.pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read from the client again; the parameter is aiohttp's, and has no meaning here."""
+        if self.state is not State.LOST and not self.stream_transport.is_reading():
+            self.stream_transport.resume_reading()
+
+    def stop_parsing(self) -> None:
+        """Take nothing more from the client: a request that is being handled is the last one."""
+        if self.state is State.BUSY:
+            self.state = State.LAST
+        elif self.state in WAITING:
+            self.state = State.CLOSING
+
+    # The end
+
+    def abort(self) -> None:
+        """Close at once, without what was not sent yet."""
+        if self.state is not State.LOST:
+            self.stop_parsing()
+            self.stream_transport.abort()
+
+    def end(self, *, politely: bool) -> None:
+        """Close once what was written has left; to a client that may be sending still, say so and let it read first."""
+        self.state = State.CLOSING
+        transport = self.stream_transport
+        if transport.is_closing():
+            return
+        if not politely:
+            transport.close()
+            self._left = transport.get_write_buffer_size() and unacknowledged(transport)
+            self.deadline.set(self.server.limits.body_timeout)
+            return
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()  # says so under TLS
+        self.resume_reading()
+        self.deadline.set(LINGER)
+
+    def too_late(self) -> None:
+        """The deadline has passed: a client that makes no progress with the last bytes is not waited for."""
+        if self.state is State.CLOSING:
+            before, self._left = self._left, unacknowledged(self.stream_transport)
+            if self._left < before:
+                self.deadline.set(self.server.limits.body_timeout)
+            else:
+                self.stream_transport.abort()
