@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from gateway.errors import Malformed
 from gateway.front.exchange import Exchange
 from gateway.front.reader import RequestReader
-from gateway.front.transport import ENDED, WAITING, ClientTransport, State
+from gateway.front.transport import BUSY, DETACHED, HEAD, IDLE, LAST, ClientTransport
 from gateway.http.request import RequestHead
 from gateway.transport.stream import Stream, wake
 from gateway.upstream.results import RequestBroken
@@ -59,14 +59,14 @@ class ClientConnection(ClientTransport):
     def data_received(self, data: bytes) -> None:
         """Parse what came, as far as it can be parsed now."""
         reader = self._reader
-        if self.state is State.BUSY:
+        if self.state is BUSY:
             if self._stream is not None:
                 self._read_body(self._stream, data)
                 return
             reader.buffered = reader.buffered + data if reader.buffered else data
             if len(reader.buffered) > reader.limits.head:
                 self.pause_reading()
-        elif self.state in WAITING:
+        elif self.state <= HEAD:
             reader.buffered = reader.buffered + data if reader.buffered else data
             self._read_head()
 
@@ -75,7 +75,7 @@ class ClientConnection(ClientTransport):
         self.has_left = True
         if self._stream is not None:
             self.abort_body(timed_out=False)
-        return self.state is State.BUSY and self.stream_transport.can_write_eof()
+        return self.state is BUSY and self.stream_transport.can_write_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Clean up. A handler that need not finish is cancelled; any other continues until it has."""
@@ -127,7 +127,7 @@ class ClientConnection(ClientTransport):
     def detach(self) -> tuple[Any, bytes]:
         """Give away the transport, for another protocol, and what came behind the request."""
         self.deadline.close()
-        self.state = State.DETACHED
+        self.state = DETACHED
         self.stream_transport.pause_reading()
         return self.stream_transport, self._reader.buffered
 
@@ -151,14 +151,14 @@ class ClientConnection(ClientTransport):
                     self._after(exchange)
                     if self._exchange is not None:  # pipelined: other connections go first
                         await asyncio.sleep(0)
-                elif self.state in WAITING:
+                elif self.state <= HEAD:
                     self._next = self._event_loop.create_future()
                     await self._next
                     self._next = None
                 else:
                     return
         finally:
-            if self.state in ENDED:
+            if self.state >= DETACHED:
                 self.server.gone(self)
 
     def _read_head(self) -> None:
@@ -170,15 +170,15 @@ class ClientConnection(ClientTransport):
                 self._begin(head)
             elif reader.has_partial_head:
                 self._idle.pop(self, None)
-                if self.state is State.IDLE:
-                    self.state = State.HEAD
+                if self.state is IDLE:
+                    self.state = HEAD
                     self.deadline.set(self.server.limits.head_timeout)
         except Malformed as error:
             self._refuse(error.slug, error.detail)
 
     def _begin(self, head: RequestHead) -> None:
         """Raises Malformed, from what came of the body."""
-        self.state = State.BUSY
+        self.state = BUSY
         self._idle.pop(self, None)
         content = b""
         if head.length:
@@ -206,17 +206,17 @@ class ClientConnection(ClientTransport):
     def _after(self, exchange: Exchange) -> None:
         """Wait for the next request, or end."""
         self._exchange = None
-        if self.state in ENDED:
+        if self.state >= DETACHED:
             return
         buffered = self._reader.buffered
-        is_last = self.state is State.LAST
+        is_last = self.state is LAST
         if is_last or not exchange.keep_alive or self.server.is_ending or (self.has_left and not buffered):
             if buffered.strip() and not exchange.head.keep_alive and exchange.has_end and not is_last:
                 self._refuse("bad-request", "More data follows a request that has Connection: close.")
             else:
                 self.end(politely=bool(buffered) or not exchange.is_over)
             return
-        self.state = State.IDLE
+        self.state = IDLE
         self._idle[self] = None
         self.deadline.set(self.server.limits.keepalive_timeout)
         if buffered:
@@ -234,7 +234,7 @@ class ClientConnection(ClientTransport):
 
     def too_late(self) -> None:
         """The deadline of a head, or between two requests, has passed."""
-        if self.state not in WAITING:
+        if self.state > HEAD:
             super().too_late()
         elif self._reader.buffered:
             self._refuse("request-timeout", "The head of the request did not arrive in time.")

@@ -98,7 +98,7 @@ class Exchange:
     @property
     def write_paused(self) -> bool:
         """Whether the client does not keep up with what was written."""
-        return not self._client.is_writable
+        return self._client.writing_paused
 
     @property
     def expects_continue(self) -> bool:

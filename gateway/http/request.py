@@ -78,6 +78,7 @@ def read_request_head(data: bytes, message: Any, limits: HeadLimits) -> RequestH
     raw_method, raw_target, version = parts.groups()
     method, target, minor = raw_method.decode(), raw_target.decode(), version[0] - 48
     headers = _headers(block, limits.fields)
+    count = len(headers.names)
     host = _host(headers, minor)
     length = 0
     if b"transfer-encoding" in headers.names:
@@ -85,7 +86,16 @@ def read_request_head(data: bytes, message: Any, limits: HeadLimits) -> RequestH
         headers = _check_coding(headers, minor)
     elif b"content-length" in headers.names:
         length = _length(headers)
-    _agree(message, method, target, minor, block.count(b"\n"), length)
+    if message is None:
+        raise _refusal(headers)
+    if (
+        message.method != method
+        or message.path != target
+        or message.version != (1, minor)
+        or len(message.raw_headers) != count
+        or message.chunked != (length == CHUNKED)
+    ):
+        raise Malformed("bad-request", "The request's head could be read in two ways.")
     if target[0] != "/" and method != "CONNECT":
         target, authority = _other_form(method, target)
         if authority is not None:
@@ -105,10 +115,6 @@ def _headers(block: bytes, max_fields: int) -> Headers:
         raise Malformed("bad-request", "A header line does not follow RFC 9112 section 5.")
     if len(names) > max_fields:
         raise Malformed("head-too-large", f"There are more than {max_fields} header lines (server.max_fields).")
-    if len(names) != len(set(names)):
-        for name, shown in _SINGLE.items():
-            if names.count(name) > 1:
-                raise Malformed("bad-request", f"{shown} appears more than once.")
     return headers
 
 
@@ -119,18 +125,12 @@ _SINGLE = {
 """Fields whose second line aiohttp's parser refuses (RFC 9110 5.3)."""
 
 
-def _agree(message: Any, method: str, target: str, minor: int, lines: int, length: int) -> None:
-    """Raises Malformed for a head that llhttp refuses or reads otherwise."""
-    if message is None:
-        raise Malformed("bad-request", "The HTTP parser (llhttp, in aiohttp) refuses the request's head.")
-    if (
-        message.method != method
-        or message.path != target
-        or message.version != (1, minor)
-        or len(message.raw_headers) != lines
-        or message.chunked != (length == CHUNKED)
-    ):
-        raise Malformed("bad-request", "The request's head could be read in two ways.")
+def _refusal(headers: Headers) -> Malformed:
+    """Say why aiohttp's parser refuses a head, as far as that can be told."""
+    for name, shown in _SINGLE.items():
+        if headers.names.count(name) > 1:
+            return Malformed("bad-request", f"{shown} appears more than once.")
+    return Malformed("bad-request", "The HTTP parser (llhttp, in aiohttp) refuses the request's head.")
 
 
 def _check_lines(line: bytes, block: bytes, max_line: int) -> None:

@@ -35,7 +35,7 @@ class Client:
 
     def __init__(self, peer: Peer, create: Create) -> None:
         self.has_left = False
-        self.is_writable = True
+        self.writing_paused = False
         self.peer = peer
         self.budget = Budget(2**20)
         self.got = b""
