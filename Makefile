@@ -2,15 +2,25 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check format lock bench bench-growth bench-peers crash model restarts store-faults upstream-faults overload soak websockets slow-heads clean
+# What is left out takes long: whole programs from end to end, the model, the benchmarks, deploy/.
+FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
+	tests/test_documents.py tests/test_image.py tests/test_wire_document.py
+
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers crash model restarts store-faults upstream-faults overload soak websockets slow-heads clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/installed ## the gateway in front of an example API, ready to be curled
 	@$(BIN)/gateway run -c config/gateway.toml --example
 
-test: .venv/installed ## every test, over real sockets
-	@$(BIN)/pytest -q
+test: .venv/installed ## every test; ARGS="FILE -k NAME" chooses some
+	@$(BIN)/pytest -q $(ARGS)
 
-check: .venv/installed ## style, types, and the floors of the house
+test-fast: .venv/installed ## the quick tests, in about a minute
+	@$(BIN)/pytest -q -m "not slow" $(FAST) $(ARGS)
+
+check: .venv/installed ## style, types, and which layer imports which
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -27,39 +37,39 @@ bench-growth: .venv/installed ## CPU per request as claims, connections, bodies 
 	@$(BIN)/python -m benchmarks.growth $(ARGS)
 	@$(BIN)/python -m benchmarks.document
 
-bench-peers: ## Caddy, for the benchmark alone; the other proxies come from the system
+bench-peers: ## install Caddy, for the benchmark alone
 	@$(PYTHON) -m venv .venv/peers
 	@.venv/peers/bin/python -m pip install --quiet --require-hashes -r benchmarks/peers/requirements.lock
 
-crash: .venv/installed ## kills at 18 points x 200 x both durabilities: half an hour
+crash: .venv/installed ## kills at 18 points x 200 x both durabilities, half an hour
 	@$(BIN)/python -m campaigns.crash $(ARGS)
 
-restarts: .venv/installed ## 100 reloads and 20 restarts under load: who is turned away, what is lost, what goes twice
+restarts: .venv/installed ## 100 reloads and 20 restarts under load: what is lost
 	@$(BIN)/python -m campaigns.restarts $(ARGS)
 
-model: .venv/installed ## the decision core against its reference, 10,000 runs of 50 steps over each store
+model: .venv/installed ## the decision core against its reference, 2 x 10,000 runs
 	@$(BIN)/python -m campaigns.model $(ARGS)
 
-store-faults: .venv/installed ## what befalls the store's file under load, thirty seconds each
+store-faults: .venv/installed ## what befalls the store's file, thirty seconds each
 	@$(BIN)/python -m campaigns.store_faults $(ARGS)
 
-upstream-faults: .venv/installed ## an API that fails in eight ways, 500 times each, under load
+upstream-faults: .venv/installed ## an API that fails in eight ways, 500 times each
 	@$(BIN)/python -m campaigns.upstream_faults $(ARGS)
 
-overload: .venv/installed ## 5,000 connections and four times what can be answered, for a minute
+overload: .venv/installed ## 5,000 connections, four times what can be answered
 	@$(BIN)/python -m campaigns.overload $(ARGS)
 
 soak: ARGS = --json docs/soak.json --picture docs/soak.svg
-soak: .venv/installed ## half an hour of mixed traffic with faults: what goes wrong, and what grows
+soak: .venv/installed ## half an hour of mixed traffic with faults: what goes wrong
 	@$(BIN)/python -m campaigns.soak $(ARGS)
 
-websockets: .venv/installed ## Autobahn's WebSocket cases, through the gateway and without it
+websockets: .venv/installed ## Autobahn's WebSocket cases, with and without the gateway
 	@$(BIN)/python -m campaigns.websockets $(ARGS)
 
 slow-heads: .venv/installed ## 2,000 clients that send a byte a second, beside ordinary ones
 	@$(BIN)/python -m campaigns.slow_heads $(ARGS)
 
-format: .venv/installed
+format: .venv/installed ## put the source into its form, and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -67,7 +77,7 @@ lock: .venv/installed ## write the lock files anew
 	@$(BIN)/uv -q pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml -o requirements.lock
 	@$(BIN)/uv -q pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
 
-clean:
+clean: ## remove the virtual environment and what the tools keep
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
 
 .venv/installed: pyproject.toml requirements-dev.lock

@@ -55,12 +55,14 @@ def test_no_secret_stands_in_any_expectation() -> None:
     assert SECRET in (GOLDEN / "bad-secret-places.toml").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bad-everything", "bad-syntax"])
 def test_the_check_command_prints_the_problems_and_nothing_else(name: str) -> None:
     answer = gateway("check", f"{name}.toml")
     assert (answer.returncode, answer.stdout, answer.stderr) == (1, expected(name), "")
 
 
+@pytest.mark.slow
 def test_the_check_command_says_that_a_file_is_fine(tmp_path: Path) -> None:
     text = (GOLDEN / "good-two-rules.toml").read_text(encoding="utf-8")
     (tmp_path / "two.toml").write_text(text, encoding="utf-8")
@@ -69,11 +71,13 @@ def test_the_check_command_says_that_a_file_is_fine(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["two.toml"], "check changes nothing"
 
 
+@pytest.mark.slow
 def test_the_show_command_prints_the_configuration_with_its_secret_hidden() -> None:
     answer = gateway("show", "good-everything.toml")
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, expected("good-everything"), "")
 
 
+@pytest.mark.slow
 def test_the_show_command_of_a_bad_file_says_why_on_standard_error() -> None:
     answer = gateway("show", "bad-everything.toml")
     assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", expected("bad-everything"))

@@ -20,6 +20,8 @@ from tests.support.handler import NOW, open_file
 from tests.support.tally import PATIENCE
 from tests.support.upstream import Call, RawUpstream, refused_port
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 200_000
 TURNS = 10
 """Of the loop, in which the gateway has seen what was sent to it."""

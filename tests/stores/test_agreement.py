@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,7 @@ class Driver:
         return self._store.settle(owner(number), claims(*wanted), settlement, now)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(steps)
 def test_sqlite_answers_as_the_reference_does(story: list[Any]) -> None:

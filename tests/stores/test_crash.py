@@ -15,6 +15,8 @@ from gateway.stores import sql
 from gateway.stores.inspect import APPLICATION_ID
 from tests.support.stores import HOUR, NOW, claims, create, files, open_store, owner, state_of, take
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

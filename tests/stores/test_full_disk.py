@@ -29,6 +29,8 @@ from tests.support.stores import (
 )
 from tests.support.tally import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 LARGE = Settlement(State.CREATED, CREATED.expires_at, "/users/" + "x" * 2000)
 """A settlement that finds no place in a full file."""
 PLENTY = 2**30

@@ -11,6 +11,8 @@ from tests.support.program import GatewayProgram, StartError, create_user_rule, 
 from tests.support.stores import files
 from tests.support.upstream import RawUpstream
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_second_gateway_ends_with_a_clear_text_and_the_first_goes_on(
     gateway: StartGateway, upstream: RawUpstream, tmp_path: Path

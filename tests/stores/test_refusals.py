@@ -199,6 +199,7 @@ class TestOtherKey:
         assert files(path.parent) == before
 
 
+@pytest.mark.slow
 async def test_of_several_that_start_at_once_no_two_get_it(path: Path) -> None:
     await make(path)
     results = await asyncio.gather(*[open_store(path) for _ in range(3)], return_exceptions=True)

@@ -15,6 +15,8 @@ from tests.support.program import StartError, Table, create_user_rule
 from tests.support.shorthands import expect_proxy_status, get
 from tests.support.upstream import RawUpstream, refused_port
 
+pytestmark = pytest.mark.slow
+
 ADA, BOB = "ada@example.org", "bob@example.org"
 
 
