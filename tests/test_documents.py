@@ -1,4 +1,4 @@
-# README.md, docs/ and CHANGELOG.md, held against the program that they are about.
+# docs/ and the documents beside it, held against the program that they are about.
 
 import ast
 import io
@@ -26,7 +26,8 @@ from gateway.stores.open import open_sqlite
 from gateway.telemetry import RequestRecord, Telemetry
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+AT_THE_TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+DOCUMENTS = [*AT_THE_TOP, *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "gateway").rglob("*.py"))}
 CALLS = [node for text in SOURCES.values() for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
@@ -121,7 +122,7 @@ def test_every_gateway_command_shown_is_taken_as_it_stands() -> None:
 
 def test_every_make_target_named_exists_and_readme_shows_the_two_that_matter() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in {target for text in TEXTS.values() for target in re.findall(r"\bmake (\w+)(?=`|\n```)", text)}:
+    for target in {target for text in TEXTS.values() for target in re.findall(r"\bmake ([\w-]+)(?=`|\n)", text)}:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     readme = [block.strip() for block in blocks(TEXTS["README.md"], "console")]
     assert "$ make run" in readme
@@ -321,3 +322,26 @@ def test_every_package_is_documented_in_its_layer() -> None:
     for layer, package, _ in rows(section("docs/architecture.md", "The layers")):
         documented[int(layer) - 1].update(ticked(package))
     assert documented == layers
+
+
+# Contributing
+
+
+def test_every_file_and_test_that_contributors_are_told_of_exists() -> None:
+    told = ticked(re.sub(r"^```.*?^```", "", TEXTS["CONTRIBUTING.md"], flags=re.MULTILINE | re.DOTALL))
+    files = {name for name in told if re.fullmatch(r"(?:gateway|tests|docs|config|campaigns)/[\w./*-]*", name)}
+    assert len(files) > 20
+    assert [name for name in files if not any(ROOT.glob(name.rstrip("/")))] == []
+    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    tests = {name for name in told if re.fullmatch(r"test_\w+", name)}
+    assert len(tests) > 10
+    assert [name for name in tests if f"def {name}(" not in written] == []
+
+
+def test_the_list_of_make_targets_has_all_of_them_in_lines_that_fit_a_terminal() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    listed = re.findall(r"^([a-z-]+):.* ## (.+)$", makefile, re.MULTILINE)
+    assert sorted(phony.split()) == sorted(target for target, _ in listed)
+    assert set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE)) == set(phony.split())
+    assert [target for target, comment in listed if len(f"  {'':16} {comment}") > 80] == []

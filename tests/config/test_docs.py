@@ -7,12 +7,14 @@ import msgspec
 import pytest
 
 from gateway.config import load, schema
+from gateway.config.changes import RESTART
 from gateway.config.hints import example
 from gateway.config.problems import Problems
 from gateway.config.reader import read
 from gateway.config.units import parse_duration, parse_size
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
+from gateway.guard.field import Source
 from gateway.guard.normalize import NORMALISERS
 from tests.support.config import KEY, ROOT, RULE, UPSTREAM
 
@@ -139,6 +141,17 @@ def test_every_normaliser_is_documented_by_what_it_does() -> None:
         assert given != wanted, f"the example of {name} shows something"
 
 
+def test_every_source_of_a_field_is_documented_and_no_other_is() -> None:
+    sources = [source.value for source in Source]
+    assert [field.partition(".")[0] for field in rows("Fields")] == sources
+    assert re.findall(r'"(\w+)"', section("Fields").partition("source = ")[2].partition("\n")[0]) == sources
+
+
+def test_every_key_that_waits_for_a_restart_is_documented_and_no_other_is() -> None:
+    lines = "".join(re.findall(r"^- .*$", section("Reloading"), re.MULTILINE))
+    assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", lines)) == set(RESTART)
+
+
 def test_the_sample_loads() -> None:
     config = load(SAMPLE, {})
     assert [rule.name for rule in config.rules] == ["create-user", "create-order"]
@@ -164,6 +177,7 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Ta
     for field, line in zip(keys, lines, strict=True):
         parsed: dict[str, Any] = tomllib.loads(line)
         assert list(parsed) == [field.name]
+        assert parsed[field.name] != "None", "a key without a default has an example of its own"
     text = "\n".join(lines) + "\n"
     if table is schema.MatchConfig:
         text = f"match = {{ {', '.join(lines)} }}\n"
