@@ -4,9 +4,9 @@ BIN := .venv/bin
 
 # What is left out takes long: whole programs from end to end, the model, the benchmarks, deploy/.
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
-	tests/test_documents.py tests/test_image.py tests/test_wire_document.py
+	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers crash model restarts store-faults upstream-faults overload soak websockets slow-heads clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts store-faults upstream-faults overload soak websockets slow-heads clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ bench-growth: .venv/installed ## CPU per request as claims, connections, bodies 
 bench-peers: ## install Caddy, for the benchmark alone
 	@$(PYTHON) -m venv .venv/peers
 	@.venv/peers/bin/python -m pip install --quiet --require-hashes -r benchmarks/peers/requirements.lock
+
+bench-versions: .venv/installed ## CPU per request beside an earlier commit; ARGS=COMMIT
+	@$(BIN)/python -m benchmarks.versions $(ARGS)
 
 crash: .venv/installed ## kills at 18 points x 200 x both durabilities, half an hour
 	@$(BIN)/python -m campaigns.crash $(ARGS)
