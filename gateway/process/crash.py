@@ -120,7 +120,7 @@ def _settle(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...,
 def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     text = sql.read("write")
     head = text.partition(":places")[0]
-    columns = text.partition("turn (")[2].partition(")")[0].split(", ")
+    columns = text.partition("batch (")[2].partition(")")[0].split(", ")
 
     async def execute(database: aiosqlite.Connection, statement: str, parameters: Iterable[Any] | None = None) -> Any:
         if not statement.startswith(head):

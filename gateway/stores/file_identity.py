@@ -1,27 +1,27 @@
-# Whether an open SQLite file can still be found where it was opened. SQLite goes on writing into one that cannot, and
-# all that it commits there would be forgotten at the next start.
+# Detects that an open SQLite file was deleted, moved or replaced. SQLite keeps writing to the open descriptor, and
+# everything committed there would be lost at the next start.
 
 import os
 
 
 class FileIdentity:
-    """A store's file and its write-ahead log, as they were found when they were opened."""
+    """The device and inode of a store's file and of its write-ahead log at the time they were opened."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_opened",)
 
     def __init__(self, path: str) -> None:
-        """Raises OSError when they cannot be found. The log lies beside the file, not beside a link to it."""
+        """Raises OSError when they cannot be found. The log is beside the real file, not beside a symlink to it."""
         names = (path, f"{os.path.realpath(path)}-wal")
-        self._found = [(name, os.stat(name)) for name in names]  # noqa: PTH116 as below
+        self._opened = [(name, os.stat(name)) for name in names]  # noqa: PTH116 as below
 
     def __repr__(self) -> str:
-        return f"FileIdentity({self._found[0][0]!r})"
+        return f"FileIdentity({self._opened[0][0]!r})"
 
     def check(self) -> str | None:
-        """What has become of them, for a person who can mend it; None when they are where they were."""
-        for name, before in self._found:
+        """Describe what happened to the files, and how to recover; None when both are unchanged."""
+        for name, before in self._opened:
             try:
-                now = os.stat(name)  # noqa: PTH116 for each turn, and a Path's takes twice the time
+                now = os.stat(name)  # noqa: PTH116 called per batch; Path.stat takes twice the time
             except FileNotFoundError:
                 return f"{name} was removed or moved while it was open; put it back, or restart the gateway"
             except OSError as error:

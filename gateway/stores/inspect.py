@@ -1,4 +1,4 @@
-# Looks at a SQLite file before it is opened for writing, so that a file that is not ours stays as it is.
+# Checks a SQLite file before it is opened for writing, so that a file of another program is never modified.
 
 import sqlite3
 import struct
@@ -8,21 +8,21 @@ from gateway.errors import StoreInUse, StoreOpenError
 from gateway.stores import sql
 
 APPLICATION_ID = 0x69677731
-"""Written into the file's header (SQLite file format 1.3.15): "igw1"."""
+"""The application id in the file's header (SQLite file format 1.3.15): "igw1"."""
 SCHEMA = 1
-"""The newest schema this program knows."""
+"""The newest schema version that this program supports."""
 FULL_CHECK_LIMIT = 64 * 1024 * 1024
-"""Bytes up to which the whole file is checked: a larger one would hold up the start for longer than a restart may."""
+"""Bytes up to which the whole file is checked: checking a larger one would make restarts too slow."""
 
 _VERSIONS = struct.Struct(">60xI4xI")  # user version, application id (SQLite file format 1.3)
 _MAGIC = b"SQLite format 3\0"
 
 
 def inspect(path: str, key_check: bytes) -> None:
-    """Check a store file without changing it. A file that is absent or empty is fine.
+    """Check a store file without modifying it. A missing or empty file is accepted.
 
-    `key_check` says which fingerprint key it will be used with (see Fingerprinter).
-    Raises StoreOpenError saying what is wrong with it.
+    `key_check` identifies the fingerprint key it will be used with (see Fingerprinter).
+    Raises StoreOpenError with the reason when the file cannot be used.
     """
     file = Path(path)
     try:
@@ -43,16 +43,16 @@ def inspect(path: str, key_check: bytes) -> None:
         )
     if version > SCHEMA:
         raise newer(path, version)
-    # A journal is there when it was killed while first written: SQLite rolls it back on opening for writing.
+    # A journal remains when the process was killed during the first write: SQLite rolls it back on the next open.
     if not Path(f"{path}-journal").exists():
-        _look_inside(path, key_check)
+        _check_contents(path, key_check)
 
 
-def _look_inside(path: str, key_check: bytes) -> None:
-    """Let SQLite read the file, over a connection that may not write."""
+def _check_contents(path: str, key_check: bytes) -> None:
+    """Check the contents over a read-only SQLite connection."""
     index = Path(f"{path}-shm")
     had_index = index.exists()
-    # Without a WAL nobody has the store open, and a reader that is told so makes no empty one.
+    # Without a WAL no process has the store open; with immutable=1 the reader does not create an empty WAL.
     immutable = not Path(f"{path}-wal").exists()
     uri = f"{Path(path).absolute().as_uri()}?mode=ro&immutable={immutable:d}"
     try:
@@ -63,7 +63,7 @@ def _look_inside(path: str, key_check: bytes) -> None:
                 if found != "ok":
                     raise damaged(path, found)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA:  # what a newer program wrote last may still be in the WAL, and not in the header
+            if version > SCHEMA:  # a newer program's last write may be in the WAL and not yet in the header
                 raise newer(path, version)
             written_with = connection.execute(sql.read("key_check")).fetchone()
         finally:
@@ -74,7 +74,7 @@ def _look_inside(path: str, key_check: bytes) -> None:
         raise damaged(path, error) from error
     finally:
         if not had_index:
-            index.unlink(missing_ok=True)  # a reader leaves one behind when it finds a WAL; the gateway uses none
+            index.unlink(missing_ok=True)  # a reader creates one when it finds a WAL; the gateway does not use it
     if written_with is not None and written_with[0] != key_check:
         raise other_key(path)
 
@@ -88,7 +88,7 @@ def in_use(path: str) -> StoreInUse:
 
 
 def newer(path: str, version: int) -> StoreOpenError:
-    """The error for a store whose schema this program does not know."""
+    """The error for a store whose schema is newer than this program."""
     return StoreOpenError(
         f"{path} was written by a newer gateway (schema {version}, this one knows {SCHEMA}); it was left as it is. "
         "Run the newer program, or name another file in store.url"
@@ -96,7 +96,7 @@ def newer(path: str, version: int) -> StoreOpenError:
 
 
 def damaged(path: str, reason: object) -> StoreOpenError:
-    """The error for a store whose pages cannot be trusted."""
+    """The error for a corrupt store."""
     return StoreOpenError(
         f"the store {path} is damaged ({reason}); it was left as it is. Restore it from a copy, or move it away to "
         "start with an empty one, which forgets every create it knew of"
@@ -104,7 +104,7 @@ def damaged(path: str, reason: object) -> StoreOpenError:
 
 
 def other_key(path: str) -> StoreOpenError:
-    """The error for a store whose claims would never match again, without a word."""
+    """The error for a store written with another key, whose claims would silently never match."""
     return StoreOpenError(
         f"the store {path} was written with another fingerprint key, so every create it knows of would be let through "
         "again. Restore that key (fingerprint.key, fingerprint.key_file, or the .key file beside the store), or name "

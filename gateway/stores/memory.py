@@ -1,58 +1,60 @@
-# The reference store: what the others must do, in the fewest words. Knows only the protocol.
+# The reference implementation of the store protocol, in memory.
 
 import asyncio
 import heapq
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
+from typing_extensions import override
+
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
-from gateway.stores.base import reserve_in, settle_in
+from gateway.stores.base import Store, reserve_in, settle_in
 
 T = TypeVar("T")
 
 
-class MemoryStore:
-    """Claims in a dict; all is forgotten when the process ends. Each call decides at once, so none can interleave."""
+class MemoryStore(Store):
+    """Claims in a dict, lost when the process ends. Each call completes synchronously, so calls cannot interleave."""
 
     def __init__(self) -> None:
         self._records: dict[bytes, Record] = {}
-        self._expiring: list[tuple[int, bytes]] = []  # a heap; an entry counts only while its record agrees with it
+        self._expiring: list[tuple[int, bytes]] = []  # a heap; an entry is valid only while it matches its record
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._records)} claims)"
 
+    @override
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
-        """See Store."""
         return _done(reserve_in(self._records, claims, owner, now))
 
+    @override
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
-        """See Store."""
-        became = settle_in(self._records, claims, owner, settlement)
-        for record in became:
+        changed = settle_in(self._records, claims, owner, settlement)
+        for record in changed:
             if record is not None and record.expires_at is not None:
                 heapq.heappush(self._expiring, (record.expires_at, record.fingerprint))
-        return _done(bool(became))
+        return _done(bool(changed))
 
+    @override
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
-        """See Store."""
         record = self._records.get(fingerprint)
         return record if record is not None and record.is_held(now) else None
 
+    @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
-        """See Store."""
         later = (found for key, found in self._records.items() if key > after and found.is_held(now))
         return heapq.nsmallest(limit, later, key=lambda record: record.fingerprint)
 
+    @override
     async def forget(self, fingerprint: bytes) -> bool:
-        """See Store."""
         record = self._records.get(fingerprint)
         if record is None or record.state is State.IN_FLIGHT:
             return False
         del self._records[fingerprint]
         return True
 
+    @override
     async def purge(self, now: int, limit: int) -> Purged:
-        """See Store."""
         removed = lapsed = 0
         while removed < limit and self._expiring and self._expiring[0][0] <= now:
             expires_at, fingerprint = heapq.heappop(self._expiring)
@@ -63,11 +65,13 @@ class MemoryStore:
                 lapsed += record.state is State.UNKNOWN
         return Purged(removed, lapsed)
 
+    @override
     async def ping(self, now: int) -> None:
-        """See Store."""
+        """Return at once: there is nothing to write."""
 
+    @override
     async def close(self) -> None:
-        """See Store."""
+        """Do nothing: there is nothing to write."""
 
 
 def _done(result: T) -> Awaitable[T]:

@@ -1,4 +1,5 @@
-# Opens stores: checks the file, locks it, brings its schema up, recovers what a dead process left. Knows every backend.
+# Opens stores: checks the file, locks it, migrates its schema, and marks claims of a dead process as unknown. The only
+# module that imports every backend.
 
 import os
 import sqlite3
@@ -20,22 +21,22 @@ from gateway.stores.sqlite import SqliteStore
 _OLDEST_SQLITE = (3, 35, 0)
 _SYNCHRONOUS = {"process": "NORMAL", "power": "FULL"}
 _CACHE_KIB = 16 * 1024
-_CHECKPOINT_PAGES = 4000  # 16 MiB: a page that many creates touch is copied back, and synced, once for all of them
-_LOCK_PATIENCE = 1.0
+_CHECKPOINT_PAGES = 4000  # 16 MiB: a page that many creates modify is copied back, and synced, only once
+_LOCK_TIMEOUT = 1.0
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A store that is ready."""
+    """An open store, and what was found in it."""
 
     store: Store
     recovered: int
-    """How many claims were in flight when it was last left: they are unknown now."""
+    """How many claims were in flight when its last process ended: they are unknown now."""
     is_new: bool
-    """Whether it was empty or not there: it knows of no create."""
+    """Whether it was missing or empty, and so contains no claims."""
 
 
 def open_memory() -> Opened:
-    """Open the store that forgets."""
+    """Open a store in memory."""
     return Opened(MemoryStore(), 0, is_new=True)
 
 
@@ -48,12 +49,12 @@ async def open_sqlite(
     commit_timeout: float = 0.8,
     max_waiting: int = 4096,
 ) -> Opened:
-    """Open a SQLite file, or make it (mode 0600). `now` in milliseconds, `commit_timeout` in seconds.
+    """Open a SQLite file, or create it (mode 0600). `now` in milliseconds, `commit_timeout` in seconds.
 
-    A call that is not carried out within `commit_timeout` raises StoreError; so does a reservation when `max_waiting`
-    of them wait already.
-    Raises StoreOpenError, leaving the file as it was, when it is foreign, damaged, newer, in use, out of reach, or was
-    written with another fingerprint key.
+    A call that is not committed within `commit_timeout` raises StoreError; so does a reservation when `max_waiting`
+    reservations are queued already.
+    Raises StoreOpenError, without modifying the file, when it belongs to another program, is damaged, newer, in use or
+    inaccessible, or was written with another fingerprint key.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreOpenError(
@@ -64,8 +65,8 @@ async def open_sqlite(
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise StoreOpenError(f"the store {path} cannot be opened for writing: {error.strerror}") from error
-    # cached_statements: two texts for each number of rows that has a statement of its own
-    database = await aiosqlite.connect(path, isolation_level=None, timeout=_LOCK_PATIENCE, cached_statements=300)
+    # cached_statements: enough for the lookup and write statements of every batch size (see rows.py)
+    database = await aiosqlite.connect(path, isolation_level=None, timeout=_LOCK_TIMEOUT, cached_statements=300)
     try:
         is_new = await _pragma(database, "user_version") == 0
         recovered = await _prepare(database, path, durability, key_check, now)
@@ -109,7 +110,7 @@ async def _prepare(
 
 
 async def _migrate(database: aiosqlite.Connection, path: str) -> None:
-    """Bring the schema up to SCHEMA, each step in a transaction of its own."""
+    """Migrate the schema up to version SCHEMA, each step in its own transaction."""
     version = await _pragma(database, "user_version")
     application = await _pragma(database, "application_id")
     if application not in {0, APPLICATION_ID}:
@@ -127,7 +128,7 @@ async def _pragma(database: aiosqlite.Connection, name: str) -> int:
 
 
 async def _check_key(database: aiosqlite.Connection, path: str, key_check: bytes) -> None:
-    """Take note of the secret in a new store; refuse a store written with another one."""
+    """Record the key check in a new store; reject a store written with another key."""
     rows = list(await database.execute_fetchall(sql.read("key_check")))
     if not rows:
         await database.execute("INSERT INTO facts (name, value) VALUES ('key_check', ?)", (key_check,))

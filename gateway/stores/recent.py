@@ -1,26 +1,26 @@
-# Claims that were met lately, so that what comes in bursts (a double click, a retry, a redelivery) is answered without
-# asking the file. Coherent because one process owns the file (see open.py). No I/O.
+# A cache of recently seen records, so that bursts (a double click, a retry, a redelivery) are answered without reading
+# the file. Coherent because one process owns the file (see open.py). No I/O.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from gateway.model import Claim, Held, Record, State
 
-MOST = 16_384
-"""Records kept: about 8 MiB."""
+MAX_RECORDS = 16_384
+"""The size of the cache: about 8 MiB."""
 
 
 class Recent:
-    """The latest records that only the operator or the clock can free.
+    """An LRU cache of settled records, which only the operator or the clock can free.
 
-    Mutable state: them, the latest last; and the latest time there ever was, because a clock that is set back must not
-    bring to life again what has been taken over since.
+    Mutable state: the records, most recent last; and the latest time seen, because setting the clock back must not make
+    an expired record valid again after its claim was reserved by another operation.
     """
 
-    __slots__ = ("_most", "_now", "_records")
+    __slots__ = ("_max_records", "_now", "_records")
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, max_records: int = MAX_RECORDS) -> None:
+        self._max_records = max_records
         self._now = 0
         self._records: OrderedDict[bytes, Record] = OrderedDict()
 
@@ -28,9 +28,9 @@ class Recent:
         return f"Recent({len(self._records)})"
 
     def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:
-        """Say that a reservation fails, if that is known of every one of its claims; None: ask the store.
+        """Return the conflicts of a reservation when all of its claims are cached as held; None: ask the store.
 
-        Of every one, because the store would name all conflicts, and the answer is chosen among them.
+        All of them, because the store would return every conflict, and the response is chosen among them.
         """
         self.advance_clock(now)
         conflicts = []
@@ -42,18 +42,18 @@ class Recent:
         return Held(tuple(conflicts))
 
     def advance_clock(self, now: int) -> None:
-        """Take note of a time: what it freed may be gone from the store."""
+        """Record the current time: records that have expired by then may be gone from the store."""
         self._now = max(self._now, now)
 
     def remember(self, records: Iterable[Record]) -> None:
-        """Keep what was committed. What is in flight changes by itself, and is not kept."""
+        """Cache committed records. Those in flight are skipped, because they change when they are settled."""
         for record in records:
             if record.state is not State.IN_FLIGHT:
                 self._records[record.fingerprint] = record
                 self._records.move_to_end(record.fingerprint)
-        while len(self._records) > self._most:
+        while len(self._records) > self._max_records:
             self._records.popitem(last=False)
 
     def forget(self, fingerprint: bytes) -> None:
-        """Keep nothing of a claim that was freed."""
+        """Evict a claim that was freed."""
         self._records.pop(fingerprint, None)

@@ -1,4 +1,4 @@
-# The rows of a SQLite store: the statements that read and write them, and what goes into one and comes out of one.
+# The rows of a SQLite store: conversion to and from records, and the statements that read and write them.
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -11,16 +11,16 @@ from gateway.model import Claim, Record, Settlement, State
 from gateway.stores import sql
 
 Row = tuple[Any, ...]
-"""What write.sql takes for one claim."""
+"""The parameters of write.sql for one claim."""
 _FREE_STATE = 0
 _EXACT = 128
-"""Rows up to which there is a statement for each number of them; beyond, one for each multiple, filled up."""
-_NOTHING: Row = (b"", b"", _FREE_STATE, "", "", 0, None, 0, None)
-"""A row that changes nothing: a settlement of what nobody holds."""
+"""Up to this many rows there is a statement for every row count; beyond, one for every multiple of it, padded."""
+_PADDING: Row = (b"", b"", _FREE_STATE, "", "", 0, None, 0, None)
+"""A row without effect: the settlement of a claim that does not exist."""
 
 
 class Rows:
-    """The table of claims. Every method raises sqlite3.Error when SQLite cannot do it."""
+    """The table of claims. Every method may raise sqlite3.Error."""
 
     __slots__ = ("_database",)
 
@@ -28,37 +28,37 @@ class Rows:
         self._database = database
 
     async def lookup(self, fingerprints: Sequence[bytes]) -> dict[bytes, Record]:
-        """Return what is stored under fingerprints, whether or not it is still held."""
+        """Return the records stored under fingerprints, including expired ones."""
         if not fingerprints:
             return {}
         size = _size(len(fingerprints))
         wanted = [*fingerprints, *[b""] * (size - len(fingerprints))]
-        found = records(await self._database.execute_fetchall(_look_sql(size), wanted))
+        found = records(await self._database.execute_fetchall(_lookup_sql(size), wanted))
         return {record.fingerprint: record for record in found}
 
     async def write(self, rows: Sequence[Row]) -> None:
-        """Write all rows in their order, in one commit."""
+        """Write all rows in order, in one commit."""
         if rows:
-            # A plain execute steps once: the whole statement runs, and is committed, without Python's lock.
+            # A plain execute steps once: the whole statement runs and commits with the GIL released.
             size = _size(len(rows))
-            values = [value for row in (*rows, *[_NOTHING] * (size - len(rows))) for value in row]
+            values = [value for row in (*rows, *[_PADDING] * (size - len(rows))) for value in row]
             await self._database.execute(_write_sql(size), values)
 
     async def run(self, statement: str, parameters: Any) -> list[Any]:
-        """Run one of the statements of gateway.stores.sql, in a commit of its own, and return what it gives."""
+        """Run one of the statements of gateway.stores.sql in its own transaction, and return its rows."""
         return list(await self._database.execute_fetchall(sql.read(statement), parameters))
 
     async def empty_log(self) -> None:
-        """Move all that is in the write-ahead log into the file that it belongs to.
+        """Checkpoint the write-ahead log into its file, and truncate it.
 
-        SQLite leaves that undone when it closes a file that was moved; and whatever is opened under the file's name
-        next would have the log's pages laid over its own.
+        SQLite does not checkpoint on close when the file was moved. The next file opened under the same name would then
+        have the pages of the old log applied to it.
         """
         await self._database.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def reserving(claims: Iterable[Claim], owner: bytes, now: int) -> list[Row]:
-    """Return the rows that take claims for an owner."""
+    """Return the rows that reserve claims for an owner."""
     return [
         (claim.fingerprint, owner, int(State.IN_FLIGHT), claim.rule, claim.entry, now, None, claim.unknown_hold, None)
         for claim in claims
@@ -66,7 +66,7 @@ def reserving(claims: Iterable[Claim], owner: bytes, now: int) -> list[Row]:
 
 
 def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> list[Row]:
-    """Return the rows that settle claims which an owner holds."""
+    """Return the rows that settle claims held by an owner."""
     state = _FREE_STATE if settlement.state is None else int(settlement.state)
     return [
         (claim.fingerprint, owner, state, "", "", 0, settlement.expires_at, 0, settlement.resource) for claim in claims
@@ -74,7 +74,7 @@ def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> l
 
 
 def records(rows: Iterable[Any]) -> list[Record]:
-    """Read the one row of JSON that lookup.sql and scan.sql answer with."""
+    """Decode the single row of JSON that lookup.sql and scan.sql return."""
     return [
         Record(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest)
         for fingerprint, owner, state, *rest in msgspec.json.decode(next(iter(rows))[0])
@@ -86,7 +86,7 @@ def _size(count: int) -> int:
 
 
 @cache
-def _look_sql(count: int) -> str:
+def _lookup_sql(count: int) -> str:
     return sql.read("lookup").replace(":places", ",".join(["?"] * count))
 
 

@@ -1,8 +1,8 @@
-# The durable store: SQLite through aiosqlite. One process, one connection, one writer that takes batches.
+# The durable store: SQLite through aiosqlite. One process, one connection, one writer task that commits batches.
 #
-# Calls wait in a line. A batch takes many of them, looks up what is stored under all their fingerprints in one
-# statement, decides them one after the other, and writes all that changes in a second statement, which is one commit.
-# Nobody else can write in between: the file is locked exclusively, and there is only this writer.
+# Calls are queued. A batch takes many of them, looks up all their fingerprints in one statement, decides the calls in
+# order, and writes all changes in a second statement, which is one commit. No other write can come in between: the file
+# is locked exclusively, and this task is the only writer.
 
 import asyncio
 import contextlib
@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import aiosqlite
+from typing_extensions import override
 
 from gateway.errors import StoreError
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
-from gateway.stores.base import reserve_in, settle_in
+from gateway.stores.base import Store, reserve_in, settle_in
 from gateway.stores.file_identity import FileIdentity
 from gateway.stores.recent import Recent
 from gateway.stores.rows import Row, Rows, records, reserving, settling
@@ -24,17 +25,17 @@ T = TypeVar("T")
 CallResult = Reserved | Held | bool
 
 
-class SqliteStore:
-    """See Store.
+class SqliteStore(Store):
+    """Claims in a SQLite file.
 
-    Mutable state: the line of those who wait; the owners whose claims are in flight, all of them this process's own,
-    because opening made every older one unknown; and what was met lately.
+    Mutable state: the queue of calls; the owners whose claims are in flight (all of this process, because opening the
+    store marks older ones unknown); and the cache of recent records.
     """
 
     def __init__(
         self, database: aiosqlite.Connection, file: FileIdentity, *, commit_timeout: float, max_waiting: int
     ) -> None:
-        """`commit_timeout` in seconds: who waits for longer gets StoreError. So does who comes after `max_waiting`."""
+        """StoreError is raised after `commit_timeout` seconds, for reservations also when `max_waiting` are queued."""
         self._database = database
         self._rows = Rows(database)
         self._file = file
@@ -46,57 +47,57 @@ class SqliteStore:
     def __repr__(self) -> str:
         return f"SqliteStore({self._queue!r})"
 
+    @override
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
-        """See Store."""
         call: Call[Reserved | Held] = Call(claims, owner, now, None)
-        known = self._recent.find_held(claims, now)
-        if known is None or self._queue.is_closing:
+        cached = self._recent.find_held(claims, now)
+        if cached is None or self._queue.is_closing:
             self._queue.add_reservation(call)
         else:
-            call.answer(known)
+            call.answer(cached)
         return call.future
 
+    @override
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
-        """See Store."""
         call: Call[bool] = Call(claims, owner, now, settlement)
         self._queue.add(call)
         return call.future
 
+    @override
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
-        """See Store."""
         found = await self._between_batches(lambda: self._rows.lookup([fingerprint]))
         record = found.get(fingerprint)
         return record if record is not None and record.is_held(now) else None
 
+    @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
-        """See Store."""
         return records(await self._run("scan", after=after, limit=limit, now=now))
 
+    @override
     async def forget(self, fingerprint: bytes) -> bool:
-        """See Store."""
         try:
             return bool(await self._run("forget", fingerprint=fingerprint))
         finally:
-            self._recent.forget(fingerprint)  # after the batches before it, which may have learned of it
+            self._recent.forget(fingerprint)  # afterwards, because earlier batches may have cached it
 
+    @override
     async def purge(self, now: int, limit: int) -> Purged:
-        """See Store."""
         self._recent.advance_clock(now)
         rows = await self._run("purge", now=now, limit=limit)
         return Purged(len(rows), sum(1 for (state,) in rows if state == State.UNKNOWN))
 
+    @override
     async def ping(self, now: int) -> None:
-        """See Store."""
         await self._run("ping", now=now)
         if (problem := self._file.check()) is not None:
             raise StoreError(problem)
 
+    @override
     async def close(self) -> None:
-        """See Store."""
         self._queue.close()
         await self._writer
         if self._file.check() is not None:
-            with contextlib.suppress(sqlite3.Error, ValueError):  # a ValueError: it was closed before
+            with contextlib.suppress(sqlite3.Error, ValueError):  # ValueError: already closed
                 await self._rows.empty_log()
         await self._database.close()
 
@@ -120,7 +121,7 @@ class SqliteStore:
     async def _run_job(self, job: Job[Any]) -> None:
         try:
             job.answer(await job.work())
-        except Exception as error:  # noqa: BLE001 whatever it was, those who wait behind it are served
+        except Exception as error:  # noqa: BLE001 the calls queued behind it must be processed all the same
             job.fail(_reason(error))
         self._queue.batch_done()
 
@@ -129,7 +130,7 @@ class SqliteStore:
         try:
             wanted = [claim.fingerprint for call in batch if call.settlement is None for claim in call.claims]
             await self._rows.write(self._decide(batch, await self._rows.lookup(wanted), answers))
-        except Exception as error:  # noqa: BLE001 whatever it was, there must be a next batch
+        except Exception as error:  # noqa: BLE001 the writer must continue with the next batch
             self._fail_batch(batch, answers, error)
         else:
             self._answer_all(answers)
@@ -138,7 +139,7 @@ class SqliteStore:
     def _decide(
         self, batch: list[Call[Any]], found: dict[bytes, Record], answers: dict[Call[Any], CallResult]
     ) -> list[Row]:
-        """Fill in `answers`, which become true once the rows that this returns are committed."""
+        """Fill in `answers`, which are valid once the returned rows are committed."""
         rows: list[Row] = []
         settled: set[bytes] = set()
         for call in batch:
@@ -157,13 +158,13 @@ class SqliteStore:
         return rows
 
     def _answer_all(self, answers: dict[Call[Any], CallResult]) -> None:
-        """A batch was committed. To a file that is not there any more, it was not: what was taken is freed again."""
-        has_looked = False
+        """Answer the calls of a committed batch. When the file is gone, reservations fail and are freed again."""
+        is_checked = False
         problem: str | None = None
         for call, answer in answers.items():
             if isinstance(answer, Reserved):
-                if not has_looked:
-                    has_looked, problem = True, self._file.check()
+                if not is_checked:
+                    is_checked, problem = True, self._file.check()
                 self._in_flight.add(call.owner)
                 if problem is not None:
                     call.fail(problem)
@@ -176,22 +177,22 @@ class SqliteStore:
             call.answer(answer)
 
     def _fail_batch(self, batch: list[Call[Any]], answers: dict[Call[Any], CallResult], error: Exception) -> None:
-        """A batch was not committed: nothing was taken, what was to be settled waits for another batch."""
+        """Fail the calls of a batch that was not committed. Nothing was reserved; settlements go to the backlog."""
         reason = _reason(error)
         uncommitted = {call.owner for call, answer in answers.items() if isinstance(answer, Reserved)}
         for call in batch:
             answer = answers.get(call)
             if isinstance(answer, Held) and not any(record.owner in uncommitted for _, record in answer.conflicts):
-                call.answer(answer)  # what was read stands, whether or not anything can be written
+                call.answer(answer)  # what was read is valid, even if nothing can be written
             else:
                 call.fail(reason)
             if isinstance(answer, Reserved) and not isinstance(error, sqlite3.Error):
-                # SQLite did not say that it has rolled back
+                # no SQLite error, so a rollback is not certain
                 self._in_flight.add(call.owner)
                 self._queue.free(call)
         self._queue.batch_done([call for call in batch if call.settlement is not None])
 
 
 def _reason(error: Exception) -> str:
-    """What SQLite says; of anything else only what it is, because its text may show a value."""
+    """The text of a SQLite error; only the type of any other, because its text may contain a value."""
     return str(error) if isinstance(error, sqlite3.Error) else f"unexpected {type(error).__name__}"

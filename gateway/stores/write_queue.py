@@ -1,5 +1,5 @@
-# Who waits for the store: calls in the order in which they came, for so long, and no more than so many; and the
-# settlements that are still owed to the file. Knows no SQL.
+# The queue in front of the SQLite writer: calls in order, bounded in number and time, and the backlog of settlements
+# that must be retried. Knows no SQL.
 
 import asyncio
 from collections import deque
@@ -10,45 +10,45 @@ from gateway.errors import StoreBusy, StoreError
 from gateway.model import FREE, Claim, Settlement
 
 MAX_ROWS = 1024
-"""Claims in one batch. Beyond a hundred a longer statement saves nothing more; but when the event loop has so much else
-to do that batches are few, each must take many."""
+"""Claims in one batch. Statements of more than a hundred rows are no more efficient. But when the event loop is busy,
+batches are few, and each must be large."""
 _TICKS = 16
 _BACKOFF = 0.05
 _MAX_BACKOFF = 0.25
-_CLOSING_TRIES = 4
+_CLOSING_RETRIES = 4
 
 T = TypeVar("T")
 
 
 class Waiting(Generic[T]):
-    """Something that waits, and the future that hears its answer, which may have been cancelled."""
+    """A queue entry with the future for its result, which the caller may have cancelled."""
 
     __slots__ = ("future", "since")
 
     def __init__(self) -> None:
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.since = 0
-        """The look before which it came (see WriteQueue)."""
+        """The tick at which it was queued (see WriteQueue)."""
 
     @property
     def has_failed(self) -> bool:
-        """Whether its caller was told that nothing came of it."""
+        """Whether the caller got an error."""
         return self.future.done() and not self.future.cancelled() and self.future.exception() is not None
 
     def answer(self, result: T) -> None:
-        """Tell the caller, if it has not been told, and still waits."""
+        """Set the result, unless there is one already or the caller cancelled."""
         if not self.future.done():
             self.future.set_result(result)
 
     def fail(self, reason: str, kind: type[StoreError] = StoreError) -> None:
-        """Tell the caller that nothing came of it, if it has not been told, and still waits."""
+        """Set an error, unless there is a result already or the caller cancelled."""
         if not self.future.done():
             self.future.set_exception(kind(reason))
-            self.future.exception()  # heard: a caller that left must not make the loop complain
+            self.future.exception()  # mark as retrieved: asyncio must not warn when the caller has left
 
 
 class Call(Waiting[T]):
-    """A reservation, or with a settlement the end of one."""
+    """A reservation or, with `settlement`, the settlement of one."""
 
     __slots__ = ("claims", "now", "owner", "settlement")
 
@@ -61,7 +61,7 @@ class Call(Waiting[T]):
 
 
 class Job(Waiting[T]):
-    """A statement that runs between two batches: a read for the operator, a step of a purge."""
+    """A statement that runs between two batches: an operator's query, or one step of a purge."""
 
     __slots__ = ("work",)
 
@@ -71,21 +71,21 @@ class Job(Waiting[T]):
 
 
 class WriteQueue:
-    """Gives the writer one batch after the other.
+    """Supplies the writer with batches.
 
-    A batch is a job, or calls in their order, or settlements that an earlier batch could not write, or not in time.
-    Those are kept apart in a retry backlog, so that new calls never wait behind them: the two kinds of batches
-    alternate, and while nothing can be written, the backlog is tried only now and then.
+    A batch is one job, or calls in order, or settlements that an earlier batch could not write or not in time. Those go
+    to a separate retry backlog, so that new calls never wait behind them: the two kinds of batches alternate, and while
+    writes fail, the backlog is retried with a backoff.
 
-    Nobody is kept for longer than `commit_timeout` seconds; and once the first in the queue has waited for half of
-    that, reservations are turned away at once. Else, with more coming than the store can take, each of them would wait
-    until it is too late, and the store would be busy with taking and freeing what nobody waits for any more.
+    A call fails after `commit_timeout` seconds. Once the first in the queue has waited for half of that, new
+    reservations are rejected at once. Otherwise, under overload, every one of them would wait until it times out, and
+    the store would be busy reserving and freeing claims for callers that are gone.
 
-    A clock that is read for each call would cost more than all the rest here; so while anybody waits there is a look at
-    the line every sixteenth of that time, and each call knows how many there were before it came.
+    Reading the clock for each call would cost more than the rest of this class. So a timer ticks every sixteenth of
+    that time while anything is queued, and each call records the tick at which it was queued.
 
-    Mutable state: the queue, and how many of it are reservations; the batch under way; what is owed, and since how many
-    tries; whether the writer rests.
+    Mutable state: the queue, and the number of reservations in it; the batch in progress; the backlog and its number of
+    failed retries; the future that the idle writer waits for.
     """
 
     def __init__(self, commit_timeout: float, max_waiting: int) -> None:
@@ -99,7 +99,7 @@ class WriteQueue:
         self._timer: asyncio.TimerHandle | None = None
         self._queue: deque[Call[Any] | Job[Any]] = deque()
         self._reservations = 0
-        self._under_way: Sequence[Waiting[Any]] = ()
+        self._in_progress: Sequence[Waiting[Any]] = ()
         self._batch_began = 0
         self._backlog: deque[Call[Any]] = deque()
         self._is_retry_batch = False
@@ -109,22 +109,22 @@ class WriteQueue:
         self.is_closing = False
 
     def __repr__(self) -> str:
-        return f"WriteQueue({len(self._queue)} waiting, {len(self._backlog)} owed)"
+        return f"WriteQueue({len(self._queue)} waiting, {len(self._backlog)} to retry)"
 
-    # Coming
+    # Adding calls
 
     def add_reservation(self, call: Call[Any]) -> None:
-        """Let a reservation wait, or fail it when too many do."""
+        """Queue a reservation, or fail it when the store is overloaded."""
         if self._reservations >= self._max_waiting:
-            call.fail(self._too_many, self._why_not())
+            call.fail(self._too_many, self._rejection())
         elif self._queue and self._queue[0].since < self._ticks - _TICKS // 2:
-            call.fail(self._too_slow, self._why_not())
+            call.fail(self._too_slow, self._rejection())
         else:
             self._reservations += not self.is_closing
             self.add(call)
 
     def add(self, waiting: Call[Any] | Job[Any]) -> None:
-        """Let a settlement or a job wait, however many do."""
+        """Queue a settlement or a job, whatever the load."""
         if self.is_closing:
             waiting.fail("the store is closed")
             return
@@ -135,17 +135,17 @@ class WriteQueue:
         self._wake()
 
     def close(self) -> None:
-        """Take nothing more. What waits is still given out, and what is owed is tried a few times more."""
+        """Accept nothing more. Queued calls are still processed, and the backlog is retried a few more times."""
         self.is_closing = True
         self._failures = 0
         self._wake()
 
-    # Going
+    # Taking batches
 
     async def next_batch(self) -> "list[Call[Any]] | Job[Any] | None":
-        """Wait until there is something to do, and return it; None when the line is closed and all is done.
+        """Wait for the next batch; None when the queue is closed and empty.
 
-        What could not be settled then is in flight in the file, and unknown at the next start.
+        Settlements that could not be written by then stay in flight in the file, and become unknown at the next start.
         """
         while True:
             was_retry_batch, self._is_retry_batch = self._is_retry_batch, False
@@ -155,15 +155,15 @@ class WriteQueue:
                 return self._retry_batch()
             if self._queue:
                 return self._next_in_queue()
-            if self.is_closing and (not self._backlog or self._failures > _CLOSING_TRIES):
+            if self.is_closing and (not self._backlog or self._failures > _CLOSING_RETRIES):
                 if self._timer is not None:
                     self._timer.cancel()
                 return None
-            await self._rest()
+            await self._wait_for_work()
 
     def batch_done(self, kept: Sequence[Call[Any]] = ()) -> None:
-        """Hear that the batch under way has ended. `kept` are settlements that it could not write."""
-        self._under_way = ()
+        """Note that the batch in progress has ended. `kept` are settlements that it could not write."""
+        self._in_progress = ()
         self._backlog.extend(kept)
         if self._is_retry_batch:
             self._failures = self._failures + 1 if kept else 0
@@ -172,9 +172,9 @@ class WriteQueue:
                 self._try_again_at = self._loop.time() + min(_BACKOFF * self._failures, _MAX_BACKOFF)
 
     def free(self, call: Call[Any]) -> None:
-        """Let what a reservation took be freed before anything else: nobody was told that it was taken.
+        """Free a reservation before anything else, because its caller got an error.
 
-        In a batch with those who wait, which is to be no later for that: else a slow store would never catch up.
+        It shares a batch with queued calls, with the age of the first one: otherwise a slow store could not catch up.
         """
         freed: Call[Any] = Call(call.claims, call.owner, call.now, FREE)
         freed.since = self._queue[0].since if self._queue else self._ticks
@@ -182,29 +182,29 @@ class WriteQueue:
         if self._timer is None:
             self._timer = self._loop.call_later(self._tick_every, self._tick)
 
-    # How it is done
+    # Internals
 
-    def _why_not(self) -> type[StoreError]:
-        """Whether the store is busy, or takes too long over one batch to be taken for one that commits."""
-        is_stuck = bool(self._under_way) and self._batch_began < self._ticks - _TICKS
+    def _rejection(self) -> type[StoreError]:
+        """The error for a rejected call: StoreBusy, or StoreError when a batch takes too long to still be expected."""
+        is_stuck = bool(self._in_progress) and self._batch_began < self._ticks - _TICKS
         return StoreError if is_stuck else StoreBusy
 
     def _is_retry_due(self) -> bool:
         return bool(self._backlog) and (not self._failures or self._loop.time() >= self._try_again_at)
 
     def _retry_batch(self) -> list[Call[Any]]:
-        """Take as many as a batch holds; one, when the last try failed: it may be just one that cannot be written."""
+        """Take a full batch from the backlog; only one call after a failure, because a single one may be the cause."""
         batch = [self._backlog.popleft()]
         rows = len(batch[0].claims)
         while self._backlog and not self._failures and (rows := rows + len(self._backlog[0].claims)) <= MAX_ROWS:
             batch.append(self._backlog.popleft())
-        self._under_way = batch
+        self._in_progress = batch
         return batch
 
     def _next_in_queue(self) -> "list[Call[Any]] | Job[Any]":
-        """Take a job, or calls in order, up to a job, up to MAX_ROWS, and up to a settlement of what they reserve.
+        """Take a job, or calls in order until the next job, MAX_ROWS, or a settlement of a reservation in this batch.
 
-        The last, because the write statement changes a row for an owner only if it was there before.
+        The last, because the write statement settles only rows that existed before it.
         """
         batch: list[Call[Any]] = []
         rows = 0
@@ -214,7 +214,7 @@ class WriteQueue:
             if isinstance(call, Job):
                 if batch:
                     break
-                self._under_way = (self._queue.popleft(),)
+                self._in_progress = (self._queue.popleft(),)
                 return call
             if call.settlement is not None and call.owner in reserving:
                 break
@@ -226,26 +226,26 @@ class WriteQueue:
                 self._reservations -= 1
             batch.append(call)
             self._queue.popleft()
-        self._under_way = batch
+        self._in_progress = batch
         return batch
 
-    async def _rest(self) -> None:
+    async def _wait_for_work(self) -> None:
         self._idle = self._loop.create_future()
-        alarm = self._loop.call_at(self._try_again_at, self._wake) if self._backlog else None
+        retry = self._loop.call_at(self._try_again_at, self._wake) if self._backlog else None
         await self._idle
         self._idle = None
-        if alarm is not None:
-            alarm.cancel()
+        if retry is not None:
+            retry.cancel()
 
     def _wake(self) -> None:
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
     def _tick(self) -> None:
-        """Fail whoever has waited for too long. Reservations and jobs are dropped, unless their batch is under way."""
+        """Fail calls that waited too long. Reservations and jobs are dropped, unless their batch is in progress."""
         self._ticks += 1
-        came_before = self._ticks - _TICKS
-        while self._queue and self._queue[0].since < came_before:
+        oldest = self._ticks - _TICKS
+        while self._queue and self._queue[0].since < oldest:
             waiting = self._queue.popleft()
             waiting.fail(self._too_late)
             if isinstance(waiting, Call):
@@ -253,9 +253,9 @@ class WriteQueue:
                     self._reservations -= 1
                 else:
                     self._backlog.append(waiting)
-        for late in self._under_way:
-            if late.since < came_before:
+        for late in self._in_progress:
+            if late.since < oldest:
                 late.fail(self._too_late)
         self._timer = None
-        if self._queue or self._under_way:
+        if self._queue or self._in_progress:
             self._timer = self._loop.call_later(self._tick_every, self._tick)

@@ -38,7 +38,7 @@ def test_what_is_in_flight_is_not_kept() -> None:
 
 
 def test_the_oldest_goes_when_there_are_too_many() -> None:
-    recent = Recent(most=2)
+    recent = Recent(max_records=2)
     recent.remember([record(1), record(2)])
     recent.remember([record(1)])
     recent.remember([record(3)])

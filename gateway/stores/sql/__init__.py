@@ -1,4 +1,4 @@
-# The statements, each in a file of its own with a comment on what it decides.
+# The SQL statements, one file each, with a comment on what the statement does.
 
 from importlib.resources import files
 

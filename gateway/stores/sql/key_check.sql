@@ -1,2 +1,2 @@
--- Which fingerprint key the claims in this file were made with: a keyed hash, which gives nothing away.
+-- Identifies the fingerprint key used in this file: a keyed hash, which does not reveal the key.
 SELECT value FROM facts WHERE name = 'key_check'

@@ -1,4 +1,4 @@
--- Commits something, because a store that can only be read takes no creates.
+-- Commits a write, because a store that can only be read cannot accept creates.
 INSERT INTO facts (name, value) VALUES ('ping', :now)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
 RETURNING name

@@ -1,5 +1,5 @@
--- At start: whoever held these died before it could say how the operation ended. Never guess: unknown, from now on,
--- or from when they were taken, should the clock say that this is still to come (a machine that boots in 1970).
+-- At start: the process that held these claims died before it could settle them, so their outcome is unknown. Their hold
+-- is counted from now, or from first_seen if that is later (a machine whose clock starts in 1970).
 UPDATE claims
 SET state = 3,
     expires_at = iif(

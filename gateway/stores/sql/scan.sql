@@ -1,4 +1,4 @@
--- Held claims in order of fingerprint, a page at a time; one row of JSON, as in look.sql.
+-- One page of held claims in order of fingerprint, as one row of JSON (see lookup.sql).
 SELECT json_group_array(json_array(
     lower(hex(fingerprint)), lower(hex(owner)), state, rule, entry, first_seen, expires_at, unknown_hold, resource
 ))

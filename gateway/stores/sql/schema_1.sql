@@ -1,6 +1,6 @@
--- The tables of schema version 1. Written once into a new file, before it is switched to WAL.
+-- The tables of schema version 1. Created once in a new file, before it is switched to WAL.
 
--- One row a claim. WITHOUT ROWID: the fingerprint is the only key, so one tree holds all.
+-- One row per claim. WITHOUT ROWID: the fingerprint is the only key, so a single B-tree suffices.
 CREATE TABLE claims (
     fingerprint  BLOB    NOT NULL PRIMARY KEY,
     owner        BLOB    NOT NULL,
@@ -13,10 +13,10 @@ CREATE TABLE claims (
     resource     TEXT
 ) WITHOUT ROWID;
 
--- Serves the purge (rows whose time has come) and start-up recovery (rows with NULL: in flight when the process died).
+-- Used by the purge (expired rows) and by recovery at start (rows with NULL: in flight when the process died).
 CREATE INDEX claims_by_expiry ON claims (expires_at);
 
--- Facts about the file itself: which secret its fingerprints were made with.
+-- Facts about the file itself, such as the check value of its fingerprint key.
 CREATE TABLE facts (
     name  TEXT NOT NULL PRIMARY KEY,
     value BLOB NOT NULL

@@ -1,11 +1,11 @@
--- All writes of one turn, in order, in one statement and so in one commit.
--- A reservation (state 1) takes a row that is new or free by the clock; the caller has looked, this makes certain.
--- A settlement (any other state) changes a row only while its owner holds it in flight, and never makes one.
-WITH turn (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource) AS (VALUES :places)
+-- All writes of one batch, in order, in one statement and so in one commit.
+-- A reservation (state 1) writes a row only if it is new or expired; the caller has checked that already.
+-- A settlement (any other state) changes a row only while its owner holds it in flight, and never inserts one.
+WITH batch (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource) AS (VALUES :places)
 INSERT INTO claims
-SELECT * FROM turn
-WHERE turn.state = 1
-   OR EXISTS (SELECT 1 FROM claims AS held WHERE held.fingerprint = turn.fingerprint)
+SELECT * FROM batch
+WHERE batch.state = 1
+   OR EXISTS (SELECT 1 FROM claims AS held WHERE held.fingerprint = batch.fingerprint)
 ON CONFLICT (fingerprint) DO UPDATE SET
     owner        = excluded.owner,
     state        = excluded.state,
