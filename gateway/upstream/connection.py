@@ -1,4 +1,4 @@
-# One connection to the API: writes requests, reads answers, and knows whether it may be used again.
+# One connection to the API: writes requests, reads responses, and decides whether it can be reused.
 
 import asyncio
 import contextlib
@@ -7,17 +7,19 @@ import select
 from collections.abc import Callable
 from typing import cast
 
+from typing_extensions import override
+
 from gateway.errors import Malformed
 from gateway.http.fields import CHUNKED, lets_persist
 from gateway.http.framing import ChunkedDecoder, Decoder, LengthDecoder, UntilCloseDecoder
 from gateway.http.response import UNTIL_CLOSE, ResponseHead, body_length, read_response_head
 from gateway.transport.deadline import Deadline
-from gateway.transport.stream import Stream, wake
+from gateway.transport.stream import Source, Stream, wake
 from gateway.transport.write_progress import wait_writable
-from gateway.upstream.results import NoResponse, Request, ResponseBroken, UpstreamResponse
+from gateway.upstream.results import NoResponse, Request, ResponseBroken, Upgraded, UpstreamResponse
 
 MAX_HEAD = 256 * 1024
-"""Bytes in which an answer's head must end, interim answers before it included."""
+"""Bytes in which a response's head must end, including the interim responses before it."""
 _TERMINATED = NoResponse("connection_terminated")
 _INCOMPLETE = NoResponse("http_response_incomplete")
 _MALFORMED = NoResponse("http_protocol_error")
@@ -25,25 +27,25 @@ _TOO_LONG = NoResponse("http_response_header_section_size")
 _ENDED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, Source, Upgraded):
     """Carries one exchange at a time.
 
-    Mutable state: `_answer` is the future of the exchange under way (None when idle); `_buffer` holds a head that is
-    not whole yet; `_decoder` takes the body apart once `_has_head`, unless it came whole with it; `_stream` gets what
-    comes of it from then on; `idle_since` is loop time.
+    Mutable state: `_response` is the future of the exchange in progress (None when idle); `_buffer` holds an incomplete
+    head; `_decoder` decodes the body once `_has_head`, unless the body arrived complete with the head; `_stream`
+    receives the decoded content; `idle_since` is loop time.
     """
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, on_free: Callable[["Connection"], None], idle_timeout: float
     ) -> None:
-        """`on_free` is called when another exchange may begin; a body may stand still for `idle_timeout` seconds."""
+        """`on_free` is called when another exchange may begin; a body may stall for `idle_timeout` seconds."""
         self._loop = loop
         self._on_free = on_free
         self._idle_timeout = idle_timeout
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._poll = select.poll()
-        self._deadline = Deadline(loop, self._too_late)
-        self._answer: asyncio.Future[UpstreamResponse | NoResponse] | None = None
+        self._deadline = Deadline(loop, self._response_timeout)
+        self._response: asyncio.Future[UpstreamResponse | NoResponse] | None = None
         self._stream: Stream | None = None
         self._draining: asyncio.Future[None] | None = None
         self._writable = True
@@ -60,30 +62,30 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self.idle_since = 0.0
         self.may_have_stray_body = False
-        """Whether the last answer had no body by rule: an API that sends one all the same does so about now."""
+        """Whether the last response must not have a body: a faulty API may send one all the same."""
 
     def __repr__(self) -> str:
-        state = "lost" if self._lost else "idle" if self._answer is None else "busy"
+        state = "lost" if self._lost else "idle" if self._response is None else "busy"
         return f"Connection({state})"
 
-    # What the pool asks
+    # Called by the pool
 
     @property
     def is_lost(self) -> bool:
-        """Whether it is known to have ended."""
+        """Whether the connection is known to be closed."""
         return self._lost
 
     @property
     def has_head(self) -> bool:
-        """Whether the head of the answer under way has come."""
+        """Whether the head of the current response has arrived."""
         return self._has_head
 
     def is_usable(self) -> bool:
-        """Whether nothing speaks against sending a request now: asked of the kernel, not of events still to come."""
+        """Whether a request can be sent now. Polls the kernel, because the event loop may not have seen a close yet."""
         if self._lost or self._transport.is_closing():
             return False
         events = self._poll.poll(0)
-        # An idle peer has nothing to say; under TLS, session tickets may still lie there.
+        # An idle peer must not send anything; under TLS, session tickets may still be unread.
         return not events or (self._is_tls and not events[0][1] & _ENDED)
 
     def close(self) -> None:
@@ -92,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._deadline.close()
         self._transport.close()
 
-    # What the sender asks
+    # Called by the sender
 
     def begin(self, request: Request, data: bytes) -> "asyncio.Future[UpstreamResponse | NoResponse]":
         """Start an exchange by sending `data`. The future never raises."""
@@ -102,12 +104,12 @@ class Connection(asyncio.Protocol):
         self._decoder = None
         self._has_head = self._request_written = False
         self._failure = _TERMINATED
-        self._answer = answer = self._loop.create_future()
+        self._response = response = self._loop.create_future()
         self.write(data)
-        return answer
+        return response
 
     def add_done_callback(self, stop: Callable[[], object]) -> None:
-        """Have `stop` called when the exchange ends, however it ends."""
+        """Call `stop` when the exchange ends, whatever its result."""
         self._stop = stop
 
     def write(self, data: bytes) -> None:
@@ -116,9 +118,10 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the API takes more, and until what it has said meanwhile was read.
+        """Wait until the transport accepts more data, and until pending input has been read.
 
-        The latter because a write that fails would take an early answer away. Raises ConnectionError when it is gone.
+        The latter because a failed write would discard an early response. Raises ConnectionError when the connection is
+        closed.
         """
         if not self._lost and self._poll.poll(0):
             await asyncio.sleep(0)
@@ -126,119 +129,119 @@ class Connection(asyncio.Protocol):
             raise ConnectionResetError
         if not self._writable:
             self._draining = self._loop.create_future()
-            await wait_writable(self._transport, self._draining, self._idle_timeout, self._not_taken)
+            await wait_writable(self._transport, self._draining, self._idle_timeout, self._write_timeout)
 
-    def _not_taken(self) -> None:
+    def _write_timeout(self) -> None:
         self.fail(NoResponse("connection_write_timeout", timed_out=True))
 
     def written(self, response_timeout: float) -> None:
-        """Say that the request has been written whole: the head of the answer has so many seconds from now."""
+        """Note that the whole request was written: the head of the response is due in `response_timeout` seconds."""
         self._request_written = True
         self._stop = None
         if not self._has_head:
             self._deadline.set(response_timeout)
 
-    def cancel(self, answer: "asyncio.Future[UpstreamResponse | NoResponse]") -> None:
-        """Nobody waits any more for the answer of an exchange that was begun here, or reads what follows it."""
-        if self._answer is answer:
+    def cancel(self, response: "asyncio.Future[UpstreamResponse | NoResponse]") -> None:
+        """Abort the exchange of a future that `begin` returned, or the upgraded connection that it resulted in."""
+        if self._response is response:
             self.fail(_TERMINATED)
         elif (
-            answer.done()
-            and not answer.cancelled()
-            and isinstance(told := answer.result(), UpstreamResponse)
-            and told.upgraded
+            response.done()
+            and not response.cancelled()
+            and isinstance(result := response.result(), UpstreamResponse)
+            and result.upgraded
         ):
             self._transport.abort()
 
     def fail(self, failure: NoResponse) -> None:
-        """End the exchange without an answer, or break off the one that is coming."""
+        """End the exchange without a response, or abort the response that is being read."""
         self._failure = failure
         self._lost = True
         self._transport.abort()
         self._finish_lost()
 
+    @override
     def detach(self) -> asyncio.Transport:
-        """See Upgraded."""
         return self._transport
 
-    def _too_late(self) -> None:
-        if self._answer is not None and self._request_written and not self._has_head:
+    def _response_timeout(self) -> None:
+        if self._response is not None and self._request_written and not self._has_head:
             self.fail(NoResponse("http_response_timeout", timed_out=True))
 
-    # What the stream asks
+    # Called by the stream
 
+    @override
     def pause_reading(self) -> None:
-        """See Source."""
         if not self._lost:
             self._transport.pause_reading()
 
+    @override
     def resume_reading(self) -> None:
-        """See Source."""
         if not self._lost:
             self._transport.resume_reading()
 
+    @override
     def abort_body(self, *, timed_out: bool) -> None:
-        """See Source."""
         self.fail(NoResponse("http_response_timeout" if timed_out else "connection_terminated", timed_out=timed_out))
 
-    # What the transport tells
+    # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take note of the socket, so that the kernel can be asked about it."""
+        """Register the socket, so that the kernel can be polled about it."""
         self._transport = cast("asyncio.Transport", transport)
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | _ENDED)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, then tell whoever waits."""
-        if self._answer is None:  # nobody asked
+        """Parse the data, and pass the result to the waiting caller."""
+        if self._response is None:  # unsolicited data
             self.close()
         elif self._decoder is not None:
             self._read_body(self._decoder, data)
         else:
-            looked = len(self._buffer)
-            self._buffer = self._buffer + data if looked else data
+            scanned = len(self._buffer)
+            self._buffer = self._buffer + data if scanned else data
             try:
-                self._read_heads(looked)
+                self._read_heads(scanned)
             except Malformed:
                 self.fail(_MALFORMED)
 
     def eof_received(self) -> None:
-        """The API closed: that is an end for a body without a length, and a break for any other."""
-        if isinstance(self._decoder, UntilCloseDecoder) and self._answer is not None:
+        """The API closed: that ends a body without a length, and truncates any other."""
+        if isinstance(self._decoder, UntilCloseDecoder) and self._response is not None:
             self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Settle whoever waits."""
+        """Complete the exchange in progress, if there is one."""
         self._lost = True
         if exc is None:
             self.eof_received()
-        elif self._answer is not None and not self._has_head and not self._is_tls:
+        elif self._response is not None and not self._has_head and not self._is_tls:
             self._read_pending_response()
         self._finish_lost()
 
     def pause_writing(self) -> None:
-        """The API does not keep up."""
+        """The write buffer is full."""
         self._writable = False
 
     def resume_writing(self) -> None:
-        """The API keeps up again."""
+        """The write buffer has drained."""
         self._writable = True
         wake(self._draining)
 
-    # What follows
+    # Internals
 
     def _read_pending_response(self) -> None:
-        """Read the answer of an API that did not wait for the request's end: a failed write came before the reading."""
+        """Read an early response that is still in the socket: a write failed before it could be read."""
         with contextlib.suppress(OSError, ValueError):
             descriptor = self._transport.get_extra_info("socket").fileno()
-            while self._answer is not None and (data := os.read(descriptor, MAX_HEAD)):
+            while self._response is not None and (data := os.read(descriptor, MAX_HEAD)):
                 self.data_received(data)
 
-    def _read_heads(self, looked: int) -> None:
-        """Read interim heads, then the final one, as far as they came. Raises Malformed."""
+    def _read_heads(self, scanned: int) -> None:
+        """Read interim heads, then the final one, as far as they have arrived. Raises Malformed."""
         while True:
-            found = read_response_head(self._buffer, looked)
+            found = read_response_head(self._buffer, scanned)
             if found is None:
                 self._failure = _INCOMPLETE
                 if self._interim_bytes + len(self._buffer) > MAX_HEAD:
@@ -249,19 +252,19 @@ class Connection(asyncio.Protocol):
                 self.fail(_TOO_LONG)
                 return
             if head.status >= 200 or head.status == 101:
-                self._begin_answer(head, end)
+                self._begin_response(head, end)
                 return
             self._buffer = self._buffer[end:]
             self._interim_bytes += end
-            looked = 0
+            scanned = 0
             body_length(head, is_head=True)
             if self._request is not None and self._request.on_interim is not None:
                 self._request.on_interim(head.status, head.reason, head.headers)
 
-    def _begin_answer(self, head: ResponseHead, end: int) -> None:
-        """Tell of an answer whose head takes the first `end` bytes of the buffer. Raises Malformed."""
-        request, answer = self._request, self._answer
-        if request is None or answer is None:
+    def _begin_response(self, head: ResponseHead, end: int) -> None:
+        """Deliver a response whose head is the first `end` bytes of the buffer. Raises Malformed."""
+        request, response = self._request, self._response
+        if request is None or response is None:
             return
         if head.status == 101 and (request.upgrade is None or head.headers.options(b"upgrade") != {request.upgrade}):
             raise Malformed("bad-response", "The API changed to a protocol that nobody asked for.")
@@ -275,22 +278,22 @@ class Connection(asyncio.Protocol):
         broken = False
         if upgraded is None and length != len(body):
             body, broken = self._begin_body(length, body)
-        if not answer.done():
-            answer.set_result(
+        if not response.done():
+            response.set_result(
                 UpstreamResponse(head.status, head.reason, head.headers, body, self._stream, length >= 0, upgraded)
             )
         if broken:
             self.fail(_MALFORMED)
         elif upgraded is not None:
-            self._answer = None
-            self._lost = True  # to this room: whoever gets the answer gets the transport too
+            self._response = None
+            self._lost = True  # for this class: the receiver of the response owns the transport now
             self._transport.pause_reading()
             self._stop_sending()
         elif self._stream is None:
             self._end()
 
     def _begin_body(self, length: int, data: bytes) -> tuple[bytes, bool]:
-        """Take the first bytes of a body that may go on, or has more behind it; gives whether it is broken, too."""
+        """Decode the first bytes of a body that may be incomplete; also returns whether it is malformed."""
         decoder: Decoder
         if length == CHUNKED:
             decoder = ChunkedDecoder(strict=False)
@@ -322,8 +325,8 @@ class Connection(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        """The exchange is over: free for another one, or closed. What is left of the request need not be sent."""
-        self._answer = self._request = None
+        """End the exchange: keep the connection for another one, or close it. The rest of the request is not sent."""
+        self._response = self._request = None
         self._end_stream(broken=False)
         self._stop_sending()
         if self._keep_alive and self._request_written and not self._lost:
@@ -334,10 +337,10 @@ class Connection(asyncio.Protocol):
 
     def _finish_lost(self) -> None:
         self._deadline.close()
-        answer, self._answer = self._answer, None
+        response, self._response = self._response, None
         self._stop_sending()
-        if answer is not None and not answer.done():
-            answer.set_result(self._failure)
+        if response is not None and not response.done():
+            response.set_result(self._failure)
         self._end_stream(broken=True)
         wake(self._draining)
 

@@ -1,5 +1,4 @@
-# One URL of an API: its idle connections, new ones, and whether it is worth a try. What a request means is not its
-# business.
+# One URL of an API: its pool of idle connections, new connections, and its health. Knows nothing about HTTP semantics.
 
 import asyncio
 import ipaddress
@@ -15,25 +14,25 @@ from gateway.upstream.resolve import Resolver
 from gateway.upstream.results import NotSent
 
 MAX_IDLE_UNSAFE = 1.0
-"""Seconds for which an idle connection may carry a request that must not be sent twice. Longer, and the API may be
-closing it at this very moment; then nobody could tell whether it had read the request."""
+"""How many seconds a connection may have been idle to carry a request that must not be sent twice. After a longer time
+the API may be closing it just now, and it would be unknown whether it had read the request."""
 
 
 class EndpointLimits(msgspec.Struct, frozen=True):
-    """Times in seconds, and the size of the pool of one target."""
+    """Timeouts in seconds, and the pool size of one endpoint."""
 
     connect: float
-    """For a connection, its TLS handshake and the lookup of its name included."""
+    """For a connection, including the DNS lookup and the TLS handshake."""
     idle: float
-    """How long a body may stand still."""
+    """How long a body may stall."""
     pool_size: int
     pool_idle: float
     unhealthy: float
-    """How long a target that could not be connected to is left alone."""
+    """How long an endpoint is avoided after a failed connection attempt."""
 
 
 class EndpointTls(msgspec.Struct, frozen=True):
-    """What TLS to a target needs."""
+    """The TLS settings for an endpoint."""
 
     context: ssl.SSLContext
     server_name: str
@@ -42,14 +41,14 @@ class EndpointTls(msgspec.Struct, frozen=True):
 class Endpoint:
     """Connections to one URL.
 
-    Mutable state: the idle connections, oldest first; whether more are kept; `down_until` is the loop time until which
-    others go first, 0 when the last connection could be made.
+    Mutable state: the idle connections, oldest first; whether the pool is closed; `down_until` is the loop time until
+    which other endpoints are preferred, 0 when the last connection attempt succeeded.
     """
 
     def __init__(
         self, address: UpstreamAddress, host: str, limits: EndpointLimits, tls: EndpointTls | None, resolver: Resolver
     ) -> None:
-        """`host` is what the Host line says, for requests that have none of their own."""
+        """`host` is the value of the Host field for requests that have none."""
         self._address = address
         self._limits = limits
         self._tls = tls
@@ -65,15 +64,15 @@ class Endpoint:
         state = "down" if self.down_until else "up"
         return f"Endpoint({self._address.unix or self._address.authority}, {state}, {len(self._idle)} idle)"
 
-    def reuse(self, *, is_safe: bool, may_go_again: bool) -> Connection | None:
-        """Take an idle connection that nothing speaks against; for a request that is not safe, a fresh one.
+    def reuse(self, *, is_safe: bool, is_retryable: bool) -> Connection | None:
+        """Take a usable idle connection; for an unsafe request only a recently used one.
 
-        For one that may go again the kernel is not asked: that costs more than the few that are lost.
+        For a retryable request the kernel is not polled: that costs more than the rare retry.
         """
         oldest = self._loop.time() - (self._limits.pool_idle if is_safe else MAX_IDLE_UNSAFE)
         while self._idle and self._idle[-1].idle_since >= oldest:
             connection = self._idle.pop()
-            if may_go_again and not connection.is_lost:
+            if is_retryable and not connection.is_lost:
                 return connection
             if (is_safe or not connection.may_have_stray_body) and connection.is_usable():
                 return connection
@@ -81,7 +80,7 @@ class Endpoint:
         return None
 
     async def connect(self) -> Connection | NotSent:
-        """Make a connection, or say why there is none, and note how healthy that shows the target to be."""
+        """Open a connection, or return why that failed, and update the health of the endpoint."""
         connection = await self._connect()
         if isinstance(connection, Connection) and not connection.is_usable():
             connection.close()
@@ -90,11 +89,11 @@ class Endpoint:
         return connection
 
     def try_again(self) -> None:
-        """Let the caller alone find out whether the target is back: for others it is still down meanwhile."""
+        """Let only the calling request probe whether the endpoint is back: for others it stays down meanwhile."""
         self.down_until = self._loop.time() + self._limits.connect
 
     def close(self) -> None:
-        """Close the idle connections. Those that carry an exchange end with it."""
+        """Close the idle connections. Busy ones are closed at the end of their exchange."""
         self._is_closed = True
         self._sweeper.cancel()
         for connection in self._idle:
@@ -116,7 +115,7 @@ class Endpoint:
         except (ConnectionRefusedError, FileNotFoundError):
             return NotSent("connection_refused")
         except ConnectionError:
-            return NotSent("connection_terminated")  # amid the handshake
+            return NotSent("connection_terminated")  # during the handshake
         except OSError:
             return NotSent("destination_ip_unroutable")
 
@@ -142,7 +141,7 @@ class Endpoint:
     def _keep(self, connection: Connection) -> None:
         self._idle.append(connection)
         if self._is_closed or len(self._idle) > self._limits.pool_size:
-            self._idle.popleft().close()  # the one that has been idle longest is the least likely to be of use
+            self._idle.popleft().close()  # the connection that has been idle longest is the least likely to be usable
 
     def _sweep(self) -> None:
         oldest = self._loop.time() - self._limits.pool_idle

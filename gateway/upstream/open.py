@@ -1,4 +1,4 @@
-# From configuration to the APIs behind the gateway, ready to be sent to.
+# Builds the upstreams, with their TLS contexts and connection pools, from the configuration.
 
 import time
 from collections.abc import Mapping
@@ -18,12 +18,11 @@ _Key = tuple[str, UpstreamConfig]
 
 
 class Upstreams:
-    """All APIs behind the gateway, and which of them a request goes to."""
+    """All APIs behind the gateway, and the routes to them."""
 
     def __init__(self, routes: Routes[Upstream], upstreams: Mapping[_Key, Upstream], resolver: Resolver) -> None:
-        """`upstreams` by name ("" for the one without) and configuration."""
+        """`upstreams` by name ("" for the unnamed one) and configuration."""
         self.find = routes.find
-        """See gateway.routes.Routes.find."""
         self.upstreams = upstreams
         self.resolver = resolver
 
@@ -31,22 +30,22 @@ class Upstreams:
         return f"Upstreams({len(self.upstreams)})"
 
     def close(self) -> None:
-        """Close the idle connections of all of them. Those that carry an exchange end with it."""
+        """Close all idle connections. Busy ones are closed at the end of their exchange."""
         for upstream in self.upstreams.values():
             upstream.close()
         self.resolver.close()
 
     def close_others(self, kept: "Upstreams") -> None:
-        """Close, in the same way, those that `kept` has not taken over."""
+        """Close, in the same way, the upstreams that are not in `kept`."""
         for upstream in set(self.upstreams.values()) - set(kept.upstreams.values()):
             upstream.close()
 
 
 def open_upstreams(config: Config, before: Upstreams | None = None) -> Upstreams:
-    """Make everything that sending needs; connect to nothing. A loop must be running.
+    """Build all upstreams without connecting. A loop must be running.
 
-    What has not changed is taken over from `before`, with its connections; except where there is TLS, whose files may
-    have changed. Raises ConfigError for TLS files that cannot be used.
+    Unchanged upstreams are reused from `before` with their connections, except those with TLS settings, whose files may
+    have changed. Raises ConfigError for unusable TLS files.
     """
     if problems := upstream_problems(config, time.time()):
         raise ConfigError(problems)
@@ -82,5 +81,5 @@ def _upstream(config: UpstreamConfig, resolver: Resolver) -> Upstream:
 
 
 def _server_name(tls: UpstreamTlsConfig, address: UpstreamAddress) -> str:
-    """The name to ask for and to verify: without brackets, and without the dot that only DNS knows."""
+    """The name for SNI and certificate verification: without brackets, and without the trailing dot of DNS."""
     return (tls.server_name or address.host).strip("[]").rstrip(".")

@@ -1,4 +1,4 @@
-# From a host's name to a connected socket: looks names up anew, tries all their addresses. Knows nothing of HTTP.
+# From a host name to a connected socket: DNS lookups with a short cache, then all addresses in turn. No HTTP.
 
 import asyncio
 import socket
@@ -8,16 +8,16 @@ from typing import Any
 import aiohappyeyeballs
 
 REUSED_FOR = 1.0
-"""Seconds for which the answer of a lookup is used again: long enough for a burst, too short to miss a change."""
+"""Seconds for which the result of a lookup is cached: long enough for a burst, too short to miss a change."""
 NEXT_ADDRESS_AFTER = 0.25
-"""Seconds after which the next address is tried beside one that has not answered (RFC 8305 5)."""
+"""Seconds after which the next address is tried in parallel (RFC 8305 5)."""
 
 AddressInfo = tuple[int, int, int, str, Any]
-"""One answer of getaddrinfo: family, type, protocol, canonical name, address."""
+"""One result of getaddrinfo: family, type, protocol, canonical name, address."""
 
 
 class Resolver:
-    """Looks up names, each once at a time. Mutable state: lookups under way, and those that have just ended."""
+    """Resolves names, one lookup per name at a time. Mutable state: lookups in progress or recently completed."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -27,19 +27,18 @@ class Resolver:
         return f"Resolver({len(self._lookups)} names)"
 
     async def connect(self, host: str, port: int) -> socket.socket:
-        """Connect to the first of a name's addresses that takes the connection, IPv6 and IPv4 in turns (RFC 8305).
+        """Connect to the first address of a name that accepts, alternating IPv6 and IPv4 (RFC 8305).
 
-        Raises socket.gaierror when the name has no address, another OSError when none of its addresses could be
-        connected to.
+        Raises socket.gaierror when the name has no address, another OSError when every connection attempt failed.
         """
-        # A caller that gives up must not end the lookup for those who wait for the same name.
+        # A cancelled caller must not cancel the lookup for others that wait for the same name.
         addresses = await asyncio.shield(self._lookup(host, port))
         return await aiohappyeyeballs.start_connection(
             addresses, happy_eyeballs_delay=NEXT_ADDRESS_AFTER, loop=self._loop
         )
 
     def close(self) -> None:
-        """End all lookups."""
+        """Cancel all lookups."""
         for lookup in self._lookups.values():
             lookup.cancel()
         self._lookups.clear()
@@ -48,24 +47,24 @@ class Resolver:
         key = (host, port)
         lookup = self._lookups.get(key)
         if lookup is None:
-            lookup = self._loop.create_task(self._ask(host, port), name="lookup")
-            lookup.add_done_callback(lambda ended: self._ended(key, ended))
+            lookup = self._loop.create_task(self._resolve(host, port), name="lookup")
+            lookup.add_done_callback(lambda done: self._lookup_done(key, done))
             self._lookups[key] = lookup
         return lookup
 
-    async def _ask(self, host: str, port: int) -> Sequence[AddressInfo]:
+    async def _resolve(self, host: str, port: int) -> Sequence[AddressInfo]:
         try:
             return await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-        except UnicodeError as error:  # a name that the encoding of names does not take
+        except UnicodeError as error:  # a name that IDNA cannot encode
             raise socket.gaierror(socket.EAI_NONAME, "not a name") from error
 
-    def _ended(self, key: tuple[str, int], lookup: "asyncio.Task[Sequence[AddressInfo]]") -> None:
+    def _lookup_done(self, key: tuple[str, int], lookup: "asyncio.Task[Sequence[AddressInfo]]") -> None:
         if lookup.cancelled():
             return
         if lookup.exception() is None:
             self._loop.call_later(REUSED_FOR, self._forget, key, lookup)
         else:
-            self._forget(key, lookup)  # the next connection asks again
+            self._forget(key, lookup)  # the next connection looks it up again
 
     def _forget(self, key: tuple[str, int], lookup: "asyncio.Task[Sequence[AddressInfo]]") -> None:
         if self._lookups.get(key) is lookup:

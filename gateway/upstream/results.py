@@ -1,5 +1,5 @@
-# What came of sending a request: exactly one of UpstreamResponse, NotSent and NoResponse. Everything else rests on
-# telling them apart.
+# The results of sending a request: exactly one of UpstreamResponse, NotSent and NoResponse. How a create is settled
+# depends on which one it is.
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
@@ -10,72 +10,72 @@ from gateway.http.headers import Headers
 
 
 class ResponseBroken(Exception):
-    """The body of an answer broke off, or stood still for too long. Its head had come whole."""
+    """The body of a response was truncated, or stalled for too long. Its head had arrived complete."""
 
 
 REQUEST_BROKEN = "http_request_error"
-"""The error of a NoResponse that is the client's doing: the request's body did not arrive whole."""
+"""The error of a NoResponse that the client caused: the request's body was not received completely."""
 
 
 class RequestBroken(Exception):
-    """The body of a request broke off, or stood still for too long: the client's doing."""
+    """The body of a request was truncated, or stalled for too long, on the client's side."""
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request as bytes, but for the Host that its target may have to add."""
+    """A request as bytes, except for a Host line that the endpoint may have to add."""
 
     line: bytes
-    """The request line, with its line end."""
+    """The request line, with its CRLF."""
     fields: bytes
     """All field lines, and the empty line."""
     has_host: bool
-    """Whether `fields` holds a Host line. If not, the target's own is put before them."""
+    """Whether `fields` contains a Host line. If not, the endpoint's own is added before them."""
     body: bytes | AsyncIterator[bytes]
-    """All of it, or the pieces, framed, as they come; they raise RequestBroken when the client breaks off."""
+    """The whole body, or an iterator over its framed pieces, which raises RequestBroken when the client fails."""
     is_head: bool
-    """Whether the method is HEAD: its answer has no body, whatever its fields say."""
+    """Whether the method is HEAD: its response has no body, whatever its fields say."""
     is_safe: bool
-    """Whether it may be sent again (RFC 9110 9.2.1) when a kept connection turns out to be dead."""
+    """Whether it may be sent again (RFC 9110 9.2.1) when an idle connection turns out to be closed."""
     on_interim: Callable[[int, bytes, Headers], None] | None = None
-    """Called with the status, the reason and the fields of each interim answer (RFC 9110 15.2)."""
+    """Called with the status, the reason and the fields of each interim response (RFC 9110 15.2)."""
     upgrade: bytes | None = None
-    """The protocol that the client asks to change to (RFC 9110 7.8), in lower case."""
+    """The protocol that the client wants to upgrade to (RFC 9110 7.8), in lower case."""
 
 
 class Rest(Protocol):
-    """What is still to come of an answer's body."""
+    """The part of a response's body that has not arrived yet."""
 
     async def read(self) -> bytes:
         """The next piece; empty at the end. Raises ResponseBroken."""
 
     def abandon(self) -> None:
-        """Give up on what has not come yet."""
+        """Abort the exchange: the rest of the body is not wanted."""
 
 
 class Upgraded(Protocol):
-    """A connection that speaks another protocol from now on. It belongs to whoever got the answer."""
+    """A connection that was upgraded to another protocol. It belongs to the receiver of the response."""
 
     def detach(self) -> Any:
-        """Give away the transport. Its reading is paused."""
+        """Return the transport, which the caller now owns. Reading is paused."""
 
 
 class UpstreamResponse(msgspec.Struct, frozen=True):
-    """The head of a final answer came whole."""
+    """The complete head of a final response was received."""
 
     status: int
     reason: bytes
     headers: Headers
     body: bytes
-    """What has come so far; all of it when `rest` is None."""
+    """What has arrived so far; the whole body when `rest` is None."""
     rest: Rest | None
     length_known: bool
-    """Whether the end of the body is known without a chunked coding: Content-Length, or no body at all."""
+    """Whether the length is known without chunked coding: Content-Length, or no body at all."""
     upgraded: Upgraded | None = None
-    """The connection, when the answer is 101; `body` is what came of the new protocol already."""
+    """The connection, when the status is 101; `body` is then the first data of the new protocol."""
 
 
 class NotSent(msgspec.Struct, frozen=True):
-    """No byte of the request left: provably nothing happened."""
+    """No byte of the request was written: provably nothing happened."""
 
     error: str
     """A proxy error type of RFC 9209 2.3."""
@@ -83,7 +83,7 @@ class NotSent(msgspec.Struct, frozen=True):
 
 
 class NoResponse(msgspec.Struct, frozen=True):
-    """The upstream got the request, or some of it, or may have; no whole head came back."""
+    """The upstream may have received the request or a part of it, but no complete head came back."""
 
     error: str
     """A proxy error type of RFC 9209 2.3."""

@@ -37,7 +37,7 @@ class Names:
                 raise names.error
             return [info(address, other_port or port) for address, other_port in names.addresses]
 
-        monkeypatch.setattr(Resolver, "_ask", ask)
+        monkeypatch.setattr(Resolver, "_resolve", ask)
 
     def are(self, *addresses: tuple[str, int]) -> None:
         """Let every name have these addresses, each with a port of its own."""
