@@ -1,7 +1,7 @@
-# Who the client is: what the API is told of where a request came from. Pure, but for the randomness in request ids.
+# Forwarding fields: X-Forwarded-*, Forwarded, Via and request ids. Pure, except for the randomness in request ids.
 #
-# What an untrusted client says of itself is dropped before the gateway's own word is added, in whatever spelling some
-# server would take it for the same. What is constant for a connection is made once for it.
+# Forwarding fields from an untrusted client are removed before the gateway adds its own, including every spelling that
+# some server treats as the same name. What is constant for a connection is computed once.
 
 import os
 import re
@@ -13,23 +13,23 @@ import msgspec
 from gateway.http.headers import Headers
 
 UNIX = "unix"
-"""Stands among trusted proxies for whoever connects through a unix socket."""
+"""Among trusted proxies: every client that connects through a unix socket."""
 OFF = "off"
-"""Instead of a name: add no such field."""
+"""In place of a name: do not add the field."""
 X_FORWARDED = "x-forwarded"
 FORWARDED = "forwarded"
 
 _FAMILY = re.compile(rb"(?:x-)?forwarded(?:-.*)?|x-real-ip|x-scheme")
-"""Fields that say who the client is or what it asked for; in lower case, with hyphens."""
+"""Fields about the client or the original request; in lower case, with hyphens."""
 _OTHERS_OF_FAMILY = frozenset({b"x-real-ip", b"x-scheme"})
-"""Those of the family in whose name no "forwarded" stands."""
+"""The names in _FAMILY that do not contain "forwarded"."""
 _NOTHING: frozenset[bytes] = frozenset()
 _NO_HEADERS = Headers(b"")
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 5.6.2
 _PAIR = rb'%b=(?:%b|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t !-~\x80-\xff])*+")' % (_TOKEN, _TOKEN)
 _ELEMENTS = re.compile(rb"(?:%b|[ \t]*[;,][ \t]*)*+" % _PAIR)
-"""A Forwarded value (RFC 7239 4) in which every quote is closed: what is appended to it is read as another element."""
+"""A Forwarded value (RFC 7239 4) with balanced quotes: what is appended to it is parsed as another element."""
 _BARE = re.compile(_TOKEN)
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _RECEIVED_BY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z:\[\]-]+")
@@ -38,35 +38,35 @@ _REQUEST_ID = re.compile(rb"([A-Za-z0-9_.:=/+-]{1,128})")
 _TRACE_PARENT = re.compile(
     rb"(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
-"""Nothing may follow in version 00, anything in a later one (W3C Trace Context 3.2.2 and 4.3)."""
-_IDS_AT_ONCE = 64
+"""Version 00 must end there, later versions may continue (W3C Trace Context 3.2.2 and 4.3)."""
+_ID_BATCH = 64
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 class ForwardingHeaders(msgspec.Struct, frozen=True, gc=False):
-    """What forwarding changes in one request's fields, and by what it can be found again."""
+    """The changes to the fields of one request, and its ids."""
 
     dropped: frozenset[bytes]
-    """Names, in lower case, of the fields that are not passed on."""
+    """Names, in lower case, of the fields that are not forwarded."""
     added: bytes
-    """Field lines, each with its line end, that stand behind those passed on."""
+    """Field lines, each with its CRLF, that are added after the forwarded ones."""
     request_id: str | None
-    """None when none is wanted."""
+    """None when request ids are off."""
     trace_id: str | None
     """32 hex digits; None when the request has no valid `traceparent`."""
 
 
 class Forwarding:
-    """Knows which peers are believed, and what is written for the API. Mutable state: request ids made in advance."""
+    """The `[forwarding]` settings: trusted peers and generated fields. Mutable state: pre-generated request ids."""
 
     __slots__ = ("_networks", "_trusts_unix", "ids", "request_id_line", "request_id_name", "via", "writes")
 
     def __init__(self, trusted_proxies: Sequence[str], headers: Sequence[str], via: str, request_id: str) -> None:
         """Take the values of `[forwarding]`.
 
-        Raises ValueError for a network that is none, a kind of header that is not known, a `via` that is not a
-        pseudonym or a host (RFC 9110 7.6.3), and a `request_id` of anything but letters, digits and hyphens, or that
-        is a field about the client.
+        Raises ValueError for an invalid network, an unknown kind of header, a `via` that is not a pseudonym or a host
+        (RFC 9110 7.6.3), and a `request_id` that contains anything but letters, digits and hyphens, or is a forwarding
+        field.
         """
         if unknown := set(headers) - {X_FORWARDED, FORWARDED}:
             raise ValueError(f"no kind of forwarding header: {', '.join(sorted(unknown))}")
@@ -86,9 +86,9 @@ class Forwarding:
         return f"Forwarding({len(self._networks)} trusted networks)"
 
     def peer(self, address: str | None, *, is_tls: bool) -> "Peer":
-        """Prepare for the requests of one connection, which came from the IP `address`, None for a unix socket.
+        """Prepare for the requests of one connection from the IP `address`, None for a unix socket.
 
-        Raises ValueError for an address that is none.
+        Raises ValueError for an invalid address.
         """
         if address is None:
             return Peer(self, None, is_trusted=self._trusts_unix, is_tls=is_tls)
@@ -99,10 +99,10 @@ class Forwarding:
 
 
 class Peer:
-    """Who is at the other end of one client connection.
+    """The peer of one client connection.
 
-    Mutable state: the lines that were written for the host and version of the latest request, because the next one
-    nearly always has the same.
+    Mutable state: the lines generated for the host and version of the latest request, because the next request nearly
+    always has the same.
     """
 
     __slots__ = (
@@ -138,15 +138,15 @@ class Peer:
         self._proto_line = b"X-Forwarded-Proto: %b\r\n" % self._proto
         rewritten = {b"x-forwarded-for"} if self._writes_x and ip is not None else set()
         self._rewritten = frozenset(rewritten | ({b"forwarded"} if self._writes_forwarded else set()))
-        self._remember(None, 1)
+        self._prepare_lines(None, 1)
 
     def __repr__(self) -> str:
         return f"Peer({'trusted' if self.is_trusted else 'untrusted'})"
 
     def forwarding_headers(self, headers: Headers, host: bytes | None, *, minor: int) -> ForwardingHeaders:
-        """Decide what is passed on of one request of HTTP/1.`minor`, which names `host`."""
+        """Determine the forwarding fields of one HTTP/1.`minor` request for `host`."""
         if host != self._host or minor != self._minor:
-            self._remember(host, minor)
+            self._prepare_lines(host, minor)
         names = headers.names
         joined = b"\n".join(names)
         forwarding = self._forwarding
@@ -171,8 +171,8 @@ class Peer:
                 added += forwarding.request_id_line % request_id.encode()
         return ForwardingHeaders(dropped, added, request_id, _single(headers, b"traceparent", _TRACE_PARENT))
 
-    def _remember(self, host: bytes | None, minor: int) -> None:
-        """Write what depends only on the host that a request names and on its version."""
+    def _prepare_lines(self, host: bytes | None, minor: int) -> None:
+        """Generate the lines that depend only on the host and the version of a request."""
         self._host, self._minor = host, minor
         via = self._forwarding.via
         self._via_line = b"" if via is None else b"Via: 1.%d %b\r\n" % (minor, via)
@@ -184,7 +184,7 @@ class Peer:
         self._added = self._extend(_NO_HEADERS)
 
     def _extend(self, headers: Headers) -> bytes:
-        """Write this hop behind what `headers` say of those before it."""
+        """Append this hop to the earlier hops in `headers`."""
         added = b""
         if self._writes_x:
             if self._ip:
@@ -203,12 +203,12 @@ class Peer:
 
 
 def is_about_client(name: str) -> bool:
-    """Whether a header of this name says who the client is, and so cannot be made to say anything else."""
+    """Whether a header name is a forwarding field, and so cannot be used for anything else."""
     return _FAMILY.fullmatch(name.lower().encode()) is not None
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
-    """Read a network, as the addresses of peers are read: one of IPv4-mapped addresses is one of IPv4."""
+    """Parse a network. Like the addresses of peers, IPv4-mapped networks are converted to IPv4."""
     network = ip_network(text, strict=False)
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
@@ -216,7 +216,7 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 
 def _look_alikes(headers: Headers, id_name: bytes | None) -> frozenset[bytes]:
-    """Names that some server takes for one of those that matter here."""
+    """Names that some servers confuse with a forwarding field or the request id."""
     found = headers.look_alikes()
     if not found:
         return _NOTHING
@@ -224,12 +224,12 @@ def _look_alikes(headers: Headers, id_name: bytes | None) -> frozenset[bytes]:
 
 
 def _quoted(text: bytes) -> bytes:
-    """Write a quoted-string (RFC 9110 5.6.4)."""
+    """Encode a quoted-string (RFC 9110 5.6.4)."""
     return b'"%b"' % re.sub(rb'(["\\])', rb"\\\1", text)
 
 
 def _single(headers: Headers, name: bytes, pattern: re.Pattern[bytes]) -> str | None:
-    """The first group of `pattern` in the value of a field that stands there once; None when it does not match."""
+    """The first group of `pattern` in the value of a field; None when it is repeated or does not match."""
     if headers.names.count(name) != 1:
         return None
     match = pattern.fullmatch(headers.first(name) or b"")
@@ -237,8 +237,8 @@ def _single(headers: Headers, name: bytes, pattern: re.Pattern[bytes]) -> str | 
 
 
 def _random_ids() -> Iterator[str]:
-    """Yield 128 random bits each time, in hex; many are drawn at once, because a draw costs more than a request may."""
+    """Yield 128 random bits each time, in hex. Many are drawn at once, because os.urandom is slow per call."""
     while True:
-        digits = os.urandom(16 * _IDS_AT_ONCE).hex()
+        digits = os.urandom(16 * _ID_BATCH).hex()
         for start in range(0, len(digits), 32):
             yield digits[start : start + 32]

@@ -1,38 +1,42 @@
-# Where a body ends, and what of the bytes on the wire is its content (RFC 9112 6 and 7). Pure; one decoder a body.
+# Message framing: finds the end of a body and decodes its content (RFC 9112 6 and 7). Pure; one decoder per body.
 
 import re
 from typing import Protocol
+
+from typing_extensions import override
 
 from gateway.errors import Malformed
 from gateway.http.fields import TOKEN, parse_fields
 
 MAX_CHUNK_LINE = 4096
-"""Bytes of a chunk's size and extensions. Nobody uses extensions; 64 KiB of them a byte would be an attack."""
+"""Bytes of a chunk's size and extensions. Extensions are not used in practice; long ones are an attack."""
 MAX_TRAILERS = 16 * 1024
-"""Bytes of the trailer section, with the empty line that ends it."""
+"""Bytes of the trailer section, including the empty line that ends it."""
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;" + TOKEN + rb"+(?:=(?:" + TOKEN + rb"|" + _QUOTED + rb"))?)*+")
-"""RFC 9112 7.1.1, without the blanks that it calls bad."""
+"""RFC 9112 7.1.1, without the bad whitespace (BWS)."""
 _LENIENT_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*)?")
-"""What servers write; the extension is dropped, so nobody behind can read it otherwise."""
+"""What servers really send. The extension is dropped, so the next recipient cannot interpret it differently."""
 
 _NEVER_TRAILERS = frozenset({b"content-length", b"host", b"transfer-encoding"})
-"""RFC 9110 6.5.1. Dropped they do no harm, but only an attack sends them."""
+"""RFC 9110 6.5.1. Harmless, because trailers are dropped, but only an attacker sends them."""
 
 
 class Decoder(Protocol):
-    """Takes a body apart as it comes."""
+    """Decodes a body incrementally."""
+
+    __slots__ = ()
 
     is_done: bool
     """Whether the body has ended."""
     surplus: bytes
-    """What came behind its end."""
+    """Bytes received after the end of the body."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take the next bytes of the wire, give those of the content. Raises Malformed."""
+        """Decode the next received bytes, and return their content. Raises Malformed."""
 
 
-class LengthDecoder:
+class LengthDecoder(Decoder):
     """A body of a known length."""
 
     __slots__ = ("_left", "is_done", "surplus")
@@ -42,8 +46,8 @@ class LengthDecoder:
         self.is_done = length == 0
         self.surplus = b""
 
+    @override
     def feed(self, data: bytes) -> bytes:
-        """See Decoder."""
         left = self._left - len(data)
         if left > 0:
             self._left = left
@@ -55,8 +59,8 @@ class LengthDecoder:
         return data[:left]
 
 
-class UntilCloseDecoder:
-    """A body that ends with its connection (RFC 9112 6.3, the last rule)."""
+class UntilCloseDecoder(Decoder):
+    """A body that is delimited by the close of its connection (RFC 9112 6.3, the last rule)."""
 
     __slots__ = ("is_done", "surplus")
 
@@ -64,38 +68,38 @@ class UntilCloseDecoder:
         self.is_done = False
         self.surplus = b""
 
+    @override
     def feed(self, data: bytes) -> bytes:
-        """See Decoder."""
         return data
 
 
-class ChunkedDecoder:
-    """A chunked body (RFC 9112 7.1). Trailers are dropped, as RFC 9110 6.5.1 lets an intermediary do.
+class ChunkedDecoder(Decoder):
+    """A chunked body (RFC 9112 7.1). Trailers are dropped, which RFC 9110 6.5.1 permits.
 
-    Mutable state: bytes of a line that is not whole yet; bytes left of the chunk under way (its line end is then 2
-    more); whether the trailer section has begun.
+    Mutable state: bytes of an incomplete line; bytes left of the current chunk (-2 once its CRLF has been read);
+    whether the trailer section has begun.
     """
 
     __slots__ = ("_buffer", "_in_trailers", "_left", "_strict", "is_done", "surplus")
 
     def __init__(self, *, strict: bool) -> None:
-        """`strict` for requests; an answer's chunk lines may hold what their servers are known to write."""
+        """`strict` for requests; the chunk lines of responses may deviate as real servers do."""
         self._strict = strict
         self._buffer = b""
-        self._left = -2  # no chunk under way, its line end read
+        self._left = -2  # between chunks
         self._in_trailers = False
         self.is_done = False
         self.surplus = b""
 
+    @override
     def feed(self, data: bytes) -> bytes:
-        """See Decoder."""
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
         pieces: list[bytes] = []
         at = 0
         while not self._in_trailers:
-            if self._left > -2:  # of the chunk, then of its line end
+            if self._left > -2:  # inside a chunk, or before its CRLF
                 if self._left > 0:
                     piece = data[at : at + self._left]
                     if piece:

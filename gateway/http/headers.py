@@ -1,4 +1,4 @@
-# Header fields as they came: order, case and repeats kept. Pure.
+# Header fields as received: order, case and repeated fields are preserved. Pure.
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,21 +7,21 @@ _NAME = re.compile(rb"([^:\r]++):[^\r]*+\r\n")
 _LINE = re.compile(rb"([^:\r]++):[\t ]*+([^\r]*+)\r\n")
 
 _FOLD = re.sub(rb"[^0-9a-z\n]", b"-", bytes(range(256)))
-"""Translates whatever is neither letter nor digit to a hyphen, in names joined by line ends."""
+"""Translates every character except letters and digits to a hyphen, in names joined by newlines."""
 _NEEDLES = {name: b"\n%b:" % name for name in (b"host", b"content-length", b"content-type", b"connection")}
 
 
 class Headers:
-    """Field lines of one message.
+    """The field lines of one message.
 
-    `block` holds them as bytes, each ended by CRLF, as they came: what nobody changed is sent on as it is. `names` are
-    their names in lower case, made once because every room asks for them; values are looked up when they are wanted.
+    `block` holds them as received, each ended by CRLF: unchanged fields are forwarded byte for byte. `names` are their
+    names in lower case, computed once because every package needs them; values are looked up on demand.
     """
 
     __slots__ = ("_lines", "_lowered", "block", "names")
 
     def __init__(self, block: bytes) -> None:
-        """Take lines that are known to be well written (see gateway.http.fields)."""
+        """`block` must be valid already (see gateway.http.fields)."""
         self.block = block
         self._lowered = lowered = block.lower()
         self.names: list[bytes] = _NAME.findall(lowered)
@@ -29,7 +29,7 @@ class Headers:
 
     @classmethod
     def of(cls, lines: Iterable[tuple[bytes, bytes]]) -> "Headers":
-        """Write lines of names and values."""
+        """Build the block from names and values."""
         return cls(b"".join([b"%b: %b\r\n" % line for line in lines]))
 
     def __repr__(self) -> str:
@@ -40,7 +40,7 @@ class Headers:
 
     @property
     def lines(self) -> Sequence[tuple[bytes, bytes]]:
-        """Names as they came, and values without the blanks around them (RFC 9110 5.5)."""
+        """Names as received, and values without surrounding whitespace (RFC 9110 5.5)."""
         if self._lines is None:
             self._lines = [(name, value.rstrip(b" \t")) for name, value in _LINE.findall(self.block)]
         return self._lines
@@ -70,9 +70,9 @@ class Headers:
         ) - {b""}
 
     def look_alikes(self) -> list[tuple[bytes, bytes]]:
-        """Names that a server which makes variables of them (RFC 3875 4.1.18) takes for others, each with that other.
+        """Names that a CGI-style server (RFC 3875 4.1.18) confuses with another name, each with that other name.
 
-        It reads X_Tenant as X-Tenant, and some do so with any character but letters and digits.
+        Such a server reads X_Tenant as X-Tenant. Some treat every character except letters and digits like that.
         """
         joined = b"\n".join(self.names)
         folded = joined.translate(_FOLD)
@@ -81,7 +81,7 @@ class Headers:
         return [(name, plain) for name, plain in zip(self.names, folded.split(b"\n"), strict=True) if name != plain]
 
     def without(self, names: Iterable[bytes]) -> "Headers":
-        """The same without the fields `names` (in lower case)."""
+        """A copy without the fields `names` (in lower case)."""
         dropped = frozenset(names)
         if dropped.isdisjoint(self.names):
             return self

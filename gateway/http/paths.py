@@ -1,4 +1,4 @@
-# Request targets: what a path says, what else some API behind us could read it as, which hosts are named. Pure.
+# Request targets: path, query, hosts, and the other ways in which an API may interpret an ambiguous path. Pure.
 
 import re
 from urllib.parse import unquote_to_bytes
@@ -8,40 +8,40 @@ import msgspec
 from gateway.http.headers import Headers
 
 _PLAIN = re.compile(r"(?:/(?!\.)[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
-"""A path that can be read in one way only, and in which nothing is left to decode."""
+"""A path that is unambiguous and needs no decoding."""
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ODD = re.compile(r"//|;|\\|#|%(?:2f|5c|25|3b|23|3f|[01][0-9a-f]|7f)|[\x00-\x1f\x7f]", re.IGNORECASE)
 _PORT = re.compile(r":\d*$")
-_ROUNDS_OF_DECODING = 3
-_CUSTOMS: tuple[tuple[re.Pattern[str], str], ...] = (
+_MAX_DECODINGS = 3
+_SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\"), "/"),
     (re.compile(r"\x00.*", re.DOTALL), ""),  # where a C string ends
     (re.compile(r";[^/]*|[?#].*|[\x00-\x1f\x7f]", re.DOTALL), ""),  # parameters (RFC 3986 3.3), query, fragment
     (re.compile(r"^//+[^/]*"), ""),  # a URL without a scheme, as `new URL(path, base)` takes it
     (re.compile(r"/{2,}"), "/"),
 )
-"""What some servers replace in a path, and by what."""
+"""Substitutions that some servers make in a path."""
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A request target (RFC 9112 3.2) taken apart; every part as sent."""
+    """The parts of a request target (RFC 9112 3.2), as sent."""
 
     path: str
     query: str
     authority: str | None
-    """Only in absolute form, where it wins over the Host header (RFC 9112 3.2.2)."""
+    """Only in absolute form, where it overrides the Host header (RFC 9112 3.2.2)."""
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """A decoded path, as segments without the leading slash; one trailing slash is not significant."""
+    """A decoded path as segments, without the leading slash and without one trailing slash."""
 
     segments: tuple[str, ...]
     others: tuple[tuple[str, ...], ...] = ()
-    """What else the path could be read as. Empty for all but odd paths."""
+    """The other ways in which the path could be interpreted. Empty for all but ambiguous paths."""
 
 
 def split_target(target: str) -> Target:
-    """Take a target apart. Asterisk and authority forms come back with their text as the path."""
+    """Split a target into its parts. Asterisk and authority forms are returned with their text as the path."""
     if "?" not in target and target.startswith("/"):
         return Target(target, "", None)
     authority = None
@@ -59,8 +59,8 @@ def split_target(target: str) -> Target:
 def named_hosts(target: Target, headers: Headers) -> frozenset[str]:
     """The hosts that a request names, in lower case and without a port; nearly always one.
 
-    An absolute target's host wins over the Host field (RFC 9112 3.2.2), and an API may go by the field all the same:
-    both are given. RFC 9110 4.2.3: the host is case-insensitive; "name." is the same name, fully qualified.
+    The host of an absolute target overrides the Host field (RFC 9112 3.2.2), but an API may use the field all the same:
+    both are returned. RFC 9110 4.2.3: the host is case-insensitive; "name." is the same name, fully qualified.
     """
     named = [value.decode("latin-1") for value in headers.values(b"host")]
     if target.authority is not None:
@@ -69,12 +69,12 @@ def named_hosts(target: Target, headers: Headers) -> frozenset[str]:
 
 
 def plain_host(host: str) -> str:
-    """A host without port in the one form in which hosts are compared."""
+    """Normalise a host without port for comparison."""
     return host.lower().rstrip(".")
 
 
 def read_path(path: str) -> Reading:
-    """Decode a path and resolve its dot segments; collect what other software could make of it."""
+    """Decode a path and resolve its dot segments; for an ambiguous path also collect the other interpretations."""
     if _PLAIN.fullmatch(path):
         return Reading(_segments(path))
     decoded = _decode(path)
@@ -92,7 +92,7 @@ def _segments(path: str) -> tuple[str, ...]:
 
 
 def _decode(path: str) -> str | None:
-    """Undo percent-encoding once; None when the result is not text."""
+    """Percent-decode once; None when the result is not valid UTF-8."""
     if _BAD_ESCAPE.search(path):
         return None
     try:
@@ -106,11 +106,11 @@ def _has_dots(path: str) -> bool:
 
 
 def _other_readings(path: str) -> list[tuple[str, ...]]:
-    """Every combination of what servers are known to do: decode again, follow any of the customs, resolve dots."""
+    """Every combination of known server behaviour: decoding again, substitutions, resolving dot segments."""
     texts = [path]
-    for _ in range(_ROUNDS_OF_DECODING):
+    for _ in range(_MAX_DECODINGS):
         texts.append(unquote_to_bytes(texts[-1].encode("utf-8", "surrogateescape")).decode("utf-8", "replace"))
-    for pattern, by in _CUSTOMS:
+    for pattern, by in _SUBSTITUTIONS:
         texts = list(dict.fromkeys(variant for text in texts for variant in (pattern.sub(by, text), text)))
     readings = []
     for text in texts:

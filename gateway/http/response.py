@@ -1,5 +1,5 @@
-# An answer's head, read strictly, but for what old servers are known to write: lines that end with LF alone, and
-# folded lines (RFC 9112 2.2 and 5.2 let a proxy mend both). It is sent on mended. Pure.
+# Parses a response head strictly, except for two things that old servers send: lines that end with LF alone, and folded
+# lines (RFC 9112 2.2 and 5.2 let a proxy repair both). The head is forwarded repaired. Pure.
 
 import re
 
@@ -19,50 +19,50 @@ _LENGTH = (b"content-length",)
 
 
 class ResponseHead(msgspec.Struct):
-    """An answer's head."""
+    """The head of a response."""
 
     minor: int
-    """The version is HTTP/1.`minor`; an old server that says 0.9 means 1.0."""
+    """The version is HTTP/1.`minor`; HTTP/0.9 in a status line is treated as 1.0."""
     status: int
     reason: bytes
     headers: Headers
 
 
-def read_response_head(data: bytes, looked: int) -> tuple[ResponseHead, int] | None:
-    """Read the head that `data` begins with, and say where it ends; None when it has not come whole.
+def read_response_head(data: bytes, scanned: int) -> tuple[ResponseHead, int] | None:
+    """Parse the head at the start of `data`, and return it with its end; None when it is incomplete.
 
-    `looked` is how many bytes were looked at before. Raises Malformed.
+    `scanned` is the number of bytes that an earlier call has searched already. Raises Malformed.
     """
-    end = data.find(b"\r\n\r\n", max(0, looked - 3))
+    end = data.find(b"\r\n\r\n", max(0, scanned - 3))
     if end >= 0:
         strict = _HEAD.fullmatch(data, 0, end + 2)
         if strict is not None:
             return _head(strict), end + 4
-    lenient = _END.search(data, max(0, looked - 2))
+    lenient = _END.search(data, max(0, scanned - 2))
     if lenient is None:
-        if not data.startswith(_START[: len(data)]):  # what cannot become an answer is not waited for
+        if not data.startswith(_START[: len(data)]):  # fail early: more data cannot make it valid
             raise Malformed("bad-response", "The answer does not start as HTTP does.")
         return None
-    mended = _HEAD.fullmatch(_mended(data[: lenient.start() + 1]))
-    if mended is None:
+    repaired = _HEAD.fullmatch(_repair(data[: lenient.start() + 1]))
+    if repaired is None:
         raise Malformed("bad-response", "The head of the answer is not written as RFC 9112 has it.")
-    return _head(mended), lenient.end()
+    return _head(repaired), lenient.end()
 
 
 def body_length(head: ResponseHead, *, is_head: bool) -> int:
-    """Find where an answer's body ends (RFC 9112 6.3): bytes, CHUNKED or UNTIL_CLOSE.
+    """Determine the body length of a response (RFC 9112 6.3): bytes, CHUNKED or UNTIL_CLOSE.
 
-    Drops from the head what that makes wrong. Raises Malformed.
+    Removes contradicting fields from the head. Raises Malformed.
     """
     headers = head.headers
     names = headers.names
     if is_head or head.status < 200 or head.status in _WITHOUT_BODY:
-        if head.status < 200 or head.status == 204:  # RFC 9110 8.6: they have no length
+        if head.status < 200 or head.status == 204:  # RFC 9110 8.6: no Content-Length
             head.headers = headers.without(_LENGTH)
         elif b"content-length" in names:
             try:
                 _length(head)
-            except Malformed:  # it frames nothing here, but might at the next reader
+            except Malformed:  # ignored here, but the next recipient might use it
                 head.headers = headers.without(_LENGTH)
         return 0
     length = _length(head) if b"content-length" in names else UNTIL_CLOSE
@@ -70,7 +70,7 @@ def body_length(head: ResponseHead, *, is_head: bool) -> int:
         codings = headers.values(b"transfer-encoding")
         if len(codings) != 1 or codings[0].lower() != b"chunked":
             raise Malformed("bad-response", "No transfer coding but chunked is known here.")
-        if length != UNTIL_CLOSE:  # RFC 9112 6.3: the coding overrides; the length is not sent on
+        if length != UNTIL_CLOSE:  # RFC 9112 6.3: the coding overrides the length, which is removed
             head.headers = headers.without(_LENGTH)
         return CHUNKED
     return length
@@ -81,8 +81,8 @@ def _head(found: "re.Match[bytes]") -> ResponseHead:
     return ResponseHead(int(minor or b"0"), int(status), reason or b"", Headers(block))
 
 
-def _mended(head: bytes) -> bytes:
-    """The head with every line ended by CRLF, and folded lines joined by a blank."""
+def _repair(head: bytes) -> bytes:
+    """The head with every line ended by CRLF, and folded lines joined by a space."""
     lines = head.replace(b"\r\n", b"\n")
     if b"\r" in lines:
         raise Malformed("bad-response", "A CR stands alone in the head of the answer.")
@@ -91,7 +91,7 @@ def _mended(head: bytes) -> bytes:
 
 
 def _length(head: ResponseHead) -> int:
-    """RFC 9110 8.6: one length, though it may stand there more than once. Raises Malformed."""
+    """Read the Content-Length, which may be repeated with the same value (RFC 9110 8.6). Raises Malformed."""
     headers = head.headers
     value = headers.first(b"content-length") if headers.names.count(b"content-length") == 1 else None
     length = None if value is None else parse_length(value)

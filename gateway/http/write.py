@@ -1,4 +1,4 @@
-# HTTP/1.1 heads and body framing as bytes, both ways. Pure.
+# Serialises HTTP/1.1 heads and chunks, for requests and responses. Pure.
 
 from gateway.http.headers import Headers
 
@@ -13,12 +13,12 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-"""Fields that speak to the next hop only (RFC 9110 7.6.1); Transfer-Encoding is written anew when it is needed."""
+"""Fields for the next hop only (RFC 9110 7.6.1); Transfer-Encoding is generated again when it is needed."""
 _EXPECT = frozenset({b"expect"})
-_NEVER_NAMED_AWAY = frozenset(
+_NEVER_HOP_BY_HOP = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"authorization", b"cookie"}
 )
-"""Connection cannot remove these: they belong to the message itself, or say who asks."""
+"""Connection cannot remove these: they describe the message itself, or authenticate its sender."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -33,12 +33,11 @@ def request_fields(
     chunked: bool,
     upgrade: bytes | None = None,
 ) -> bytes:
-    """Write a request's field lines for the upstream, and the empty line after them.
+    """Serialise a request's field lines for the upstream, with the empty line after them.
 
-    Besides the hop-by-hop fields those in `dropped` (in lower case) are left out; `added` are whole lines.
-    `body_length` gives a Content-Length to a body that was read whole and had none, and means that an expectation was
-    met; None leaves the framing as it came, and `chunked` says that it was chunked. `upgrade` is the protocol to ask
-    for.
+    Hop-by-hop fields and those in `dropped` (in lower case) are left out; `added` are complete lines. `body_length` is
+    set when the whole body was read: it adds a missing Content-Length, and removes Expect. With None the framing stays
+    as received, and `chunked` says that it was chunked. `upgrade` is the protocol to request.
     """
     kept = _end_to_end(headers, dropped if body_length is None else dropped | _EXPECT)
     framing = b""
@@ -61,7 +60,7 @@ def response_head(
     connection: bytes | None = None,
     upgrade: bytes | None = None,
 ) -> bytes:
-    """Write an answer's head for the client. `connection` is a value for the Connection field, or None for no field."""
+    """Serialise a response head for the client. `connection` is the value of the Connection field, or None."""
     kept = _end_to_end(headers, _NOTHING)
     own = b"Transfer-Encoding: chunked\r\n" if chunked else b""
     if connection is not None:
@@ -72,7 +71,7 @@ def response_head(
 
 
 def chunk(data: bytes) -> bytes:
-    """Frame one piece of a chunked body (RFC 9112 7.1)."""
+    """Encode one chunk (RFC 9112 7.1)."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -80,14 +79,14 @@ _NOTHING: frozenset[bytes] = frozenset()
 
 
 def end_to_end(headers: Headers) -> Headers:
-    """Keep what is meant for the other end: no hop-by-hop field, and none that Connection names."""
+    """Keep the end-to-end fields: no hop-by-hop field, and none that Connection names."""
     return _end_to_end(headers, _NOTHING)
 
 
 def _end_to_end(headers: Headers, dropped: frozenset[bytes]) -> Headers:
-    """What is meant for the other end: without hop-by-hop fields, and without those that Connection names."""
+    """The end-to-end fields, without those in `dropped`."""
     if b"connection" in headers.names:
-        dropped |= headers.options(b"connection") - _NEVER_NAMED_AWAY
+        dropped |= headers.options(b"connection") - _NEVER_HOP_BY_HOP
     elif dropped.isdisjoint(headers.names) and HOP_BY_HOP.isdisjoint(headers.names):
         return headers  # nearly always
     return headers.without(dropped | HOP_BY_HOP)
