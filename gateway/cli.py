@@ -1,4 +1,4 @@
-# The verbs. Each lives in a module of gateway.commands; this file only finds it and hands it its arguments.
+# The command line. Each command is a module of gateway.commands; this file parses the arguments and runs it.
 
 import argparse
 import sys
@@ -15,11 +15,11 @@ A create is forwarded again only when it is certain that the first one did not h
 """
 EPILOG = """\
 Start here:
-  gateway demo                         watch the whole story, nothing to set up
-  gateway check -c gateway.toml        is this rules file fine?
+  gateway demo                         see what the gateway does, nothing to set up
+  gateway check -c gateway.toml        is this rules file valid?
   gateway run -c gateway.toml          put the gateway in front of your API
 
-Exit codes: 0 fine, 1 the thing asked about is wrong, 2 the command line is wrong.
+Exit codes: 0 success, 1 failure, 2 invalid command line.
 """
 COMMANDS: dict[str, ModuleType] = {
     "run": run,
@@ -58,6 +58,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has enough of it; the interpreter must not complain about it at exit.
+        # The reader of our output has closed it; the interpreter must not report that at exit.
         sys.stdout = None
         return 0

@@ -1,12 +1,12 @@
-# Errors that cross rooms. Each is raised in one room and handled in one other.
+# Exceptions that cross package boundaries. Each is raised in one package and handled in one other.
 
 
 class GatewayError(Exception):
-    """Something a person must mend; its text says what was wrong, where, and what would be right."""
+    """An error that the operator must fix. Its text says what is wrong, where, and what would be valid."""
 
 
 class ConfigError(GatewayError):
-    """The rules file cannot be used. `problems` holds every one found, a line each."""
+    """The rules file is invalid. `problems` holds every problem found, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -14,7 +14,7 @@ class ConfigError(GatewayError):
 
 
 class StoreOpenError(GatewayError):
-    """The store cannot be opened: foreign, corrupt, newer, in use, or out of reach. It was left as it was."""
+    """The store cannot be opened: foreign, corrupt, newer, in use, or inaccessible. It was not modified."""
 
 
 class StoreInUse(StoreOpenError):
@@ -22,11 +22,11 @@ class StoreInUse(StoreOpenError):
 
 
 class StoreError(Exception):
-    """The store cannot decide now. Nothing was taken; what was to be settled is kept and tried again."""
+    """The store is unavailable. Nothing was reserved; a settlement is kept and retried."""
 
 
 class StoreBusy(StoreError):
-    """The store has more to do than it can, although it commits."""
+    """The store commits, but is overloaded."""
 
 
 class IdentityError(Exception):
@@ -34,7 +34,7 @@ class IdentityError(Exception):
 
 
 class BodyTooLarge(Exception):
-    """A body, as sent or inflated, is larger than the rule reads."""
+    """A body, as sent or after decompression, is larger than the rule's limit."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is larger than {limit} bytes")
@@ -42,11 +42,11 @@ class BodyTooLarge(Exception):
 
 
 class Overloaded(Exception):
-    """There is no room for another body now."""
+    """The memory budget for bodies is used up."""
 
 
 class Malformed(Exception):
-    """Bytes that are no HTTP message, or none that may pass. `slug` is the answer's; `detail` shows no value."""
+    """A message that is not valid HTTP, or not acceptable. `slug` names the answer; `detail` contains no value."""
 
     def __init__(self, slug: str, detail: str) -> None:
         super().__init__(detail)

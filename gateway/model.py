@@ -1,4 +1,4 @@
-# The words the rooms share. Knows nothing: no I/O, no clock, no other room.
+# The data types that all packages share. No I/O, no clock, no imports from other packages.
 #
 # Times are whole milliseconds since the Unix epoch, passed in by the caller.
 
@@ -7,14 +7,14 @@ import enum
 import msgspec
 
 FOREVER = 2**63 - 1
-"""The expiry, in milliseconds, of a claim that is kept for ever (the largest integer every store can hold)."""
+"""The expiry, in milliseconds, of a claim that never expires (the largest integer that every store supports)."""
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A JSON value as the parser of gateway.guard.body returns it."""
 
 
 class State(enum.IntEnum):
-    """What is known of the operation that holds a claim. The numbers are what stores write: never renumber."""
+    """The state of the operation that holds a claim. Stores write these numbers: never change them."""
 
     IN_FLIGHT = 1
     CREATED = 2
@@ -22,19 +22,19 @@ class State(enum.IntEnum):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """One fingerprint a create must hold, and what a store must remember to judge it later."""
+    """One fingerprint a create must hold, with the data that a store keeps for later decisions."""
 
     fingerprint: bytes
     """256 bit."""
     rule: str
     entry: str
-    """The name of the rule's `unique` entry: what a caller is told was in conflict."""
+    """The name of the rule's `unique` entry, which the response to a duplicate contains."""
     unknown_hold: int
     """Milliseconds for which the claim stays blocked once its outcome is unknown; FOREVER for no end."""
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What a store holds about one fingerprint."""
+    """What a store knows about one fingerprint."""
 
     fingerprint: bytes
     owner: bytes
@@ -43,7 +43,7 @@ class Record(msgspec.Struct, frozen=True):
     entry: str
     first_seen: int
     expires_at: int | None
-    """None while in flight: such a claim never becomes free by the clock."""
+    """None while in flight: such a claim never expires."""
     unknown_hold: int
     resource: str | None = None
 
@@ -64,21 +64,21 @@ FREE = Settlement(None)
 
 
 class Reserved(msgspec.Struct, frozen=True):
-    """All claims are this owner's now, durably."""
+    """All claims now belong to this owner, durably."""
 
     lapsed: tuple[Record, ...] = ()
-    """Claims of unknown outcome whose hold had run out, and which this operation took over."""
+    """Expired claims of unknown outcome that this operation reserved again."""
 
 
 class Held(msgspec.Struct, frozen=True):
-    """At least one claim was not free; none was taken."""
+    """At least one claim was not free; none was reserved."""
 
     conflicts: tuple[tuple[Claim, Record], ...]
 
 
 class Purged(msgspec.Struct, frozen=True):
-    """What one step of a purge removed."""
+    """What one purge step removed."""
 
     removed: int
     lapsed: int
-    """How many of them were of unknown outcome and are free again by their hold's end."""
+    """How many of them had an unknown outcome, whose hold has expired."""

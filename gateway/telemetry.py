@@ -1,4 +1,4 @@
-# One frozen record a request, made into a log line and counters. Never a value, a credential or a body.
+# One record per request, written as a log line and counted. Never contains a field value, a credential or a body.
 
 import sys
 import time
@@ -10,20 +10,20 @@ import msgspec
 
 
 class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="event", tag="request"):
-    """What is told of one request; grows while it is handled. Its path is not told: it may hold an identity."""
+    """What is logged about one request; filled in while it is handled. Has no path, which may contain an identity."""
 
     method: str
     rule: str | None = None
     outcome: str
-    """What became of it: "passed", "created", "refused", "failed", "unguarded", "upgraded", "cancelled", or the slug
+    """The result: "passed", "created", "refused", "failed", "unguarded", "upgraded", "cancelled", or the slug
     of the gateway's own answer."""
     status: int | None
-    """What the client was answered; None when it was gone."""
+    """The status that the client was sent; None when it had disconnected."""
     upstream_status: int | None = None
     duration_ms: float
     upstream_ms: float | None = None
     fingerprint: str | None = None
-    """The first 12 hex digits: enough to find a claim, useless to find its identity."""
+    """The first 12 hex digits: enough to find a claim, but not its identity."""
     unguarded: str | None = None
     """Why a create was forwarded without a guard."""
     client_gone: bool = False
@@ -31,7 +31,7 @@ class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field=
     trace_id: str | None = None
 
     def close(self, seconds: float, *, was_answered: bool, is_gone: bool) -> None:
-        """Say how it ended: `was_answered` when the client was sent an answer, `is_gone` when it has left."""
+        """Record how it ended: `was_answered` when a response was sent, `is_gone` when the client disconnected."""
         self.duration_ms = milliseconds(seconds)
         if not was_answered:
             self.status = None
@@ -40,12 +40,12 @@ class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field=
 
 
 def milliseconds(seconds: float) -> float:
-    """Whole microseconds, as a number of milliseconds."""
+    """Seconds as milliseconds, truncated to whole microseconds."""
     return int(seconds * 1_000_000) / 1000
 
 
 class Telemetry:
-    """Writes lines and counts. Mutable state: the counters; lines not yet written; what is not told each time."""
+    """Writes log lines and counts. Mutable state: the counters; pending lines; counts of repeated events."""
 
     def __init__(
         self,
@@ -57,24 +57,24 @@ class Telemetry:
     ) -> None:
         self._stream = stream
         self._call_soon = call_soon
-        self._waiting: list[RequestRecord | dict[str, Any]] = []
+        self._pending: list[RequestRecord | dict[str, Any]] = []
         self._repeated: dict[tuple[str, str, tuple[tuple[str, Any], ...]], int] = {}
         self._encoder = msgspec.json.Encoder()
         self.apply_config(style, requests)
         self.requests: Counter[tuple[str, str]] = Counter()
-        """By rule ("" for none) and outcome."""
+        """Counted by rule ("" for none) and outcome."""
         self.events: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f"Telemetry({self.requests.total()} requests)"
 
     def apply_config(self, style: Literal["auto", "json", "text"], requests: Literal["all", "guarded", "none"]) -> None:
-        """Write in another style, or of other requests, from now on."""
+        """Change the style, and which requests are logged."""
         self._as_json = style == "json" or (style == "auto" and not self._stream.isatty())
         self._requests = requests
 
     def request(self, record: RequestRecord) -> None:
-        """Tell of one request."""
+        """Count one request, and log it if configured."""
         self.requests[record.rule or "", record.outcome] += 1
         if self._requests == "none" or (self._requests == "guarded" and record.rule is None):
             return
@@ -83,14 +83,14 @@ class Telemetry:
     def event(
         self, name: str, level: Literal["info", "warning", "error"] = "info", *, times: int = 1, **facts: Any
     ) -> None:
-        """Tell of something that is not a request, and happened so many times."""
+        """Log an event other than a request, which happened `times` times."""
         self.events[name] += times
         if times > 1:
             facts["times"] = times
         self._write({"event": name, "level": level, **facts})
 
     def repeated(self, name: str, level: Literal["info", "warning", "error"], **facts: Any) -> None:
-        """Tell of something that may happen thousands of times a second: now, and then with how many times it did."""
+        """Log an event that may happen thousands of times a second: once now, then only as a count."""
         self.events[name] += 1
         key = (name, level, tuple(facts.items()))
         if key in self._repeated:
@@ -100,7 +100,7 @@ class Telemetry:
             self._write({"event": name, "level": level, **facts})
 
     def tell_repeated(self) -> None:
-        """Tell how many times what is `repeated` has happened since this was called last: about once a second."""
+        """Log the counts of `repeated` events since the last call: called about once a second."""
         before, self._repeated = self._repeated, {}
         for (name, level, facts), times in before.items():
             if times:
@@ -108,35 +108,35 @@ class Telemetry:
                 self._write({"event": name, "level": level, **dict(facts), "times": times})
 
     def flush(self) -> None:
-        """Write what waits."""
-        if not self._waiting:
+        """Write the pending lines."""
+        if not self._pending:
             return
         if self._as_json:
             now = b'{"time":%.3f,' % time.time()
-            lines = [now + self._encoder.encode(told)[1:] for told in self._waiting]
+            lines = [now + self._encoder.encode(entry)[1:] for entry in self._pending]
         else:
             clock = time.strftime("%H:%M:%S")
-            lines = [f"{clock} {_readable(told)}".encode() for told in self._waiting]
-        self._waiting.clear()
+            lines = [f"{clock} {_readable(entry)}".encode() for entry in self._pending]
+        self._pending.clear()
         try:
             self._stream.write(b"\n".join(lines).decode() + "\n")
             self._stream.flush()
         except (OSError, ValueError):
-            pass  # nobody reads the log any more: no reason to stop guarding
+            pass  # the log cannot be written: no reason to stop serving
 
-    def _write(self, told: "RequestRecord | dict[str, Any]") -> None:
-        self._waiting.append(told)
+    def _write(self, entry: "RequestRecord | dict[str, Any]") -> None:
+        self._pending.append(entry)
         if self._call_soon is None:
             self.flush()
-        elif len(self._waiting) == 1:
-            self._call_soon(self.flush)  # once for all that is told in one turn of the loop
+        elif len(self._pending) == 1:
+            self._call_soon(self.flush)  # once for all lines of one iteration of the event loop
 
 
-def _readable(told: "RequestRecord | dict[str, Any]") -> str:
-    if isinstance(told, RequestRecord):
-        return _readable_request(told)
-    facts = " ".join(f"{key}={_plain(_flat(value))}" for key, value in told.items() if key not in {"event", "level"})
-    return f"{told['level']}: {told['event']} {facts}".rstrip()
+def _readable(entry: "RequestRecord | dict[str, Any]") -> str:
+    if isinstance(entry, RequestRecord):
+        return _readable_request(entry)
+    facts = " ".join(f"{key}={_plain(_flat(value))}" for key, value in entry.items() if key not in {"event", "level"})
+    return f"{entry['level']}: {entry['event']} {facts}".rstrip()
 
 
 def _flat(value: Any) -> str:
@@ -144,7 +144,7 @@ def _flat(value: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text as it is, or escaped when it could break the line."""
+    """The text unchanged, or escaped when it contains unprintable characters."""
     return text if text.isprintable() else ascii(text)
 
 

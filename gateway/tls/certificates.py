@@ -1,5 +1,5 @@
-# The TLS files that a configuration names: read, and looked through for what would make every handshake fail.
-# Knows files and ssl; the time, in seconds since the epoch, is passed in.
+# Checks the TLS files of a configuration for anything that would make every handshake fail. Reads files; the current
+# time, in seconds since the epoch, is passed in.
 
 import re
 import ssl
@@ -25,23 +25,23 @@ class Validity(msgspec.Struct, frozen=True):
 
 
 class Unusable(Exception):
-    """A file that is no certificate or key; the text says why."""
+    """A file that is not a certificate or key; the text gives the reason."""
 
 
 def problems(config: Config, now: float) -> list[str]:
-    """Say everything that is wrong with the TLS files of a configuration, a line each."""
+    """Return all problems of the TLS files of a configuration, one line each."""
     server = [] if config.server.tls is None else server_problems(config.server.tls, now)
     return server + upstream_problems(config, now)
 
 
 def server_problems(tls: ServerTlsConfig, now: float) -> list[str]:
-    """Say everything that is wrong with the files of `[server.tls]`, a line each."""
+    """Return all problems of the files of `[server.tls]`, one line each."""
     found = _pair("server.tls", tls.certificate, tls.key, now)
     return found if tls.client_ca is None else [*found, *_authorities("server.tls.client_ca", tls.client_ca, now)]
 
 
 def upstream_problems(config: Config, now: float) -> list[str]:
-    """Say everything that is wrong with the files of `[upstream.tls]` and `[upstreams.NAME.tls]`, a line each."""
+    """Return all problems of the files of `[upstream.tls]` and `[upstreams.NAME.tls]`, one line each."""
     upstreams = {} if config.upstream is None else {"upstream": config.upstream}
     upstreams |= {f"upstreams.{name}": upstream for name, upstream in config.upstreams.items()}
     found = []
@@ -59,18 +59,18 @@ def _client(where: str, tls: UpstreamTlsConfig, now: float) -> list[str]:
 
 
 def _pair(where: str, certificate: str, key: str, now: float) -> list[str]:
-    """What is wrong with a certificate, with its key, and with the two together."""
+    """Problems of a certificate, of its key, and of the combination."""
     found = []
     try:
         for number, validity in enumerate(_validities(certificate), 1):
-            if said := _untimely(validity, now):
+            if reason := _untimely(validity, now):
                 which = "the certificate" if number == 1 else f"certificate {number}"
-                found.append(f"{where}.certificate: {which} in {certificate} {said}; {_RENEW}")
+                found.append(f"{where}.certificate: {which} in {certificate} {reason}; {_RENEW}")
     except Unusable as error:
         found.append(f"{where}.certificate: {error}")
         certificate = ""
     try:
-        _look_at_key(key)
+        _check_key(key)
         if certificate:
             _match(certificate, key)
     except Unusable as error:
@@ -79,12 +79,12 @@ def _pair(where: str, certificate: str, key: str, now: float) -> list[str]:
 
 
 def _authorities(where: str, path: str, now: float) -> list[str]:
-    """What is wrong with a file of authorities. Bundles keep a few that have expired: one that is valid is enough."""
+    """Problems of a CA file. Bundles contain some expired certificates: one valid certificate is enough."""
     try:
-        said = [_untimely(validity, now) for validity in _validities(path)]
+        reasons = [_untimely(validity, now) for validity in _validities(path)]
     except Unusable as error:
         return [f"{where}: {error}"]
-    return [f"{where}: no authority in {path} can be used: it {said[-1]}; {_RENEW}"] if all(said) else []
+    return [f"{where}: no authority in {path} can be used: it {reasons[-1]}; {_RENEW}"] if all(reasons) else []
 
 
 def _untimely(validity: Validity, now: float) -> str | None:
@@ -101,7 +101,7 @@ def _date(seconds: float) -> str:
 
 
 def _validities(path: str) -> list[Validity]:
-    """When each certificate in a file is valid; at least one. Raises Unusable."""
+    """The validity of each certificate in a file, at least one. Raises Unusable."""
     blocks = _CERTIFICATE.findall(_text(path))
     if not blocks:
         raise Unusable(f'{path} holds no certificate; write the path of a PEM file, with "-----BEGIN CERTIFICATE-----"')
@@ -109,11 +109,11 @@ def _validities(path: str) -> list[Validity]:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(blocks))
         return [_validity(ssl.PEM_cert_to_DER_cert(block)) for block in blocks]
     except (ssl.SSLError, ValueError) as error:
-        raise Unusable(f"{path} holds a certificate that cannot be read; make it anew") from error
+        raise Unusable(f"{path} holds a certificate that cannot be read; create it again") from error
 
 
-def _look_at_key(path: str) -> None:
-    """Raise Unusable for a file that holds no private key, or one that nobody could ask the passphrase of."""
+def _check_key(path: str) -> None:
+    """Raise Unusable for a file that holds no private key, or an encrypted one."""
     text = _text(path)
     if _ENCRYPTED.search(text):
         raise Unusable(
@@ -124,7 +124,7 @@ def _look_at_key(path: str) -> None:
 
 
 def _match(certificate: str, key: str) -> None:
-    """Raise Unusable when OpenSSL does not take the two together."""
+    """Raise Unusable when OpenSSL does not accept the certificate with the key."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except ssl.SSLError as error:
@@ -141,15 +141,15 @@ def _text(path: str) -> str:
 
 
 def _validity(der: bytes) -> Validity:
-    """Read a certificate's validity (RFC 5280 4.1); OpenSSL has read it before, so the form is known to be right."""
+    """Read a certificate's validity (RFC 5280 4.1). OpenSSL has parsed it before, so its structure is valid."""
     certificate = next(_elements(der))[1]
     fields = [(tag, content) for tag, content in _elements(next(_elements(certificate))[1]) if tag != 0xA0]
-    begins, ends = _elements(fields[3][1])  # behind serialNumber, signature and issuer
+    begins, ends = _elements(fields[3][1])  # after serialNumber, signature and issuer
     return Validity(_seconds(*begins), _seconds(*ends))
 
 
 def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tags and contents of the elements that stand one after another (X.690 8.1), definite lengths only, as in DER."""
+    """Tags and contents of consecutive elements (X.690 8.1), definite lengths only, as in DER."""
     at = 0
     while at < len(der):
         tag, length = der[at], der[at + 1]
@@ -163,7 +163,7 @@ def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _seconds(tag: int, content: bytes) -> float:
-    """A time as RFC 5280 4.1.2.5 writes it: UTCTime (tag 23) with two digits of the year, of 1950 to 2049."""
+    """Parse a time (RFC 5280 4.1.2.5). UTCTime (tag 23) has a two-digit year, from 1950 to 2049."""
     text = content.decode("ascii")
     if tag == 23:
         text = ("19" if text >= "50" else "20") + text

@@ -1,4 +1,4 @@
-# What the gateway shows to clients that speak TLS. A certificate that was renewed is taken up without a restart.
+# The TLS server context of the listener. A renewed certificate is loaded without a restart.
 
 import asyncio
 import contextlib
@@ -11,20 +11,20 @@ from gateway.config.schema import ServerTlsConfig
 from gateway.tls.certificates import server_problems
 
 CHECK_INTERVAL = 2.0
-"""Seconds between two looks at the files."""
-_Seen = tuple[tuple[int, int, int], ...]
+"""Seconds between two checks of the files."""
+_FileStats = tuple[tuple[int, int, int], ...]
 
 
 class ListenerTls:
-    """The context of a listener. Mutable state: the certificate in it, and what its files looked like."""
+    """The context of a listener. Mutable state: the certificate in it, and the last seen stats of its files."""
 
-    def __init__(self, config: ServerTlsConfig, tell: Callable[[str | None], None]) -> None:
-        """`tell` hears of each certificate taken up (None), and of each that could not be (why).
+    def __init__(self, config: ServerTlsConfig, report: Callable[[str | None], None]) -> None:
+        """`report` is called with None for each certificate loaded, with the reason for each that was rejected.
 
-        Raises OSError or ssl.SSLError for files that gateway.tls.certificates says something against.
+        Raises OSError or ssl.SSLError for files in which gateway.tls.certificates finds a problem.
         """
         self._config = config
-        self._tell = tell
+        self._report = report
         self._seen = self._stat_files()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -38,28 +38,28 @@ class ListenerTls:
         return f"ListenerTls({self._config.certificate})"
 
     async def follow(self) -> None:
-        """Take up what the files come to hold, for ever. Connections that are open keep what they began with."""
+        """Load changed files, for ever. Open connections keep the certificate that they began with."""
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
-            with contextlib.suppress(OSError):  # amid being replaced: look again
+            with contextlib.suppress(OSError):  # being replaced: check again later
                 seen = self._stat_files()
                 if seen != self._seen:
                     self._seen = seen
                     self.reload()
 
     def reload(self) -> None:
-        """Take up what the files hold now, if nothing speaks against it; else keep what there is."""
+        """Load the files if they are valid; otherwise keep the current certificate."""
         found = server_problems(self._config, time.time())
         if not found:
             try:
                 self._load()
-            except (OSError, ssl.SSLError) as error:  # replaced between the two looks
+            except (OSError, ssl.SSLError) as error:  # replaced after the check
                 found = [f"server.tls: {type(error).__name__}"]
-        self._tell("; ".join(found) or None)
+        self._report("; ".join(found) or None)
 
     def _load(self) -> None:
-        self.context.load_cert_chain(self._config.certificate, self._config.key, password="")  # never ask the terminal
+        self.context.load_cert_chain(self._config.certificate, self._config.key, password="")  # never prompt
 
-    def _stat_files(self) -> _Seen:
+    def _stat_files(self) -> _FileStats:
         found = [os.stat(path) for path in (self._config.certificate, self._config.key)]  # noqa: PTH116
         return tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in found)

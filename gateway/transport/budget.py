@@ -1,8 +1,8 @@
-# Bytes of request bodies in memory, those of all requests together. Knows nothing else.
+# The memory budget for the request bodies of all requests together.
 
 
 class Budget:
-    """What may be held at once. Mutable state: `limit`, which a reload may change, and `used`, both in bytes."""
+    """The bytes that may be buffered at once. Mutable state: `limit`, which a reload may change, and `used`."""
 
     __slots__ = ("limit", "used")
 
@@ -14,18 +14,18 @@ class Budget:
         return f"Budget({self.used} of {self.limit})"
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes more may be held, of a body that is here."""
+        """Whether `size` more bytes, which have already arrived, may be buffered."""
         return self.used + size <= self.limit
 
     def has_room_to_come(self, size: int) -> bool:
-        """Whether a body of so many bytes may begin to come.
+        """Whether a body of `size` bytes may begin to be received.
 
-        The last quarter is kept for those that come at once, as nearly all creates do: clients that take their time
-        must not keep them out.
+        The last quarter is reserved for bodies that arrive at once, as nearly all creates do: slow clients must not
+        block them.
         """
         return self.used + size <= self.limit * 3 // 4
 
     @property
     def is_used_up(self) -> bool:
-        """Whether bodies that are passed on are to be held back: creates keep the other half."""
+        """Whether forwarded bodies must be paused: the other half is reserved for creates."""
         return self.used >= self.limit // 2

@@ -1,4 +1,4 @@
-# What was written and has not arrived: a peer that takes it slowly is told from one that takes nothing.
+# Write timeouts by progress: distinguishes a peer that reads slowly from one that has stopped reading.
 
 import asyncio
 import fcntl
@@ -8,36 +8,37 @@ from collections.abc import Callable
 
 
 async def wait_writable(
-    transport: asyncio.Transport, room: "asyncio.Future[None]", idle_timeout: float, abort: Callable[[], None]
+    transport: asyncio.Transport, writable: "asyncio.Future[None]", idle_timeout: float, abort: Callable[[], None]
 ) -> None:
-    """Wait for `room`, which the transport makes when a good part of what was written has left.
+    """Wait for `writable`, which completes when the transport resumes writing.
 
-    `abort` is called when the peer takes nothing at all for `idle_timeout` seconds. A transport says nothing of less
-    than a third of the kernel's buffer, which may hold megabytes: at a slow client's pace that takes minutes.
+    `abort` is called when the peer acknowledges nothing for `idle_timeout` seconds. Writability alone does not show
+    progress: a socket becomes writable only when a third of the kernel's buffer is free, which may be megabytes, and
+    with a slow client that takes minutes.
     """
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle
 
-    def look(before: int) -> None:
+    def check(before: int) -> None:
         nonlocal timer
         left = unacknowledged(transport)
         if left < before:
-            timer = loop.call_later(idle_timeout, look, left)
+            timer = loop.call_later(idle_timeout, check, left)
         else:
             abort()
 
-    timer = loop.call_later(idle_timeout, look, unacknowledged(transport))
+    timer = loop.call_later(idle_timeout, check, unacknowledged(transport))
     try:
-        await room
+        await writable
     finally:
         timer.cancel()
 
 
 def unacknowledged(transport: asyncio.Transport) -> int:
-    """Bytes that were written and that the peer has not acknowledged, as far as the kernel tells."""
-    waiting = transport.get_write_buffer_size()
+    """Bytes that were written and not acknowledged by the peer, as reported by the kernel."""
+    buffered = transport.get_write_buffer_size()
     try:
         answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
     except (OSError, ValueError):
-        return waiting
-    return waiting + int(struct.unpack("i", answer)[0])
+        return buffered
+    return buffered + int(struct.unpack("i", answer)[0])
