@@ -1,5 +1,5 @@
-# The rooms that a request passes through, put together from a configuration; and put together anew from another one
-# while requests go on.
+# Builds the components that handle a request from a configuration, and rebuilds them on a reload without interrupting
+# requests.
 
 import time
 
@@ -17,13 +17,13 @@ from gateway.upstream.open import Upstreams, open_upstreams
 
 
 class Assembly:
-    """The front, and all that is behind it.
+    """The server for clients, and everything behind it.
 
-    Mutable state: `config`, what is in force now, except for keys that wait for a restart; and the upstreams.
+    Mutable state: `config`, the current configuration, except for keys that need a restart; and the upstreams.
     """
 
     def __init__(self, config: Config, store: Store, fingerprinter: Fingerprinter, telemetry: Telemetry) -> None:
-        """Raises ConfigError for TLS files that cannot be used. A loop must be running."""
+        """Raises ConfigError for unusable TLS files. A loop must be running."""
         self.config = config
         self._store = store
         self._fingerprinter = fingerprinter
@@ -38,9 +38,9 @@ class Assembly:
         return f"Assembly({self.front!r})"
 
     def apply_config(self, config: Config) -> None:
-        """Handle what comes from now on by another configuration. Requests under way end by the one they began with.
+        """Use another configuration for new requests. Requests in progress finish with the one they began with.
 
-        Raises ConfigError for TLS files that cannot be used; then nothing has changed.
+        Raises ConfigError for unusable TLS files; then nothing has changed.
         """
         upstreams = open_upstreams(config, self._upstreams)
         handler = self._handler(config, upstreams)

@@ -1,7 +1,7 @@
-# The points in a create's life at which the process can be told to kill itself, for whoever tests what survives that.
+# Crash points: places in the handling of a create at which the process kills itself, for tests of crash recovery.
 #
-# Not imported unless GATEWAY_CRASH_AT is set. It looks into every room that a create passes through, and wraps the one
-# method of each where a point lies; the rooms know nothing of it.
+# Not imported unless GATEWAY_CRASH_AT is set. It wraps one method for each crash point in the packages that handle a
+# create; those packages know nothing of it.
 
 import json
 import os
@@ -22,50 +22,50 @@ from gateway.stores import sql
 from gateway.stores.sqlite import SqliteStore
 from gateway.upstream.connection import Connection
 
-_AMID = 40
-"""Steps of SQLite's machine into a write: the shortest one takes a hundred, and commits with the last of them."""
+_STEPS_INTO_WRITE = 40
+"""Steps of SQLite's virtual machine: the shortest write takes a hundred, and the last one commits."""
 
 
 class _Stage(Enum):
-    """How far the create has come that a task handles."""
+    """The progress of the create that a task handles."""
 
     CLAIMS = 1
     SETTLED = 2
 
 
 _stage: ContextVar[_Stage | None] = ContextVar("stage", default=None)
-"""None for a request that is no guarded create: it passes no point."""
+"""None for a request that is not a guarded create: it passes no crash point."""
 
 
 class _Fuse:
-    """The point at which the process dies. Mutable state: how many creates may still pass it, the last one included."""
+    """The point at which the process dies. Mutable state: the number of creates left until then."""
 
     def __init__(self, point: str, left: int) -> None:
         self._point = point
         self._left = left
 
     def burns(self, point: str, creates: int = 1) -> bool:
-        """Take note that so many creates have come to a point; whether the process is to die there now."""
+        """Count creates that have reached a point; returns whether the process must die there now."""
         if point != self._point:
             return False
         self._left -= creates
         return self._left <= 0
 
     def blow(self) -> None:
-        """Say where, and die. Called in SQLite's thread too."""
+        """Log the point, and die. Also called in SQLite's thread."""
         os.write(2, json.dumps({"event": "crash-point", "point": self._point}).encode() + b"\n")
         os.kill(os.getpid(), signal.SIGKILL)
 
     def at(self, point: str) -> None:
-        """Die here if it is the point."""
+        """Die here if this is the configured point."""
         if self.burns(point):
             self.blow()
 
-    def on_the_wire(self, side: str, transport: Any, data: bytes, *, is_whole: bool) -> None:
-        """Die with as many bytes of `data` sent as the point says; it `is_whole` when its last byte is the message's.
+    def at_write(self, side: str, transport: Any, data: bytes, *, is_whole: bool) -> None:
+        """Die with part of `data` sent, as the point requires; `is_whole` when `data` ends the message.
 
-        The bytes leave through the socket itself: a transport sends what it is given later, and a dead process never.
-        Under TLS there is no sending a part of a message, and behind bytes that wait no overtaking: nothing is counted.
+        The bytes are written to the socket directly, because a transport may buffer them and a dead process never sends
+        its buffers. With TLS, or when the transport has buffered bytes already, that is impossible: nothing is counted.
         """
         if transport.get_extra_info("sslcontext") is not None or transport.get_write_buffer_size():
             return
@@ -79,7 +79,7 @@ class _Fuse:
 
 
 def _send(descriptor: int, data: bytes) -> None:
-    """Send all of it, or as much as the peer lives to take."""
+    """Send all of it, or until the peer closes."""
     writable = select.poll()
     writable.register(descriptor, select.POLLOUT)
     while data and writable.poll():
@@ -91,7 +91,7 @@ def _send(descriptor: int, data: bytes) -> None:
             return
 
 
-# One function for each method that is wrapped: given the fuse and the method, it makes what takes its place.
+# One function per wrapped method: it takes the fuse and the method, and returns the replacement.
 
 
 def _reserve(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
@@ -99,7 +99,7 @@ def _reserve(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...
         fuse.at("before-claim-queued")
         _stage.set(_Stage.CLAIMS)
         answer: Any = method(store, *args)
-        if not answer.done():  # else it was answered from memory, or turned away
+        if not answer.done():  # otherwise it was answered from the cache, or rejected
             fuse.at("after-claim-queued")
         return answer
 
@@ -132,7 +132,7 @@ def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...
         )
         for what, creates in creates_to.items():
             if fuse.burns(f"before-{what}-committed", creates):
-                await database.set_progress_handler(fuse.blow, _AMID)
+                await database.set_progress_handler(fuse.blow, _STEPS_INTO_WRITE)
         result = await method(database, statement, values)
         for what, creates in creates_to.items():
             if fuse.burns(f"after-{what}-committed", creates):
@@ -145,7 +145,7 @@ def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...
 def _begin(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
     def begin(self: Connection, request: Any, data: bytes) -> Any:
         if _stage.get() is _Stage.CLAIMS:
-            fuse.on_the_wire("upstream", self._transport, data, is_whole=True)  # a guarded body is read whole before
+            fuse.at_write("upstream", self._transport, data, is_whole=True)  # the whole guarded body was read before
             _awaiting.add(self)
         return method(self, request, data)
 
@@ -153,7 +153,7 @@ def _begin(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _awaiting: WeakSet[Connection] = WeakSet()
-"""Connections that carry a guarded create of whose answer nothing has come."""
+"""Connections that carry a guarded create and have received no byte of the response."""
 
 
 def _data_received(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,18 +172,18 @@ def _data_received(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any
 def _write(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
     def write(self: ClientConnection, data: bytes) -> None:
         stage = _stage.get()
-        _stage.set(None)  # the answer has begun: what follows in this task is another request's
+        _stage.set(None)  # the response has begun: later writes of this task belong to another request
         if stage is _Stage.SETTLED and not self.is_lost:
             head, _, body = data.partition(b"\r\n\r\n")
             is_whole = b"\r\ncontent-length: %d\r\n" % len(body) in head.lower() + b"\r\n"
-            fuse.on_the_wire("client", self.stream_transport, data, is_whole=is_whole)
+            fuse.at_write("client", self.stream_transport, data, is_whole=is_whole)
         method(self, data)
 
     return write
 
 
 _PLACES: tuple[tuple[tuple[str, ...], type[Any], str, Callable[[_Fuse, Any], Callable[..., Any]]], ...] = (
-    # in the order in which a create comes to them
+    # in the order in which a create reaches them
     (("claim-queued",), SqliteStore, "reserve", _reserve),
     (("claim-committed",), aiosqlite.Connection, "execute", _execute),
     (("upstream-first-byte", "upstream-last-byte"), Connection, "begin", _begin),
@@ -193,14 +193,14 @@ _PLACES: tuple[tuple[tuple[str, ...], type[Any], str, Callable[[_Fuse, Any], Cal
     (("client-first-byte", "client-last-byte"), ClientConnection, "write", _write),
 )
 POINTS = tuple(f"{side}-{name}" for names, *_ in _PLACES for name in names for side in ("before", "after"))
-"""What GATEWAY_CRASH_AT may name."""
+"""The valid values of GATEWAY_CRASH_AT."""
 
 
 def arm(value: str) -> None:
-    """Have the process kill itself (SIGKILL) the N-th time that a guarded create passes a point: "POINT" or "POINT:N".
+    """Kill the process (SIGKILL) the N-th time that a guarded create passes a point: "POINT" or "POINT:N".
 
-    Needs a SQLite store. The points on the wire are passed by connections without TLS only; those of the client's last
-    byte by answers that leave in one piece, with a Content-Length. Raises GatewayError.
+    Needs a SQLite store. The points of single bytes are passed only on connections without TLS; those of the client's
+    last byte only by responses written in one piece, with a Content-Length. Raises GatewayError.
     """
     point, colon, count = value.partition(":")
     if point not in POINTS or (colon and not (count.isascii() and count.isdecimal() and int(count) > 0)):

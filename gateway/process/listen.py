@@ -1,4 +1,4 @@
-# Addresses to listen on: taken, and given back.
+# Binds the listening sockets, and removes unix sockets at the end.
 
 import asyncio
 import contextlib
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen
 from gateway.config.schema import ServerConfig
 from gateway.errors import GatewayError
@@ -18,9 +20,9 @@ from gateway.process.admin.listener import Admin
 from gateway.tls.server import ListenerTls
 
 BACKLOG = 4096
-"""Connections that the kernel holds until they are taken."""
-_PAUSE = 0.05
-"""Seconds until the next try when a connection cannot be taken."""
+"""Connections that the kernel queues until they are accepted."""
+_RETRY_DELAY = 0.05
+"""Seconds until the next attempt when a connection cannot be accepted."""
 
 
 class ListenError(GatewayError):
@@ -28,19 +30,19 @@ class ListenError(GatewayError):
 
 
 class Listening(Protocol):
-    """Takes connections."""
+    """Accepts connections."""
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop accepting."""
 
 
 async def bind(
     front: DownstreamServer, config: ServerConfig, tls: ListenerTls | None, inherited: Sequence[socket.socket]
 ) -> tuple[Listening, str]:
-    """Listen for clients; gives the address that was bound, too. Raises ListenError.
+    """Listen for clients; also returns the bound address. Raises ListenError.
 
-    Sockets that were `inherited` are listened on in place of `config.listen`. They outlive this process: what comes
-    after it stopped waits in them for the next one.
+    Sockets that were `inherited` are used in place of `config.listen`. They outlive this process: connections that
+    arrive after it has stopped wait in their backlog for the next one.
     """
     loop = asyncio.get_running_loop()
     address = parse_listen(config.listen)
@@ -48,18 +50,18 @@ async def bind(
         if inherited:
             where = ", ".join([_bound(listener) for listener in inherited])
             if tls is not None:
-                return Handshakes(inherited, front, tls.context), where
-            return Several([await _serve(front, listener) for listener in inherited]), where
+                return TlsListener(inherited, front, tls.context), where
+            return MultiListener([await _serve(front, listener) for listener in inherited]), where
         if isinstance(address, UnixAddress):
-            _expect_nobody(address.path)
+            _require_unused(address.path)
             if tls is None:
                 return await loop.create_unix_server(front, address.path, backlog=BACKLOG), config.listen
-            return Handshakes([_unix_listener(address.path)], front, tls.context), config.listen
+            return TlsListener([_unix_listener(address.path)], front, tls.context), config.listen
         if tls is None:
             server = await loop.create_server(front, address.host, address.port, backlog=BACKLOG, reuse_address=True)
             return server, _bound(server.sockets[0])
         listeners = await _tcp_listeners(address)
-        return Handshakes(listeners, front, tls.context), _bound(listeners[0])
+        return TlsListener(listeners, front, tls.context), _bound(listeners[0])
     except OSError as error:
         raise ListenError(f"server.listen: cannot listen on {config.listen}: {error.strerror or error}") from error
 
@@ -71,26 +73,26 @@ async def _serve(front: DownstreamServer, listener: socket.socket) -> Listening:
     return await loop.create_server(front, sock=listener, backlog=BACKLOG)
 
 
-class Several:
-    """Takes connections from more than one listener."""
+class MultiListener(Listening):
+    """Accepts connections from more than one listener."""
 
-    def __init__(self, parts: Sequence[Listening]) -> None:
-        self._parts = parts
+    def __init__(self, listeners: Sequence[Listening]) -> None:
+        self._listeners = listeners
 
     def __repr__(self) -> str:
-        return f"Several({len(self._parts)})"
+        return f"MultiListener({len(self._listeners)})"
 
+    @override
     def close(self) -> None:
-        """See Listening."""
-        for part in self._parts:
-            part.close()
+        for listener in self._listeners:
+            listener.close()
 
 
-class Handshakes:
-    """Takes connections that speak TLS. One that is shaking hands counts as a connection.
+class TlsListener(Listening):
+    """Accepts TLS connections. A connection counts from the start of its handshake.
 
-    The event loop's own server tells of a connection only after that: whoever connects and says nothing would not be
-    counted. Mutable state: the handshakes under way.
+    The event loop's own server reports a connection only after the handshake, so clients that connect and send nothing
+    would not be counted. Mutable state: the handshakes in progress.
     """
 
     def __init__(self, listeners: Sequence[socket.socket], front: DownstreamServer, context: ssl.SSLContext) -> None:
@@ -98,35 +100,35 @@ class Handshakes:
         self._listeners = listeners
         self._front = front
         self._context = context
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._taking = [self._loop.create_task(self._take(each), name="tls-listener") for each in listeners]
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._acceptors = [self._loop.create_task(self._accept(each), name="tls-listener") for each in listeners]
 
     def __repr__(self) -> str:
-        return f"Handshakes({len(self._under_way)} under way)"
+        return f"TlsListener({len(self._handshakes)} handshakes)"
 
+    @override
     def close(self) -> None:
-        """See Listening."""
-        for task in (*self._taking, *self._under_way):
+        for task in (*self._acceptors, *self._handshakes):
             task.cancel()
         for listener in self._listeners:
             listener.close()
 
-    async def _take(self, listener: socket.socket) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
         listener.setblocking(False)
         while True:
             try:
                 client, _ = await self._loop.sock_accept(listener)
-            except OSError:  # no descriptor is left, or the client has gone
-                await asyncio.sleep(_PAUSE)
+            except OSError:  # out of file descriptors, or the client has disconnected
+                await asyncio.sleep(_RETRY_DELAY)
                 continue
-            if not self._front.has_room(len(self._under_way)):
+            if not self._front.has_room(len(self._handshakes)):
                 client.close()
                 continue
-            task = self._loop.create_task(self._shake(client), name="tls-handshake")
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            task = self._loop.create_task(self._handshake(client), name="tls-handshake")
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
 
-    async def _shake(self, client: socket.socket) -> None:
+    async def _handshake(self, client: socket.socket) -> None:
         client.setblocking(False)
         with contextlib.suppress(OSError, TimeoutError):  # ssl.SSLError is an OSError
             await self._loop.connect_accepted_socket(
@@ -135,9 +137,9 @@ class Handshakes:
 
 
 async def start_admin(admin: Admin, listen: str, inherited: Sequence[socket.socket]) -> str:
-    """Listen for the operator, unless that is "off"; gives the address that was bound. Raises ListenError.
+    """Start the admin listener, unless it is "off"; returns the bound address. Raises ListenError.
 
-    Sockets that were `inherited` are listened on in place of `listen`.
+    Sockets that were `inherited` are used in place of `listen`.
     """
     if inherited:
         await admin.start_on(inherited)
@@ -147,14 +149,14 @@ async def start_admin(admin: Admin, listen: str, inherited: Sequence[socket.sock
     address = parse_listen(listen)
     try:
         if isinstance(address, UnixAddress):
-            _expect_nobody(address.path)
+            _require_unused(address.path)
         return await admin.start(address)
     except OSError as error:
         raise ListenError(f"admin.listen: cannot listen on {listen}: {error.strerror or error}") from error
 
 
 def remove_socket(listen: str, inherited: Sequence[socket.socket]) -> None:
-    """Remove the file of a unix socket on which this process has just stopped to listen, unless it was `inherited`."""
+    """Remove the file of a unix socket that this process listened on, unless it was `inherited`."""
     address = None if inherited or listen == "off" else parse_listen(listen)
     if isinstance(address, UnixAddress):
         Path(address.path).unlink(missing_ok=True)
@@ -171,7 +173,7 @@ async def _tcp_listeners(address: TcpAddress) -> list[socket.socket]:
 
 
 def _unix_listener(path: str) -> socket.socket:
-    """Listen on a unix socket, in place of one that was left behind. Raises OSError."""
+    """Listen on a unix socket, replacing a stale one. Raises OSError."""
     if Path(path).is_socket():
         Path(path).unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -187,10 +189,10 @@ def _bound(listener: Any) -> str:
     return str(TcpAddress(bound[0], bound[1]))
 
 
-def _expect_nobody(path: str) -> None:
-    """Raise OSError when somebody serves on a unix socket: the event loop would take it away from them.
+def _require_unused(path: str) -> None:
+    """Raise OSError when a process listens on a unix socket: the event loop would replace the socket.
 
-    A socket that nobody serves on was left behind by a gateway that was killed, and may be replaced.
+    A socket without a listener was left by a gateway that was killed, and may be replaced.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -199,5 +201,5 @@ def _expect_nobody(path: str) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             return
         except BlockingIOError:
-            pass  # its backlog is full: somebody serves
+            pass  # its backlog is full, so a process listens
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

@@ -1,4 +1,4 @@
-# Takes up a changed rules file while requests go on: read, looked through, and swapped in whole, or not at all.
+# Reloads a changed rules file without interrupting requests: it is read, checked, and applied as a whole or not at all.
 
 import asyncio
 import hashlib
@@ -15,13 +15,13 @@ from gateway.telemetry import Telemetry
 from gateway.tls.certificates import server_problems
 
 _CHECK_INTERVAL = 1.0
-"""Seconds between two looks at whether the file is to be watched, and how often: a reload can say so."""
+"""Seconds between two checks of `watch_interval`, which a reload can change."""
 
 
 class Reloader:
     """Reads the rules file again, on demand or because it has changed.
 
-    Mutable state: the hash of what was read last, and of what was seen last; and what speaks against it.
+    Mutable state: the hash of the file as last loaded, and as last seen; and its problems.
     """
 
     def __init__(self, path: Path, assembly: Assembly, telemetry: Telemetry, manager: ServiceManager) -> None:
@@ -30,74 +30,74 @@ class Reloader:
         self._started: Config = assembly.config
         self._telemetry = telemetry
         self._manager = manager
-        self._one_at_a_time = asyncio.Lock()
-        self._taken = self._seen = self._hash()
+        self._lock = asyncio.Lock()
+        self._loaded = self._seen = self._hash()
         self._problems: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Reloader({self._path})"
 
     async def reload(self) -> Reload:
-        """Take up what the file says now, or say why not: then nothing has changed."""
-        async with self._one_at_a_time:
+        """Apply the file as it is now, or return its problems: then nothing has changed."""
+        async with self._lock:
             self._manager.reloading()
             result = await self._apply()
-            self._tell(result)
+            self._log(result)
             self._manager.ready(_REFUSED if result.problems else serving(result.rules))
             return result
 
     async def watch_for_ever(self) -> None:
-        """Take up each change of the file once it has lasted from one look to the next: it may be amid being written.
+        """Apply each change of the file once it is the same in two checks: it may still be being written.
 
-        By its content, because files that are mounted are replaced through links, and their times tell nothing. What
-        was refused is tried again, because the certificate that it names may come later than the file.
+        Compares contents, because mounted files are replaced through symlinks, and their times are meaningless. A
+        rejected file is tried again, because a certificate that it names may be written after it.
         """
         loop = asyncio.get_running_loop()
-        looked = loop.time()
+        checked = loop.time()
         while True:
             interval = self._assembly.config.server.watch_interval
             await asyncio.sleep(_CHECK_INTERVAL if interval is None else min(interval, _CHECK_INTERVAL))
-            if interval is None or loop.time() - looked < interval:
+            if interval is None or loop.time() - checked < interval:
                 continue
-            looked = loop.time()
+            checked = loop.time()
             before, self._seen = self._seen, self._hash()
             if self._seen is None or self._seen != before:
                 continue
-            if self._seen != self._taken:
+            if self._seen != self._loaded:
                 await self.reload()
             elif self._problems:
                 await self._try_again()
 
     async def _try_again(self) -> None:
-        async with self._one_at_a_time:
+        async with self._lock:
             before = self._problems
             result = await self._apply()
             if result.problems != before:
-                self._tell(result)
+                self._log(result)
                 self._manager.ready(_REFUSED if result.problems else serving(result.rules))
 
     async def _apply(self) -> Reload:
-        self._taken = self._hash()
+        self._loaded = self._hash()
         try:
-            config = await asyncio.to_thread(self._read)  # hundreds of rules take a while to read
+            config = await asyncio.to_thread(self._read)  # hundreds of rules take a while to parse
             self._assembly.apply_config(config)
         except ConfigError as error:
             result = Reload(problems=tuple(error.problems))
-        except Exception as error:  # noqa: BLE001 - whatever it was, the next reload must find somebody
-            result = Reload(problems=(f"it cannot be taken up: unexpected {type(error).__name__}",))
+        except Exception as error:  # noqa: BLE001 - the task must survive for the next reload
+            result = Reload(problems=(f"it cannot be applied: unexpected {type(error).__name__}",))
         else:
             result = Reload(len(config.rules), waiting(self._started, config))
         self._problems = result.problems
         return result
 
-    def _tell(self, result: Reload) -> None:
+    def _log(self, result: Reload) -> None:
         if result.problems:
             self._telemetry.event("reload-refused", "error", problems=result.problems)
         else:
             self._telemetry.event("reloaded", rules=result.rules, restart=result.restart)
 
     def _read(self) -> Config:
-        """Raises ConfigError; also for a new certificate of the listener, although that waits for a restart."""
+        """Raises ConfigError; also for a bad new certificate of the listener, although that needs a restart."""
         config = load(self._path)
         tls = config.server.tls
         if tls is not None and tls != self._started.server.tls and (found := server_problems(tls, time.time())):
@@ -105,7 +105,7 @@ class Reloader:
         return config
 
     def _hash(self) -> bytes | None:
-        """None when the file cannot be read again: it may be amid being replaced, or is a pipe."""
+        """None when the file cannot be read again: it may be being replaced, or is a pipe."""
         try:
             return hashlib.sha256(self._path.read_bytes()).digest() if self._path.is_file() else None
         except OSError:

@@ -1,4 +1,4 @@
-# The fingerprint secret: from the configuration, or made once beside the store.
+# The fingerprint secret: from the configuration, or generated once beside the store.
 
 import os
 import secrets
@@ -12,7 +12,7 @@ from gateway.guard.fingerprint import MIN_SECRET
 
 
 class Secret(msgspec.Struct, frozen=True):
-    """The secret, and the file that was made for it just now, if one was."""
+    """The secret, and the file that was just created for it, if any."""
 
     value: bytes
     made: Path | None = None
@@ -22,14 +22,14 @@ class Secret(msgspec.Struct, frozen=True):
 
 
 def key_path(store: str) -> Path:
-    """Where the generated secret of a SQLite store lives."""
+    """The file of the generated secret of a SQLite store."""
     return Path(f"{store}.key")
 
 
 def beside(store: str) -> Secret:
-    """Read the secret beside a SQLite store, or make it (mode 0600) when the store is new too.
+    """Read the secret beside a SQLite store, or generate it (mode 0600) when the store is new too.
 
-    Raises StoreOpenError as `existing` does, and when it cannot be written.
+    Raises StoreOpenError as `existing` does, and when the file cannot be written.
     """
     kept = existing(store)
     if kept is not None:
@@ -38,7 +38,7 @@ def beside(store: str) -> Secret:
     value = secrets.token_hex(MIN_SECRET).encode()
     try:
         _write_once(path, value + b"\n")
-    except FileExistsError:  # another process starts at this moment, and was first
+    except FileExistsError:  # another process that is starting was faster
         return beside(store)
     except OSError as error:
         raise StoreOpenError(f"the fingerprint key {path} cannot be written: {error.strerror}") from error
@@ -46,10 +46,10 @@ def beside(store: str) -> Secret:
 
 
 def existing(store: str) -> Secret | None:
-    """Read the secret beside a SQLite store; None when neither of the two is there yet.
+    """Read the secret beside a SQLite store; None when neither of the two exists.
 
-    Raises StoreOpenError when it is cut off, or when a store that holds claims has lost it: with a new one, each of its
-    creates would be let through again.
+    Raises StoreOpenError when it is truncated, or when it is missing and the store has claims: with a new secret every
+    create known to the store would be let through again.
     """
     path = key_path(store)
     try:
@@ -69,24 +69,24 @@ def existing(store: str) -> Secret | None:
 
 
 def ephemeral() -> Secret:
-    """Make a secret for a store that forgets everything with the process."""
+    """Generate a secret for a store in memory."""
     return Secret(secrets.token_bytes(MIN_SECRET))
 
 
 def _write_once(path: Path, content: bytes) -> None:
-    """Have the whole file there, or none, whenever the process ends. Raises FileExistsError when there is one."""
-    file, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # for its owner alone
+    """Write the file atomically. Raises FileExistsError when it exists."""
+    file, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # with mode 0600
     draft = Path(name)
     try:
         with os.fdopen(file, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(file)
-        os.link(draft, path)  # a rename would replace a key that somebody already uses
+        os.link(draft, path)  # a rename would replace a key that is already in use
     finally:
         draft.unlink()
     directory = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(directory)  # or a power cut could keep the store and lose its key
+        os.fsync(directory)  # or a power failure could keep the store and lose its key
     finally:
         os.close(directory)

@@ -1,5 +1,4 @@
-# The process: opens the store, has the rooms put together, listens, drains, stops. What a request meets is none of
-# its business.
+# The process: opens the store, builds the components, listens, drains, stops. Contains nothing of request handling.
 
 import asyncio
 import contextlib
@@ -35,20 +34,20 @@ from gateway.tls.certificates import problems
 from gateway.tls.server import ListenerTls
 
 COLLECT_AFTER = 20_000
-"""Objects made and not freed before the youngest are looked through."""
+"""Allocations between two collections of the youngest generation."""
 FINAL_REQUEST_GRACE = 1.0
-"""Seconds, at most, for which a client that is connected when the listener closes may still send a request."""
+"""Maximum seconds for which clients that are connected when the listener closes may still send a request."""
 PURGE_EVERY = 10.0
 """Seconds between two purges."""
 PURGE_STEP = 500
-"""Claims removed in one step: a few milliseconds in which no create waits."""
+"""Claims removed in one step: creates are delayed by a few milliseconds at most."""
 
 
 async def serve(config: Config, path: Path) -> None:
     """Run the gateway until SIGTERM or SIGINT; requests in flight have settled when this returns.
 
-    `path` is the rules file that `config` was read from, and is read from again. Raises GatewayError for whatever a
-    person must mend first.
+    `path` is the rules file that `config` was read from, for reloads. Raises GatewayError for errors that the operator
+    must fix.
     """
     loop = asyncio.get_running_loop()
     telemetry = Telemetry(style=config.log.format, requests=config.log.requests, call_soon=loop.call_soon)
@@ -64,7 +63,9 @@ async def serve(config: Config, path: Path) -> None:
         closing.push_async_callback(opened.store.close)
         assembly = Assembly(config, opened.store, fingerprinter, telemetry)
         closing.callback(assembly.close)
-        tls = None if config.server.tls is None else ListenerTls(config.server.tls, partial(_tell_of_tls, telemetry))
+        tls = (
+            None if config.server.tls is None else ListenerTls(config.server.tls, partial(_log_certificate, telemetry))
+        )
         reloader = Reloader(path, assembly, telemetry, manager)
         tasks = [
             _purge_for_ever(opened.store, telemetry),
@@ -81,7 +82,7 @@ async def serve(config: Config, path: Path) -> None:
         closing.push_async_callback(admin.close)
         server, address = await bind(assembly.front, config.server, tls, inherited.get("server", ()))
         admin.ready = True
-        _quieten_collector()
+        _configure_gc()
         telemetry.event("listening", server=address, admin=admin_address, version=__version__)
         manager.ready(serving(len(config.rules)))
         await signals.stop.wait()
@@ -95,7 +96,7 @@ async def serve(config: Config, path: Path) -> None:
 async def _drain(
     assembly: Assembly, telemetry: Telemetry, signals: "_Signals", stop_listening: Callable[[], None]
 ) -> None:
-    """Let go of clients: first they are still served, then those under way finish, then the rest is cut off."""
+    """Drain: serve during the grace period, then let requests in progress finish, then close what is left."""
     front, server = assembly.front, assembly.config.server
     grace = server.drain_grace or 0.0
     telemetry.event("draining", grace=float(grace), timeout=float(server.drain_timeout))
@@ -117,7 +118,7 @@ def _stop_listening(server: Listening, config: Config, inherited: dict[str, list
 
 
 class _Signals:
-    """What the process is told from outside: `stop` once, `hurry` when told to stop again."""
+    """Signals as events: `stop` after the first SIGTERM or SIGINT, `hurry` after the second one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.stop = asyncio.Event()
@@ -125,7 +126,7 @@ class _Signals:
         self._hangup = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end)
-        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)  # from the start on: by default it would end us
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)  # early: the default action ends the process
 
     def _end(self) -> None:
         (self.hurry if self.stop.is_set() else self.stop).set()
@@ -139,7 +140,7 @@ class _Signals:
 
 
 async def _open(config: Config, telemetry: Telemetry) -> tuple[Opened, Fingerprinter]:
-    """Open the store with the secret that its fingerprints are made with."""
+    """Open the store, and create the fingerprinter with its secret."""
     url = parse_store(config.store.url)
     configured = fingerprint_key(config)
     if not isinstance(url, SqliteStoreUrl):
@@ -164,17 +165,17 @@ async def _open(config: Config, telemetry: Telemetry) -> tuple[Opened, Fingerpri
     return opened, fingerprinter
 
 
-def _tell_of_tls(telemetry: Telemetry, trouble: str | None) -> None:
-    if trouble is None:
+def _log_certificate(telemetry: Telemetry, problem: str | None) -> None:
+    if problem is None:
         telemetry.event("certificate-reloaded")
     else:
-        telemetry.event("certificate-refused", "error", reason=trouble, note="the one loaded before stays in use")
+        telemetry.event("certificate-refused", "error", reason=problem, note="the one loaded before stays in use")
 
 
-def _quieten_collector() -> None:
-    """Keep the garbage collector from looking through what lives as long as the process, and from looking often.
+def _configure_gc() -> None:
+    """Exclude long-lived objects from garbage collection, and collect rarely.
 
-    Requests leave next to no cycles behind: 4 % of the CPU of a request went into looking for them.
+    Requests create almost no reference cycles, and collecting took 4 % of the CPU time of a request.
     """
     gc.collect()
     gc.freeze()

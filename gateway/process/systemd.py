@@ -1,6 +1,6 @@
-# What the service manager gives and hears: sockets it listens on for us, and how we are. Without one nothing happens.
+# The service manager: inherited listening sockets and status notifications. Without a manager this does nothing.
 #
-# The protocols of sd_listen_fds(3) and sd_notify(3), which other supervisors speak too.
+# Implements sd_listen_fds(3) and sd_notify(3), which other supervisors support too.
 
 import contextlib
 import os
@@ -16,13 +16,13 @@ _NAMES = ("server", "admin")
 
 
 class ActivationError(GatewayError):
-    """The sockets that were handed over cannot be told apart, or are none to listen on."""
+    """The inherited sockets cannot be assigned to listeners, or are not listening sockets."""
 
 
 def inherited_listeners(environ: MutableMapping[str, str]) -> dict[str, list[socket.socket]]:
-    """Take the sockets that were handed over (LISTEN_FDS), by "server" and "admin"; the variables are used up.
+    """Take the inherited sockets (LISTEN_FDS) by name, "server" or "admin", and remove the variables.
 
-    A single socket that has another name, as it has by default, is the server's. Raises ActivationError.
+    A single socket with another name, such as the default one, is the server's. Raises ActivationError.
     """
     process, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
@@ -63,9 +63,9 @@ def _listener(descriptor: int) -> socket.socket:
 
 
 class ServiceManager:
-    """Hears how we are, if it asked to (NOTIFY_SOCKET). A manager that cannot be reached is no reason to stop.
+    """Sends notifications if the manager asked for them (NOTIFY_SOCKET). Failures to send are ignored.
 
-    Mutable state: whether it knows that we end; then it hears of no reload any more.
+    Mutable state: whether it was notified that we stop; then reloads are not reported any more.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -73,40 +73,40 @@ class ServiceManager:
         is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         microseconds = environ.get("WATCHDOG_USEC", "") if is_ours and self._address else ""
         self.watchdog = int(microseconds) / 1_000_000 if microseconds.isdigit() and int(microseconds) else None
-        """Seconds within which it wants to hear of us, or takes us for dead; None when it does not ask."""
+        """The watchdog interval in seconds; None when there is no watchdog."""
         self._is_stopping = False
 
     def __repr__(self) -> str:
         return f"ServiceManager({self._address or 'none'})"
 
     def ready(self, status: str) -> None:
-        """We serve; `status` is a line for people."""
+        """Report that we serve; `status` is a human-readable line."""
         if not self._is_stopping:
-            self._tell(f"READY=1\nSTATUS={status}")
+            self._notify(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
-        """We read the rules file again; `ready` follows."""
+        """Report that the rules file is being read again; `ready` follows."""
         if not self._is_stopping:
-            self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str) -> None:
-        """We end."""
+        """Report that we stop."""
         self._is_stopping = True
-        self._tell(f"STOPPING=1\nSTATUS={status}")
+        self._notify(f"STOPPING=1\nSTATUS={status}")
 
     def alive(self) -> None:
-        """We are not stuck."""
-        self._tell("WATCHDOG=1")
+        """Notify the watchdog."""
+        self._notify("WATCHDOG=1")
 
-    def _tell(self, state: str) -> None:
+    def _notify(self, state: str) -> None:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller:
-            teller.setblocking(False)
-            teller.sendto(state.encode(), address)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(state.encode(), address)
 
 
 def serving(rules: int) -> str:
-    """The line for people when all is well."""
+    """The human-readable status when all is well."""
     return f"serving with {rules} {'rule' if rules == 1 else 'rules'}"

@@ -1,4 +1,4 @@
-# The operator's own listener: health, metrics, reload. Never on the public address.
+# The admin listener: health, metrics, reload. Never on the public address.
 
 import asyncio
 import socket
@@ -14,15 +14,15 @@ from gateway.errors import StoreError
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
 
-PATIENCE = 2.0
-"""Seconds the store may take to answer before the gateway counts as not ready."""
+PING_TIMEOUT = 2.0
+"""Seconds the store may take to commit before the gateway counts as not ready."""
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Admin:
     """GET /livez, /readyz, /metrics; POST /reload.
 
-    Mutable state: `ready`, set by the process; the runner once it listens.
+    Mutable state: `ready`, set by the process; the aiohttp runner once it listens.
     """
 
     def __init__(self, store: Store, telemetry: Telemetry, reload: Callable[[], Awaitable[Reload]]) -> None:
@@ -37,7 +37,7 @@ class Admin:
         return f"Admin(ready={self.ready})"
 
     async def start(self, address: TcpAddress | UnixAddress) -> str:
-        """Listen; returns the address that was bound. Raises OSError."""
+        """Listen; returns the bound address. Raises OSError."""
         runner = await self._prepare()
         if isinstance(address, UnixAddress):
             await web.UnixSite(runner, address.path).start()
@@ -47,7 +47,7 @@ class Admin:
         return str(TcpAddress(bound[0], bound[1]))
 
     async def start_on(self, listeners: Sequence[socket.socket]) -> None:
-        """Listen on sockets that are bound already."""
+        """Listen on sockets that are already bound."""
         runner = await self._prepare()
         for listener in listeners:
             await web.SockSite(runner, listener).start()
@@ -80,7 +80,7 @@ class Admin:
         if not self.ready:
             return "starting or draining"
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PING_TIMEOUT):
                 await self._store.ping(time.time_ns() // 1_000_000)
         except StoreError as error:
             return f"the store cannot commit: {error}"
