@@ -112,7 +112,7 @@ async def test_a_step_that_does_not_happen_as_told_ends_the_demo_with_1_and_one_
     code = await asyncio.to_thread(demo.execute, argparse.Namespace(fast=True, json=True))
     out, err = capsys.readouterr()
     assert code == 1
-    assert err.startswith("gateway demo: untrue: not as told: 1 of 1 creates were answered 201; told were 0\n")
+    assert err.startswith("gateway demo: untrue: not as expected: 1 of 1 creates were answered 201; expected were 0\n")
     (line,) = out.splitlines()
     assert json.loads(line)["ok"] is False
 
@@ -130,23 +130,23 @@ CONFLICT = Send(user=OTHER_ADA, slugs=("duplicate",), conflict="username", membe
     ("send", "answers", "complaints"),
     [
         (FIFTY, [CREATED, problem("in-progress"), problem("duplicate")], []),
-        (FIFTY, [CREATED, CREATED, problem("duplicate")], ["2 of 3 creates were answered 201; told were 1"]),
+        (FIFTY, [CREATED, CREATED, problem("duplicate")], ["2 of 3 creates were answered 201; expected were 1"]),
         (
             FIFTY,
             [CREATED, problem("outcome-unknown"), problem("outcome-unknown")],
-            ["2 x 409 outcome-unknown; told was 409 in-progress or duplicate"],
+            ["2 x 409 outcome-unknown; expected was 409 in-progress or duplicate"],
         ),
         (FIFTY, [CREATED, problem("duplicate"), Answer(error="reset")], ["1 x no answer: reset"]),
         (
             FIFTY,
             [CREATED, problem("duplicate"), Answer(status=409)],
-            ["1 x 409 without a problem of the gateway; told was 409 in-progress or duplicate"],
+            ["1 x 409 without a problem of the gateway; expected was 409 in-progress or duplicate"],
         ),
         (CONFLICT, [problem("duplicate", conflictField="username", title="x")], []),
         (
             CONFLICT,
             [problem("duplicate", conflictField="email", title="x")],
-            ["1 x conflictField is 'email'; told was 'username'"],
+            ["1 x conflictField is 'email'; expected was 'username'"],
         ),
         (CONFLICT, [problem("duplicate", conflictField="username")], ["1 x the problem lacks title"]),
     ],
@@ -159,8 +159,8 @@ def test_what_is_not_as_told_is_named(send: Send, answers: list[Answer], complai
 def test_a_create_that_reached_the_api_unannounced_or_a_row_too_many_is_named() -> None:
     first = SCENES[0]
     assert judge_scene(first, 1, 1) == []
-    assert judge_scene(first, 2, 1) == ["2 creates reached the API; told were 1"]
-    assert judge_scene(first, 1, 2) == ["the API stored 2 rows; told were 1"]
+    assert judge_scene(first, 2, 1) == ["2 creates reached the API; expected were 1"]
+    assert judge_scene(first, 1, 2) == ["the API stored 2 rows; expected were 1"]
 
 
 def test_duplicates_are_rows_that_repeat_an_email_or_a_username() -> None:

@@ -1,19 +1,19 @@
-# Asks the admin listener of a running gateway.
+# A client for the admin listener of a running gateway.
 
 import aiohttp
 
 from gateway.config.endpoints import TcpAddress, parse_listen
 from gateway.errors import GatewayError
 
-OFF = 'admin.listen is "off", so there is nobody to ask'
+OFF = 'admin.listen is "off", so there is no admin listener to ask'
 
 
 class Unanswered(GatewayError):
-    """There is no admin listener to ask, or it gave no answer; the text says which."""
+    """There is no admin listener, or it did not answer; the text says which."""
 
 
 async def ask(method: str, path: str, listen: str, timeout: float) -> tuple[int, dict[str, object]]:
-    """Send one request; gives the status and the JSON object that came. `timeout` in seconds. Raises Unanswered."""
+    """Send one request; returns the status and the JSON object. `timeout` in seconds. Raises Unanswered."""
     if listen == "off":
         raise Unanswered(OFF)
     address = parse_listen(listen)
@@ -22,10 +22,10 @@ async def ask(method: str, path: str, listen: str, timeout: float) -> tuple[int,
         connector, url = aiohttp.TCPConnector(), f"http://{address}{path}"
     else:
         connector, url = aiohttp.UnixConnector(address.path), f"http://admin{path}"
-    patience = aiohttp.ClientTimeout(total=timeout)
+    limit = aiohttp.ClientTimeout(total=timeout)
     try:
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=patience) as session,
+            aiohttp.ClientSession(connector=connector, timeout=limit) as session,
             session.request(method, url) as response,
         ):
             answer: dict[str, object] = await response.json()
@@ -33,6 +33,6 @@ async def ask(method: str, path: str, listen: str, timeout: float) -> tuple[int,
     except TimeoutError:
         raise Unanswered(f"{listen} gave no answer within {timeout:g} s") from None
     except (aiohttp.ClientConnectorError, FileNotFoundError):
-        raise Unanswered(f"nobody listens on {listen}") from None
+        raise Unanswered(f"nothing listens on {listen}") from None
     except (aiohttp.ClientError, OSError, ValueError):
-        raise Unanswered(f"what listens on {listen} is no admin listener of a gateway") from None
+        raise Unanswered(f"what listens on {listen} is not the admin listener of a gateway") from None

@@ -1,4 +1,4 @@
-# `gateway check`: everything that is wrong with a rules file, and with what it needs of this machine.
+# `gateway check`: reports all problems of a rules file, and of the files and directories that it needs.
 
 import argparse
 import json
@@ -8,14 +8,14 @@ from gateway.commands import provision
 from gateway.config import load
 from gateway.errors import ConfigError
 
-SUMMARY = "say everything that is wrong with a rules file, or that it is fine"
+SUMMARY = "list every problem of a rules file"
 
 DESCRIPTION = """\
-Reads a rules file as `gateway run` would, and looks at what it needs of this machine: the file with the
+Reads a rules file as `gateway run` would, and checks what it needs on this machine: the file with the
 fingerprint key, certificates and their keys, the directories of the store and of sockets, the store itself.
 It opens no listener, sends nothing, and changes nothing.
 
-Prints one line for each problem, in the order of the file: where it is, what is wrong, what would be right.
+Prints one line for each problem, in the order of the file: where it is, what is wrong, what would be valid.
 
   $ gateway check -c gateway.toml
   upstream.connect_timeout: 2 has no unit; write it in quotes with its unit, "2s" if seconds were meant
@@ -23,19 +23,19 @@ Prints one line for each problem, in the order of the file: where it is, what is
 
 With --json, one object: {"file": ..., "fine": true or false, "rules": how many, "problems": [...]}.
 
-Exit codes: 0 the file is fine, 1 it has problems, 2 the command line is wrong.
+Exit codes: 0 the file is fine, 1 it has problems, 2 the command line is invalid.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="the rules file")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Print every problem, or that there is none; return the exit code."""
-    problems, count = _look(args.config)
+    problems, count = _check(args.config)
     if args.json:
         answer = {"file": str(args.config), "fine": not problems, "rules": count, "problems": problems}
         print(json.dumps(answer, ensure_ascii=False, indent=2))
@@ -46,7 +46,7 @@ def execute(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _look(path: Path) -> tuple[list[str], int | None]:
+def _check(path: Path) -> tuple[list[str], int | None]:
     """Find the problems and count the rules; None when the file could not be read as a configuration."""
     try:
         config = load(path)

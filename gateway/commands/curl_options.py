@@ -1,6 +1,6 @@
-# Command line values as curl takes them, for argparse's `type`.
+# Command line values in curl's syntax, for argparse's `type`.
 #
-# Each function raises ArgumentTypeError, with what would be right.
+# Each function raises ArgumentTypeError, with an example of a valid value.
 
 import argparse
 import re
@@ -14,7 +14,7 @@ _NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.
 
 
 def url(text: str) -> str:
-    """Return an http or https URL, as it was written."""
+    """Return an http or https URL unchanged."""
     try:
         parsed = URL(text)
         usable = parsed.scheme in {"http", "https"} and bool(parsed.host) and parsed.port is not None
@@ -26,7 +26,7 @@ def url(text: str) -> str:
 
 
 def method(text: str) -> str:
-    """Return a request method, as it was written: methods are case-sensitive."""
+    """Return a request method unchanged: methods are case-sensitive."""
     if not _TOKEN.fullmatch(text):
         raise argparse.ArgumentTypeError(f'{text!r} is not a request method: write "POST"')
     return text

@@ -1,4 +1,4 @@
-# `gateway health`: asks a running gateway whether it can take creates. What a container's HEALTHCHECK calls.
+# `gateway health`: asks a running gateway whether it is ready. Used by a container's HEALTHCHECK.
 
 import argparse
 import asyncio
@@ -17,19 +17,19 @@ its store commits.
   $ gateway health -c gateway.toml
   ready
 
-Exit codes: 0 it is ready, 1 it is not or cannot be reached, 2 the command line is wrong.
+Exit codes: 0 it is ready, 1 it is not or cannot be reached, 2 the command line is invalid.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="the rules file")
     parser.add_argument("--timeout", metavar="SECONDS", type=float, default=3.0, help="how long to wait (default: 3)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Ask, print what was said, return the exit code."""
+    """Ask, print the answer, return the exit code."""
     try:
         _, answer = asyncio.run(ask("GET", "/readyz", load(args.config).admin.listen, args.timeout))
     except Unanswered as error:

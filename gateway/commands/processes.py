@@ -1,4 +1,4 @@
-# Starts and ends the programs that `demo` and `run --example` need. Knows their command lines, and nothing they say.
+# Starts and stops the child processes of `demo` and `run --example`.
 
 import asyncio
 import contextlib
@@ -15,17 +15,17 @@ from gateway.example.address import parse_address
 
 READY_TRIES = 600
 READY_PAUSE = 0.05
-"""Seconds between two tries: half a minute in all, for a machine that is busy with something else."""
+"""Seconds between two attempts: half a minute in total, enough for a busy machine."""
 
 TAIL_LINES = 12
 
 
 class ChildError(GatewayError):
-    """A program did not start, or ended before it listened. Its text ends with what the program wrote last."""
+    """A program did not start, or ended before it listened. The text ends with the program's last output."""
 
 
 class Child:
-    """A program of ours in a process of its own, which accepts connections on `host` and `port`."""
+    """A child process that accepts connections on `listen`."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, listen: str, log: Path | None) -> None:
         self.name = name
@@ -37,8 +37,8 @@ class Child:
     async def start(cls, name: str, module: list[str], listen: str, log: Path | None, *, tied: bool) -> Self:
         """Start `python -m` with `module`, and return once it accepts connections.
 
-        Output goes to the end of `log`, or to where ours goes. `tied` gives the program a standard input that ends
-        when this process does, however it ends. Raises ChildError, and ValueError for an address that is none.
+        Output is appended to `log`, or inherited without one. `tied` connects its standard input to a pipe that closes
+        when this process ends in any way. Raises ChildError, and ValueError for an invalid address.
         """
         host, port = parse_address(listen)
         _require_free(name, host, port)
@@ -51,7 +51,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE if tied else asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which then decides the order of the end
+                start_new_session=True,  # Ctrl-C reaches only the parent, which then stops its children in order
             )
         child = cls(name, process, listen, log)
         try:
@@ -62,7 +62,7 @@ class Child:
         return child
 
     async def stop(self, grace: float = 15.0) -> int:
-        """End it with SIGTERM, after `grace` seconds with SIGKILL; return its exit status. Twice does no harm."""
+        """Stop it with SIGTERM, after `grace` seconds with SIGKILL; return its exit status. Idempotent."""
         self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(grace):
@@ -71,12 +71,12 @@ class Child:
             return await self.kill()
 
     async def kill(self) -> int:
-        """End it with SIGKILL, as `kill -9` does; return its exit status."""
+        """Kill it with SIGKILL; return its exit status."""
         self._signal(signal.SIGKILL)
         return await self.wait()
 
     async def wait(self) -> int:
-        """Wait until it has ended by itself; return its exit status."""
+        """Wait until it exits; return its exit status."""
         status = await self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -89,7 +89,7 @@ class Child:
         return self.log.read_text("utf-8", "replace").splitlines()
 
     def _signal(self, number: signal.Signals) -> None:
-        # Not by asyncio's send_signal: it reaps a process that has just ended, and asyncio's own wait then warns.
+        # Not with asyncio's send_signal: it reaps a process that has just ended, and asyncio's wait then warns.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
@@ -113,7 +113,7 @@ async def start_example(
 ) -> Child:
     """Start the example API and return once it accepts connections; it ends when this process does.
 
-    `delay` is in seconds. Raises ChildError, and ValueError for an address that is none.
+    `delay` is in seconds. Raises ChildError, and ValueError for an invalid address.
     """
     module = ["gateway.example", "--listen", listen, "--database", database, "--delay", str(delay)]
     if allow_crash:
@@ -123,25 +123,25 @@ async def start_example(
 
 
 async def start_gateway(listen: str, config: Path, *, log: Path | None = None) -> Child:
-    """Start `gateway run` on a rules file that says `listen`, and return once it accepts connections there.
+    """Start `gateway run` with a rules file that contains `listen`, and return once it accepts connections there.
 
-    Raises ChildError, and ValueError for an address that is none.
+    Raises ChildError, and ValueError for an invalid address.
     """
     module = ["gateway", "run", "-c", str(config)]
     return await Child.start("the gateway", module, listen, log, tied=False)
 
 
 def free_addresses(count: int) -> list[str]:
-    """Return loopback addresses with ports that nobody listens on now."""
-    with contextlib.ExitStack() as sockets:
-        held = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{one.getsockname()[1]}" for one in held]
+    """Return loopback addresses with unused ports."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
 
 
 def _require_free(name: str, host: str, port: int) -> None:
-    # Without this, somebody else's answer on the port would pass for our program's.
+    # Without this, another program's answer on the port would be taken for our child's.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

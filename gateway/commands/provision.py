@@ -1,4 +1,4 @@
-# What a configuration needs of this machine, looked at without changing anything.
+# Checks the files and directories that a configuration needs on this machine, without changing anything.
 
 import os
 import time
@@ -15,7 +15,7 @@ from gateway.tls import certificates
 
 
 def problems(config: Config) -> list[str]:
-    """Say everything on this machine that would keep `gateway run` from starting, a line each."""
+    """Return everything on this machine that would prevent `gateway run` from starting, one line each."""
     return [*_listeners(config), *certificates.problems(config, time.time()), *_store(config)]
 
 
@@ -41,11 +41,11 @@ def _store(config: Config) -> list[str]:
         if secret is None:
             kept = existing(store.path)
             if kept is None:
-                return []  # neither a store nor a key yet: both are made when the gateway first runs
+                return []  # neither a store nor a key yet: both are created at the first start
             secret = kept.value
         inspect(store.path, Fingerprinter(secret).key_check)
     except StoreInUse:
-        return []  # most likely by the gateway that is to be restarted with this file
+        return []  # most likely by the gateway that will be restarted with this file
     except StoreOpenError as error:
         return [f"store.url: {error}"]
     return []
@@ -53,7 +53,7 @@ def _store(config: Config) -> list[str]:
 
 def _directory(where: str, directory: Path) -> list[str]:
     if not directory.is_dir():
-        return [f"{where}: there is no directory {directory.absolute()}; make it, or write another path"]
+        return [f"{where}: there is no directory {directory.absolute()}; create it, or write another path"]
     if not os.access(directory, os.W_OK | os.X_OK):
-        return [f"{where}: the directory {directory.absolute()} cannot be written to; give this user the right to"]
+        return [f"{where}: the directory {directory.absolute()} cannot be written to; give this user write permission"]
     return []

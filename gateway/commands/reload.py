@@ -1,4 +1,4 @@
-# `gateway reload`: has a running gateway take up its changed rules file.
+# `gateway reload`: makes a running gateway reload its rules file.
 
 import argparse
 import asyncio
@@ -13,40 +13,40 @@ from gateway.config import load
 from gateway.config.changes import Reload
 from gateway.errors import ConfigError, GatewayError
 
-SUMMARY = "have a running gateway take up its changed rules file"
+SUMMARY = "make a running gateway reload its rules file"
 
 DESCRIPTION = """\
-Checks the rules file as `gateway check` does; when it is fine, asks the gateway that runs with it, through the admin
-listener that the file names, to read it again. Requests under way end by the rules that they began with. A file with
-problems changes nothing.
+Checks the rules file as `gateway check` does. If it has no problems, asks the gateway that runs with it, through the
+admin listener in the file, to read it again. Requests in progress finish with the rules that they began with. A file
+with problems changes nothing.
 
   $ gateway reload -c gateway.toml
-  gateway.toml: taken up, 2 rules
+  gateway.toml: applied, 2 rules
 
-Some keys wait for a restart, and are named: listeners, the store, the fingerprint key.
+Changes of some keys need a restart, and are listed: listeners, the store, the fingerprint key.
 
 With --json, one object: {"rules": how many, "restart": [keys], "problems": [...]}.
 
-Exit codes: 0 it was taken up, 1 it has problems or no gateway could be asked, 2 the command line is wrong.
+Exit codes: 0 it was applied, 1 it has problems or no gateway could be asked, 2 the command line is invalid.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="the rules file")
     parser.add_argument("--timeout", metavar="SECONDS", type=float, default=30.0, help="how long to wait (default: 30)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Check, ask, print what came of it, return the exit code. Raises GatewayError when nobody can be asked."""
+    """Check, ask, print the result, return the exit code. Raises GatewayError when no gateway can be asked."""
     result = _reload(args.config, args.timeout)
     if args.json:
         print(json.dumps(msgspec.to_builtins(result), ensure_ascii=False))
     elif result.problems:
         print("\n".join(result.problems))
     else:
-        print(f"{args.config}: taken up, {result.rules} {'rule' if result.rules == 1 else 'rules'}")
+        print(f"{args.config}: applied, {result.rules} {'rule' if result.rules == 1 else 'rules'}")
         if result.restart:
             print(f"waiting for a restart: {', '.join(result.restart)}")
     return 1 if result.problems else 0

@@ -1,4 +1,4 @@
-# `gateway run`: the gateway itself.
+# `gateway run`: runs the gateway.
 
 import argparse
 import asyncio
@@ -23,14 +23,14 @@ Runs the gateway with a rules file until SIGTERM or Ctrl-C. Requests in flight f
   $ gateway run -c gateway.toml
 
 With --example, the API behind it is a small users API that the command starts on the upstream's address, with
-a database of its own (example.db) and half a second of delay on creates, so that there is time to watch:
+a database of its own (example.db) and a delay of half a second for creates, so that overlaps are visible:
 
   $ gateway run -c config/gateway.toml --example
 """
 
 EXAMPLE_DELAY = 0.5
 TRY_IT = """\
-The gateway stands in front of an example API. In another terminal, in this directory:
+The gateway runs in front of an example API. In another terminal, in this directory:
 
   curl -i {server}/users -H 'Content-Type: application/json' \\
        -d '{{"name": "Ada", "email": "ada@example.com", "username": "ada"}}'
@@ -44,13 +44,13 @@ The gateway stands in front of an example API. In another terminal, in this dire
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="the rules file")
     parser.add_argument("--example", action="store_true", help="start the example API as the upstream")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Serve until told to stop; return the exit code."""
+    """Serve until stopped; return the exit code."""
     try:
         config = load(args.config)
     except ConfigError as error:
@@ -59,7 +59,7 @@ def execute(args: argparse.Namespace) -> int:
             print(f"  {problem}", file=sys.stderr)
         return 1
     if crash_at := os.environ.get("GATEWAY_CRASH_AT"):
-        from gateway.process import crash  # here, because it costs nothing while it is not asked for
+        from gateway.process import crash  # imported only when needed
 
         crash.arm(crash_at)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -81,7 +81,7 @@ async def _with_example(config: Config, path: Path) -> None:
 
 
 def _url(listen: str) -> str:
-    """How the gateway is reached from this machine."""
+    """The URL of the gateway on this machine, for curl."""
     address = parse_listen(listen)
     if isinstance(address, UnixAddress):
         return f"--unix-socket {address.path} http://localhost"
@@ -90,7 +90,7 @@ def _url(listen: str) -> str:
 
 
 def _program() -> str:
-    """How this program was called, as a person would type it."""
+    """The command by which this program was started."""
     path = Path(sys.argv[0])
     if path.name == "__main__.py":
         return "python -m gateway"

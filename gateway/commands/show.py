@@ -1,4 +1,4 @@
-# `gateway show`: the configuration that is in force, secrets hidden.
+# `gateway show`: prints the effective configuration, with secrets hidden.
 
 import argparse
 import json
@@ -14,9 +14,8 @@ from gateway.errors import ConfigError
 SUMMARY = "print the effective configuration, defaults included and secrets hidden"
 
 DESCRIPTION = """\
-Prints the configuration that `gateway run` would use: the file's values, the defaults of what it leaves out,
-and the environment's values where it says ${NAME}. Keys that are off are left out. A secret is shown as
-"(hidden)".
+Prints the configuration that `gateway run` would use: the file's values, defaults for missing keys, and values
+of the environment in place of ${NAME}. Keys that are off are left out. A secret is shown as "(hidden)".
 
   $ gateway show -c gateway.toml
   [upstream]
@@ -24,13 +23,13 @@ and the environment's values where it says ${NAME}. Keys that are off are left o
   connect_timeout = "2s"
   ...
 
-What is printed is a rules file again; with --json it is the same as one JSON object. A file with problems is
-not shown: they go to standard error, and the exit code is 1.
+The output is a valid rules file; with --json it is the same as one JSON object. For a file with problems, these
+are printed to standard error, and the exit code is 1.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="the rules file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of TOML")
 

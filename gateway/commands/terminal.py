@@ -1,4 +1,4 @@
-# How `demo` and `probe` look: colours, marks, columns. Knows nothing of what is shown.
+# Terminal output of `demo` and `probe`: colours, marks, columns.
 
 import os
 import textwrap
@@ -18,14 +18,14 @@ _MARKS: dict[Mark, tuple[str, str, Colour]] = {
 }
 
 WIDTH = 100
-"""Columns that text is wrapped to."""
+"""The line width of wrapped text."""
 
 STRIP = 50
 """Marks in one row of a strip."""
 
 
 class Terminal:
-    """An output stream, with colour only where a person looks and NO_COLOR is unset."""
+    """An output stream, with colours only on a terminal and when NO_COLOR is unset."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -35,7 +35,7 @@ class Terminal:
         self._marks = 0
 
     def paint(self, text: str, *colours: Colour) -> str:
-        """Return the text in these colours, or as it is."""
+        """Return the text in these colours, or unchanged."""
         if not self._colours or not colours:
             return text
         codes = ";".join(_CODES[colour] for colour in colours)
@@ -51,19 +51,19 @@ class Terminal:
             self.line(self.paint(part, *colours), indent)
 
     def pair(self, name: str, value: str, indent: int, column: int) -> None:
-        """Write a name, and its value in a column of its own, wrapped there."""
+        """Write a name, and its value wrapped in a second column."""
         parts = textwrap.wrap(value, WIDTH - indent - column, break_long_words=False) or [""]
         self.line(f"{self.paint(name.ljust(column), 'dim')}{parts[0]}", indent)
         for part in parts[1:]:
             self.line(part, indent + column)
 
     def sign(self, kind: Mark, times: int = 1) -> str:
-        """Return the mark by itself, for a legend or a bar."""
+        """Return a mark, for a legend or a bar."""
         fancy, plain, colour = _MARKS[kind]
         return self.paint((fancy if self._wide else plain) * times, colour) if times else ""
 
     def mark(self, kind: Mark, indent: int) -> None:
-        """Add one mark to a strip: a picture of many answers, in the order in which they came."""
+        """Add one mark to a strip, which shows many answers in the order of their arrival."""
         if self._marks % STRIP == 0:
             self._write(("\n" if self._marks else "") + " " * indent)
         self._marks += 1

@@ -1,4 +1,4 @@
-# `gateway version`: what is installed, for a bug report.
+# `gateway version`: prints the installed versions, for bug reports.
 
 import argparse
 import json
@@ -8,17 +8,17 @@ from importlib.metadata import version
 
 from gateway import __version__
 
-SUMMARY = "say what is installed"
+SUMMARY = "print the installed versions"
 
 DESCRIPTION = """\
-Prints the versions of the gateway and of what it stands on, as a bug report needs them.
+Prints the versions of the gateway and of its dependencies, for bug reports.
 
   $ gateway version --json
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 
 

@@ -1,4 +1,4 @@
-# The way into this room: a file becomes a Config, or a list of everything that is wrong with it.
+# The entry point of this package: loads a rules file into a Config, or reports all of its problems.
 
 import os
 import re
@@ -20,13 +20,13 @@ _PLAINLY = {
     "Invalid value": "no value starts here; a string needs quotes",
     "Cannot overwrite a value": "this key has a value already; keep one of the two",
 }
-"""What the parser's shortest messages mean."""
+"""Clearer texts for the parser's shortest messages."""
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Read a rules file.
 
-    Raises ConfigError with every problem at once; only a file that cannot be opened, or is no TOML, has just one.
+    Raises ConfigError with every problem at once; a file that cannot be read, or is not valid TOML, has only one.
     """
     problems = Problems(_parse(_text(path), path))
     config = read(problems, environ)
@@ -37,10 +37,10 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
 
 
 def fingerprint_key(config: Config, base: Path | None = None) -> bytes | None:
-    """Return the fingerprint secret that the configuration holds or points to; None when it says nothing of one.
+    """Return the fingerprint secret of the configuration, from `key` or `key_file`; None when it has neither.
 
-    `base` is where a relative `key_file` starts from, by default the working directory. A line's end at the end of
-    the file is not part of the key. Raises ConfigError; its text never shows the key.
+    A relative `key_file` is relative to `base`, by default the working directory. Line breaks at the end of the file
+    are not part of the key. Raises ConfigError; its text never contains the key.
     """
     if config.fingerprint.key is not None:
         return config.fingerprint.key.encode()

@@ -1,4 +1,4 @@
-# What a changed rules file changes while the gateway runs, and what waits for a restart. Pure.
+# Which keys a reload applies, and which need a restart. Pure.
 
 import msgspec
 
@@ -8,22 +8,22 @@ RESTART = (
     "server.listen", "server.tls", "admin.listen", "store.url", "store.durability", "store.commit_timeout",
     "store.max_waiting", "fingerprint.key", "fingerprint.key_file",
 )  # fmt: skip
-"""Keys that are read at the start only: what was bound or opened by them is in use."""
+"""Keys that are only read at the start, because the sockets and files they name are in use."""
 
 
 class Reload(msgspec.Struct, frozen=True):
-    """What came of reading the rules file again."""
+    """The result of a reload."""
 
     rules: int = 0
-    """How many rules there are now."""
+    """The number of rules now."""
     restart: tuple[str, ...] = ()
-    """Keys that have changed since the start and wait for a restart."""
+    """Keys that have changed since the start and need a restart."""
     problems: tuple[str, ...] = ()
-    """Why nothing was taken up; empty when it was."""
+    """Why the file was not applied; empty when it was."""
 
 
 def waiting(started: Config, now: Config) -> tuple[str, ...]:
-    """Name the keys that have changed since the start and wait for a restart."""
+    """The keys that have changed since the start and need a restart."""
     return tuple([key for key in RESTART if _value(started, key) != _value(now, key)])
 
 

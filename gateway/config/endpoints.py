@@ -1,6 +1,6 @@
-# Where to listen, where the API is and where claims live: the addresses of the rules file, taken apart. Pure.
+# Parses the addresses in the rules file: listeners, upstreams and stores. Pure.
 #
-# Texts of errors show no more of a URL than its scheme: what follows may hold a password.
+# Error texts show only the scheme of a URL: the rest may contain a password.
 
 import ipaddress
 import os
@@ -39,7 +39,7 @@ class UnixAddress(msgspec.Struct, frozen=True):
 
 
 class UpstreamAddress(msgspec.Struct, frozen=True):
-    """Where the API is reached."""
+    """The address of an API."""
 
     host: str
     """Without brackets; "localhost" when `unix` says where to connect."""
@@ -50,17 +50,17 @@ class UpstreamAddress(msgspec.Struct, frozen=True):
 
     @property
     def authority(self) -> str:
-        """What a request's Host names it by: without the port that the scheme stands for."""
+        """The value of the Host field: without the default port of the scheme."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS["https" if self.tls else "http"] else f"{host}:{self.port}"
 
 
 class MemoryStoreUrl(msgspec.Struct, frozen=True):
-    """Claims live in this process and end with it."""
+    """Claims are kept in memory."""
 
 
 class SqliteStoreUrl(msgspec.Struct, frozen=True):
-    """Claims live in one SQLite file."""
+    """Claims are kept in a SQLite file."""
 
     path: str
     """Relative paths are relative to the working directory."""
@@ -69,7 +69,7 @@ class SqliteStoreUrl(msgspec.Struct, frozen=True):
 def parse_listen(text: str) -> TcpAddress | UnixAddress:
     """Read "127.0.0.1:8080", "[::1]:8080" or "unix:/run/gateway.sock".
 
-    Raises ValueError with a text that says what would be right.
+    Raises ValueError with a text that shows a valid value.
     """
     if text.startswith(_UNIX):
         return UnixAddress(_socket_path(text))
@@ -89,7 +89,7 @@ def parse_listen(text: str) -> TcpAddress | UnixAddress:
 def parse_upstream(url: str) -> UpstreamAddress:
     """Read "http://HOST:PORT", "https://HOST:PORT" or "unix:PATH". Without a port it is 80 or 443.
 
-    Raises ValueError with a text that says what would be right.
+    Raises ValueError with a text that shows a valid value.
     """
     if url.startswith(_UNIX):
         return UpstreamAddress("localhost", _DEFAULT_PORTS["http"], _socket_path(url), tls=False)
@@ -113,7 +113,7 @@ def parse_upstream(url: str) -> UpstreamAddress:
 def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl:
     """Read "memory:" or "sqlite:PATH".
 
-    Raises ValueError with a text that says what would be right.
+    Raises ValueError with a text that shows a valid value.
     """
     right = 'write "sqlite:" and a path, such as "sqlite:gateway.db", or "memory:"'
     scheme = _SCHEME.match(url)
@@ -138,7 +138,7 @@ def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl:
 
 
 def is_authority(text: str) -> bool:
-    """Whether a text is what a Host field may hold (RFC 9110 7.2): a host, and a port if one is given."""
+    """Whether a text is a valid Host field (RFC 9110 7.2): a host with an optional port."""
     host, _, port = text.rpartition(":") if re.search(r":[0-9]*\Z", text) else (text, "", "80")
     try:
         _port(port, lowest=1, shown="")
@@ -157,7 +157,7 @@ def is_host(text: str) -> bool:
 
 
 def _host(text: str, shown: str | None) -> str:
-    """Check a host and take the brackets off an IPv6 address. Only `shown` may stand in an error."""
+    """Check a host, and remove the brackets of an IPv6 address. Error texts may contain only `shown`."""
     subject = f'"{shown}"' if shown else "the URL"
     if text.startswith("[") and text.endswith("]"):
         try:

@@ -1,4 +1,4 @@
-# The problems of one rules file: collected, named by rule and key, put in the file's order. Pure.
+# Collects the problems of one rules file, named by rule and key, in the order of the file. Pure.
 
 import difflib
 import json
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 Path = tuple[str | int, ...]
-"""The way from the top of the file to a value: keys of tables and indexes of lists."""
+"""The path from the root of the file to a value: table keys and list indexes."""
 
 _T = TypeVar("_T")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SHORTEST_SECRET = 4
-"""Characters; shorter values of the environment are no secrets, and hiding them would only garble texts."""
+"""Characters; shorter values of the environment are not secrets, and hiding them would garble the texts."""
 
 
 class Problems:
@@ -27,24 +27,24 @@ class Problems:
         return f"Problems({self.lines()})"
 
     def add(self, path: Path, text: str) -> None:
-        """Note what is wrong at `path`, and what would be right."""
+        """Note what is wrong at `path`, and what would be valid."""
         self._found.append((path, text))
 
     def hide(self, path: Path, value: str, variable: str) -> None:
-        """Let problems at `path` show a variable of the environment in place of its value, which may be secret."""
+        """Replace the value of an environment variable in problems at `path` by its name: it may be secret."""
         if len(value) >= _SHORTEST_SECRET:
             self._replaced.append((path, value, f"${{{variable}}}"))
 
     def sound(self, *paths: Path) -> bool:
-        """Whether nothing was found at any of the paths, above it or below it: what stands there can be judged."""
+        """Whether there is no problem at any of the paths, above it or below it, so that the values can be checked."""
         return not any(_related(path, found) for path in paths for found, _ in self._found)
 
     def elements(self, path: Path, values: Sequence[str]) -> list[str]:
-        """Those of a list's values that can be judged."""
+        """The values of a list that can be checked."""
         return [value for at, value in enumerate(values) if self.sound((*path, at))]
 
     def parse(self, path: Path, parser: Callable[[str], _T], text: str) -> _T | None:
-        """Parse a text; note what its parser's ValueError says against it."""
+        """Parse a text; note the text of the parser's ValueError as a problem."""
         try:
             return parser(text)
         except ValueError as error:
@@ -52,7 +52,7 @@ class Problems:
             return None
 
     def written(self, path: Path) -> bool:
-        """Whether the file itself says something at `path`."""
+        """Whether the file has a value at `path`."""
         here: Any = self.document
         try:
             for step in path:
@@ -62,7 +62,7 @@ class Problems:
         return True
 
     def lines(self) -> list[str]:
-        """Every problem as one line, in the order in which their keys stand in the file."""
+        """Every problem as one line, in the order of the keys in the file."""
         ordered = sorted(self._found, key=lambda found: self._position(found[0]))
         return [self._line(path, text) for path, text in ordered]
 
@@ -79,7 +79,7 @@ class Problems:
         return _dotted(path)
 
     def rule(self, path: Path) -> str:
-        """A rule by its name; by its place too when the name is not its own alone, only by it when there is none."""
+        """Identify a rule by its name; also by its index when the name is not unique; only by its index without one."""
         rules = self.document.get("rules")
         if not isinstance(rules, list):
             return _dotted(path[:2])
@@ -90,7 +90,7 @@ class Problems:
         return f"rule {quote(name)}" if names.count(name) == 1 else f"rule {quote(name)} ({_dotted(path[:2])})"
 
     def _position(self, path: Path) -> list[int]:
-        """Where a path stands in the file; a key that is missing comes after those of its table that are there."""
+        """The position of a path in the file; missing keys sort after the existing keys of their table."""
         position: list[int] = []
         here: Any = self.document
         for step in path:
@@ -107,12 +107,12 @@ class Problems:
 
 
 def quote(value: str) -> str:
-    """Show a string of the file, on one line whatever it holds."""
+    """Quote a string of the file, on one line."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was most likely meant."""
+    """The known word that is most similar."""
     close = difflib.get_close_matches(word.lower(), known, n=1)
     return close[0] if close else None
 

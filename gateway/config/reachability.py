@@ -1,4 +1,4 @@
-# Which rules can never match, because earlier ones take everything that they would. Pure.
+# Finds rules that can never match, because earlier ones match all of their requests. Pure.
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from gateway.guard.rules import parse_template
 
 
 def unreachable(rules: Sequence[RuleConfig]) -> list[tuple[RuleConfig, RuleConfig]]:
-    """Pairs of a rule that can never match and the earlier one that takes what it would match."""
+    """Pairs of a rule that can never match and the earlier one that matches instead."""
     shadowed = []
     for at, later in enumerate(rules):
         takers = [_taker(method, later, rules[:at]) for method in later.match.methods]

@@ -1,7 +1,7 @@
-# From a TOML document to the structs of the schema, key by key, noting every problem. Pure.
+# Converts a TOML document to the structs of the schema, and notes every problem. Pure.
 #
-# A value that cannot be read is noted and replaced by a blank one, so that everything else can still be judged;
-# whoever judges leaves alone what was noted (Problems.sound).
+# An invalid value is noted and replaced by an empty one, so that everything else can still be validated. Validation
+# skips values with a noted problem (Problems.sound).
 
 import re
 import types
@@ -21,7 +21,7 @@ _T = TypeVar("_T", bound=Table)
 
 
 def read(problems: Problems, environ: Mapping[str, str]) -> Config:
-    """Build the structs from the document in `problems`, and note there whatever cannot be read."""
+    """Build the structs from the document in `problems`, and note all invalid values there."""
     return _Reader(problems, environ).table(Config, problems.document, ())
 
 
@@ -112,7 +112,7 @@ class _Reader:
         return kind(0)
 
     def text(self, found: Any, path: Path, right: str) -> str | None:
-        """A string with the environment's values in it; None when it was noted as a problem."""
+        """A string with environment variables substituted; None when a problem was noted."""
         if not isinstance(found, str):
             self.wrong(str, found, path, f"a string in quotes belongs here; write {right}")
             return None
@@ -155,7 +155,7 @@ class _Reader:
 
 
 def _blank(kind: Any) -> Any:
-    """A value of the type, to stand where none could be read."""
+    """A placeholder of the type, in place of an invalid value."""
     origin = get_origin(kind)
     if origin in {Union, types.UnionType}:
         return None
@@ -185,7 +185,7 @@ def _type_name(found: Any) -> str:
 
 
 def _is_text(value: str) -> bool:
-    """Whether a value of the environment was valid UTF-8: Python keeps other bytes as lone surrogates (PEP 383)."""
+    """Whether an environment variable is valid UTF-8: Python decodes other bytes to lone surrogates (PEP 383)."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-# Durations and sizes as the rules file writes them. Pure.
+# Parses and formats durations and sizes of the rules file. Pure.
 
 import math
 import re
@@ -13,14 +13,14 @@ _SIZE = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB)")
 _NUMBER = re.compile(r"[0-9]{1,15}")
 
 LONGEST_DAYS = 36_500
-"""Days in the longest finite duration; far beyond it, a store could not hold the time at which a claim expires."""
+"""Days in the longest finite duration; the expiry time of a claim would overflow with a much longer one."""
 FOREVER = "forever"
 
 
 def parse_duration(text: str) -> Duration:
-    """Read "250ms", "30s", "24h", "1h30m" or "forever", which is infinite.
+    """Parse "250ms", "30s", "24h", "1h30m" or "forever", which is infinite.
 
-    Raises ValueError with a text that says what would be right.
+    Raises ValueError with a text that shows a valid value.
     """
     if text == FOREVER:
         return Duration(math.inf)
@@ -38,9 +38,9 @@ def parse_duration(text: str) -> Duration:
 
 
 def format_duration(duration: Duration) -> str:
-    """Write a duration so that `parse_duration` reads the same from it, in the largest unit that fits it exactly.
+    """Format a duration for `parse_duration`, in the largest unit that is exact.
 
-    A single day is written "24h"; days are counted from two on.
+    One day is "24h"; days are used from two on.
     """
     if math.isinf(duration):
         return FOREVER
@@ -53,9 +53,9 @@ def format_duration(duration: Duration) -> str:
 
 
 def parse_size(text: str) -> Size:
-    """Read "512B", "64KiB", "1MiB" or "2GiB".
+    """Parse "512B", "64KiB", "1MiB" or "2GiB".
 
-    Raises ValueError with a text that says what would be right.
+    Raises ValueError with a text that shows a valid value.
     """
     if _NUMBER.fullmatch(text):
         raise ValueError(f'"{text}" has no unit; write "{text}B" if bytes were meant')
@@ -69,7 +69,7 @@ def parse_size(text: str) -> Size:
 
 
 def format_size(size: Size) -> str:
-    """Write a size so that `parse_size` reads the same from it, in the largest unit that fits it exactly."""
+    """Format a size for `parse_size`, in the largest unit that is exact."""
     for unit, length in _BYTES.items():
         number, rest = divmod(size, length)
         if rest == 0 and number >= 1:

@@ -1,4 +1,4 @@
-# What makes sense beyond the types: the tables around the rules. Pure.
+# Validates values beyond their types: all tables except the rules. Pure.
 
 from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_store
 from gateway.config.problems import Problems, quote
@@ -14,7 +14,7 @@ _EVERY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - recognised here, not listened on
 
 
 def validate(config: Config, problems: Problems) -> None:
-    """Note every problem that is left once all values have the right type; leave alone what is noted already."""
+    """Note every problem of values that have the right type; skip values with a noted problem."""
     timeouts(config.server, ("server",), problems)
     counts(config.server, ("server",), problems)
     if config.server.tls is not None:
@@ -61,7 +61,7 @@ def _collide(one: TcpAddress | UnixAddress, other: TcpAddress | UnixAddress) -> 
 
 
 def _buffered(config: Config, problems: Problems) -> None:
-    """Note a bound that leaves no room for a single body of a rule."""
+    """Note a limit that is too small for two bodies of a rule."""
     path = ("server", "max_buffered")
     largest = max(config.rules, key=lambda rule: rule.body_limit, default=None)
     if largest is None or 2 * largest.body_limit <= config.server.max_buffered or not problems.sound(path):

@@ -1,4 +1,4 @@
-# What makes sense beyond the types: what the API is told of the client. Pure.
+# Validates values beyond their types: the [forwarding] table. Pure.
 
 import ipaddress
 import re
@@ -15,7 +15,7 @@ _MEANS_SOMETHING_ELSE = {
     "idempotency-key", "keep-alive", "proxy-authorization", "te", "trailer", "traceparent", "transfer-encoding",
     "upgrade", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
 }  # fmt: skip
-"""Headers that would break a request if they held its id, or whose values no log may hold."""
+"""Headers that would break a request if they contained its id, or whose values must not be logged."""
 _RIGHT = 'write one such as "X-Request-Id", or "off"'
 
 
@@ -32,7 +32,7 @@ def validate_forwarding(config: Config, problems: Problems) -> None:
 
 
 def _network(text: str) -> None:
-    """Refuse what is no network. Raises ValueError with a text that says what would be right."""
+    """Check that a text is a network. Raises ValueError with a text that shows a valid value."""
     if text == "unix":
         return
     try:
@@ -67,7 +67,7 @@ def _request_id(name: str, path: Path, config: Config, problems: Problems) -> No
 
 
 def _headers_read(rule: RuleConfig) -> Iterator[str]:
-    """The names, in lower case, of the headers that decide about a rule's creates."""
+    """The names, in lower case, of the headers that a rule reads."""
     for text in (*rule.scope, *[text for entry in rule.unique for text in entry.fields]):
         field = parse_field(text)
         if field.source is Source.HEADER:

@@ -1,4 +1,4 @@
-# What makes sense beyond the types: the APIs behind the gateway, and the routes to them. Pure.
+# Validates values beyond their types: the upstreams and the routes to them. Pure.
 
 from collections.abc import Mapping, Sequence
 
@@ -80,7 +80,7 @@ def _tls(tls: UpstreamTlsConfig, upstream: UpstreamConfig, upstream_path: Path, 
 
 
 def _route(route: RouteConfig, path: Path, upstreams: Mapping[str, UpstreamConfig], problems: Problems) -> Route | None:
-    """Validate one route; return what it takes, None when that cannot be known."""
+    """Validate one route; return it parsed, None when it is invalid."""
     place = (*path, "upstream")
     if problems.sound(place, ("upstreams",)) and route.upstream not in upstreams:
         problems.add(place, _unknown_upstream(route.upstream, list(upstreams)))
@@ -118,7 +118,7 @@ def _same_routes(routes: Sequence[Route | None], problems: Problems) -> None:
 
 
 def _unused(config: Config, routes: Sequence[Route | None], problems: Problems) -> None:
-    """Upstreams that nothing would ever be sent to."""
+    """Note upstreams that no route leads to."""
     if config.upstream is None and not config.upstreams and problems.sound(("upstream",), ("upstreams",)):
         problems.add(("upstream",), 'is missing; write [upstream] with url = "http://127.0.0.1:9000"')
     if not problems.sound(("routes",)):

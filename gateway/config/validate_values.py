@@ -1,4 +1,4 @@
-# What makes sense beyond the types: values that several tables have. Pure.
+# Validates values beyond their types: checks that several tables share. Pure.
 
 import math
 import re
@@ -13,7 +13,7 @@ from gateway.config.units import format_size
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _LONGEST_NAME = 100
-"""Characters of a name: it stands in answers, log lines and the store."""
+"""Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
     (ServerConfig, "max_connections"): (1, 1_000_000),
     (ServerConfig, "max_head"): (Size(1024), Size(1024**2)),
@@ -23,11 +23,11 @@ _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
     (StoreConfig, "max_waiting"): (1, 1_000_000),
     (UpstreamConfig, "keepalive_connections"): (0, 100_000),
 }
-"""The least and the most of each count and size: less would serve nobody, more is a slip of the pen."""
+"""The minimum and maximum of each count and size: less is useless, more is most likely a typing error."""
 
 
 def timeouts(table: Table, path: Path, problems: Problems) -> None:
-    """Note durations of a table that are no time, or no end of it."""
+    """Note durations of a table that are zero or infinite."""
     for field in msgspec.structs.fields(table):
         value = getattr(table, field.name)
         if isinstance(value, Duration) and problems.sound(place := (*path, field.name)):
@@ -38,7 +38,7 @@ def timeouts(table: Table, path: Path, problems: Problems) -> None:
 
 
 def counts(table: Table, path: Path, problems: Problems) -> None:
-    """Note counts and sizes of a table that are out of bounds."""
+    """Note counts and sizes of a table that are out of range."""
     for (kind, key), (least, most) in _BOUNDS.items():
         if isinstance(table, kind) and problems.sound(place := (*path, key)):
             value = getattr(table, key)
@@ -48,7 +48,7 @@ def counts(table: Table, path: Path, problems: Problems) -> None:
 
 
 def file_names(table: Table, keys: Iterable[str], path: Path, problems: Problems) -> None:
-    """Note keys that should hold the path of a file and hold nothing."""
+    """Note keys for a file path that are empty."""
     for key in keys:
         if getattr(table, key) == "" and problems.sound(place := (*path, key)):
             problems.add(place, f"is empty; write the path of a file, as in {example(type(table), key)}")
@@ -60,7 +60,7 @@ def is_token(text: str) -> bool:
 
 
 def name_of(text: str, path: Path, problems: Problems) -> None:
-    """Note what speaks against a name that people will read."""
+    """Note problems of a name that people will read."""
     if not problems.sound(path):
         return
     if not text.strip():

@@ -1,4 +1,4 @@
-# A configuration as a document again, defaults included and secrets hidden: what `gateway show` prints. Pure.
+# Converts a configuration back to a document, with defaults and hidden secrets: the output of `gateway show`. Pure.
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from gateway.config.units import format_duration, format_size
 from gateway.guard.decision import parse_status
 
 HIDDEN = "(hidden)"
-"""Stands in place of a secret."""
+"""Replaces a secret."""
 _OFF_WHEN_EMPTY = {"upstreams", "routes", "urls"}
 
 
 def effective(config: Config) -> dict[str, Any]:
-    """Write down what is in force: TOML and JSON types only, and what a rule takes from another key filled in.
+    """Return the effective configuration in TOML and JSON types, with the defaults that a rule takes from other keys.
 
-    Keys that are off are left out. Apart from a hidden secret, reading the document again gives the same configuration.
+    Keys that are off are left out. Apart from hidden secrets, loading the document gives the same configuration.
     """
     document = _table(msgspec.structs.replace(config, rules=tuple(_filled(rule) for rule in config.rules)))
     return {key: value for key, value in document.items() if value != {}}

@@ -13,8 +13,8 @@ from gateway.example.api import ExampleApi, say
 from gateway.example.database import Database
 
 DESCRIPTION = """\
-A small users API to put the gateway in front of. It stores what it is sent and never asks whether it
-exists already: the API nobody wants to change.
+A small users API to put the gateway in front of. It stores what it is sent and never checks whether it
+exists already: the API that nobody wants to change.
 
     python -m gateway.example --listen 127.0.0.1:9000 --database example.db --delay 0.3
     curl -i http://127.0.0.1:9000/users -d '{"name": "Ada", "email": "ada@example.com", "username": "ada"}'

@@ -1,10 +1,10 @@
-# Listen addresses as the example API takes them. Pure.
+# Parses the listen address of the example API. Pure.
 
 from urllib.parse import urlsplit
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Split "HOST:PORT" or "[HOST]:PORT" into its two parts; raises ValueError, with what would be right."""
+    """Split "HOST:PORT" or "[HOST]:PORT" into its two parts; raises ValueError, with an example of a valid address."""
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port

@@ -1,5 +1,5 @@
-# The example API: an ordinary web application that never asks whether what it creates exists already.
-# Knows its database and HTTP, and nothing of the gateway.
+# The example API: an ordinary web application that never checks whether what it creates exists already. Knows nothing
+# of the gateway.
 
 import asyncio
 import os
@@ -82,13 +82,13 @@ class ExampleApi:
         location = f"{path}/{thing.id}"
         if self._allow_crash and request.headers.get(CRASH_HEADER) == CRASH_AFTER_COMMIT:
             say(f"{request.method} {path} -> stored {location}, and died before it answered")
-            os._exit(1)  # the row is committed and no answer leaves: what nobody outside can tell from a loss
+            os._exit(1)  # the row is committed and no response is sent: to a client this looks like a failed create
         say(f"{request.method} {path} -> 201 {location}")
         return _json(201, thing, {"Location": location})
 
 
 def say(text: str) -> None:
-    """Write one line for whoever watches the API. It is out before the answer is."""
+    """Log one line, before the response is sent."""
     print(f"api: {text}", file=sys.stderr, flush=True)
 
 

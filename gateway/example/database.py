@@ -1,4 +1,4 @@
-# The example API's own rows, in SQLite. Knows nothing of HTTP.
+# The database of the example API, in SQLite. Knows nothing of HTTP.
 #
 # It checks nothing: two equal users are two rows.
 
@@ -61,7 +61,7 @@ class Database:
 
     @classmethod
     async def open(cls, path: str) -> Self:
-        """Open or make the file; ":memory:" keeps nothing. Raises sqlite3.Error."""
+        """Open or create the file, or ":memory:". Raises sqlite3.Error."""
         # A file that cannot be opened fails here: in aiosqlite it would leave a thread that outlives the event loop.
         with contextlib.closing(sqlite3.connect(path)):
             pass

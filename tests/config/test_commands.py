@@ -56,7 +56,7 @@ def test_show_as_json_says_the_same_as_toml(here: Path, capsys: pytest.CaptureFi
 
 def test_check_prints_what_the_machine_lacks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(check, "-c", written(here, f'{UPSTREAM}[store]\nurl = "sqlite:data/gateway.db"\n')) == 1
-    text = f"store.url: there is no directory {here}/data; make it, or write another path\n"
+    text = f"store.url: there is no directory {here}/data; create it, or write another path\n"
     assert capsys.readouterr().out == text
 
 
@@ -68,7 +68,7 @@ def test_a_command_says_in_its_help_what_it_is_for(command: ModuleType) -> None:
 
 def test_a_socket_needs_its_directory(here: Path) -> None:
     text = '[server]\nlisten = "unix:run/a.sock"\n[admin]\nlisten = "unix:b.sock"\n'
-    assert found(here, text) == [f"server.listen: there is no directory {here}/run; make it, or write another path"]
+    assert found(here, text) == [f"server.listen: there is no directory {here}/run; create it, or write another path"]
 
 
 def test_a_store_needs_a_directory_and_not_a_file_in_its_place(here: Path) -> None:
@@ -124,7 +124,9 @@ def test_a_directory_that_may_not_be_written_to_is_no_place_for_a_store(here: Pa
     if os.access(here / "data", os.W_OK):  # this user may write everywhere
         assert problems == []
     else:
-        assert problems == [f"store.url: the directory {here}/data cannot be written to; give this user the right to"]
+        assert problems == [
+            f"store.url: the directory {here}/data cannot be written to; give this user write permission"
+        ]
 
 
 def test_all_that_is_lacking_is_said_at_once(here: Path) -> None:

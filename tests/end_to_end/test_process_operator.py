@@ -71,7 +71,7 @@ async def test_the_health_command_says_whether_the_gateway_takes_creates(
     assert (await creating).status == 201
     assert await stopping == 0
     code, out = await health(program)
-    assert (code, out.startswith("not ready: nobody listens on unix:admin.sock")) == (1, True)
+    assert (code, out.startswith("not ready: nothing listens on unix:admin.sock")) == (1, True)
     assert not (program.directory / "admin.sock").exists(), "left behind"
     code, out = await health(program, "--json")
     assert (code, json.loads(out)["ready"]) == (1, False)

@@ -95,7 +95,7 @@ async def test_a_file_with_problems_changes_nothing_and_says_why(gateway: StartG
 async def test_the_command_checks_first_and_says_what_came_of_it(gateway: StartGateway, upstream: RawUpstream) -> None:
     program = await gateway()
     write(program, upstream, create_user_rule(), ORDERS)
-    assert await reload(program) == (0, "gateway.toml: taken up, 2 rules\nwaiting for a restart: admin.listen\n", "")
+    assert await reload(program) == (0, "gateway.toml: applied, 2 rules\nwaiting for a restart: admin.listen\n", "")
     assert (await post(program, "/orders", {"ref": 2})).status == 201
     assert (await post(program, "/orders", {"ref": 2})).slug == "duplicate"
     write(program, upstream, ORDERS, on_failure="ignore")
@@ -110,10 +110,10 @@ async def test_the_command_checks_first_and_says_what_came_of_it(gateway: StartG
 async def test_the_command_says_when_nobody_can_be_asked(gateway: StartGateway, upstream: RawUpstream) -> None:
     program = await gateway(admin={"listen": "off"})
     code, _, complained = await reload(program)
-    assert (code, complained) == (1, 'gateway: admin.listen is "off", so there is nobody to ask' + AGAIN)
+    assert (code, complained) == (1, 'gateway: admin.listen is "off", so there is no admin listener to ask' + AGAIN)
     write(program, upstream, admin={"listen": f"unix:{program.directory}/none.sock"})
     code, _, complained = await reload(program)
-    assert (code, complained) == (1, f"gateway: nobody listens on unix:{program.directory}/none.sock" + AGAIN)
+    assert (code, complained) == (1, f"gateway: nothing listens on unix:{program.directory}/none.sock" + AGAIN)
 
 
 AGAIN = "; if admin.listen was changed, restart the gateway, or send it SIGHUP\n"

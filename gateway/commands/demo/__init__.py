@@ -1,4 +1,4 @@
-# `gateway demo`: plays the scenes on the stage, one after the other, and holds each against what it tells.
+# `gateway demo`: runs the scenes one after the other, and checks each result against the expected one.
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ from gateway.commands.demo.screen import DemoLines, DemoScreen, DemoShow
 from gateway.commands.demo.stage import Stage
 from gateway.commands.terminal import Terminal
 
-SUMMARY = "play the whole story in the terminal: duplicates, races, crashes"
+SUMMARY = "show duplicates, races and crashes in the terminal, with an example API"
 
 DESCRIPTION = """\
 Starts an example API that checks nothing and the gateway in front of it, in a temporary directory and on free ports,
@@ -34,7 +34,7 @@ Exit codes: 0 all happened as told, 1 something did not, 2 the command line is w
 """
 
 PAUSE = 1.2
-"""Seconds between two scenes, for a person who reads along."""
+"""Seconds between two scenes, so that there is time to read."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Play; 0 when all happened as told, else 1. Raises GatewayError when a program does not start or answer."""
+    """Run the demo; 0 when all results are as expected, else 1. Raises GatewayError when a program fails to start."""
     terminal = Terminal(sys.stdout)
     show = DemoLines() if args.json else DemoScreen(terminal)
     pause = PAUSE if terminal.is_terminal and not args.fast and not args.json else 0.0
@@ -62,7 +62,7 @@ async def _play(show: DemoShow, pause: float) -> int:
             show.end(scene, outcome)
             sent += sum(len(answers) for answers in outcome.sends)
             if not outcome.ok:
-                print(f"gateway demo: {scene.name}: not as told: {'; '.join(outcome.failures)}", file=sys.stderr)
+                print(f"gateway demo: {scene.name}: not as expected: {'; '.join(outcome.failures)}", file=sys.stderr)
                 print("The gateway's log ends with:", *stage.final_request_grace(), sep="\n  ", file=sys.stderr)
                 return 1
             await asyncio.sleep(pause)

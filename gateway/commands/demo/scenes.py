@@ -1,4 +1,4 @@
-# The story that `gateway demo` plays, as data, and what must come of each part of it. Pure: no I/O, no clock.
+# The scenes of `gateway demo` as data, with the expected result of each. Pure: no I/O, no clock.
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ PROBLEM_TYPE = "urn:problem-type:gateway:"
 
 
 class User(msgspec.Struct, frozen=True):
-    """What a create sends."""
+    """The body of a create."""
 
     name: str
     email: str
@@ -18,7 +18,7 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a create got: an answer, or the reason why there was none."""
+    """The result of a create: a response, or the reason why there was none."""
 
     status: int | None = None
     location: str | None = None
@@ -27,13 +27,13 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def slug(self) -> str | None:
-        """The last part of the problem's type, when the gateway itself answered."""
+        """The last part of the problem type, when the gateway itself answered."""
         kind = str((self.problem or {}).get("type", ""))
         return kind.removeprefix(PROBLEM_TYPE) if kind.startswith(PROBLEM_TYPE) else None
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True):
-    """Identical creates, sent at once, and what must come of them: `created` are accepted, all others stopped."""
+    """Identical creates, sent concurrently, and the expected result: `created` are accepted, all others stopped."""
 
     user: User
     times: int = 1
@@ -51,13 +51,13 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restart(msgspec.Struct, frozen=True):
-    """Start the API anew after it died, or end the gateway with `kill -9` and start it anew."""
+    """Restart the API after it died, or kill the gateway with `kill -9` and restart it."""
 
     what: Literal["api", "gateway"]
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """One step of the story. `reached` creates reach the API in it, and each of those becomes a row."""
+    """One scene. `reached` creates reach the API in it, and each of those becomes a row."""
 
     name: str
     title: str
@@ -133,22 +133,22 @@ SCENES = (
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of a scene: the answers to each of its sends, what it added, and what was not as told."""
+    """The result of a scene: the answers to each of its sends, what was added, and what was not as expected."""
 
     sends: tuple[tuple[Answer, ...], ...]
     reached: int
     rows: int | None
-    """None when the scene broke off; the API may be down then."""
+    """None when the scene was aborted; the API may be down then."""
     failures: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether all happened as told."""
+        """Whether the results were as expected."""
         return not self.failures
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """Counts over the whole story."""
+    """Counts over all scenes."""
 
     sent: int
     reached: int
@@ -157,22 +157,22 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 def judge_send(send: Send, answers: Sequence[Answer]) -> list[str]:
-    """Return what did not happen as told, a line each; nothing when all did."""
+    """Return what was not as expected, one line each; empty when all was."""
     problems = []
     created = sum(answer.status == 201 for answer in answers)
     if created != send.created:
-        problems.append(f"{created} of {len(answers)} creates were answered 201; told were {send.created}")
+        problems.append(f"{created} of {len(answers)} creates were answered 201; expected were {send.created}")
     complaints = Counter(_complaint(send, answer) for answer in answers)
     return [*problems, *(f"{count} x {text}" for text, count in complaints.items() if text)]
 
 
 def judge_scene(scene: Scene, reached: int, rows: int) -> list[str]:
-    """Return which of the counts that a scene added to are not as told, a line each."""
+    """Return which counts of a scene are not as expected, one line each."""
     problems = []
     if reached != scene.reached:
-        problems.append(f"{reached} creates reached the API; told were {scene.reached}")
+        problems.append(f"{reached} creates reached the API; expected were {scene.reached}")
     if rows != scene.reached:
-        problems.append(f"the API stored {rows} rows; told were {scene.reached}")
+        problems.append(f"the API stored {rows} rows; expected were {scene.reached}")
     return problems
 
 
@@ -196,8 +196,8 @@ def _complaint(send: Send, answer: Answer) -> str:
     problem = answer.problem or {}
     if answer.status != send.stopped_with or answer.slug not in send.slugs:
         told = f"{send.stopped_with} {' or '.join(send.slugs)}" if send.slugs else "201"
-        return f"{answer.status} {answer.slug or 'without a problem of the gateway'}; told was {told}"
+        return f"{answer.status} {answer.slug or 'without a problem of the gateway'}; expected was {told}"
     if send.conflict is not None and problem.get("conflictField") != send.conflict:
-        return f"conflictField is {problem.get('conflictField')!r}; told was {send.conflict!r}"
+        return f"conflictField is {problem.get('conflictField')!r}; expected was {send.conflict!r}"
     missing = [member for member in send.members if not problem.get(member)]
     return f"the problem lacks {', '.join(missing)}" if missing else ""

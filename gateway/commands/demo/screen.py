@@ -1,4 +1,4 @@
-# What a person sees of the demo. Knows the scenes and the terminal, starts nothing.
+# The output of the demo, as text or JSON. Starts no processes.
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -17,32 +17,32 @@ _RESTARTS = {
 
 
 class DemoShow(Protocol):
-    """Who watches the demo: a person, or a program."""
+    """The output of the demo: for a person, or for a program."""
 
     def open(self, gateway: str, api: str, rules: str) -> None:
-        """Meet the stage: the addresses, and the rules file."""
+        """Show the addresses and the rules file."""
 
     def begin(self, scene: Scene) -> None:
-        """See a scene begin."""
+        """Show that a scene begins."""
 
     def restarted(self, restart: Restart) -> None:
-        """See that a process was started anew."""
+        """Show that a process was restarted."""
 
     def sent(self, send: Send, answers: Sequence[Answer]) -> None:
-        """See a step's request, and what came of it."""
+        """Show a request, and its results."""
 
     def end(self, scene: Scene, outcome: Outcome) -> None:
-        """See what a scene came to."""
+        """Show the outcome of a scene."""
 
     def close(self, tally: Tally) -> None:
-        """See the counts of the whole story."""
+        """Show the counts over all scenes."""
 
 
 class DemoLines:
-    """Prints one JSON object for each scene, and one for the whole story."""
+    """Prints one JSON object for each scene, and one for the totals."""
 
     def open(self, gateway: str, api: str, rules: str) -> None:
-        """Print nothing: the stage is gone when the output is read."""
+        """Print nothing: the processes have ended when the output is read."""
 
     def begin(self, scene: Scene) -> None:
         """Print nothing before the scene's outcome is known."""
@@ -67,14 +67,14 @@ class DemoLines:
 
 
 class DemoScreen:
-    """Shows the stage, each step of each scene, and the tally."""
+    """Shows the set-up, each step of each scene, and the totals."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._number = 0
 
     def open(self, gateway: str, api: str, rules: str) -> None:
-        """Show who is who, and the rules file."""
+        """Show the addresses and the rules file."""
         show = self._terminal
         show.line()
         show.line(f"client  -->  {show.paint(f'gateway {gateway}', 'bold', 'cyan')}  -->  example API {api}", 2)
@@ -92,11 +92,11 @@ class DemoScreen:
         show.line(show.paint(f"{self._number}  {scene.title}", "bold"), 2)
 
     def restarted(self, restart: Restart) -> None:
-        """Show that a process was started anew."""
+        """Show that a process was restarted."""
         self._terminal.line(self._terminal.paint(_RESTARTS[restart.what], "cyan"), 5)
 
     def sent(self, send: Send, answers: Sequence[Answer]) -> None:
-        """Show a step's request and what came of it."""
+        """Show a request and its results."""
         show = self._terminal
         times = f"{send.times} x " if send.times > 1 else ""
         body = msgspec.json.encode(send.user).decode()
@@ -117,10 +117,10 @@ class DemoScreen:
                     show.pair(member, str(problem[member]), 7, _COLUMN)
 
     def end(self, scene: Scene, outcome: Outcome) -> None:
-        """Show a scene's counts and its moral, or what was not as told."""
+        """Show a scene's counts and its explanation, or what was not as expected."""
         show = self._terminal
         for failure in outcome.failures:
-            show.prose(f"not as told: {failure}", 5, "bold", "red")
+            show.prose(f"not as expected: {failure}", 5, "bold", "red")
         if outcome.ok:
             counts = f"reached the API: {outcome.reached}   new rows: {outcome.rows}"
             show.line(f"{show.paint('ok', 'bold', 'green')}  {counts}", 5)
@@ -128,7 +128,7 @@ class DemoScreen:
         show.line()
 
     def close(self, tally: Tally) -> None:
-        """Show the counts of the whole story."""
+        """Show the counts over all scenes."""
         show = self._terminal
         bars: tuple[tuple[str, int, Mark], ...] = (
             ("creates sent", tally.sent, "stopped"),

@@ -1,4 +1,4 @@
-# Where the demo plays: the example API, the gateway and their files in a temporary directory. Knows processes and HTTP.
+# The processes of the demo: the example API, the gateway and their files in a temporary directory.
 
 import asyncio
 import json
@@ -15,9 +15,9 @@ from gateway.commands.processes import Child, ChildError, free_addresses, start_
 from gateway.example.api import CRASH_AFTER_COMMIT, CRASH_HEADER
 
 API_DELAY = 0.3
-"""Seconds that the API takes for a create, so that fifty at once really overlap."""
+"""Seconds that the API takes for a create, so that fifty concurrent ones overlap."""
 
-PATIENCE = 30.0
+ANSWER_TIMEOUT = 30.0
 """Seconds after which a create counts as unanswered."""
 
 RULES = """\
@@ -77,14 +77,14 @@ class Stage:
         await self._close()
 
     async def send(self, send: Send) -> list[Answer]:
-        """Send the creates, all at once, to the gateway; return the answers as they came."""
+        """Send the creates concurrently to the gateway; return the answers in the order of their arrival."""
         headers = {CRASH_HEADER: CRASH_AFTER_COMMIT} if send.api_dies else {}
         async with self._session() as session:
             creates = [_create(session, self.gateway_address, send.user, headers) for _ in range(send.times)]
             return [await done for done in asyncio.as_completed(creates)]
 
     async def restart(self, restart: Restart) -> None:
-        """Do what the scene says. Raises ChildError."""
+        """Restart what the scene requires. Raises ChildError."""
         if restart.what == "api":
             if self._api is not None:
                 await self._api.stop()
@@ -95,7 +95,7 @@ class Stage:
             self._gateway = await self._start_gateway()
 
     async def rows(self) -> list[User]:
-        """Return what the API holds, asked at the API itself. Raises ChildError when it does not answer."""
+        """Return the users stored by the API, asked directly. Raises ChildError when it does not answer."""
         try:
             async with self._session() as session, session.get(f"http://{self.api_address}/users") as answer:
                 return msgspec.json.decode(await answer.read(), type=list[User])
@@ -107,13 +107,13 @@ class Stage:
         return sum(line.startswith("api: POST ") for line in self._log("api.log"))
 
     def final_request_grace(self) -> list[str]:
-        """Return the end of the gateway's log, for when something went wrong."""
+        """Return the end of the gateway's log, for error messages."""
         return self._log("gateway.log")[-10:]
 
     def _session(self) -> aiohttp.ClientSession:
-        # A connection each, as fifty clients would have, and none left over from a process that was killed.
+        # One connection per create, as with fifty clients, and none reused from a process that was killed.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=PATIENCE))
+        return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT))
 
     async def _start_api(self) -> Child:
         database, log = str(self.path / "api.db"), self.path / "api.log"

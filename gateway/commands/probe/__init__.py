@@ -1,6 +1,6 @@
-# `gateway probe`: its options, and the order of its two phases.
+# `gateway probe`: its options and its two phases.
 #
-# probe_send sends, probe_report says what the answers prove, probe_screen shows both.
+# send.py sends the creates, report.py draws the conclusions, screen.py shows both.
 
 import argparse
 import asyncio
@@ -16,7 +16,7 @@ from gateway.commands.probe.screen import EXAMPLES, ProbeScreen
 from gateway.commands.probe.send import Plan, send_at_once, send_in_sequence
 from gateway.commands.terminal import Terminal
 
-SUMMARY = "send identical creates to an API and say whether it makes duplicates"
+SUMMARY = "send identical creates to an API and report whether it makes duplicates"
 
 DESCRIPTION = """\
 Sends one create COUNT times in sequence, then COUNT times at once, to any URL, and says what came back and whether
@@ -91,7 +91,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 async def probe(plan: Plan, screen: ProbeScreen | None = None) -> list[Phase]:
-    """Send both phases of a plan and return them; the second is left out when nobody answered the first."""
+    """Send both phases of a plan and return them; the second is skipped when the first got no answer."""
     filled = plan.filled()
     first = await _phase(IN_SEQUENCE, True, send_in_sequence(filled), screen)
     if all(result.status is None for result in first.results):

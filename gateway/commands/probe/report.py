@@ -1,4 +1,4 @@
-# From the answers to identical creates to a verdict on the API that gave them. Pure: no I/O, no clock.
+# Derives a verdict on an API from its answers to identical creates. Pure: no I/O, no clock.
 
 import statistics
 from collections import Counter
@@ -24,13 +24,13 @@ _WORST_FIRST = list(_VERDICTS)
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What one create came to: an answer, or the reason why there was none."""
+    """The result of one create: a response, or the reason why there was none."""
 
     seconds: float
     status: int | None = None
     error: str | None = None
     resource: str | None = None
-    """What the answer calls the created thing: its Location, else the id in its body."""
+    """The created resource according to the answer: its Location, or the id in its body."""
     sent: bool = True
     """False only when no connection was made, so that nothing can have happened."""
 
@@ -41,12 +41,12 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def refused(self) -> bool:
-        """Whether the API says that it did not, in a way that fits a duplicate."""
+        """Whether the API refused the create in a way that fits a duplicate."""
         return self.status in REFUSALS
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """The results of one phase, in the order in which they came."""
+    """The results of one phase, in the order of their arrival."""
 
     name: str
     results: tuple[Result, ...]
@@ -60,17 +60,17 @@ class Phase(msgspec.Struct, frozen=True):
 
     @property
     def resources(self) -> list[str]:
-        """The different things that were created, as far as the answers name them, in order."""
+        """The different resources that were created, as far as the answers name them, in order."""
         return list(dict.fromkeys(one.resource for one in self.accepted if one.resource is not None))
 
     @property
     def statuses(self) -> dict[int, int]:
-        """How often each status came."""
+        """The number of answers by status."""
         return dict(sorted(Counter(one.status for one in self.results if one.status is not None).items()))
 
     @property
     def errors(self) -> dict[str, int]:
-        """How often each reason for having no answer came."""
+        """The number of failures by reason."""
         return dict(Counter(one.error for one in self.results if one.error is not None))
 
 
@@ -83,7 +83,7 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What the answers prove, in one line, and what they leave open."""
+    """The conclusion in one line, and what it leaves open."""
 
     kind: Kind
     text: str

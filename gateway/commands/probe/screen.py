@@ -1,11 +1,11 @@
-# What a person sees of a probe. Knows the report's words and the terminal, sends nothing.
+# The terminal output of a probe. Sends nothing.
 
 from gateway.commands.probe.report import Phase, Result, Verdict, latency
 from gateway.commands.probe.send import Plan
 from gateway.commands.terminal import Colour, Mark, Terminal
 
 EXAMPLES = 3
-"""How many of the created things a report names."""
+"""How many of the created resources a report names."""
 
 _LEGEND: dict[Mark, str] = {
     "created": "created",
@@ -16,7 +16,7 @@ _LEGEND: dict[Mark, str] = {
 
 
 class ProbeScreen:
-    """The announcement, a strip of marks for each phase that grows as answers come, and the verdict."""
+    """The announcement, a strip of marks per phase that grows with each answer, and the verdict."""
 
     def __init__(self, terminal: Terminal, plan: Plan) -> None:
         self._terminal = terminal
@@ -25,7 +25,7 @@ class ProbeScreen:
         self._resources: set[str | None] = {None}
 
     def announce(self) -> None:
-        """Say what is about to be sent, and where."""
+        """Show what is about to be sent, and where."""
         count = self._plan.count
         self._terminal.line()
         self._terminal.line(self._terminal.paint(f"{self._plan.method} {self._plan.url}", "bold", "cyan"), 2)
@@ -48,7 +48,7 @@ class ProbeScreen:
         """Close a phase with its figures."""
         self._terminal.end_strip()
         sent = len(phase.results)
-        rest = "" if sent == self._plan.count else f", the other {self._plan.count - sent} not: nobody answers"
+        rest = "" if sent == self._plan.count else f", the other {self._plan.count - sent} not: no answer"
         self._pair("sent", f"{sent} in {seconds:.2f} s{rest}")
         statuses = ", ".join(f"{count} x {status}" for status, count in phase.statuses.items())
         if statuses:

@@ -1,4 +1,4 @@
-# Sends the identical creates of a probe, each exactly once. Knows HTTP, and nothing of what the answers prove.
+# Sends the identical creates of a probe, each exactly once.
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from gateway.commands.probe.report import Result
 MARKER = "{{unique}}"
 
 ANSWER_LIMIT = 1024 * 1024
-"""Bytes of an answer's body that are read; what comes after them is not looked at."""
+"""Bytes of a response's body that are read; the rest is ignored."""
 
 GIVE_UP_AFTER = 3
 """Creates in a row without an answer, after which the rest of a sequence is not sent."""
@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 async def send_in_sequence(plan: Plan) -> AsyncIterator[Result]:
-    """Send one after the other, and yield each result; ends early when nobody answers."""
+    """Send one after the other, and yield each result; ends early when there are no answers."""
     unanswered = 0
     async with _session(plan) as session:
         for _ in range(plan.count):
@@ -62,7 +62,7 @@ async def send_in_sequence(plan: Plan) -> AsyncIterator[Result]:
 
 
 async def send_at_once(plan: Plan) -> AsyncIterator[Result]:
-    """Send all over connections of their own, and yield the results as they come."""
+    """Send all concurrently, each over its own connection, and yield the results as they arrive."""
     async with _session(plan) as session:
         sending = [asyncio.ensure_future(_send(session, plan)) for _ in range(plan.count)]
         for done in asyncio.as_completed(sending):
@@ -71,10 +71,10 @@ async def send_at_once(plan: Plan) -> AsyncIterator[Result]:
 
 def _session(plan: Plan) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        # A connection each: a reused one that the API has just closed would look like a lost answer.
+        # One connection per create: a reused one that the API has just closed would look like a lost answer.
         connector=aiohttp.TCPConnector(limit=0, force_close=True),
         timeout=aiohttp.ClientTimeout(total=plan.timeout),
-        # A cookie from the first answer would make the second create another one than the first.
+        # With a cookie from the first answer, the second create would differ from the first.
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": f"gateway-probe/{__version__}"},
     )
@@ -106,7 +106,7 @@ async def _send(session: aiohttp.ClientSession, plan: Plan) -> Result:
 
 
 def _reason(error: aiohttp.ClientConnectionError) -> str:
-    # A TLS error's number is OpenSSL's, which the operating system would read as another error.
+    # The number of a TLS error is OpenSSL's, and would be misread as an errno.
     if isinstance(error, aiohttp.ClientOSError) and not isinstance(error, aiohttp.ClientSSLError):
         return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
     return str(error)
@@ -120,7 +120,7 @@ async def _body(answer: aiohttp.ClientResponse) -> bytes:
             if len(body) > ANSWER_LIMIT:
                 break
     except (aiohttp.ClientError, TimeoutError):
-        return b""  # the status has come, and says whether the create was accepted
+        return b""  # the status has arrived, and shows whether the create was accepted
     return bytes(body)
 
 
