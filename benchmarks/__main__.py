@@ -18,7 +18,9 @@ FORMATS = {"speedscope": "json", "raw": "txt", "flamegraph": "svg"}
 
 def arguments() -> argparse.Namespace:
     """Return what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="CPU per request, beside other proxies.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="CPU per request, compared with other proxies."
+    )
     add_choice(parser)
     parser.add_argument("--connections", type=int, default=50, help="connections at once (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=9, help="measured runs of each scenario (default: %(default)s)")

@@ -1,5 +1,5 @@
-# The gateway beside other proxies: same load, same API behind them, in turns, each run of a peer right after one of the
-# gateway: what else the machine is doing then changes both.
+# Compares the gateway with other proxies: same load, same API, alternating runs. Each run of a peer comes right after
+# one of the gateway, so that other activity on the machine affects both.
 
 import contextlib
 import sys

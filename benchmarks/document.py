@@ -1,5 +1,5 @@
-# Figures as tables: on the terminal, and in docs/performance.md. As a program: writes the tables into that page anew,
-# from the JSON files beside it.
+# Formats figures as tables, for the terminal and docs/performance.md. As a program: updates the tables of that page
+# from the JSON files in docs/.
 
 import json
 import re
@@ -28,7 +28,7 @@ def table(head: list[str], rows: list[list[str]], words: int) -> list[str]:
 
 
 def comparison_lines(figures: dict[str, Any]) -> list[str]:
-    """Return the gateway beside other proxies."""
+    """Return the table that compares the gateway with other proxies."""
     rows = [
         [
             row["scenario"],

@@ -1,4 +1,4 @@
-# Puts a load on a port: with wrk where it is installed, otherwise with the benchmarks' own generator.
+# Generates load on a port: with wrk where it is installed, otherwise with the benchmarks' own generator.
 
 import argparse
 import subprocess

@@ -1,4 +1,4 @@
-# The command line of what requests cost as work grows: `python -m benchmarks.growth`.
+# The command line of the measurements under growing load: `python -m benchmarks.growth`.
 
 import argparse
 import json

@@ -1,5 +1,5 @@
-# The benchmarks' own load: one process, kept connections, one request at a time on each, the next as soon as the last
-# one is answered. Prints one JSON object when the time is over.
+# The benchmarks' own load generator: one process, persistent connections, one request at a time on each (closed loop).
+# Prints one JSON object at the end.
 
 import argparse
 import asyncio
@@ -53,7 +53,7 @@ class Run:
         self.errors = 0
         self.over = False
         self.busy = 0
-        """How many connections have a request under way."""
+        """How many connections have a request in progress."""
         self.finished = asyncio.Event()
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-# What figures depend on besides the code: the machine, the versions, the day.
+# The environment of a measurement: the machine, the versions, the date.
 
 import importlib.metadata
 import os

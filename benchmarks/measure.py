@@ -1,4 +1,4 @@
-# Scenarios: what is sent to which proxies, what must come back, and what it cost.
+# Scenarios: what is sent to which proxies, the expected responses, and the measured cost.
 
 import contextlib
 import signal

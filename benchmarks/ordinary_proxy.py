@@ -1,5 +1,4 @@
-# The aiohttp proxy that everybody writes: a client session behind a catch-all route. It enforces nothing; what it
-# costs is the yardstick.
+# A typical aiohttp proxy: a client session behind a catch-all route. It enforces nothing; its cost is the baseline.
 
 import argparse
 from collections.abc import AsyncIterator, Iterable

@@ -1,4 +1,4 @@
-# Figures as pictures: SVG, written by hand, on a white ground so that they can be read on a dark page too.
+# Draws figures as SVG, on a white background so that they are readable on a dark page too.
 
 import itertools
 import math
@@ -27,13 +27,13 @@ def comparison_picture(figures: dict[str, Any]) -> str:
     parts = [_text(700, 60, "gateway / it", colour=_SOFT)]
     names = list(dict.fromkeys(row["scenario"] for row in figures["results"]))
     longest = max(row["cpu_us"] for row in figures["results"])
-    left, room, y = 210, 430, 60.0
+    left, space, y = 210, 430, 60.0
     for name in names:
         parts.append(_text(20, y + 4, name, weight="600"))
         y += 14
         for row in (row for row in figures["results"] if row["scenario"] == name):
             ours = row["ratio"] is None
-            width = row["cpu_us"] / longest * room
+            width = row["cpu_us"] / longest * space
             parts.append(_text(left - 8, y + 14, row["proxy"], anchor="end", colour=_INK if ours else _SOFT))
             parts.append(_box(left, y + 3, width, 15, _OURS if ours else _OTHERS))
             parts.append(_text(left + width + 6, y + 14, f"{row['cpu_us']:.0f}", colour=_INK if ours else _SOFT))

@@ -1,5 +1,5 @@
-# Fills the gateway's SQLite store with claims by SQL, as many creates over a long time would leave it. Knows the names
-# of the columns; the rest of a row it takes from a claim that the gateway itself wrote.
+# Fills the gateway's SQLite store with claims by SQL, as many creates over a long time would. Only knows the column
+# names; the other values of a row are copied from a claim that the gateway itself wrote.
 
 import random
 import sqlite3
@@ -17,7 +17,7 @@ SELECT ?, ?, state, rule, entry, ?, ?, unknown_hold, ? FROM pattern
 
 
 def fill(store: Path, count: int, expires_from: int, expires_until: int) -> None:
-    """Add `count` claims like the one that is in the store, of identities that nobody sends.
+    """Add `count` claims like the one that is in the store, of identities that are never sent.
 
     Their times of expiry, in milliseconds since the epoch, are spread evenly and rise in the order in which they came.
     ValueError when the store has no claim to copy.
@@ -40,7 +40,7 @@ def fill(store: Path, count: int, expires_from: int, expires_until: int) -> None
 
 
 def expired(store: Path, now: int) -> int:
-    """Return how many claims of a store that nobody has open expired before `now`, in milliseconds since the epoch."""
+    """Return how many claims of a closed store expired before `now`, in milliseconds since the epoch."""
     with closing(sqlite3.connect(store)) as database:
         (count,) = database.execute("SELECT count(*) FROM claims WHERE expires_at <= ?", (now,)).fetchone()
         return int(count)

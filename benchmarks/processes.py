@@ -1,4 +1,4 @@
-# Processes under measurement: how they are started and stopped, when they serve, what they have used. Knows no proxy.
+# Measured processes: starts and stops them, waits until they serve, reads their CPU usage. Knows no particular proxy.
 
 import contextlib
 import os
@@ -87,7 +87,7 @@ def first_line(*argv: str) -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
+    """Return an unused TCP port."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         port: int = holder.getsockname()[1]

@@ -1,5 +1,5 @@
-# The proxies that are compared: what each needs, and how it is started. Configuration of those that are not ours is in
-# benchmarks/peers/, with names between @ signs for what changes from run to run.
+# The compared proxies: their requirements and command lines. The configuration of the other proxies is in
+# benchmarks/peers/, with placeholders between @ signs for values that change from run to run.
 
 import re
 import subprocess

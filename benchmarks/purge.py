@@ -1,4 +1,4 @@
-# What clients notice of a purge: the same load of creates on a store full of expired claims, and on one where none has.
+# The effect of a purge on clients: the same load of creates on a store full of expired claims, and on one without any.
 
 import sys
 import time

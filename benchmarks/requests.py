@@ -1,5 +1,5 @@
-# What clients send, as text with a marker: both generators put a number of eight digits in its place, so that every
-# request of a run is as long as every other.
+# The requests of the benchmarks, as text with a marker: both generators replace it by a number of eight digits, so that
+# all requests of a run have the same length.
 
 import json
 from typing import Any

@@ -1,5 +1,5 @@
-# Series of points: one thing grows from point to point, all else stays. Every run of a point comes right after one of
-# its series' first point, so that a machine that changes its speed changes both.
+# Series of points: one parameter grows from point to point, all others are fixed. Every run of a point comes right
+# after one of its series' first point, so that changes in the speed of the machine affect both.
 
 import dataclasses
 import sys

@@ -1,4 +1,4 @@
-# The cheapest API that still speaks HTTP/1.1: what it costs is the same for every proxy in front of it.
+# A minimal HTTP/1.1 API: its cost is the same for every proxy in front of it.
 
 import argparse
 import asyncio

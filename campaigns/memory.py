@@ -1,4 +1,4 @@
-# What a process has in memory, as the kernel says it.
+# The memory usage of a process, as reported by the kernel.
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
-# The gateway is killed at each point of a create's life, under load, again and again on the same store; everything is
-# retried as clients would, and what was promised before must still hold. Run it with `make crash`.
+# Kills the gateway at each crash point, under load, repeatedly on the same store; everything is retried as clients
+# would, and all earlier results must still hold. Run it with `make crash`.
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-# Lives of gateways on one store, each ended at a crash point under load; and what their clients do about it.
+# A chain of gateway processes on one store, each killed at a crash point under load, and the retries of the clients.
 
 import random
 import sqlite3
@@ -61,7 +61,7 @@ class Chain:
         self._stores = 0
 
     async def run(self) -> None:
-        """Kill at each point, and check every now and then all that was ever told of the store."""
+        """Kill at each point, and check regularly all results that clients ever got."""
         async with CountingUpstream(self._chance) as upstream:
             self._upstream = upstream
             for number, point in enumerate(self._points):
@@ -84,7 +84,7 @@ class Chain:
 
     def _program(self, crash_at: str) -> ArmedProgram:
         tables = tomllib.loads(rules(self._upstream.port, store=f"sqlite:{self._stores}.db", log={"requests": "none"}))
-        # a machine that stands still for a moment must not make the store refuse creates: that is another campaign
+        # a short stall of the machine must not make the store refuse creates: that is another campaign
         tables["store"] |= {"durability": self._durability, "commit_timeout": "60s"}
         return ArmedProgram(self._directory, tomli_w.dumps(tables), crash_at)
 
@@ -106,7 +106,7 @@ class Chain:
         return True
 
     async def _die_at(self, point: str) -> bool:
-        """Have a gateway die at a point, amid retries and new creates; whether it started at all."""
+        """Let a gateway die at a point, during retries and new creates; returns whether it started."""
         due = self._records.due()
         passes = self._chance.randint(1, MOST_PASSES)
         if point.endswith("claim-queued") and self._chance.random() < 0.75:

@@ -1,5 +1,5 @@
-# What the clients of the crash campaign know: which creates they sent, what they were told, and whether that is still
-# true when they ask again.
+# The knowledge of the clients in the crash campaign: which creates they sent, the responses, and whether later
+# responses are consistent with them.
 
 import sys
 from collections import Counter
@@ -34,9 +34,9 @@ class Broken:
     duplicates: int = 0
     """Creates that reached the API more than once."""
     forgotten: int = 0
-    """Answers that deny what a client was told before."""
+    """Responses that contradict an earlier one."""
     unclean: int = 0
-    """Starts that failed or were not ready, and errors that the gateway told of."""
+    """Starts that failed or were not ready, and errors in the gateway's log."""
     other: int = 0
     """Answers that nothing explains."""
 
@@ -96,11 +96,11 @@ class Records:
     """All creates that were sent to the gateways on one store."""
 
     told: dict[str, str] = field(default_factory=dict)
-    """What clients were told of each identity: created, or unknown."""
+    """The last known state of each identity: created, or unknown."""
     open: dict[str, None] = field(default_factory=dict)
-    """Identities of which no client was told anything that lasts."""
+    """Identities without a final response to any client."""
     fresh: dict[str, None] = field(default_factory=dict)
-    """Identities that a client was told of since they were last asked for."""
+    """Identities with a response since they were last checked."""
 
     def due(self) -> list[Sent]:
         """Creates that their clients send again after a start: without an answer, or to see that it still holds."""
@@ -156,7 +156,7 @@ class Records:
                 broken.forgotten += 1
                 wrong.append(f"{identity} was {known}, and is answered {met}")
         elif (
-            became != self.told.get(identity, became or "")  # copies that raced were told different things
+            became != self.told.get(identity, became or "")  # racing copies got different responses
             or (became == "created" and not now[identity])
         ):
             broken.other += 1

@@ -1,5 +1,5 @@
-# The API behind the crash campaign: answers every create 201, and counts each identity as soon as a request's head is
-# there, whole or not.
+# The API behind the crash campaign: answers every create 201, and counts each identity as soon as its field has
+# arrived, even if the request is incomplete.
 
 import asyncio
 import random
@@ -37,7 +37,7 @@ class _Connection(asyncio.Protocol):
 
 
 class CountingUpstream:
-    """See above; use it with `async with`. Identities are what stands in the field X-Identity."""
+    """The API, to be used with `async with`. Identities are the values of the field X-Identity."""
 
     def __init__(self, chance: random.Random) -> None:
         self.counts: Counter[str] = Counter()

@@ -1,5 +1,5 @@
-# Uploads that the API refuses amid their body, and closes at once, so that a reset follows its answer: how many clients
-# get that answer. Run it with `python -m campaigns.early_answers`.
+# Uploads that the API refuses during their body, and closes at once, so that a reset follows its response: how many
+# clients get that response. Run it with `python -m campaigns.early_answers`.
 
 import argparse
 import asyncio
@@ -71,7 +71,7 @@ def main() -> int:
     """Exit code 0 when every client got the API's answer; 1 when one did not."""
     parser = argparse.ArgumentParser(
         prog="python -m campaigns.early_answers",
-        description="Uploads that the API refuses amid their body and closes at once.",
+        description="Uploads that the API refuses during their body and closes at once.",
     )
     parser.add_argument("--uploads", type=int, default=200, help="how many (default: %(default)s)")
     parser.add_argument("--at-once", type=int, default=4, help="default: %(default)s")

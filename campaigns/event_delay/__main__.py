@@ -19,7 +19,7 @@ LONGEST = 50.0
 
 
 async def send_events(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, every: float) -> None:
-    """Send events for as long as somebody takes them; each says when it was sent."""
+    """Send events until the client disconnects; each contains the time at which it was sent."""
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(HEAD)

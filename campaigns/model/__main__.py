@@ -1,4 +1,4 @@
-# The model of tests/model, run for long: every outcome, fault, restart and clock jump against the reference.
+# A long run of the model in tests/model: every outcome, fault, restart and clock jump against the reference.
 # Run it with `make model`.
 
 import argparse

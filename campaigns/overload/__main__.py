@@ -1,5 +1,5 @@
-# Four times as many requests as the gateway can answer, over thousands of connections, and what becomes of them, of its
-# memory, and of those who come after. Run it with `make overload`.
+# Sends four times the sustainable rate of requests over thousands of connections, and checks the responses, the memory
+# usage, and the recovery. Run it with `make overload`.
 
 import argparse
 import resource
@@ -86,7 +86,7 @@ def attack(options: argparse.Namespace, running: Running) -> Seen:
 
 
 def events(log: Path) -> dict[str, int]:
-    """How often the gateway's log told of each event."""
+    """The number of log lines by event."""
     lines = (line for line in log.read_text("utf-8").splitlines() if line.startswith("{"))
     told = Counter(str(msgspec.json.decode(line)["event"]) for line in lines)
     return dict(told.most_common())

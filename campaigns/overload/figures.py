@@ -1,4 +1,4 @@
-# What an open-loop load measured: answers, times, and windows of time. What a load prints and its campaign reads.
+# The results of an open-loop load: responses, times, and time windows. Printed by the load, read by the campaign.
 
 import itertools
 from collections import Counter, defaultdict

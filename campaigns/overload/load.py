@@ -1,5 +1,5 @@
-# An open-loop load: requests go out when they are due, whether or not the ones before were answered, each over a
-# connection that is free. Runs as a process of its own, and prints what came back.
+# An open-loop load generator: requests are sent when they are due, even if earlier ones are unanswered, each over a
+# free connection. Runs as a separate process, and prints the results.
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-# What an overload showed: the table, and what must hold. Knows no processes.
+# The report of the overload campaign: the table and the checks. Starts no processes.
 
 from collections import Counter
 
@@ -35,7 +35,7 @@ class Seen(msgspec.Struct):
     is_alive: bool
     """Whether the gateway still ran in the end, and had answered everything itself."""
     events: dict[str, int]
-    """What the gateway's log told of meanwhile."""
+    """The events in the gateway's log meanwhile."""
 
     @property
     def sustainable(self) -> float:

@@ -1,4 +1,4 @@
-# A gateway is reloaded and restarted again and again under load: who is turned away, what is lost, what goes twice.
+# Reloads and restarts a gateway repeatedly under load, and counts refused, lost and repeated requests.
 # Run it with `make restarts`.
 
 import argparse
@@ -81,7 +81,7 @@ def _habits(plan: Plan) -> list[Habit]:
 
 
 async def _settle_accounts(program: GatewayProgram, traffic: Traffic, counts: Counter[str]) -> None:
-    """Send every create once more, and hold all that clients were told against the API's count."""
+    """Send every create once more, and compare all responses with the API's count."""
     figures, created = traffic.figures, traffic.creates.created
     traffic.clock.order("the end")
     for outcome in await burst(program.port, [create_of(each) for each in created], 16):
@@ -154,7 +154,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Exit code 0 when nobody was turned away and nothing happened twice or was lost; 1 when not."""
+    """Exit code 0 when no request was refused, repeated or lost; otherwise 1."""
     options = arguments()
     seed = random.randrange(10**6) if options.seed is None else options.seed
     plan = Plan(options.reloads, options.restarts, seed, options.grace)

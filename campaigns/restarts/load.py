@@ -1,5 +1,5 @@
-# The load of the reload and restart campaign: an API whose answers take a while, and clients that keep connections, or
-# do not, and that pause, or do not.
+# The load of the reload and restart campaign: an API with slow responses, and clients with and without persistent
+# connections and pauses.
 
 import asyncio
 import contextlib
@@ -131,7 +131,7 @@ class Traffic:
             )
 
     async def next_answer(self) -> None:
-        """Wait until somebody has been answered from now on."""
+        """Wait for the next response to any client."""
         self._answered.clear()
         await self._answered.wait()
 

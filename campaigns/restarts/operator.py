@@ -1,5 +1,5 @@
-# The operator in the reload and restart campaign: changes the rules file of a gateway under load, has it taken up by
-# each means in turn, and sees whether it was.
+# The operator in the reload and restart campaign: changes the rules file of a gateway under load, triggers reloads by
+# each means in turn, and checks whether they were applied.
 
 import asyncio
 import sys
@@ -36,7 +36,7 @@ class Plan:
 
 
 class Operator:
-    """Changes the gateway's rules file, and has it taken up. Mutable state: the turn, from 0, and the file."""
+    """Changes the gateway's rules file, and reloads it. Mutable state: the reload number, from 0, and the file."""
 
     def __init__(self, plan: Plan, program: GatewayProgram, traffic: Traffic, api: int) -> None:
         """`api` is the upstream's port."""
@@ -62,7 +62,7 @@ class Operator:
                 "server": {"listen": "127.0.0.1:0", **server},
                 "admin": {"listen": f"unix:{self._program.directory}/admin.sock"},
                 "log": {"requests": "none"},
-                # a machine that stands still for a moment must not make the store refuse creates
+                # a short stall of the machine must not make the store refuse creates
                 "store": {"url": "sqlite:gateway.db", "commit_timeout": "60s"},
                 "upstream": {"url": f"http://127.0.0.1:{self._api}", "response_timeout": f"{60 + turn // 2}s"},
                 "rules": [create_user_rule(keep=f"{24 + turn % 7}h"), marker],
@@ -70,7 +70,7 @@ class Operator:
         )
 
     async def reload(self, turn: int) -> None:
-        """Have a changed file taken up, and before some, one with problems refused; see that it is so."""
+        """Reload a changed file, sometimes after one with problems, and check that it was applied or refused."""
         means = _means(turn)
         if turn % self._plan.broken_every == self._plan.broken_every - 1:
             self._write(_broken(self.file_for(turn), turn))
@@ -119,7 +119,7 @@ class Operator:
         return await process.wait(), printed.decode()
 
     async def _expect(self, turn: int, *, in_force: int, not_in_force: int) -> None:
-        """See by two creates each that one file's own rule guards, and another's does not."""
+        """Check with two creates each that the current file's rule guards, and another file's rule does not."""
         for marked, expected in ((in_force, [201, 409]), (not_in_force, [201, 201])):
             self._asked += 1
             email = f"{self._asked}@example.org"
@@ -137,5 +137,5 @@ def _marker(turn: int) -> str:
 
 
 def _broken(text: str, turn: int) -> str:
-    """The file with a key that nobody knows, or as far as it was written when somebody looked."""
+    """The file with an unknown key, or truncated as if it was read while it was being written."""
     return f'{text}unheard_of = "yes"\n' if turn % 2 else text[: text.rindex('"')]

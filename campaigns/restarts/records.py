@@ -1,5 +1,5 @@
-# What was seen while a gateway was reloaded and restarted, and what its clients know of each create. Knows the gateway
-# only by its answers.
+# The observations while a gateway was reloaded and restarted, and the clients' knowledge of each create. Knows the
+# gateway only by its responses.
 
 import time
 from collections import Counter
@@ -34,7 +34,7 @@ class Figures:
     wrong: list[str] = field(default_factory=list)
     """Answers that deny what was so, creates that were never answered, and all else that is not as it should be."""
     reloads: Counter[str] = field(default_factory=Counter)
-    """Files that were taken up, by how the gateway came to know of them."""
+    """Files that were applied, by what triggered the reload."""
     refused_files: Counter[str] = field(default_factory=Counter)
     """The same for those with problems."""
     restarts: int = 0
@@ -43,19 +43,19 @@ class Figures:
     idle: list[int] = field(default_factory=list)
     """Connections that were kept and idle then."""
     pauses: list[float] = field(default_factory=list)
-    """Seconds for which nobody was answered at all, the longest in each restart."""
+    """Seconds without any response, the longest in each restart."""
     created: int = 0
     asked_again: int = 0
     """Creates that were sent once more in the end."""
 
     @property
     def holds(self) -> bool:
-        """Whether nobody was turned away, and nothing happened twice or was forgotten."""
+        """Whether no request was refused, repeated or forgotten."""
         return not (self.refused or self.dropped or self.duplicates or self.wrong)
 
 
 class Clock:
-    """Says when things happen: since which order, and how long nobody was answered. Mutable state: both."""
+    """Tracks the time since the last order, and the longest time without a response. Mutable state: both."""
 
     def __init__(self) -> None:
         self._what = "the start"
@@ -68,7 +68,7 @@ class Clock:
         self._answered, self._longest = self._since, 0.0
 
     def answered(self) -> None:
-        """Somebody was answered just now."""
+        """Note a response at this moment."""
         now = time.monotonic()
         self._longest = max(self._longest, now - self._answered)
         self._answered = now
@@ -92,12 +92,12 @@ class Creates:
         self._dropped: set[str] = set()
 
     def send(self, identity: str) -> bool:
-        """Take note that it is about to be sent; whether a client was told before that it is created."""
+        """Note that it is about to be sent; returns whether a client got the response that it is created before."""
         self._sent[identity] += 1
         return identity in self._told
 
     def drop(self, identity: str) -> None:
-        """Take note that nobody can know what became of one that was sent."""
+        """Note that the outcome of one that was sent is unknown."""
         self._dropped.add(identity)
 
     def judge(self, identity: str, met: Conflict, *, was_created: bool) -> bool:
@@ -109,7 +109,7 @@ class Creates:
         return self._sent[identity] > 1 and (met == "duplicate" or (met == "in-progress" and not was_created))
 
     def never_created(self) -> list[str]:
-        """Those that nobody was told of as created, though all that were sent were answered."""
+        """Those without a response that they were created, although all requests were answered."""
         return [each for each in self._sent if each not in self._told and each not in self._dropped]
 
     def against(self, counts: Mapping[str, int]) -> tuple[list[str], list[str]]:

@@ -1,4 +1,4 @@
-# Clients that send the head of a request a byte at a time: when they are cut, what they cost, and what others feel.
+# Clients that send the head of a request byte by byte: when they are closed, their cost, and the effect on others.
 # Run it with `make slow-heads`.
 
 import argparse
@@ -37,7 +37,7 @@ class Cuts:
     after: list[float] = field(default_factory=list)
     """Seconds from opening to the first byte of an answer, or to the end, for each that was cut."""
     said: Counter[str] = field(default_factory=Counter)
-    """What they were told."""
+    """Their responses."""
     opened: int = 0
     open_now: int = 0
     most_open: int = 0

@@ -1,5 +1,5 @@
-# The long run: mixed traffic with faults at a steady rate, for half an hour. Nothing may be forwarded twice, no answer
-# may be worse than the faults explain, and memory, files, store and latency must stay flat. Run it with `make soak`.
+# The soak test: mixed traffic with faults at a constant rate, for half an hour. Nothing may be forwarded twice, every
+# response must be explained by the faults, and memory, files, store and latency must not grow. Run it with `make soak`.
 
 import argparse
 import json
@@ -53,7 +53,7 @@ def counted(counts: Counter[str]) -> str:
 
 def verdicts(soak: Soak) -> list[tuple[str, bool]]:
     """Say of what must never happen how often it did, and whether that is right."""
-    stalls = f"{len(soak.stalled_ms)} times nobody was answered for more than 250 ms" + (
+    stalls = f"{len(soak.stalled_ms)} stalls of the event loop of more than 250 ms" + (
         f", for {max(soak.stalled_ms)} ms at most" if soak.stalled_ms else ""
     )
     beside = Counter({event: count for event, count in soak.log.items() if event != "request"})

@@ -1,5 +1,5 @@
-# The API behind the long run: does to each request what the request asks for, faults among it, and knows for how long
-# each identity must not come again. On bare protocols, so that the gateway has the machine. Knows nothing of it.
+# The API behind the soak test: each request selects its response or fault, and the API checks that no identity is
+# forwarded again too early. Uses plain asyncio protocols, to leave most of the CPU to the gateway.
 
 import asyncio
 import re

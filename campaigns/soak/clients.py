@@ -1,5 +1,5 @@
-# The clients of the long run: kept connections that cost next to nothing, and one that reads slowly. Knows the wire,
-# and the shape of the gateway's problem answers.
+# The clients of the soak test: cheap persistent connections, and one that reads slowly. Knows HTTP/1.1, and the format
+# of the gateway's problem responses.
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-# What the clients of the long run send, and what they know of an identity. Pure, but for the order of numbers.
+# The requests of the soak test, and the clients' knowledge of an identity. Pure, except for the counter.
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MIB = 2**20
 
 @dataclass(slots=True)
 class Identity:
-    """Somebody to be created. Times are monotonic."""
+    """An identity to be created. Times are monotonic."""
 
     number: int
     sent_at: float
@@ -21,7 +21,7 @@ class Identity:
     told_at: float = 0
     """When its client heard of it: at the latest it is held from then on."""
     doubts: int = 0
-    """Creates of it that are under way, or were forwarded since, because its time had run out just then."""
+    """Creates of it that are in progress, or were forwarded because its claim had just expired."""
 
 
 def create(

@@ -1,5 +1,5 @@
-# One long run: the gateway with its rules file, the APIs behind it, the traffic, reloads and samples; then what it
-# has left.
+# One soak test: the gateway with its rules file, the APIs behind it, the traffic, reloads and samples; then the checks
+# at the end.
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def unknown_hold(self) -> float:
-        """Another one, so that the two can be told apart."""
+        """Another one, which differs from the first."""
         return self.keep / 2
 
     @property
@@ -91,7 +91,7 @@ class Soak:
     left: Counter[str] = field(default_factory=Counter)
     """The states of the claims in the store in the end."""
     stalled_ms: list[int] = field(default_factory=list)
-    """For how long nobody was answered, each time that the gateway noticed."""
+    """The duration of each stall of the event loop that the gateway logged."""
     wrong: list[str] = field(default_factory=list)
     """Everything that should not have been, in words."""
 
@@ -168,7 +168,7 @@ def run(plan: Plan, directory: Path) -> Soak:
     if soak.left["in_flight"]:
         soak.wrong.append(f"{soak.left['in_flight']} claims were left in flight")
     if soak.log["reloaded"] != soak.reloads:
-        soak.wrong.append(f"{soak.reloads} reloads were asked for, {soak.log['reloaded']} were taken up")
+        soak.wrong.append(f"{soak.reloads} reloads were requested, {soak.log['reloaded']} were applied")
     return soak
 
 
@@ -195,7 +195,7 @@ async def _soaked(ground: Ground, running: Running) -> Soak:
 
 
 async def _reload_until(until: float, ground: Ground, soak: Soak) -> None:
-    """Have changed rules taken up again and again, until a point of monotonic time."""
+    """Reload changed rules repeatedly, until a point of monotonic time."""
     while time.monotonic() + ground.plan.reload_every < until:
         await asyncio.sleep(ground.plan.reload_every)
         soak.reloads += 1

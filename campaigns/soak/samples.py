@@ -1,4 +1,4 @@
-# What the long run measures every few seconds, and whether it stayed flat: the first third against the last one.
+# The samples that the soak test takes every few seconds, and the check for growth: the first third against the last.
 
 import asyncio
 import bisect

@@ -1,4 +1,4 @@
-# What clients of the long run are told, and whether it may be, by the faults that were asked for and by who is held.
+# Checks the responses to the clients of the soak test, by the requested faults and the held identities.
 
 import itertools
 import time
@@ -26,7 +26,7 @@ FAULTS: dict[tuple[str, str], dict[str, str]] = {
     **{(PLAIN, status): {status: UNKNOWN} for status in ("500", "502", "504")},
     **{(PLAIN, status): {status: CREATED} for status in sorted(api.REFUSED)},
 }
-"""By API and fault: what a create may be told, and what it must be told when it comes again right then."""
+"""By API and fault: the valid responses to a create, and the required response to an immediate retry."""
 PASSED_FAULTS: dict[tuple[str, str], set[str]] = {
     **{(name, fault): set(told) for (name, fault), told in FAULTS.items() if fault != api.BROKEN_BODY},
     (PLAIN, api.BROKEN_BODY): {BROKEN},
@@ -38,7 +38,7 @@ PASSED_FAULTS: dict[tuple[str, str], set[str]] = {
 class Asking:
     """Asks, and holds each answer against what it must be.
 
-    Mutable state: all that was told, what was not right, what took how long, and who was created.
+    Mutable state: the counts of responses, the wrong responses, the durations, and the created identities.
     """
 
     def __init__(self, clients: Clients, seed: int, keep: float, unknown_hold: float) -> None:
@@ -46,7 +46,7 @@ class Asking:
         self.told: Counter[str] = Counter()
         self.surprises: list[str] = []
         self.latencies: defaultdict[str, list[float]] = defaultdict(list)
-        """Seconds by kind; whoever draws them empties the lists."""
+        """Seconds by kind; the sampler empties the lists."""
         self._clients = clients
         self._random = Random(f"soak {seed}, by whoever comes first")
         self._keep, self._unknown_hold = keep, unknown_hold
@@ -70,7 +70,7 @@ class Asking:
         self.surprises.append(f"{kind}: {what}")
 
     def _expect_held(self, kind: str, identity: Identity, told: str, held: str) -> None:
-        """Whoever was held when it was sent and is still held when it is answered must have been told so."""
+        """An identity that was held when the request was sent and when it was answered must get the held response."""
         hold = self._unknown_hold if held == UNKNOWN else self._keep
         may_be_free = time.monotonic() >= identity.sent_at + hold - api.CLOCKS
         self._expect(kind, told, {held, CREATED, IN_PROGRESS, DUPLICATE} if may_be_free else {held})

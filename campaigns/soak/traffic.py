@@ -1,4 +1,4 @@
-# The traffic of the long run: which requests come, in which proportion, and what each of them must be told.
+# The traffic of the soak test: the kinds of requests, their proportions, and their expected responses.
 
 import asyncio
 import itertools
@@ -16,12 +16,12 @@ from tests.support.client import request_bytes
 from tests.support.tunnels import PIECE, upgraded
 
 _AT_ONCE = 2000
-"""Requests under way at which the gateway counts as not keeping up."""
+"""Requests in progress at which the gateway counts as not keeping up."""
 _LEAVE_AFTER = 0.05
 
 
 class Traffic(Asking):
-    """Sends at a steady rate. Mutable state: what is under way, and whose time has run out."""
+    """Sends at a constant rate. Mutable state: requests in progress, and expired identities."""
 
     def __init__(self, clients: Clients, straight: Clients, seed: int, keep: float, unknown_hold: float) -> None:
         """`straight` go to a bare server: a yardstick for what the machine does. `keep` and the like in seconds."""
@@ -111,7 +111,7 @@ class Traffic(Asking):
         identity.doubts -= told == DUPLICATE
 
     async def _again(self) -> None:
-        """Somebody whose time has run out may be created again; the purge may have been there or not."""
+        """An expired identity may be created again, whether or not it was purged."""
         if self._expired and not (expired := self._expired.popleft()).doubts:
             identity = Identity(expired.number, time.monotonic())
             self._expect("again", await self._ask(requests.create(identity.number)), {CREATED})
@@ -203,7 +203,7 @@ class Traffic(Asking):
         await leave()
 
     async def _leave_create(self) -> None:
-        """A create goes on without its client, and is settled."""
+        """A create continues without its client, and is settled."""
         identity = self._fresh()
         async with self._clients.streams() as client:
             await client.send_raw(requests.create(identity.number, delay=200))
@@ -212,7 +212,7 @@ class Traffic(Asking):
         while told == IN_PROGRESS:
             await asyncio.sleep(_LEAVE_AFTER)
             told = await self._ask(requests.create(identity.number))
-        self._expect("leaver amid a create", told, {DUPLICATE, CREATED})  # that none went twice, the API knows
+        self._expect("leaver amid a create", told, {DUPLICATE, CREATED})  # the API checks that none is forwarded twice
 
     async def _leave_body(self) -> None:
         """A create whose body broke off was never sent."""

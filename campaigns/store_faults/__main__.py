@@ -1,5 +1,5 @@
-# What befalls the store while creates arrive: whether any goes on without a commit, how fast the others are refused,
-# and how soon it is over. Run it with `python -m campaigns.store_faults`.
+# Faults of the store under load: whether creates are forwarded without a commit, how fast they are refused, and how
+# fast the gateway recovers. Run it with `make store-faults`.
 
 import argparse
 import asyncio
@@ -30,7 +30,7 @@ _BREATH = 0.05
 
 
 async def look_at(fault: Fault, seconds: float, directory: Path) -> Seen:
-    """Let one fault befall a gateway under load, for so long, and see what comes of it."""
+    """Inject one fault into a gateway under load, for so long, and observe the effects."""
     with ExitStack() as stack:
         (directory / "store").mkdir(parents=True)
         if fault.small_disk:
@@ -45,14 +45,14 @@ async def look_at(fault: Fault, seconds: float, directory: Path) -> Seen:
                     assert (await create(program.port, email)).status == 201
                 seen = Seen(fault.name)
                 load = Load(program.port, known)
-                await _befall(fault, seconds, program, load, seen)
+                await _inject(fault, seconds, program, load, seen)
                 note_answers(load, api, seen)
                 await note_unguarded(program, load, seen)
                 await send_again(program, load, api, seen)
     return seen
 
 
-async def _befall(fault: Fault, seconds: float, program: GatewayProgram, load: Load, seen: Seen) -> None:
+async def _inject(fault: Fault, seconds: float, program: GatewayProgram, load: Load, seen: Seen) -> None:
     loop = asyncio.get_running_loop()
     async with load.running():
         await load.until(LEAST, lambda sent: sent.kind == "new")
@@ -123,7 +123,7 @@ def arguments() -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser(
         prog="python -m campaigns.store_faults",
-        description="What befalls the store while creates arrive, and what comes of it.",
+        description="Faults of the store under load, and their effects.",
         epilog="\n".join(f"{fault.name:<17} {fault.what}" for fault in FAULTS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

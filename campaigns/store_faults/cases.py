@@ -1,4 +1,4 @@
-# What can befall a store's file: each done from outside, with what it needs and whether creates must feel it.
+# The faults of a store's file: each is injected from outside, with its requirements and its expected effect on creates.
 
 import argparse
 import tempfile
@@ -13,7 +13,7 @@ from tests.support.program import GatewayProgram
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that befalls the store's file, for as long as the context that `begin` gives is entered."""
+    """A fault of the store's file, active while the context manager from `begin` is entered."""
 
     name: str
     what: str
@@ -23,7 +23,7 @@ class Fault:
     refuses: bool = True
     """Whether creates must be refused for it."""
     repeats: float | None = None
-    """Seconds after which it pauses for a moment, and begins anew; None: it goes on."""
+    """Seconds after which it pauses for a moment, and begins again; None: it is permanent."""
     small_disk: bool = False
     on_failure: str = "reject"
 

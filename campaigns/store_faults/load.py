@@ -1,5 +1,5 @@
-# The load under which a store's faults are looked at: new creates, known ones again, and requests that pass. Says of
-# each what it was answered, and when.
+# The load of the store fault campaign: new creates, known ones again, and requests that pass. Records the response and
+# the time of each.
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ async def answer_some_late(call: Call) -> None:
 
 
 class Load:
-    """Sends until it is left; use it with `async with`. Mutable state: the phase it is told, and all that was sent."""
+    """Sends until it is left; use it with `async with`. Mutable state: the current phase, and all that was sent."""
 
     def __init__(self, port: int, known: list[str]) -> None:
         """`known` are emails that were created before."""
@@ -76,7 +76,7 @@ class Load:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Load"]:
-        """Send from all lanes; what is under way at the end is waited for."""
+        """Send from all lanes; requests in progress at the end are awaited."""
         async with asyncio.TaskGroup() as group:
             for kind, (lanes, pause) in LANES.items():
                 for number in range(lanes):

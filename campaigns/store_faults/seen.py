@@ -1,4 +1,4 @@
-# What was seen of a fault of the store: what each create was answered, what the API got, and what is held afterwards.
+# The observed effects of a store fault: the responses to creates, what the API received, and what is held afterwards.
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
-# An API that fails in eight ways under load: what was forwarded twice, what was released that may exist, and whether
-# what never left is free again at once. Run it with `make upstream-faults`.
+# An API that fails in eight ways under load: counts second forwards and wrong releases, and checks that unsent creates
+# are free again at once. Run it with `make upstream-faults`.
 
 import argparse
 import asyncio
@@ -37,7 +37,7 @@ class Campaign:
     stored: Counter[str] = field(default_factory=Counter)
     """The states in the store in the end."""
     expected: Counter[str] = field(default_factory=Counter)
-    """What they should have been, by what clients were told."""
+    """The expected states, by the responses to clients."""
 
     @property
     def disturbed(self) -> int:

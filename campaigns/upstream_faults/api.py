@@ -1,5 +1,5 @@
-# An API that fails in one way, for the creates that are told to meet it, and counts what reached it of each create, cut
-# off or not. Knows nothing of the gateway.
+# An API that fails in one way for selected creates, and counts the creates that reached it, including truncated ones.
+# Knows nothing of the gateway.
 
 import asyncio
 import itertools
@@ -50,7 +50,7 @@ class FaultyApi:
         self._heard = 0
         self._is_over = asyncio.Event()
         self._has_recovered = self._has_ended = False
-        self._holder = _bound(0)  # keeps the port while nobody listens on it
+        self._holder = _bound(0)  # keeps the port while nothing listens on it
         self.port: int = self._holder.getsockname()[1]
 
     async def serve(self) -> None:
@@ -68,7 +68,7 @@ class FaultyApi:
                     await self._is_over.wait()
 
     def hear(self, *, was_sent: bool) -> None:
-        """Take note of what a client was told: that its create was sent, or that it never left."""
+        """Note a client's response: that its create was sent, or that it was not."""
         if self.fault == REFUSE and was_sent == self.is_up.is_set() and not self._has_recovered:
             self._heard += 1
             if self._heard >= self._spell:

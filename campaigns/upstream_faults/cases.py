@@ -1,5 +1,5 @@
-# Creates in front of an API that fails: each is sent several times at once, then again, and what its clients were told
-# is held against what reached the API. Knows the gateway only by its answers.
+# Creates in front of an API that fails: each is sent several times at once, then again, and the responses are compared
+# with what reached the API. Knows the gateway only by its responses.
 
 import asyncio
 import itertools
@@ -16,7 +16,7 @@ from tests.support.client import BrokenBodyError, Client, NoResponseError, reque
 
 CREATED, BROKEN, UNKNOWN, NOT_SENT = "201", "201, broken off", "outcome-unknown", "upstream-unreachable"
 STATES = {CREATED: "created", BROKEN: "created", UNKNOWN: "unknown"}
-"""What a create that was forwarded leaves behind, by what its client was told."""
+"""The state that a forwarded create leaves, by the response to its client."""
 HELD = {"created": "409 duplicate", "unknown": "409 outcome-unknown"}
 IN_PROGRESS = "409 in-progress"
 BIG, BIG_EVERY = 6 * 2**20, 25

@@ -51,7 +51,7 @@ def is_same(one: str, other: str | None) -> bool:
     """Whether two verdicts are the same, but for what the peer's timing decides.
 
     Where a bad frame follows good ones, answering the good ones first is OK and not answering them is NON-STRICT. The
-    peer does now one and now the other, also when nobody is between.
+    peer does now one and now the other, also without a proxy.
     """
     return other is not None and one.replace("NON-STRICT", "OK") == other.replace("NON-STRICT", "OK")
 

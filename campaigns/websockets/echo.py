@@ -1,4 +1,4 @@
-# A WebSocket server that sends back what it gets: the peer that Autobahn's cases are run against.
+# A WebSocket echo server: the peer that Autobahn's cases are run against.
 
 import argparse
 import asyncio

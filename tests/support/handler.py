@@ -1,4 +1,4 @@
-# What the tests of the handler share: the rooms behind it, a store, a front in the test's own loop with any handler.
+# What the tests of the handler share: the packages behind it, a store, a front in the test's own loop with any handler.
 
 import asyncio
 import socket
@@ -42,7 +42,7 @@ def make_rooms(
     telemetry: Telemetry | None = None,
     wall_clock: Callable[[], int] = lambda: NOW,
 ) -> HandlerDependencies:
-    """The rooms behind a handler. A loop must be running."""
+    """The dependencies of a handler. A loop must be running."""
     return HandlerDependencies(
         rules=compile_rules(config),
         fingerprinter=FINGERPRINTER,

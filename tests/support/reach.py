@@ -1,4 +1,4 @@
-# What the tests of the upstream room share: requests in the fewest words, and what came of them.
+# What the tests of the upstream package share: requests in the fewest words, and what came of them.
 
 from collections.abc import AsyncIterator, Iterable
 

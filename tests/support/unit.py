@@ -1,4 +1,4 @@
-# What the tests of the pure rooms share: requests and rules in the fewest words, and values to make them of.
+# What the tests of the pure packages share: requests and rules in the fewest words, and values to make them of.
 
 import contextlib
 import signal
