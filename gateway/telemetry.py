@@ -99,7 +99,7 @@ class Telemetry:
             self._repeated[key] = 0
             self._write({"event": name, "level": level, **facts})
 
-    def tell_repeated(self) -> None:
+    def log_repeated(self) -> None:
         """Log the counts of `repeated` events since the last call: called about once a second."""
         before, self._repeated = self._repeated, {}
         for (name, level, facts), times in before.items():

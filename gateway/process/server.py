@@ -55,7 +55,7 @@ async def serve(config: Config, path: Path) -> None:
     manager = ServiceManager(os.environ)
     async with contextlib.AsyncExitStack() as closing:
         closing.callback(telemetry.flush)
-        closing.callback(telemetry.tell_repeated)
+        closing.callback(telemetry.log_repeated)
         inherited = inherited_listeners(os.environ)
         if found := problems(config, time.time()):
             raise ConfigError(found)

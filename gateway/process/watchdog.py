@@ -28,6 +28,6 @@ async def run_watchdog(telemetry: Telemetry, manager: ServiceManager) -> None:
             manager.alive()
             notified = now
         if now - counted >= 1:
-            telemetry.tell_repeated()
+            telemetry.log_repeated()
             counted = now
         before = now

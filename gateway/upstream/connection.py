@@ -267,7 +267,7 @@ class Connection(asyncio.Protocol, Source, Upgraded):
         if request is None or response is None:
             return
         if head.status == 101 and (request.upgrade is None or head.headers.options(b"upgrade") != {request.upgrade}):
-            raise Malformed("bad-response", "The API changed to a protocol that nobody asked for.")
+            raise Malformed("bad-response", "The API changed to a protocol that was not requested.")
         length = body_length(head, is_head=request.is_head)
         self.may_have_stray_body = request.is_head or head.status in {204, 304}
         body = self._buffer[end:]

@@ -159,7 +159,7 @@ def test_what_happens_often_is_told_at_once_and_then_with_how_many_times_it_did(
         for rule in ("a", "b", "a", "a"):
             told.repeated("store-failure", "error", rule=rule)
         for _ in range(3):
-            told.tell_repeated()
+            told.log_repeated()
         told.repeated("store-failure", "error", rule="a")
         assert told.events["store-failure"] == 5
 

@@ -30,7 +30,7 @@ kill -9 of the gateway. Each step is checked; nothing is left behind.
     gateway demo --fast     without pauses
     gateway demo --json     one JSON object for each step, and one for the summary
 
-Exit codes: 0 all happened as told, 1 something did not, 2 the command line is wrong.
+Exit codes: 0 all as expected, 1 something was not, 2 the command line is invalid.
 """
 
 PAUSE = 1.2

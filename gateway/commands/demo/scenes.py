@@ -195,8 +195,8 @@ def _complaint(send: Send, answer: Answer) -> str:
         return f"no answer: {answer.error}"
     problem = answer.problem or {}
     if answer.status != send.stopped_with or answer.slug not in send.slugs:
-        told = f"{send.stopped_with} {' or '.join(send.slugs)}" if send.slugs else "201"
-        return f"{answer.status} {answer.slug or 'without a problem of the gateway'}; expected was {told}"
+        expected = f"{send.stopped_with} {' or '.join(send.slugs)}" if send.slugs else "201"
+        return f"{answer.status} {answer.slug or 'without a problem of the gateway'}; expected was {expected}"
     if send.conflict is not None and problem.get("conflictField") != send.conflict:
         return f"conflictField is {problem.get('conflictField')!r}; expected was {send.conflict!r}"
     missing = [member for member in send.members if not problem.get(member)]

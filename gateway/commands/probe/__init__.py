@@ -29,8 +29,8 @@ the API made duplicates. It creates real things there.
 something that does not exist yet. Without it, the second phase repeats what the first has created. Send it to the API,
 then to the gateway in front of it, and compare.
 
-Created things are told apart by their Location, else by the "id" in the answer's body. Nothing is ever sent again.
-Exit codes: 0 the API stops duplicates, 1 it makes them or the answers do not tell, 2 the command line is wrong.
+Created resources are distinguished by their Location, or by the "id" in the answer's body. Nothing is ever sent again.
+Exit codes: 0 the API stops duplicates, 1 it makes them or the result is unclear, 2 the command line is invalid.
 """
 
 COUNT_LIMIT = 1000
