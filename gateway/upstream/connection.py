@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import os
-import select
 from collections.abc import Callable
-from typing import cast
 
 from typing_extensions import override
 
@@ -14,9 +12,9 @@ from gateway.http.fields import CHUNKED, lets_persist
 from gateway.http.framing import ChunkedDecoder, Decoder, LengthDecoder, UntilCloseDecoder
 from gateway.http.response import UNTIL_CLOSE, ResponseHead, body_length, read_response_head
 from gateway.transport.deadline import Deadline
-from gateway.transport.stream import Source, Stream, wake
-from gateway.transport.write_progress import wait_writable
+from gateway.transport.stream import Stream, wake
 from gateway.upstream.results import NoResponse, Request, ResponseBroken, Upgraded, UpstreamResponse
+from gateway.upstream.transport import ApiTransport
 
 MAX_HEAD = 256 * 1024
 """Bytes in which a response's head must end, including the interim responses before it."""
@@ -24,10 +22,9 @@ _TERMINATED = NoResponse("connection_terminated")
 _INCOMPLETE = NoResponse("http_response_incomplete")
 _MALFORMED = NoResponse("http_protocol_error")
 _TOO_LONG = NoResponse("http_response_header_section_size")
-_ENDED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
-class Connection(asyncio.Protocol, Source, Upgraded):
+class Connection(ApiTransport, Upgraded):
     """Carries one exchange at a time.
 
     Mutable state: `_response` is the future of the exchange in progress (None when idle); `_buffer` holds an incomplete
@@ -39,18 +36,11 @@ class Connection(asyncio.Protocol, Source, Upgraded):
         self, loop: asyncio.AbstractEventLoop, on_free: Callable[["Connection"], None], idle_timeout: float
     ) -> None:
         """`on_free` is called when another exchange may begin; a body may stall for `idle_timeout` seconds."""
-        self._loop = loop
+        super().__init__(loop, idle_timeout)
         self._on_free = on_free
-        self._idle_timeout = idle_timeout
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._poll = select.poll()
         self._deadline = Deadline(loop, self._response_timeout)
         self._response: asyncio.Future[UpstreamResponse | NoResponse] | None = None
         self._stream: Stream | None = None
-        self._draining: asyncio.Future[None] | None = None
-        self._writable = True
-        self._lost = False
-        self._is_tls = False
         self._request: Request | None = None
         self._request_written = True
         self._stop: Callable[[], object] | None = None
@@ -71,22 +61,9 @@ class Connection(asyncio.Protocol, Source, Upgraded):
     # Called by the pool
 
     @property
-    def is_lost(self) -> bool:
-        """Whether the connection is known to be closed."""
-        return self._lost
-
-    @property
     def has_head(self) -> bool:
         """Whether the head of the current response has arrived."""
         return self._has_head
-
-    def is_usable(self) -> bool:
-        """Whether a request can be sent now. Polls the kernel, because the event loop may not have seen a close yet."""
-        if self._lost or self._transport.is_closing():
-            return False
-        events = self._poll.poll(0)
-        # An idle peer must not send anything; under TLS, session tickets may still be unread.
-        return not events or (self._is_tls and not events[0][1] & _ENDED)
 
     def close(self) -> None:
         """Close an idle connection."""
@@ -111,28 +88,6 @@ class Connection(asyncio.Protocol, Source, Upgraded):
     def add_done_callback(self, stop: Callable[[], object]) -> None:
         """Call `stop` when the exchange ends, whatever its result."""
         self._stop = stop
-
-    def write(self, data: bytes) -> None:
-        """Send bytes of the request."""
-        if not self._lost:
-            self._transport.write(data)
-
-    async def drain(self) -> None:
-        """Wait until the transport accepts more data, and until pending input has been read.
-
-        The latter because a failed write would discard an early response. Raises ConnectionError when the connection is
-        closed.
-        """
-        if not self._lost and self._poll.poll(0):
-            await asyncio.sleep(0)
-        if self._lost:
-            raise ConnectionResetError
-        if not self._writable:
-            self._draining = self._loop.create_future()
-            await wait_writable(self._transport, self._draining, self._idle_timeout, self._write_timeout)
-
-    def _write_timeout(self) -> None:
-        self.fail(NoResponse("connection_write_timeout", timed_out=True))
 
     def written(self, response_timeout: float) -> None:
         """Note that the whole request was written: the head of the response is due in `response_timeout` seconds."""
@@ -168,29 +123,15 @@ class Connection(asyncio.Protocol, Source, Upgraded):
         if self._response is not None and self._request_written and not self._has_head:
             self.fail(NoResponse("http_response_timeout", timed_out=True))
 
-    # Called by the stream
-
     @override
-    def pause_reading(self) -> None:
-        if not self._lost:
-            self._transport.pause_reading()
-
-    @override
-    def resume_reading(self) -> None:
-        if not self._lost:
-            self._transport.resume_reading()
+    def _write_timeout(self) -> None:
+        self.fail(NoResponse("connection_write_timeout", timed_out=True))
 
     @override
     def abort_body(self, *, timed_out: bool) -> None:
         self.fail(NoResponse("http_response_timeout" if timed_out else "connection_terminated", timed_out=timed_out))
 
     # Called by the transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Register the socket, so that the kernel can be polled about it."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._is_tls = transport.get_extra_info("sslcontext") is not None
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | _ENDED)
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, and pass the result to the waiting caller."""
@@ -219,15 +160,6 @@ class Connection(asyncio.Protocol, Source, Upgraded):
         elif self._response is not None and not self._has_head and not self._is_tls:
             self._read_pending_response()
         self._finish_lost()
-
-    def pause_writing(self) -> None:
-        """The write buffer is full."""
-        self._writable = False
-
-    def resume_writing(self) -> None:
-        """The write buffer has drained."""
-        self._writable = True
-        wake(self._draining)
 
     # Internals
 
