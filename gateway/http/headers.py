@@ -20,12 +20,15 @@ class Headers:
 
     __slots__ = ("_lines", "_lowered", "block", "names")
 
-    def __init__(self, block: bytes) -> None:
-        """`block` must be valid already (see gateway.http.fields)."""
+    def __init__(self, block: bytes, lines: Sequence[tuple[bytes, bytes]] | None = None) -> None:
+        """`block` must be valid already (see gateway.http.fields); `lines` is what a parser found in it, if one did."""
         self.block = block
-        self._lowered = lowered = block.lower()
-        self.names: list[bytes] = _NAME.findall(lowered)
-        self._lines: list[tuple[bytes, bytes]] | None = None
+        self._lines = lines
+        if lines is None:
+            self._lowered = lowered = block.lower()
+            self.names: list[bytes] = _NAME.findall(lowered)
+        else:
+            self.names = [name.lower() for name, _ in lines]
 
     @classmethod
     def of(cls, lines: Iterable[tuple[bytes, bytes]]) -> "Headers":
@@ -47,6 +50,8 @@ class Headers:
 
     def first(self, name: bytes) -> bytes | None:
         """The first value of the field `name` (in lower case); None when there is none."""
+        if self._lines is not None:
+            return self._lines[self.names.index(name)][1] if name in self.names else None
         needle = _NEEDLES.get(name) or b"\n%b:" % name
         if self._lowered.startswith(needle[1:]):
             at = len(needle) - 1

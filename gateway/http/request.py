@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 
 from gateway.errors import Malformed
-from gateway.http.fields import CHUNKED, TOKEN, lets_persist, parse_length
+from gateway.http.fields import BLOCK, CHUNKED, TOKEN, lets_persist, parse_length
 from gateway.http.headers import Headers
 
 _METHOD = rb"(?=[A-Za-z])" + TOKEN
 is_method = re.compile(_METHOD).fullmatch
 """Whether bytes are a method that is forwarded: a token (RFC 9110 9.1) that begins with a letter."""
-_LINE = re.compile(rb"(" + _METHOD + rb") ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+_LINE = re.compile(_METHOD + rb" [\x21-\x7e]+ HTTP/1\.([01])\r\n")
+_FIELD_LINES = re.compile(BLOCK)
 _BEGINNING = re.compile(TOKEN + rb"(?: (?:[\x21-\x7e]+(?: (?:[HTP/0-9.]*(?:\r(?:\n.*)?)?)?)?)?)?", re.DOTALL)
 _OTHER_VERSION = re.compile(rb".* HTTP/(?!1\.[01]\r)\d\.\d\r\n", re.DOTALL)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-9]{0,5})?")
@@ -64,21 +65,27 @@ def could_begin(data: bytes) -> bool:
 def read_request_head(data: bytes, message: Any, limits: HeadLimits) -> RequestHead:
     """Read a head that ends with its empty line. Raises Malformed.
 
-    `message` is llhttp's reading of it (aiohttp.http.RawRequestMessage), None when llhttp refuses it.
+    `message` is llhttp's reading of it (aiohttp.http.RawRequestMessage), None when llhttp refuses it. It is accepted
+    only if the request line can be rebuilt from it, and if each of its header lines is one line of the bytes.
     """
     start = data.find(b"\r\n") + 2
     line, block = data[:start], data[start:-2]
     if len(data) > limits.line:
         _check_lines(line, block, limits.line)
-    parts = _LINE.fullmatch(line)
-    if parts is None:
-        if _OTHER_VERSION.fullmatch(line):
-            raise Malformed("version-not-supported", "Only HTTP/1.0 and HTTP/1.1 are supported.")
+    if message is None:
+        raise _diagnosis(line, block)
+    method, target, fields = message.method, message.path, message.raw_headers
+    major, minor = message.version
+    count = len(fields)
+    if not target.isascii() or line != f"{method} {target} HTTP/{major}.{minor}\r\n".encode():
         raise Malformed("bad-request", "The request line does not follow RFC 9112 section 3.")
-    raw_method, raw_target, version = parts.groups()
-    method, target, minor = raw_method.decode(), raw_target.decode(), version[0] - 48
-    headers = _headers(block, limits.fields)
-    count = len(headers.names)
+    if major != 1 or minor > 1:
+        raise _diagnosis(line, block)
+    if not count == block.count(b"\r\n") == block.count(b"\n") == block.count(b"\r"):
+        raise Malformed("bad-request", "A header line does not follow RFC 9112 section 5.")
+    if count > limits.fields:
+        raise Malformed("head-too-large", f"There are more than {limits.fields} header lines (server.max_fields).")
+    headers = Headers(block, fields)
     host = _host(headers, minor)
     length = 0
     if b"transfer-encoding" in headers.names:
@@ -86,36 +93,46 @@ def read_request_head(data: bytes, message: Any, limits: HeadLimits) -> RequestH
         headers = _check_coding(headers, minor)
     elif b"content-length" in headers.names:
         length = _length(headers)
-    if message is None:
-        raise _refusal(headers)
-    if (
-        message.method != method
-        or message.path != target
-        or message.version != (1, minor)
-        or len(message.raw_headers) != count
-        or message.chunked != (length == CHUNKED)
-    ):
-        raise Malformed("bad-request", "The request's head could be read in two ways.")
-    if target[0] != "/" and method != "CONNECT":
-        target, authority = _other_form(method, target)
+    if message.chunked != (length == CHUNKED):
+        raise Malformed("bad-request", "The request's framing could be read in two ways.")
+    head = RequestHead(line, method, target, minor, host, headers, length, lets_persist(headers, minor))
+    return head if minor == 1 and target[0] == "/" else _for_next_hop(head)
+
+
+def _for_next_hop(head: RequestHead) -> RequestHead:
+    """Write a head of HTTP/1.0, or with a target in another form than a path, as one of HTTP/1.1. Raises Malformed."""
+    if head.target[0] != "/" and head.method != "CONNECT":
+        head.target, authority = _other_form(head.method, head.target)
         if authority is not None:
-            host = authority
-            headers = Headers(b"Host: %b\r\n%b" % (authority, headers.without((b"host",)).block))
-        line = f"{method} {target} HTTP/1.1\r\n".encode()
-    elif minor == 0:
-        line = f"{method} {target} HTTP/1.1\r\n".encode()
-    return RequestHead(line, method, target, minor, host, headers, length, lets_persist(headers, minor))
+            head.host = authority
+            head.headers = Headers(b"Host: %b\r\n%b" % (authority, head.headers.without((b"host",)).block))
+    head.line = f"{head.method} {head.target} HTTP/1.1\r\n".encode()
+    return head
 
 
-def _headers(block: bytes, max_fields: int) -> Headers:
-    """Parse header lines. Raises Malformed."""
+def _diagnosis(line: bytes, block: bytes) -> Malformed:
+    """Say what is wrong with a head that llhttp refuses, as far as that can be told."""
+    parts = _LINE.fullmatch(line)
+    if parts is None:
+        if _OTHER_VERSION.fullmatch(line):
+            return Malformed("version-not-supported", "Only HTTP/1.0 and HTTP/1.1 are supported.")
+        return Malformed("bad-request", "The request line does not follow RFC 9112 section 3.")
+    if not _FIELD_LINES.fullmatch(block):
+        return Malformed("bad-request", "A header line does not follow RFC 9112 section 5.")
     headers = Headers(block)
-    names = headers.names
-    if not len(names) == block.count(b"\r\n") == block.count(b"\n"):
-        raise Malformed("bad-request", "A header line does not follow RFC 9112 section 5.")
-    if len(names) > max_fields:
-        raise Malformed("head-too-large", f"There are more than {max_fields} header lines (server.max_fields).")
-    return headers
+    minor = parts[1][0] - 48
+    try:
+        _host(headers, minor)
+        if b"transfer-encoding" in headers.names:
+            _check_coding(headers, minor)
+        elif b"content-length" in headers.names:
+            _length(headers)
+    except Malformed as error:
+        return error
+    for name, shown in _SINGLE.items():
+        if headers.names.count(name) > 1:
+            return Malformed("bad-request", f"{shown} appears more than once.")
+    return Malformed("bad-request", "The HTTP parser (llhttp, in aiohttp) refuses the request's head.")
 
 
 _SINGLE = {
@@ -123,14 +140,6 @@ _SINGLE = {
     for name in ("Content-Location", "Content-Range", "Content-Type", "ETag", "Max-Forwards", "Server", "User-Agent")
 }
 """Fields whose second line aiohttp's parser refuses (RFC 9110 5.3)."""
-
-
-def _refusal(headers: Headers) -> Malformed:
-    """Say why aiohttp's parser refuses a head, as far as that can be told."""
-    for name, shown in _SINGLE.items():
-        if headers.names.count(name) > 1:
-            return Malformed("bad-request", f"{shown} appears more than once.")
-    return Malformed("bad-request", "The HTTP parser (llhttp, in aiohttp) refuses the request's head.")
 
 
 def _check_lines(line: bytes, block: bytes, max_line: int) -> None:
