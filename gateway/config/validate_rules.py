@@ -1,5 +1,6 @@
 # What makes sense beyond the types: the rules. Pure.
 
+import re
 from collections.abc import Sequence
 
 from gateway.config.endpoints import is_host
@@ -14,6 +15,10 @@ from gateway.guard.resource import parse_resource
 from gateway.guard.rules import parse_template
 
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"}
+_EVERY_METHOD = {"*", "**", "ANY", "ALL", ".*"}
+"""How other programs write any method. Here they would match no request, and creates would pass unguarded."""
+_METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+"""Every method that is registered, and any that is likely to be made up; a token (RFC 9110 9.1) may hold more."""
 
 
 def validate_rules(rules: Sequence[RuleConfig], problems: Problems) -> None:
@@ -137,8 +142,12 @@ def _same_names(names: Sequence[str], path: Path, problems: Problems) -> None:
 
 
 def _method(method: str, path: Path, problems: Problems) -> None:
-    if not is_token(method):
-        problems.add(path, f'{quote(method)} is no method; write one such as "POST"')
+    if method.upper() in _EVERY_METHOD:
+        problems.add(path, f'{quote(method)} is no method, and no word means all; write each, as in ["POST", "PUT"]')
+    elif "|" in method or not is_token(method):
+        problems.add(path, f'{quote(method)} is no method; write one such as "POST", and several as ["POST", "PUT"]')
+    elif not _METHOD.fullmatch(method):
+        problems.add(path, f'{quote(method)} is no method but a pattern; write one such as "POST"')
     elif method not in _STANDARD_METHODS and method.upper() in _STANDARD_METHODS:
         problems.add(path, f'methods are case-sensitive; write "{method.upper()}" instead of {quote(method)}')
 

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from gateway.guard.dialects import explain_dialect
 from gateway.guard.rules import Refusal
 from gateway.http.headers import Headers
 from gateway.http.paths import Target, named_hosts, plain_host, read_path
@@ -78,6 +79,8 @@ def parse_route(host: str | None, path: str) -> Route:
         raise ValueError(f'"{path}" has a brace; a route has no variables, write what the path starts with')
     if "*" in path:
         raise ValueError(f'"{path}" has a "*"; a route takes whatever starts with its path, write only that')
+    if explain_dialect(path) is not None:
+        raise ValueError(f'"{path}" is a pattern of another program; a route has none, write what the path starts with')
     if "?" in path or "%" in path or read_path(path).others:
         raise ValueError(
             f'"{path}" can be read in more than one way; write it decoded, without a query, "//", ".", ".." or ";"'

@@ -7,6 +7,7 @@ from functools import lru_cache
 import msgspec
 
 from gateway.guard.body import Wanted
+from gateway.guard.dialects import explain_dialect
 from gateway.guard.field import Field
 from gateway.guard.resource import Resource
 from gateway.http.headers import Headers
@@ -228,6 +229,9 @@ def parse_template(path: str) -> Template:
     """Read a path template. Raises ValueError with a text that says what would be right."""
     if not path.startswith("/"):
         raise ValueError(f'"{path}" does not start with "/"; write it as in "/tenants/{{tenant}}/users"')
+    dialect = explain_dialect(path)
+    if dialect is not None:
+        raise ValueError(f'"{path}" is written as for another program: {dialect}')
     if "?" in path:
         raise ValueError(f'"{path}" has a query; write only the path, and read query.NAME in a field')
     segments: list[str | None] = []

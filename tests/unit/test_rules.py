@@ -227,7 +227,7 @@ class TestTemplate:
             ("/users/x{id}", 'has a brace in "x{id}"'),
             ("/users/{}", "has a brace"),
             ("/users/{1a}", "has a brace"),
-            ("/users/{a-b}", "has a brace"),
+            ("/users/{a-b}", 'write "{a_b}"'),
             ("/users/{é}", "has a brace"),
             ("/{a}/{a}", "has two variables of one name"),
             ("//users", "can be read in more than one way"),
