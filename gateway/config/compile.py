@@ -16,6 +16,7 @@ from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
 _T = TypeVar("_T")
+_IN_HEADERS = {Source.HEADER, Source.HOST}
 
 
 def compile_rules(config: Config) -> Rules:
@@ -66,5 +67,5 @@ def _rule(rule: RuleConfig) -> Rule:
         body_limit=rule.body_limit,
         method_override=frozenset(name.lower().encode() for name in rule.method_override),
         resource=parse_resource(rule.resource) if rule.resource else None,
-        headers=frozenset(field.name.lower().encode() for field in fields if field.source is Source.HEADER),
+        headers=frozenset(field.name.lower().encode() for field in fields if field.source in _IN_HEADERS),
     )

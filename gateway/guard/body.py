@@ -102,10 +102,11 @@ def _read_quickly(data: bytes, wanted: Wanted) -> Json:
     return document
 
 
-def find(document: Json, keys: tuple[str | int, ...], where: str) -> Json:
+def find(document: Json, keys: tuple[str | int, ...], where: str, *, folds_case: bool = False) -> Json:
     """Follow `keys` down from `document`; `where` names the field in errors, which never show a value.
 
-    Raises IdentityError when the value is absent, or could be read in two ways.
+    With `folds_case`, a key in another case counts as the same key, because some parsers (Go, ASP.NET) take it for
+    that. Raises IdentityError when the value is absent, or could be read in two ways.
     """
     value = document
     for key in keys:
@@ -114,13 +115,25 @@ def find(document: Json, keys: tuple[str | int, ...], where: str) -> Json:
                 raise IdentityError(f"{where} is absent")
             value = value[key]
             continue
-        if not isinstance(value, dict) or key not in value:
+        if not isinstance(value, dict):
+            raise IdentityError(f"{where} is absent")
+        if folds_case and _in_another_case(key, value):
+            raise IdentityError(f"{where} has a key that differs only in case, which an API may take for the same")
+        if key not in value:
             raise IdentityError(f"{where} is absent")
         if isinstance(value, Repeated) and key in value.keys_twice:
             raise IdentityError(f"{where} stands there more than once")
         value = value[key]
     _require_one_reading(value, where)
     return value
+
+
+def _in_another_case(key: str, value: dict[str, Json]) -> bool:
+    """Whether an object has another key that is equal to `key` but for case."""
+    folded = key.casefold()
+    if "\n" not in key and "\n".join(value).casefold().count(folded) <= (key in value):
+        return False  # nearly always; folding all keys in one piece is much faster than one by one
+    return any(other.casefold() == folded for other in value if other != key)
 
 
 def inflate(data: bytes, coding: str, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-# Where one value comes from: the grammar of "body.email", "header.X-Tenant", "path.tenant". Pure.
+# Where one value comes from: the grammar of "body.email", "header.X-Tenant", "path.tenant", "host". Pure.
 
 import enum
 import re
@@ -16,6 +16,8 @@ class Source(enum.Enum):
     QUERY = "query"
     PATH = "path"
     COOKIE = "cookie"
+    HOST = "host"
+    """The host that a request names: the one source that has no names below it."""
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -25,7 +27,9 @@ class Field(msgspec.Struct, frozen=True):
     """As written in the rules file; answers and logs show it."""
     source: Source
     keys: tuple[str | int, ...]
-    """For a body the way down, an int for an array's index; for any other source exactly one name."""
+    """For a body the way down, an int for an array's index; for any other source exactly one name.
+
+    A host is the header field that it is read from."""
 
     @property
     def name(self) -> str:
@@ -51,6 +55,10 @@ def parse_field(text: str) -> Field:
     source = head.group() if head else ""
     if source not in {known.value for known in Source}:
         raise ValueError(f'"{text}" has no known source; a field starts with one of {_KNOWN}, as in "body.email"')
+    if text == Source.HOST.value:
+        return Field(text, Source.HOST, ("Host",))
+    if source == Source.HOST.value:
+        raise ValueError(f'"{text}" goes too deep; write "host", or "header.NAME" for a header')
     keys = tuple(_steps(text, len(source)))
     if not keys:
         raise ValueError(f'"{text}" names no value; write "{source}.NAME"')

@@ -13,6 +13,7 @@ from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.rules import Entry, Rule
 from gateway.http.headers import Headers
+from gateway.http.paths import named_host
 from gateway.model import Claim, Json
 
 _COOKIE_GAP = re.compile(r";[ \t]*")
@@ -77,9 +78,11 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
     """Read one field. Raises IdentityError."""
     match field.source:
         case Source.BODY:
-            return find(document, field.keys, field.text)
-        case Source.HEADER:
-            return _present(_header(request.headers, field.name.lower().encode(), field.text), field.text)
+            return find(document, field.keys, field.text, folds_case=True)
+        case Source.HEADER | Source.HOST:
+            name = field.name.lower()
+            value = _present(_header(request.headers, name.encode(), field.text), field.text)
+            return named_host(value) if name == "host" else value
         case Source.QUERY:
             return _one(_query_values(request.query, field), field.text)
         case Source.PATH:
@@ -119,12 +122,17 @@ def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
 
 
 def _query_values(query: str, field: Field) -> list[str]:
-    values = []
+    if not query:
+        return []
+    values, folded = [], field.name.casefold()
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        if _decoded(name, field.text) == field.name:
+        decoded = _decoded(name, field.text)
+        if decoded == field.name:
             values.append(_decoded(value, field.text))
-    return values if query else []
+        elif decoded.casefold() == folded:  # ASP.NET takes it for the same parameter
+            raise IdentityError(f"{field.text} has a name that differs from another only in case")
+    return values
 
 
 def _decoded(part: str, where: str) -> str:

@@ -65,7 +65,12 @@ def named_hosts(target: Target, headers: Headers) -> frozenset[str]:
     named = [value.decode("latin-1") for value in headers.values(b"host")]
     if target.authority is not None:
         named.append(target.authority)
-    return frozenset([plain_host(_PORT.sub("", host.rpartition("@")[2])) for host in named])
+    return frozenset([named_host(host) for host in named])
+
+
+def named_host(authority: str) -> str:
+    """The host of an authority such as a Host field's value, in the one form in which hosts are compared."""
+    return plain_host(_PORT.sub("", authority.rpartition("@")[2]))
 
 
 def plain_host(host: str) -> str:

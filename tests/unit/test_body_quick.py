@@ -14,7 +14,7 @@ from tests.support.unit import untimed
 
 LIMIT = 1_000_000
 PATHS: tuple[tuple[str | int, ...], ...] = (("a",), ("b", "a"), ("c", 0), ("ü",))
-KEYS = st.sampled_from(["a", "b", "c", "ü", "d"])
+KEYS = st.sampled_from(["a", "b", "c", "ü", "d", "A", "Ü", "aa"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | KEYS,
     lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(KEYS, inner), max_size=4).map(tuple),
@@ -35,7 +35,7 @@ def text(value: Any, *, escape: bool) -> str:
 def outcome(data: bytes, path: tuple[str | int, ...], *, quickly: bool) -> Any:
     try:
         document = read_json(data, None, None, LIMIT, want(PATHS) if quickly else None)
-        value = find(document, path, "it")
+        value = find(document, path, "it", folds_case=True)
     except IdentityError as error:
         return f"unreadable: {error}"
     return type(value), value
@@ -48,6 +48,11 @@ def outcome(data: bytes, path: tuple[str | int, ...], *, quickly: bool) -> Any:
 @example((("a", 12345678901234567890123), ("b", (("a", 1.0),))), False)
 @example((("c", [[], 1]),), False)
 @example((("a", 1e22), ("d", "a")), False)
+@example((("a", 1), ("A", 2)), False)
+@example((("A", 1), ("A", 2)), False)
+@example((("A", 1), ("d", "a")), False)
+@example((("B", (("a", 1),)), ("b", (("a", 2),))), False)
+@example((("ü", 1), ("Ü", 2)), True)
 def test_both_ways_agree_on_every_wanted_value(value: Any, escape: bool) -> None:
     data = text(value, escape=escape).encode("utf-8", "surrogatepass")
     for path in PATHS:

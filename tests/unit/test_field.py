@@ -30,6 +30,7 @@ from tests.support.unit import untimed
         ('query."items[]"', Source.QUERY, ("items[]",)),
         ("path.tenant", Source.PATH, ("tenant",)),
         ("cookie.session", Source.COOKIE, ("session",)),
+        ("host", Source.HOST, ("Host",)),
     ],
 )
 def test_a_field_is_read(text: str, source: Source, keys: tuple[str | int, ...]) -> None:
@@ -45,8 +46,11 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", 'no known source; a field starts with one of body, header, query, path, cookie, as in "body.email"'),
+        ("", 'no known source; a field starts with one of body, header, query, path, cookie, host, as in "body.email"'),
         ("email", "no known source"),
+        ("host.name", 'goes too deep; write "host", or "header.NAME" for a header'),
+        ("host[0]", "goes too deep"),
+        ("hosts", "no known source"),
         (".email", "no known source"),
         ("Body.email", "no known source"),
         ("bodyemail", "no known source"),
