@@ -21,7 +21,7 @@ RESET_AMID, RESET_AFTER, CLOSE, HALF_HEAD, BROKEN_BODY, NEVER = (
     *("reset-amid", "reset-after", "close", "half-head", "broken-body", "never"),
 )
 GARBLED = [f"garbage-{number}" for number in range(len(GARBAGE))]
-REFUSED = {"422", "503"}
+REFUSED = {"422", "501"}
 """Statuses by which the API says that it did nothing."""
 CLOCKS = 0.1
 """Seconds by which a hold may seem shorter or longer than it is: the gateway's clock is set right as it goes."""

@@ -23,7 +23,7 @@ FAULTS: dict[tuple[str, str], dict[str, str]] = {
     (SLOW, api.NEVER): {TOO_LATE: UNKNOWN},
     (REFUSING, ""): {NOT_SENT: CREATED},
     (RESETTING, ""): {NOT_SENT: CREATED, LOST: UNKNOWN},
-    **{(PLAIN, status): {status: UNKNOWN} for status in ("500", "502", "504")},
+    **{(PLAIN, status): {status: UNKNOWN} for status in ("500", "502", "503", "504")},
     **{(PLAIN, status): {status: CREATED} for status in sorted(api.REFUSED)},
 }
 """By API and fault: the valid responses to a create, and the required response to an immediate retry."""

@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from gateway.config.schema import Config, Duration, RuleConfig
 from gateway.guard.body import want
-from gateway.guard.decision import parse_status
 from gateway.guard.field import Source, parse_field
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rules import Entry, Rule, Rules, parse_template
+from gateway.guard.statuses import parse_statuses
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
@@ -49,6 +49,7 @@ def _rule(rule: RuleConfig) -> Rule:
     fields = [*scope, *(field for entry in entries for field in entry.fields)]
     in_body = [field.keys for field in fields if field.source is Source.BODY]
     keep = milliseconds(rule.keep)
+    refused = [parse_statuses(text) for text in rule.refused]
     return Rule(
         name=rule.name,
         namespace=rule.namespace or rule.name,
@@ -61,8 +62,9 @@ def _rule(rule: RuleConfig) -> Rule:
         forwards_missing=rule.missing == "forward",
         keep=keep,
         unknown_hold=keep if rule.unknown_hold is None else milliseconds(rule.unknown_hold),
-        success=frozenset().union(*map(parse_status, rule.success)),
-        refused=frozenset().union(*map(parse_status, rule.refused)),
+        success=frozenset().union(*[parse_statuses(text).codes for text in rule.success]),
+        refused=frozenset().union(*[named.codes for named in refused if not named.needs_retry_after]),
+        refused_with_retry_after=frozenset().union(*[named.codes for named in refused if named.needs_retry_after]),
         failed_is_free=rule.failed == "free",
         body_limit=rule.body_limit,
         method_override=frozenset(name.lower().encode() for name in rule.method_override),

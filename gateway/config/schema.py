@@ -220,8 +220,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """How long an identity stays blocked when the outcome is unknown; default: as long as `keep`."""
     success: tuple[str, ...] = ("2xx", "303")
     """Statuses by which the API says that it created the thing."""
-    refused: tuple[str, ...] = ("3xx", "4xx", "501", "503")
-    """Statuses by which the API says that it did nothing."""
+    refused: tuple[str, ...] = ("301", "307", "308", "4xx except 408", "501", "503 with Retry-After")
+    """Statuses by which the API says that it did nothing; "except" and "with Retry-After" narrow an entry."""
     failed: Literal["unknown", "free"] = "unknown"
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""
     body_limit: Size = Size(1024 * 1024)

@@ -8,11 +8,11 @@ from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig, UniqueConfig
 from gateway.config.validate_values import is_token, name_of
-from gateway.guard.decision import parse_status
 from gateway.guard.field import Field, Source, parse_field
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.resource import parse_resource
 from gateway.guard.rules import parse_template
+from gateway.guard.statuses import Statuses, parse_statuses
 
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"}
 _EVERY_METHOD = {"*", "**", "ANY", "ALL", ".*"}
@@ -98,21 +98,33 @@ class _Rule:
             problems.add(success, 'names no status, so nothing would ever count as created; write ["2xx", "303"]')
         created = self.parsed(success, self.rule.success)
         not_done = self.parsed(refused, self.rule.refused) if problems.written(refused) else {}
+        for text, named in created.items():
+            if named.needs_retry_after:
+                problems.add(
+                    success, f"{quote(text)} depends on Retry-After, which only refused may; write the status alone"
+                )
         # Success is asked first, so "303" may stand beside the wider "3xx"; a refused status that success takes whole
         # would have no effect. What `refused` says by default simply gives way.
-        for text, statuses in not_done.items():
-            taken = next((other for other, wider in created.items() if statuses <= wider), None)
+        for text, named in not_done.items():
+            taken = next((other for other, wider in created.items() if named.codes <= wider.codes), None)
             if taken:
                 problems.add(
                     refused,
                     f"{quote(text)} is refused, and created by {quote(taken)} in success; "
                     "keep it in one of the two lists",
                 )
+            wider = next((other for other, whole in not_done.items() if _makes_needless(whole, named)), None)
+            if wider and not taken:
+                problems.add(
+                    refused,
+                    f"{quote(text)} has no effect, because {quote(wider)} is refused with and without Retry-After; "
+                    "keep one of the two",
+                )
 
-    def parsed(self, path: Path, texts: Sequence[str]) -> dict[str, frozenset[int]]:
-        """The statuses of those texts that can be read."""
-        found = {text: self.problems.parse(path, parse_status, text) for text in self.problems.elements(path, texts)}
-        return {text: statuses for text, statuses in found.items() if statuses}
+    def parsed(self, path: Path, texts: Sequence[str]) -> dict[str, Statuses]:
+        """What those texts name that can be read."""
+        found = {text: self.problems.parse(path, parse_statuses, text) for text in self.problems.elements(path, texts)}
+        return {text: named for text, named in found.items() if named}
 
     def numbers(self) -> None:
         problems, rule = self.problems, self.rule
@@ -129,6 +141,11 @@ class _Rule:
                 self.problems.add(
                     path, f'{quote(name)} is no name of a header; write one such as "X-HTTP-Method-Override"'
                 )
+
+
+def _makes_needless(whole: Statuses, named: Statuses) -> bool:
+    """Whether `named` waits for a Retry-After that `whole` does without."""
+    return named.needs_retry_after and not whole.needs_retry_after and named.codes <= whole.codes
 
 
 def _same_names(names: Sequence[str], path: Path, problems: Problems) -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.config.schema import Config, Duration, FingerprintConfig, RuleConfig, Size, Table
 from gateway.config.units import format_duration, format_size
-from gateway.guard.decision import parse_status
+from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
@@ -23,11 +23,13 @@ def effective(config: Config) -> dict[str, Any]:
 
 
 def _filled(rule: RuleConfig) -> RuleConfig:
-    created = [parse_status(text) for text in rule.success]
+    created = [parse_statuses(text).codes for text in rule.success]
     return msgspec.structs.replace(
         rule,
         namespace=rule.namespace or rule.name,
-        refused=tuple([text for text in rule.refused if not any(parse_status(text) <= wider for wider in created)]),
+        refused=tuple(
+            [text for text in rule.refused if not any(parse_statuses(text).codes <= wider for wider in created)]
+        ),
         unknown_hold=rule.keep if rule.unknown_hold is None else rule.unknown_hold,
     )
 

@@ -3,11 +3,12 @@
 # The promise behind them: a create is forwarded again only when it is certain that the first one did not happen.
 
 import enum
-import re
 from collections.abc import Mapping
 
 from gateway.errors import GatewayError
 from gateway.guard.rules import Rule
+from gateway.http.headers import Headers
+from gateway.http.retry_after import is_retry_after
 from gateway.model import FOREVER, FREE, Claim, Held, Record, Settlement, State
 
 
@@ -58,11 +59,18 @@ def pick_conflict(held: Held) -> tuple[Conflict, Claim, Record]:
     raise GatewayError("a store said that claims are held, and named none")
 
 
-def classify_status(rule: Rule, status: int) -> Outcome:
-    """Say what an answer's status means under a rule."""
+def classify_status(rule: Rule, status: int, headers: Headers) -> Outcome:
+    """Say what an answer's head means under a rule."""
     if status in rule.success:
         return Outcome.SUCCEEDED
-    return Outcome.REFUSED if status in rule.refused else Outcome.FAILED
+    if status in rule.refused:
+        return Outcome.REFUSED
+    if status in rule.refused_with_retry_after:
+        # Only one well-formed value is taken for the API's own word; two of them contradict RFC 9110 5.3.
+        values = headers.values(b"retry-after")
+        if len(values) == 1 and is_retry_after(values[0]):
+            return Outcome.REFUSED
+    return Outcome.FAILED
 
 
 def settle(rule: Rule, outcome: Outcome, now: int, resource: str | None = None) -> Settlement:
@@ -82,13 +90,3 @@ def settle(rule: Rule, outcome: Outcome, now: int, resource: str | None = None) 
 def later(now: int, length: int) -> int:
     """Add a length to a time, both in milliseconds; FOREVER stays FOREVER."""
     return FOREVER if length >= FOREVER - now else now + length
-
-
-def parse_status(text: str) -> frozenset[int]:
-    """Read "201" or "2xx". Raises ValueError with a text that says what would be right."""
-    if re.fullmatch(r"[2-5]xx", text):
-        first = int(text[0]) * 100
-        return frozenset(range(first, first + 100))
-    if re.fullmatch(r"[2-5][0-9]{2}", text):
-        return frozenset({int(text)})
-    raise ValueError(f'"{text}" is no status; write one such as "201", or a class such as "2xx" (from 2xx to 5xx)')

@@ -61,6 +61,8 @@ class Rule(msgspec.Struct, frozen=True):
     unknown_hold: int
     success: frozenset[int]
     refused: frozenset[int]
+    refused_with_retry_after: frozenset[int]
+    """Statuses that refuse only beside a well-formed Retry-After."""
     failed_is_free: bool
     body_limit: int
     method_override: frozenset[bytes]
@@ -227,11 +229,11 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 def parse_template(path: str) -> Template:
     """Read a path template. Raises ValueError with a text that says what would be right."""
-    if not path.startswith("/"):
-        raise ValueError(f'"{path}" does not start with "/"; write it as in "/tenants/{{tenant}}/users"')
     dialect = explain_dialect(path)
     if dialect is not None:
         raise ValueError(f'"{path}" is written as for another program: {dialect}')
+    if not path.startswith("/"):
+        raise ValueError(f'"{path}" does not start with "/"; write it as in "/tenants/{{tenant}}/users"')
     if "?" in path:
         raise ValueError(f'"{path}" has a query; write only the path, and read query.NAME in a field')
     segments: list[str | None] = []

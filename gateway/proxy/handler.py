@@ -249,7 +249,7 @@ class Handler:
             result = await send(exchange, upstream, body, record, deps.stopwatch)
             match result:
                 case UpstreamResponse():
-                    outcome = decision.classify_status(rule, result.status)
+                    outcome = decision.classify_status(rule, result.status, result.headers)
                     if outcome is Outcome.SUCCEEDED and rule.resource is not None:
                         if rule.resource.reads_body:
                             result = await read_whole(result, MAX_ANSWER)

@@ -170,9 +170,13 @@ class Outcome:
         printer.text(repr(self))
 
 
-def _answer(status: int, number: int, *, pieces: int = 1, breaks_off: bool = False) -> UpstreamResponse:
+def _answer(
+    status: int, number: int, *, pieces: int = 1, breaks_off: bool = False, retry_after: bytes | None = None
+) -> UpstreamResponse:
     body = b'{"id": %d}' % number
     block = b"Content-Type: application/json\r\nLocation: /things/%d\r\nContent-Length: %d\r\n" % (number, len(body))
+    if retry_after is not None:
+        block += b"Retry-After: %b\r\n" % retry_after
     if pieces == 1:
         return UpstreamResponse(status, b"Status", Headers(block), body, None, length_known=True)
     rest = _Rest(body[4:6], *([] if breaks_off else [body[6:]]), breaks_off=breaks_off)
@@ -204,9 +208,18 @@ COMMON = [
     ),
     FAULT,
 ]
-STATUSES = [200, 204, 301, 303, 307, 400, 401, 403, 404, 409, 429, 501, 502, 503, 504]
+STATUSES = [200, 204, 301, 302, 303, 304, 307, 400, 401, 403, 404, 408, 409, 429, 501, 502, 503, 504]
 RARE = [
     *map(_status, STATUSES),
+    Outcome(
+        "503 with Retry-After",
+        "503 with Retry-After",
+        (503, None),
+        lambda number: _answer(503, number, retry_after=b"120"),
+    ),
+    Outcome(
+        "503 with a Retry-After that says nothing", 503, (503, None), lambda n: _answer(503, n, retry_after=b"soon")
+    ),
     Outcome(
         "not reached in time",
         "not sent",

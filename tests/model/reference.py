@@ -9,11 +9,11 @@ from typing import Literal
 
 Key = tuple[str, ...]
 """What a claim is on: namespace, entry, and values. Stands in for its fingerprint."""
-Ending = int | Literal["not sent", "no answer"]
+Ending = int | Literal["503 with Retry-After", "not sent", "no answer"]
 """How the API took a create: a status, or none."""
 FOREVER = math.inf
-SUCCESS = frozenset([*range(200, 300), 303])
-REFUSED = frozenset([*range(300, 303), *range(304, 500), 501, 503])
+SUCCESS: frozenset[Ending] = frozenset([*range(200, 300), 303])
+REFUSED: frozenset[Ending] = frozenset({301, 307, 308, *range(400, 408), *range(409, 500), 501, "503 with Retry-After"})
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Kind:
     keep: float
     unknown_hold: float
     failed_is_free: bool = False
-    success: frozenset[int] = SUCCESS
-    refused: frozenset[int] = REFUSED
+    success: frozenset[Ending] = SUCCESS
+    refused: frozenset[Ending] = REFUSED
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Reference:
             elif (
                 ending in kind.refused
                 or ending == "not sent"
-                or (isinstance(ending, int) and kind.failed_is_free)  # any status that is neither
+                or (ending != "no answer" and kind.failed_is_free)  # any status that is neither
             ):
                 self._release(key)
             else:
