@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.commands import provision
 from gateway.config import load
+from gateway.config.advice import advise
 from gateway.errors import ConfigError
 
 SUMMARY = "list every problem of a rules file"
@@ -21,7 +22,10 @@ Prints one line for each problem, in the order of the file: where it is, what is
   upstream.connect_timeout: 2 has no unit; write it in quotes with its unit, "2s" if seconds were meant
   rule "create-user", keep: must be longer than nothing; write a time such as "24h", or "forever"
 
-With --json, one object: {"file": ..., "fine": true or false, "rules": how many, "problems": [...]}.
+It may also print hints, each on a line that starts with "hint:". They are about what is valid and probably not
+meant, and do not change the exit code.
+
+With --json, one object: {"file": ..., "fine": true or false, "rules": how many, "problems": [...], "hints": [...]}.
 
 Exit codes: 0 the file is fine, 1 it has problems, 2 the command line is invalid.
 """
@@ -35,21 +39,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print every problem, or that there is none; return the exit code."""
-    problems, count = _check(args.config)
+    problems, hints, count = _check(args.config)
     if args.json:
-        answer = {"file": str(args.config), "fine": not problems, "rules": count, "problems": problems}
+        answer = {
+            "file": str(args.config),
+            "fine": not problems,
+            "rules": count,
+            "problems": problems,
+            "hints": hints,
+        }
         print(json.dumps(answer, ensure_ascii=False, indent=2))
-    elif problems:
-        print("\n".join(problems))
     else:
-        print(f"{args.config}: fine, {count} {'rule' if count == 1 else 'rules'}")
+        fine = f"{args.config}: fine, {count} {'rule' if count == 1 else 'rules'}"
+        print("\n".join([*(problems or [fine]), *[f"hint: {hint}" for hint in hints]]))
     return 1 if problems else 0
 
 
-def _check(path: Path) -> tuple[list[str], int | None]:
-    """Find the problems and count the rules; None when the file could not be read as a configuration."""
+def _check(path: Path) -> tuple[list[str], list[str], int | None]:
+    """Find problems and hints, and count the rules; None when the file could not be read as a configuration."""
     try:
         config = load(path)
     except ConfigError as error:
-        return error.problems, None
-    return provision.problems(config), len(config.rules)
+        return error.problems, [], None
+    return provision.problems(config), advise(config), len(config.rules)

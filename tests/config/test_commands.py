@@ -36,13 +36,27 @@ def found(here: Path, text: str) -> list[str]:
 def test_check_as_json_says_that_a_file_is_fine(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(check, "-c", written(here, UPSTREAM + RULE), "--json") == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer == {"file": f"{here}/gateway.toml", "fine": True, "rules": 1, "problems": []}
+    assert answer == {"file": f"{here}/gateway.toml", "fine": True, "rules": 1, "problems": [], "hints": []}
 
 
 def test_check_as_json_lists_the_problems(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(check, "-c", written(here, ""), "--json") == 1
     answer = json.loads(capsys.readouterr().out)
     assert (answer["fine"], answer["rules"], len(answer["problems"])) == (False, None, 1)
+
+
+def test_check_gives_hints_beside_what_it_finds_and_still_calls_the_file_fine(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hint is no problem: the exit code says that the file is fine."""
+    file = written(here, UPSTREAM + RULE.replace("/users", "/signup"))
+    assert run(check, "-c", file) == 0
+    fine, hint = capsys.readouterr().out.splitlines()
+    assert fine == f"{file}: fine, 1 rule"
+    assert hint.startswith('hint: rule "create-user": "/signup" looks like a web page')
+    assert run(check, "-c", file, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["fine"], [f"hint: {text}" for text in answer["hints"]]) == (True, [hint])
 
 
 def test_show_as_json_says_the_same_as_toml(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,45 @@
+# What is no problem, and yet likely not meant: `gateway check` says it beside "fine". Pure.
+
+import re
+
+from gateway.config.problems import quote
+from gateway.config.schema import Config, RuleConfig
+from gateway.guard.statuses import parse_statuses
+
+_REDIRECT = 302
+_API = re.compile(r"(?:rest-?)?apis?|graphql|rpc|v[0-9]+(?:\.[0-9]+)*", re.IGNORECASE)
+"""Segments that say that a program is answered, not a person."""
+_PAGE = re.compile(r".+\.(?:html?|xhtml|php|aspx?|jspx?|jsf|do|action|cgi|cfm)", re.IGNORECASE)
+_FORMS = frozenset(
+    {
+        *("signup", "register", "registration", "join", "subscribe", "unsubscribe", "newsletter"),
+        *("login", "signin", "logon", "checkout", "basket", "contact", "contactus", "feedback", "comment"),
+        *("new", "submit", "confirm", "book", "booking", "apply", "enroll", "donate"),
+    }
+)
+"""Segments, without hyphens and underscores, by which pages with forms commonly go."""
+
+
+def advise(config: Config) -> list[str]:
+    """One line for each thing that is likely not meant, in the order of the file."""
+    return [
+        f"rule {quote(rule.name)}: {quote(rule.match.path)} looks like a web page, and many frameworks (Rails, Django) "
+        f"answer a form that succeeded with 302, which leaves the outcome unknown here; if this one does, write "
+        'success = ["302", "303"] and refused = ["2xx", "4xx except 408", "503 with Retry-After"] (200 is then the '
+        'form shown again), if 302 means that nothing was done, write "302" in refused'
+        for rule in config.rules
+        if _looks_like_a_page(rule) and not _says_what_a_redirect_means(rule)
+    ]
+
+
+def _looks_like_a_page(rule: RuleConfig) -> bool:
+    segments = [segment for segment in rule.match.path.split("/") if segment and not segment.startswith("{")]
+    if any(_API.fullmatch(segment) for segment in segments):
+        return False
+    return any(
+        _PAGE.fullmatch(segment) or segment.lower().replace("-", "").replace("_", "") in _FORMS for segment in segments
+    )
+
+
+def _says_what_a_redirect_means(rule: RuleConfig) -> bool:
+    return any(_REDIRECT in parse_statuses(text).codes for text in (*rule.success, *rule.refused))

@@ -1,0 +1,57 @@
+# The hints of `gateway check`.
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+
+from gateway.config.advice import advise
+from gateway.config.problems import Problems
+from gateway.config.reader import read
+from gateway.config.schema import Config
+from gateway.config.validate import validate
+from tests.support.config import RULE, UPSTREAM
+from tests.support.unit import rule_config
+
+
+def hints(path: str, **changes: Any) -> list[str]:
+    return advise(Config(rules=(rule_config(path, **changes),)))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/signup", "/Sign-Up", "/users/new", "/checkout/{cart}/place", "/contact_us", "/register.php", "/a/Form.aspx"],
+)
+def test_a_rule_for_a_web_page_that_says_nothing_of_302_gets_a_hint(path: str) -> None:
+    """Such pages often answer a success with 302, which leaves the outcome unknown by default."""
+    (hint,) = hints(path)
+    assert hint.startswith(f'rule "create-user": "{path}" looks like a web page')
+
+
+@pytest.mark.parametrize(
+    "path", ["/users", "/api/register", "/v1/signup", "/v2.1/checkout", "/{new}", "/news", "/users.json", "/graphql"]
+)
+def test_an_api_gets_none(path: str) -> None:
+    """Segments such as "api" and "v1" say that a program is answered."""
+    assert hints(path) == []
+
+
+@pytest.mark.parametrize(
+    "said", [{"success": ("2xx", "302")}, {"success": ("3xx",)}, {"refused": ("302",)}, {"refused": ("3xx", "4xx")}]
+)
+def test_a_rule_that_says_what_302_means_gets_none(said: dict[str, tuple[str, ...]]) -> None:
+    """Either list may say it, by status or by class."""
+    assert hints("/signup", **said) == []
+
+
+def test_what_the_hint_says_to_write_is_right_and_ends_the_hint() -> None:
+    """The two lists load without a problem, and the hint is gone with them."""
+    (hint,) = hints("/signup")
+    lists = "\n".join(re.findall(r"(?:success|refused) = \[[^]]*\]", hint))
+    found = Problems(tomllib.loads(f"{UPSTREAM}{RULE}{lists}\n".replace("/users", "/signup")))
+    config = read(found, {})
+    validate(config, found)
+    assert found.lines() == []
+    assert len(config.rules[0].refused) == 3
+    assert advise(config) == []
