@@ -1,12 +1,16 @@
 # What is no problem, and yet likely not meant: `gateway check` says it beside "fine". Pure.
 
+import json
 import re
+
+from msgspec.structs import fields
 
 from gateway.config.problems import quote
 from gateway.config.schema import Config, RuleConfig
 from gateway.guard.statuses import parse_statuses
 
 _REDIRECT = 302
+_REFUSED: tuple[str, ...] = next(field.default for field in fields(RuleConfig) if field.name == "refused")
 _API = re.compile(r"(?:rest-?)?apis?|graphql|rpc|v[0-9]+(?:\.[0-9]+)*", re.IGNORECASE)
 """Segments that say that a program is answered, not a person."""
 _PAGE = re.compile(r".+\.(?:html?|xhtml|php|aspx?|jspx?|jsf|do|action|cgi|cfm)", re.IGNORECASE)
@@ -25,8 +29,8 @@ def advise(config: Config) -> list[str]:
     return [
         f"rule {quote(rule.name)}: {quote(rule.match.path)} looks like a web page, and many frameworks (Rails, Django) "
         f"answer a form that succeeded with 302, which leaves the outcome unknown here; if this one does, write "
-        'success = ["302", "303"] and refused = ["2xx", "4xx except 408", "503 with Retry-After"] (200 is then the '
-        'form shown again), if 302 means that nothing was done, write "302" in refused'
+        'success = ["2xx", "302", "303"], or with success = ["302", "303"] say in refused what 2xx means; if 302 means '
+        f"that nothing was done, write refused = {json.dumps(['302', *_REFUSED])}"
         for rule in config.rules
         if _looks_like_a_page(rule) and not _says_what_a_redirect_means(rule)
     ]
