@@ -45,6 +45,10 @@ class Overloaded(Exception):
     """The memory budget for bodies is used up."""
 
 
+class RequestBroken(Exception):
+    """A request's body ended early, stalled or has invalid framing: the client's doing."""
+
+
 class Malformed(Exception):
     """A message that is not valid HTTP, or not acceptable. `slug` names the answer; `detail` contains no value."""
 

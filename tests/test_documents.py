@@ -18,10 +18,11 @@ import pytest
 from gateway import cli
 from gateway.commands.demo.scenes import SCENES
 from gateway.config import load
-from gateway.front import respond
 from gateway.guard.decision import Conflict
+from gateway.http import problem
 from gateway.model import Claim, Record, Settlement, State
-from gateway.proxy.handler import _OUTCOMES
+from gateway.proxy import answers
+from gateway.proxy.handler import OUTCOMES
 from gateway.stores.open import open_sqlite
 from gateway.telemetry import RequestRecord, Telemetry
 
@@ -174,7 +175,7 @@ def test_the_409_shown_is_the_409_sent() -> None:
     claim = Claim(b"", rule["name"], rule["unique"][0]["name"], 0)
     first, expires = (round(datetime.fromisoformat(shown[at]).timestamp() * 1000) for at in ("firstSeen", "expiresAt"))
     record = Record(b"", b"", State.CREATED, claim.rule, claim.entry, first, expires, 0, "/users/1")
-    _, sent = respond.conflict(Conflict.DUPLICATE, claim, record, first, keep_alive=True)
+    sent = answers.conflict(Conflict.DUPLICATE, claim, record, first).render(None, b"")
     head, _, body = sent.decode().partition("\r\n\r\n")
     assert list(json.loads(body).items()) == list(shown.items())
     *_, answer = blocks(TEXTS["README.md"], "http")
@@ -216,17 +217,17 @@ def test_every_slug_is_documented_with_its_statuses_and_no_other_is() -> None:
     table = rows(section("docs/answers.md", "By slug"))
     documented = {(ticked(row[0])[0], int(status)) for row in table for status in row[1].split(", ")}
     about_the_api = {(slug, status) for slug in ("upstream-unreachable", "outcome-unknown") for status in (502, 504)}
-    assert documented == {(slug, kind.status) for slug, kind in respond.KINDS.items()} | about_the_api
+    assert documented == {(slug, kind.status) for slug, kind in problem.KINDS.items()} | about_the_api
 
 
 def test_every_member_of_a_problem_is_documented_in_its_order() -> None:
-    members = [field.encode_name for field in msgspec.structs.fields(respond.Problem)]
+    members = [field.encode_name for field in msgspec.structs.fields(problem.Problem)]
     assert names("docs/answers.md", "Members of the body") == members
 
 
 def test_every_proxy_error_type_is_documented_and_no_other_is() -> None:
     results = {text for name in ("NotSent", "NoResponse") for call in calls_of(name) for text in texts_in(call)}
-    assert set(names("docs/answers.md", "Header fields")) == results | {kind.error for kind in respond.KINDS.values()}
+    assert set(names("docs/answers.md", "Header fields")) == results | {kind.error for kind in problem.KINDS.values()}
 
 
 # Operations
@@ -257,8 +258,8 @@ FULL_RECORD = RequestRecord(
 
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
     rooms = "".join(SOURCES[ROOT / "gateway" / "proxy" / name] for name in ("handler.py", "forward.py"))
-    told = {*_OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms)}
-    slugs = {*respond.KINDS, "upstream-unreachable"}
+    told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms)}
+    slugs = {*problem.KINDS, "upstream-unreachable"}
     assert set(names("docs/operations.md", "Outcomes")) == told - slugs
     assert "upgraded" in told
 
@@ -286,7 +287,7 @@ def test_every_metric_and_label_is_documented_and_no_other_is() -> None:
 def test_every_outcome_and_event_to_watch_exists() -> None:
     watched = ticked(section("docs/operations.md", "What to watch"))
     events = {texts_in(call)[0] for kind in ("event", "repeated") for call in calls_of(kind)}
-    known = {*_OUTCOMES.values(), *respond.KINDS, "unguarded"} | events
+    known = {*OUTCOMES.values(), *problem.KINDS, "unguarded"} | events
     assert {value for text in watched for value in re.findall(r'"([a-z-]+)"', text)} <= known
 
 

@@ -11,11 +11,12 @@ from gateway.config.compile import compile_routes, compile_rules
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
 from gateway.errors import BodyTooLarge, IdentityError
+from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, identify
 from gateway.guard.rules import Match, Refusal
 from gateway.http.headers import Headers
-from gateway.http.paths import split_target
+from gateway.http.problem import KINDS
 from gateway.process.secret import existing
 
 SUMMARY = "say which rule a request meets, where it goes, and what its identity is"
@@ -56,54 +57,47 @@ def execute(args: argparse.Namespace) -> int:
     headers = [(name.encode(), value.encode()) for name, value in args.header]
     if args.data and not any(name.lower() == b"content-type" for name, _ in headers):
         headers.append((b"Content-Type", b"application/json"))
-    told = explain(config, args.request or "POST", args.target, Headers.of(headers), args.data)
+    found = explain(config, args.request or "POST", args.target, Headers.of(headers), args.data)
     if args.json:
-        print(json.dumps(told, ensure_ascii=False, indent=2))
+        print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(_lines(told)))
-    return 0 if told["forwarded"] else 1
+        print("\n".join(_lines(found)))
+    return 0 if found["forwarded"] else 1
 
 
 def explain(config: Config, method: str, target: str, headers: Headers, body: bytes) -> dict[str, Any]:
     """Judge one request as the gateway would before it asks its store."""
-    parts = split_target(target)
-    found = compile_rules(config).match(method, parts, headers)
-    if isinstance(found, Refusal):
-        return _refused(found)
     default = None if config.upstream is None else "[upstream]"
-    upstream = compile_routes(config, {name: name for name in config.upstreams}, default).find(parts, headers)
-    if isinstance(upstream, Refusal):
-        return _refused(upstream)
-    if upstream is None:
-        return {"rule": None, "forwarded": False, "happens": "404 no-route: no route takes it"}
-    if found is None:
-        told = {"rule": None, "forwarded": True, "happens": "passes untouched: no rule guards it"}
+    routes = compile_routes(config, {name: name for name in config.upstreams}, default)
+    admitted = Admission(compile_rules(config), routes).admit(method, target, headers)
+    if isinstance(admitted, Refusal):
+        happens = f"{KINDS[admitted.slug].status} {admitted.slug}: {admitted.detail}"
+        return {"rule": None, "forwarded": False, "happens": happens}
+    if admitted.match is None:
+        found = {"rule": None, "forwarded": True, "happens": "passes untouched: no rule guards it"}
     else:
-        told = _guarded(config, found, RequestView(headers, parts.query, found.variables, body))
-    return told | {"upstream": upstream} if config.upstreams and told["forwarded"] else told
-
-
-def _refused(refusal: Refusal) -> dict[str, Any]:
-    return {"rule": None, "forwarded": False, "happens": f"400 {refusal.slug}: {refusal.detail}"}
+        view = RequestView(headers, admitted.target.query, admitted.match.variables, body)
+        found = _guarded(config, admitted.match, view)
+    return found | {"upstream": admitted.upstream} if config.upstreams and found["forwarded"] else found
 
 
 def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, Any]:
     rule = match.rule
-    told: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
+    found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
     if len(request.body) > rule.body_limit:
         limit = rule.body_limit
-        return told | {"forwarded": False, "happens": f"413 body-too-large: the rule reads at most {limit} bytes"}
+        return found | {"forwarded": False, "happens": f"413 body-too-large: the rule reads at most {limit} bytes"}
     try:
         scope, identities = identify(rule, request)
     except BodyTooLarge as error:
-        return told | {"forwarded": False, "happens": f"413 body-too-large: {error}"}
+        return found | {"forwarded": False, "happens": f"413 body-too-large: {error}"}
     except IdentityError as error:
         if rule.forwards_missing:
-            return told | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
-        return told | {"forwarded": False, "happens": f"422 missing-identity: {error}"}
+            return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
+        return found | {"forwarded": False, "happens": f"422 missing-identity: {error}"}
     fingerprinter = _fingerprinter(config)
-    told["scope"] = {field.text: value for field, value in zip(rule.scope, scope, strict=True)}
-    told["claims"] = [
+    found["scope"] = {field.text: value for field, value in zip(rule.scope, scope, strict=True)}
+    found["claims"] = [
         {
             "entry": identity.entry.name,
             "identity": {
@@ -115,7 +109,7 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
         }
         for identity in identities
     ]
-    return told | {"forwarded": True, "happens": "forwarded when all its claims are free, otherwise 409"}
+    return found | {"forwarded": True, "happens": "forwarded when all its claims are free, otherwise 409"}
 
 
 def _fingerprinter(config: Config) -> Fingerprinter | None:
@@ -128,18 +122,18 @@ def _fingerprinter(config: Config) -> Fingerprinter | None:
     return None if secret is None else Fingerprinter(secret)
 
 
-def _lines(told: dict[str, Any]) -> list[str]:
-    rows = [("rule", told["rule"] or ("none" if told["forwarded"] else "(refused before one was chosen)"))]
-    if "namespace" in told:
-        rows.append(("namespace", told["namespace"]))
-    rows += [("scope", f"{text} = {_shown(value)}") for text, value in told.get("scope", {}).items()]
-    for claim in told.get("claims", []):
+def _lines(found: dict[str, Any]) -> list[str]:
+    rows = [("rule", found["rule"] or ("none" if found["forwarded"] else "(refused before one was chosen)"))]
+    if "namespace" in found:
+        rows.append(("namespace", found["namespace"]))
+    rows += [("scope", f"{text} = {_shown(value)}") for text, value in found.get("scope", {}).items()]
+    for claim in found.get("claims", []):
         rows.append(("claim", claim["entry"]))
         rows += [("  identity", f"{text} = {_shown(value)}") for text, value in claim["identity"].items()]
         rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
-    if "upstream" in told:
-        rows.append(("upstream", told["upstream"]))
-    rows.append(("happens", told["happens"]))
+    if "upstream" in found:
+        rows.append(("upstream", found["upstream"]))
+    rows.append(("happens", found["happens"]))
     return [f"{label:<15}{text}" for label, text in rows]
 
 

@@ -3,7 +3,6 @@
 # Error texts show only the scheme of a URL: the rest may contain a password.
 
 import ipaddress
-import os
 import re
 from typing import NoReturn
 
@@ -188,7 +187,7 @@ def _socket_path(text: str) -> str:
         raise ValueError('the path stands right after "unix:"; write it such as "unix:/run/gateway.sock"')
     if not path or path.endswith("/") or not path.isprintable():
         raise ValueError('there is no path of a socket after "unix:"; write one such as "unix:/run/gateway.sock"')
-    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+    if len(path.encode(errors="surrogateescape")) > _LONGEST_SOCKET_PATH:
         raise ValueError(
             f"the socket's path is longer than the {_LONGEST_SOCKET_PATH} bytes that the system takes; "
             'write a shorter one, such as "unix:/run/gateway.sock"'

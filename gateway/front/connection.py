@@ -6,13 +6,12 @@
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-from gateway.errors import Malformed
+from gateway.errors import Malformed, RequestBroken
 from gateway.front.exchange import Exchange
 from gateway.front.reader import RequestReader
 from gateway.front.transport import BUSY, DETACHED, HEAD, IDLE, LAST, ClientTransport
 from gateway.http.request import RequestHead
 from gateway.transport.stream import Stream, wake
-from gateway.upstream.results import RequestBroken
 
 if TYPE_CHECKING:
     from gateway.front.server import DownstreamServer

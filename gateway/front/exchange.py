@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.errors import BodyTooLarge, Overloaded
 from gateway.http.fields import CHUNKED
 from gateway.http.headers import Headers
+from gateway.http.problem import Reply
 from gateway.http.request import RequestHead
 from gateway.http.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
 from gateway.transport.stream import Stream
@@ -89,6 +90,13 @@ class Exchange:
         """Decide, for good, whether the connection goes on after this answer: what has not come yet ends it."""
         self.keep_alive = self.keep_alive and self.is_over
         return self.keep_alive
+
+    @property
+    def connection_field(self) -> bytes | None:
+        """The value of the answer's Connection field (RFC 9112 9.3); None when it needs no such field."""
+        if not self.keep_alive:
+            return b"close"
+        return b"keep-alive" if self.is_http_1_0 else None
 
     @property
     def is_gone(self) -> bool:
@@ -176,6 +184,14 @@ class Exchange:
         self._client.write(data)
         self.begun = True
         self.answered = self.answered or not self._client.has_left
+
+    def reply(self, reply: Reply) -> None:
+        """Send an answer of the gateway's own."""
+        if reply.closes:
+            self.keep_alive = False
+        self.decide_keep_alive()
+        is_head = self.head.method == "HEAD"
+        self.write(reply.render(self.connection_field, self.forwarding.request_id_field, head_only=is_head))
 
     def pass_interim(self, status: int, reason: bytes, headers: Headers) -> None:
         """Send an interim answer of the API. It tells nothing of what became of the request."""

@@ -11,8 +11,8 @@ from aiohttp import web
 from gateway.front.connection import ClientConnection
 from gateway.front.exchange import Exchange
 from gateway.front.head_parser import HeadParser
-from gateway.front.respond import problem
 from gateway.http.forwarding import Forwarding, Peer
+from gateway.http.problem import problem
 from gateway.http.request import HeadLimits
 from gateway.transport.budget import Budget
 
@@ -127,9 +127,9 @@ class DownstreamServer(web.Server):
 
     def refusal(self, slug: str, detail: str) -> bytes:
         """Report bytes that never became a request; gives the answer to them."""
-        status, answer = problem(slug, detail, keep_alive=False, retry_after=_RETRY_AFTER.get(slug))
-        self._watcher.refused(slug, status)
-        return answer
+        reply = problem(slug, detail)
+        self._watcher.refused(slug, reply.status)
+        return reply.render(b"close", b"")
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request. Raises nothing but CancelledError."""
@@ -143,27 +143,15 @@ class DownstreamServer(web.Server):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, this client must not wait for ever
             self._watcher.failed(error)
-            exchange.keep_alive = False
             if exchange.begun:
                 exchange.abort()
             else:
-                exchange.write(self._apology(exchange))
+                exchange.reply(problem("internal-error", "The gateway failed to handle the request."))
         finally:
             exchange.free_body()
             self._active -= 1
             if not self._active:
                 self._none_active.set()
-
-    def _apology(self, exchange: Exchange) -> bytes:
-        request_id = exchange.forwarding.request_id
-        _, answer = problem(
-            "internal-error",
-            "The gateway failed to handle the request.",
-            keep_alive=False,
-            head_only=exchange.head.method == "HEAD",
-            fields=b"" if request_id is None else self._forwarding.request_id_line % request_id.encode(),
-        )
-        return answer
 
     # Called by the process
 
@@ -224,4 +212,3 @@ class DownstreamServer(web.Server):
 _MAX_REFUSED = 64
 """Connections that are refused and told so, at once; what comes beyond them is just closed."""
 _POLL_INTERVAL = 0.02
-_RETRY_AFTER = {"too-many-connections": 1}

@@ -1,9 +1,8 @@
-# Forwarding fields: X-Forwarded-*, Forwarded, Via and request ids. Pure, except for the randomness in request ids.
+# Forwarding fields: X-Forwarded-*, Forwarded, Via and request ids. Pure.
 #
 # Forwarding fields from an untrusted client are removed before the gateway adds its own, including every spelling that
 # some server treats as the same name. What is constant for a connection is computed once.
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -39,7 +38,6 @@ _TRACE_PARENT = re.compile(
     rb"(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
 """Version 00 must end there, later versions may continue (W3C Trace Context 3.2.2 and 4.3)."""
-_ID_BATCH = 64
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
@@ -54,15 +52,24 @@ class ForwardingHeaders(msgspec.Struct, frozen=True, gc=False):
     """None when request ids are off."""
     trace_id: str | None
     """32 hex digits; None when the request has no valid `traceparent`."""
+    request_id_line: bytes = b""
+    """A header line with a %b for the request's id."""
+
+    @property
+    def request_id_field(self) -> bytes:
+        """The line for the gateway's own answers; empty when there is no id."""
+        return b"" if self.request_id is None else self.request_id_line % self.request_id.encode()
 
 
 class Forwarding:
-    """The `[forwarding]` settings: trusted peers and generated fields. Mutable state: pre-generated request ids."""
+    """The `[forwarding]` settings: trusted peers and generated fields. `ids` yields request ids."""
 
     __slots__ = ("_networks", "_trusts_unix", "ids", "request_id_line", "request_id_name", "via", "writes")
 
-    def __init__(self, trusted_proxies: Sequence[str], headers: Sequence[str], via: str, request_id: str) -> None:
-        """Take the values of `[forwarding]`.
+    def __init__(
+        self, trusted_proxies: Sequence[str], headers: Sequence[str], via: str, request_id: str, ids: Iterator[str]
+    ) -> None:
+        """Take the values of `[forwarding]`, and a source of request ids that cannot be guessed.
 
         Raises ValueError for an invalid network, an unknown kind of header, a `via` that is not a pseudonym or a host
         (RFC 9110 7.6.3), and a `request_id` that contains anything but letters, digits and hyphens, or is a forwarding
@@ -80,7 +87,7 @@ class Forwarding:
         self.via = None if via == OFF else via.encode()
         self.request_id_name = None if request_id == OFF else request_id.lower().encode()
         self.request_id_line = request_id.encode() + b": %b\r\n"
-        self.ids = _random_ids()
+        self.ids = ids
 
     def __repr__(self) -> str:
         return f"Forwarding({len(self._networks)} trusted networks)"
@@ -169,7 +176,8 @@ class Peer:
             if request_id is None:
                 request_id = next(forwarding.ids)
                 added += forwarding.request_id_line % request_id.encode()
-        return ForwardingHeaders(dropped, added, request_id, _single(headers, b"traceparent", _TRACE_PARENT))
+        trace_id = _single(headers, b"traceparent", _TRACE_PARENT)
+        return ForwardingHeaders(dropped, added, request_id, trace_id, forwarding.request_id_line)
 
     def _prepare_lines(self, host: bytes | None, minor: int) -> None:
         """Generate the lines that depend only on the host and the version of a request."""
@@ -234,11 +242,3 @@ def _single(headers: Headers, name: bytes, pattern: re.Pattern[bytes]) -> str | 
         return None
     match = pattern.fullmatch(headers.first(name) or b"")
     return None if match is None else match[1].decode()
-
-
-def _random_ids() -> Iterator[str]:
-    """Yield 128 random bits each time, in hex. Many are drawn at once, because os.urandom is slow per call."""
-    while True:
-        digits = os.urandom(16 * _ID_BATCH).hex()
-        for start in range(0, len(digits), 32):
-            yield digits[start : start + 32]

@@ -6,9 +6,11 @@ import time
 from gateway.config.compile import compile_rules
 from gateway.config.schema import Config
 from gateway.front.server import DownstreamServer, ServerLimits, Watcher
+from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
 from gateway.http.request import HeadLimits
+from gateway.process.request_ids import random_ids
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.handler import Handler, HandlerDependencies
 from gateway.stores.base import Store
@@ -31,7 +33,7 @@ class Assembly:
         self._upstreams = open_upstreams(config)
         handler = self._handler(config, self._upstreams)
         self.front = DownstreamServer(
-            handler, Watcher(handler.unparsed, handler.failed), _limits(config), _forwarding(config)
+            handler, Watcher(handler.refused, handler.failed), _limits(config), _forwarding(config)
         )
 
     def __repr__(self) -> str:
@@ -44,7 +46,7 @@ class Assembly:
         """
         upstreams = open_upstreams(config, self._upstreams)
         handler = self._handler(config, upstreams)
-        watcher = Watcher(handler.unparsed, handler.failed)
+        watcher = Watcher(handler.refused, handler.failed)
         limits, forwarding = _limits(config), _forwarding(config)
         before, self._upstreams, self.config = self._upstreams, upstreams, config
         self.front.apply_config(handler, watcher, limits, forwarding)
@@ -57,14 +59,12 @@ class Assembly:
 
     def _handler(self, config: Config, upstreams: Upstreams) -> Handler:
         dependencies = HandlerDependencies(
-            rules=compile_rules(config),
+            admission=Admission(compile_rules(config), upstreams.routes),
             fingerprinter=self._fingerprinter,
             store=self._store,
-            upstreams=upstreams,
             telemetry=self._telemetry,
             forward_without_store=config.store.on_failure == "forward",
             idle_timeouts=IdleTimeouts(client=config.server.body_timeout, tunnel=config.server.tunnel_timeout),
-            request_id_line=config.forwarding.request_id.encode() + b": %b\r\n",
             wall_clock=wall_clock,
             stopwatch=time.perf_counter,
         )
@@ -90,4 +90,6 @@ def _limits(config: Config) -> ServerLimits:
 
 def _forwarding(config: Config) -> Forwarding:
     forwarding = config.forwarding
-    return Forwarding(forwarding.trusted_proxies, forwarding.headers, forwarding.via, forwarding.request_id)
+    return Forwarding(
+        forwarding.trusted_proxies, forwarding.headers, forwarding.via, forwarding.request_id, random_ids()
+    )

@@ -1,39 +1,40 @@
-# Sends an exchange's request on to an API, and tells the client what came of it.
+# Forwards a request to an API, and delivers what came of it to the client.
 
 from collections.abc import AsyncIterator, Callable
 from typing import assert_never
 
 import msgspec
 
-from gateway.front import respond
 from gateway.front.exchange import Exchange
 from gateway.http.fields import CHUNKED
 from gateway.http.write import request_fields, response_head
+from gateway.proxy.answers import no_answer
+from gateway.proxy.context import RequestContext
 from gateway.proxy.relay import relay
 from gateway.proxy.tunnel import tunnel
-from gateway.telemetry import RequestRecord, milliseconds
-from gateway.upstream.client import Upstream
+from gateway.telemetry import milliseconds
 from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _HOST = frozenset({b"host"})
 _BACK_TO_HTTP = (b"h2c", b"http/", b"tls/")
-"""Protocols in which whatever is asked of the API would pass without having been looked at."""
+"""Protocols in which requests to the API would not be examined."""
 
 
 class IdleTimeouts(msgspec.Struct, frozen=True):
-    """How long things may stand still, in seconds."""
+    """How long something may make no progress, in seconds."""
 
     client: float
-    """A client that reads nothing of its answer."""
+    """A client that takes nothing of its answer."""
     tunnel: float
     """An upgraded connection."""
 
 
 async def send(
-    exchange: Exchange, upstream: Upstream, body: bytes | None, record: RequestRecord, stopwatch: Callable[[], float]
+    context: RequestContext, body: bytes | None, stopwatch: Callable[[], float]
 ) -> UpstreamResponse | NotSent | NoResponse:
     """Send a request with a body that was read, or with None the body as it comes."""
+    exchange, upstream, record = context.exchange, context.upstream, context.record
     head = exchange.head
     headers = exchange.headers
     forwarding = exchange.forwarding
@@ -65,40 +66,22 @@ async def send(
     return result
 
 
-async def tell(
-    exchange: Exchange,
-    result: UpstreamResponse | NotSent | NoResponse,
-    record: RequestRecord,
-    idle_timeouts: IdleTimeouts,
-    fields: bytes,
+async def deliver(
+    context: RequestContext, result: UpstreamResponse | NotSent | NoResponse, idle_timeouts: IdleTimeouts
 ) -> None:
-    """Tell the client what came of its request. `fields` are header lines for an answer of the gateway's own."""
-    head_only = exchange.head.method == "HEAD"
-    rule = record.rule
+    """Give the client the API's answer, or say why there is none."""
     match result:
         case UpstreamResponse(upgraded=None):
-            record.status = result.status
-            await relay(exchange, result, idle_timeouts.client)
-            return
+            context.record.status = result.status
+            await relay(context.exchange, result, idle_timeouts.client)
         case UpstreamResponse():
-            record.status = result.status
-            record.outcome = "upgraded"
-            await _carry(exchange, result, idle_timeouts.tunnel)
-            return
-        case NotSent():
-            record.outcome = "upstream-unreachable"
-            told = respond.unreachable(
-                result, keep_alive=exchange.decide_keep_alive(), head_only=head_only, rule=rule, fields=fields
-            )
-        case NoResponse():
-            record.outcome = "outcome-unknown"
-            told = respond.unanswered(
-                result, keep_alive=exchange.decide_keep_alive(), head_only=head_only, rule=rule, fields=fields
-            )
+            context.record.status = result.status
+            context.record.outcome = "upgraded"
+            await _carry(context.exchange, result, idle_timeouts.tunnel)
+        case NotSent() | NoResponse():
+            context.reply(no_answer(result, context.record.rule))
         case _:
             assert_never(result)
-    record.status = told[0]
-    exchange.write(told[1])
 
 
 async def _carry(exchange: Exchange, answer: UpstreamResponse, idle_timeout: float) -> None:

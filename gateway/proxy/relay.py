@@ -14,7 +14,7 @@ async def relay(exchange: Exchange, answer: UpstreamResponse, idle_timeout: floa
         exchange.has_end = exchange.keep_alive = False  # the end of the connection is the end of the body
     exchange.decide_keep_alive()
     head = response_head(
-        answer.status, answer.reason, answer.headers, chunked=chunked, connection=_connection_field(exchange)
+        answer.status, answer.reason, answer.headers, chunked=chunked, connection=exchange.connection_field
     )
     body = chunk(answer.body) if chunked and answer.body else answer.body
     if answer.rest is None:
@@ -51,9 +51,3 @@ async def read_whole(answer: UpstreamResponse, limit: int) -> UpstreamResponse:
     except ResponseBroken:
         pass
     return msgspec.structs.replace(answer, body=b"".join(pieces))
-
-
-def _connection_field(exchange: Exchange) -> bytes | None:
-    if not exchange.keep_alive:
-        return b"close"
-    return b"keep-alive" if exchange.is_http_1_0 else None

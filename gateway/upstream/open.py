@@ -22,7 +22,7 @@ class Upstreams:
 
     def __init__(self, routes: Routes[Upstream], upstreams: Mapping[_Key, Upstream], resolver: Resolver) -> None:
         """`upstreams` by name ("" for the unnamed one) and configuration."""
-        self.find = routes.find
+        self.routes = routes
         self.upstreams = upstreams
         self.resolver = resolver
 

@@ -17,10 +17,6 @@ REQUEST_BROKEN = "http_request_error"
 """The error of a NoResponse that the client caused: the request's body was not received completely."""
 
 
-class RequestBroken(Exception):
-    """The body of a request was truncated, or stalled for too long, on the client's side."""
-
-
 class Request(msgspec.Struct, frozen=True):
     """A request as bytes, except for a Host line that the endpoint may have to add."""
 

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from gateway.errors import RequestBroken
 from gateway.upstream.connection import Connection
-from gateway.upstream.results import REQUEST_BROKEN, NoResponse, Request, RequestBroken, UpstreamResponse
+from gateway.upstream.results import REQUEST_BROKEN, NoResponse, Request, UpstreamResponse
 
 
 def send_request(

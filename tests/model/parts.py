@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeVar, cast, get_args
 
-from gateway.errors import StoreError
+from gateway.errors import RequestBroken, StoreError
 from gateway.front.connection import ClientConnection
 from gateway.front.exchange import Exchange
 from gateway.front.head_parser import HeadParser
@@ -16,7 +16,7 @@ from gateway.stores.base import Store
 from gateway.transport.budget import Budget
 from gateway.transport.stream import Stream
 from gateway.upstream.client import Upstream
-from gateway.upstream.results import NoResponse, NotSent, Request, RequestBroken, UpstreamResponse
+from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 from tests.model.creates import Create, Outcome
 from tests.support.tally import PATIENCE
 

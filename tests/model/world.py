@@ -53,7 +53,7 @@ class World:
             tempfile.mkdtemp("", "gateway-model-", _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None)
         )
         self._loop = asyncio.new_event_loop()
-        self._peer = Forwarding((), (), "off", "off").peer(None, is_tls=False)
+        self._peer = Forwarding((), (), "off", "off", iter(())).peer(None, is_tls=False)
         self.recovered = self._run(self._live(self._file()))
         """How many claims the present life found in flight."""
 

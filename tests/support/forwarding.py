@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.http.forwarding import Forwarding, Peer
 from gateway.http.headers import Headers
+from gateway.process.request_ids import random_ids
 
 Line = tuple[bytes, bytes]
 
@@ -20,7 +21,7 @@ def forwarding(
     *trusted: str, headers: Sequence[str] = ("x-forwarded",), via: str = "off", request_id: str = "off"
 ) -> Forwarding:
     """Settings that write the X-Forwarded fields and nothing else, unless told otherwise."""
-    return Forwarding(trusted, headers, via, request_id)
+    return Forwarding(trusted, headers, via, request_id, random_ids())
 
 
 def untrusted(*headers: str) -> Peer:

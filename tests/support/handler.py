@@ -11,9 +11,11 @@ from gateway.config.compile import compile_rules
 from gateway.config.schema import Config
 from gateway.front.exchange import Exchange
 from gateway.front.server import DownstreamServer, ServerLimits, Watcher
+from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
 from gateway.http.request import HeadLimits
+from gateway.process.request_ids import random_ids
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.handler import HandlerDependencies
 from gateway.stores.base import Store
@@ -44,14 +46,12 @@ def make_rooms(
 ) -> HandlerDependencies:
     """The dependencies of a handler. A loop must be running."""
     return HandlerDependencies(
-        rules=compile_rules(config),
+        admission=Admission(compile_rules(config), upstreams.routes),
         fingerprinter=FINGERPRINTER,
         store=store,
-        upstreams=upstreams,
         telemetry=telemetry or Telemetry(StringIO(), style="json"),
         forward_without_store=config.store.on_failure == "forward",
         idle_timeouts=IdleTimeouts(client=5, tunnel=5),
-        request_id_line=b"X-Request-Id: %b\r\n",
         wall_clock=wall_clock,
         stopwatch=asyncio.get_running_loop().time,
     )
@@ -81,7 +81,7 @@ async def fronted(
 
     `send_buffer` is how many bytes the kernel takes of an answer that nobody reads, if not as many as it likes.
     """
-    front = DownstreamServer(handle, Watcher(refused, failed), LIMITS, Forwarding((), (), "off", "off"))
+    front = DownstreamServer(handle, Watcher(refused, failed), LIMITS, Forwarding((), (), "off", "off", random_ids()))
     server = await asyncio.get_running_loop().create_server(front, "127.0.0.1", 0)
     if send_buffer is not None:
         server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # what it accepts inherits it

@@ -221,7 +221,7 @@ def mistakes() -> Iterator[tuple[str, tuple[list[str], list[str], str, str]]]:
 @pytest.mark.parametrize("values", [pytest.param(values, id=what) for what, values in mistakes()])
 def test_a_setting_that_cannot_be_meant_is_refused(values: tuple[list[str], list[str], str, str]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        Forwarding(*values)
+        Forwarding(*values, iter(()))
 
 
 @pytest.mark.parametrize("address", ["", "localhost", "10.0.0.1:80", "[::1]"])

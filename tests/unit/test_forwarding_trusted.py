@@ -162,7 +162,7 @@ def test_a_chain_of_proxies_that_trust_each_other_names_every_hop() -> None:
     kinds = ("x-forwarded", "forwarded")
     lines: list[Line] = [(b"X-Forwarded-For", b"192.0.2.66"), (b"Forwarded", b"for=192.0.2.66")]
     for address, is_tls in [("203.0.113.9", True), ("2001:db8::1", False), ("10.0.0.2", False)]:
-        hop = Forwarding(["2001:db8::/32", "10.0.0.0/8"], kinds, "gw", "off").peer(address, is_tls=is_tls)
+        hop = Forwarding(["2001:db8::/32", "10.0.0.0/8"], kinds, "gw", "off", iter(())).peer(address, is_tls=is_tls)
         lines = arrives(hop, *lines)
     assert values(lines, b"x-forwarded-for") == [b"203.0.113.9, 2001:db8::1, 10.0.0.2"]
     assert values(lines, b"x-forwarded-proto") == [b"https"]

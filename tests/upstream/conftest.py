@@ -28,7 +28,7 @@ async def reach() -> AsyncIterator[Reach]:
     def open_one(*urls: str, **changes: Any) -> Upstream:
         config = Config(upstream=UpstreamConfig(urls=urls, **{**PATIENT, **changes}))
         opened.append(open_upstreams(config))
-        found = opened[-1].find(split_target("/"), Headers(b""))
+        found = opened[-1].routes.find(split_target("/"), Headers(b""))
         assert isinstance(found, Upstream)
         return found
 

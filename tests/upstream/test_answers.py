@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.config.schema import Duration
+from gateway.errors import RequestBroken
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
-from gateway.upstream.results import NoResponse, RequestBroken, ResponseBroken, UpstreamResponse
+from gateway.upstream.results import NoResponse, ResponseBroken, UpstreamResponse
 from tests.support import behaviours as do
 from tests.support.reach import PIECE, request, whole
 from tests.support.upstream import At, Call, RawUpstream, Stage

@@ -15,7 +15,7 @@ from tests.support.upstream import RawUpstream, refused_port
 
 def found(upstreams: Upstreams, target: str, host: str = "test") -> Upstream | Refusal | None:
     """What a request meets."""
-    return upstreams.find(split_target(target), Headers.of([(b"Host", host.encode())]))
+    return upstreams.routes.find(split_target(target), Headers.of([(b"Host", host.encode())]))
 
 
 async def test_each_request_goes_where_its_route_leads(upstream: RawUpstream) -> None:

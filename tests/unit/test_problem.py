@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gateway.upstream
-from gateway.front.respond import KINDS, TYPE, conflict, problem, unanswered, unreachable
 from gateway.guard.decision import Conflict
+from gateway.http.problem import KINDS, TYPE, Reply, problem
 from gateway.model import FOREVER, Claim, Record, State
+from gateway.proxy.answers import conflict, no_answer
 from gateway.upstream.results import NoResponse, NotSent
 from tests.support import wire
 from tests.support.unit import untimed
@@ -73,11 +74,10 @@ class Parsed:
         return document
 
 
-def checked(answer: tuple[int, bytes]) -> Parsed:
+def checked(reply: Reply, connection: bytes | None = None) -> Parsed:
     """An answer that holds all that every answer must."""
-    status, data = answer
-    parsed = Parsed(data)
-    assert parsed.status == status == parsed.json()["status"]
+    parsed = Parsed(reply.render(connection, b""))
+    assert parsed.status == reply.status == parsed.json()["status"]
     assert parsed.is_complete
     assert b"".join(parsed.pieces) == parsed.body
     assert parsed.header("Content-Length") == str(len(parsed.body))
@@ -105,7 +105,7 @@ def met(how: Conflict, expires_at: int | None = NOW + HOUR, resource: str | None
         Conflict.OUTCOME_UNKNOWN: State.UNKNOWN,
     }[how]
     record = Record(CLAIM.fingerprint, b"owner", state, "other-rule", "other", NOW - HOUR, expires_at, HOUR, resource)
-    return checked(conflict(how, CLAIM, record, now, keep_alive=True))
+    return checked(conflict(how, CLAIM, record, now))
 
 
 SLUGS = [
@@ -135,7 +135,7 @@ SLUGS = [
 class TestProblem:
     @pytest.mark.parametrize(("slug", "status", "error"), SLUGS)
     def test_each_slug_has_its_status_and_proxy_error(self, slug: str, status: int, error: str) -> None:
-        parsed = checked(problem(slug, "It is so.", keep_alive=True))
+        parsed = checked(problem(slug, "It is so."))
         assert parsed.status == status
         assert f"error={error};" in (parsed.header("Proxy-Status") or "")
         assert parsed.json()["type"].endswith(f":{slug}")
@@ -146,25 +146,32 @@ class TestProblem:
 
     @pytest.mark.parametrize("slug", KINDS)
     def test_what_is_not_known_is_left_out(self, slug: str) -> None:
-        keys = set(checked(problem(slug, "It is so.", keep_alive=True)).json())
+        keys = set(checked(problem(slug, "It is so.")).json())
         assert keys <= {"type", "title", "status", "detail", "suggestedNextStep"}
-        keys = set(checked(problem(slug, "It is so.", keep_alive=True, rule="create-user")).json())
+        keys = set(checked(problem(slug, "It is so.", "create-user")).json())
         assert keys <= {"type", "title", "status", "detail", "suggestedNextStep", "rule"}
 
-    @pytest.mark.parametrize("seconds", [None, 0, 1, 3600])
-    def test_retry_after_is_sent_when_it_is_given(self, seconds: int | None) -> None:
-        parsed = checked(problem("store-unavailable", "It is so.", keep_alive=True, retry_after=seconds))
-        assert parsed.header("Retry-After") == (None if seconds is None else str(seconds))
+    @pytest.mark.parametrize("slug", KINDS)
+    def test_what_passes_by_itself_says_when_to_try_again(self, slug: str) -> None:
+        waits = slug in {"in-progress", "store-unavailable", "overloaded", "too-many-connections"}
+        assert checked(problem(slug, "It is so.")).header("Retry-After") == ("1" if waits else None)
 
-    @pytest.mark.parametrize("keep_alive", [True, False])
-    def test_the_connection_is_closed_when_it_must_be(self, keep_alive: bool) -> None:
-        parsed = checked(problem("bad-request", "It is so.", keep_alive=keep_alive))
-        assert parsed.header("Connection") == (None if keep_alive else "close")
-        assert parsed.keeps_alive is keep_alive
+    @pytest.mark.parametrize("connection", [None, b"close", b"keep-alive"])
+    def test_the_connection_field_is_the_one_that_is_given(self, connection: bytes | None) -> None:
+        parsed = checked(problem("missing-identity", "It is so."), connection)
+        assert parsed.header("Connection") == (None if connection is None else connection.decode())
+        assert parsed.keeps_alive is (connection != b"close")
+
+    def test_what_leaves_the_next_request_uncertain_ends_the_connection(self) -> None:
+        assert {slug for slug in KINDS if problem(slug, "It is so.").closes} == {
+            *("bad-request", "body-too-large", "head-too-large", "internal-error", "not-supported"),
+            *("request-incomplete", "request-timeout", "target-too-long", "too-many-connections"),
+            "version-not-supported",
+        }
 
     def test_an_answer_to_head_has_the_head_alone(self) -> None:
-        whole = problem("ambiguous-path", "It is so.", keep_alive=True)[1]
-        head = problem("ambiguous-path", "It is so.", keep_alive=True, head_only=True)[1]
+        whole = problem("ambiguous-path", "It is so.").render(None, b"")
+        head = problem("ambiguous-path", "It is so.").render(None, b"", head_only=True)
         assert whole.startswith(head)
         assert head.endswith(b"\r\n\r\n")
         assert len(whole) - len(head) == int(Parsed(whole).header("Content-Length") or 0) > 0
@@ -172,7 +179,7 @@ class TestProblem:
     @untimed
     @given(st.text(), st.text())
     def test_no_text_breaks_the_answer(self, detail: str, rule: str) -> None:
-        parsed = checked(problem("missing-identity", detail + ".", keep_alive=True, rule=rule))
+        parsed = checked(problem("missing-identity", detail + ".", rule))
         assert parsed.json()["detail"] == detail + "."
         assert parsed.json()["rule"] == rule
         assert len(parsed.headers) == 4
@@ -247,10 +254,10 @@ class TestConflict:
         assert read.tzinfo == UTC
         assert round(read.timestamp() * 1000) == time
 
-    def test_nothing_of_the_one_who_was_first_is_told(self) -> None:
-        """Another caller's owner token and rule, and the fingerprint, are no business of whoever comes second."""
+    def test_nothing_of_the_first_caller_is_shown(self) -> None:
+        """Another caller's owner token and rule, and the fingerprint, are no business of the second one."""
         record = Record(CANARY.encode(), CANARY.encode(), State.CREATED, CANARY, CANARY, NOW, NOW + HOUR, HOUR)
-        answer = conflict(Conflict.DUPLICATE, CLAIM, record, NOW, keep_alive=True)[1]
+        answer = conflict(Conflict.DUPLICATE, CLAIM, record, NOW).render(None, b"")
         assert CANARY.encode() not in answer
         assert CANARY.encode().hex().encode() not in answer
         assert CLAIM.fingerprint not in answer
@@ -258,20 +265,17 @@ class TestConflict:
     def test_braces_in_an_entrys_name_are_left_alone(self) -> None:
         claim = Claim(b"f" * 32, "r", "{0} {x}", HOUR)
         record = Record(b"f" * 32, b"o", State.CREATED, "r", "{0} {x}", NOW, NOW + HOUR, HOUR)
-        assert (
-            '"{0} {x}"' in checked(conflict(Conflict.DUPLICATE, claim, record, NOW, keep_alive=True)).json()["detail"]
-        )
+        assert '"{0} {x}"' in checked(conflict(Conflict.DUPLICATE, claim, record, NOW)).json()["detail"]
 
 
 class TestUpstream:
     @pytest.mark.parametrize(
-        ("write", "kind", "slug", "retry_after"),
-        [(unreachable, NotSent, "upstream-unreachable", "1"), (unanswered, NoResponse, "outcome-unknown", None)],
+        ("kind", "slug", "retry_after"),
+        [(NotSent, "upstream-unreachable", "1"), (NoResponse, "outcome-unknown", None)],
     )
     @pytest.mark.parametrize(("timed_out", "status"), [(True, 504), (False, 502)])
     def test_what_was_not_sent_may_be_sent_again_and_what_was_sent_may_not(
         self,
-        write: Callable[..., tuple[int, bytes]],
         kind: Callable[..., NotSent | NoResponse],
         slug: str,
         retry_after: str | None,
@@ -279,18 +283,16 @@ class TestUpstream:
         status: int,
     ) -> None:
         result = kind("connection_timeout", timed_out=timed_out)
-        parsed = checked(write(result, keep_alive=False, head_only=False, rule="create-user"))
+        parsed = checked(no_answer(result, "create-user"), b"close")
         assert (parsed.status, parsed.header("Retry-After")) == (status, retry_after)
         assert parsed.json()["type"].endswith(f":{slug}")
         assert parsed.json()["rule"] == "create-user"
         assert "error=connection_timeout;" in (parsed.header("Proxy-Status") or "")
         assert not parsed.keeps_alive
-        head = write(result, keep_alive=True, head_only=True, rule=None)[1]
-        assert head.endswith(b"\r\n\r\n")
 
-    def test_every_error_that_the_upstream_room_names_is_registered(self) -> None:
-        (room,) = gateway.upstream.__path__
-        text = "".join(file.read_text(encoding="utf-8") for file in Path(room).glob("*.py"))
+    def test_every_error_that_the_upstream_package_names_is_registered(self) -> None:
+        (package,) = gateway.upstream.__path__
+        text = "".join(file.read_text(encoding="utf-8") for file in Path(package).glob("*.py"))
         named = set(re.findall(r'"((?:dns|destination|connection|tls|http|proxy)_[a-z_]+)"', text))
         assert len(named) > 5
         assert named <= REGISTERED
@@ -302,14 +304,14 @@ MORE = b"X-Request-Id: 7\r\nX-Other: 8\r\n"
 @pytest.mark.parametrize("head_only", [False, True])
 def test_header_lines_that_are_given_go_along(*, head_only: bool) -> None:
     record = Record(b"f" * 32, b"o", State.CREATED, "r", "e", NOW, NOW + HOUR, HOUR)
-    answers = [
-        problem("duplicate", "It is so.", keep_alive=True, head_only=head_only, fields=MORE),
-        unreachable(NotSent("dns_error"), keep_alive=True, head_only=head_only, rule=None, fields=MORE),
-        unanswered(NoResponse("connection_terminated"), keep_alive=True, head_only=head_only, rule=None, fields=MORE),
+    replies = [
+        problem("duplicate", "It is so."),
+        no_answer(NotSent("dns_error"), None),
+        no_answer(NoResponse("connection_terminated"), None),
+        conflict(Conflict.DUPLICATE, CLAIM, record, NOW),
     ]
-    if not head_only:
-        answers.append(conflict(Conflict.DUPLICATE, CLAIM, record, NOW, keep_alive=True, fields=MORE))
-    for _, answer in answers:
+    for reply in replies:
+        answer = reply.render(b"close", MORE, head_only=head_only)
         head, _, _ = answer.partition(b"\r\n\r\n")
         _, headers = wire.parse_head(head + b"\r\n\r\n")
-        assert headers[-2:] == [("X-Request-Id", "7"), ("X-Other", "8")]
+        assert headers[-3:] == [("Connection", "close"), ("X-Request-Id", "7"), ("X-Other", "8")]

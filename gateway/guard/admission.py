@@ -1,0 +1,53 @@
+# Which way a request takes, before anything of its body is read. Pure.
+#
+# The handler and `gateway explain` both ask here, so that what is explained is what happens.
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from gateway.guard.routes import Routes
+from gateway.guard.rules import Match, Refusal, Rules
+from gateway.http.headers import Headers
+from gateway.http.paths import Target, split_target
+
+T = TypeVar("T")
+
+_CONNECT = Refusal("not-supported", "CONNECT is not supported.")
+_NO_PATH = Refusal("bad-request", "The request target is neither a path nor a URL with a host.")
+_NO_ROUTE = Refusal("no-route", "No route takes the request.")
+
+
+class Admitted(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """A request that is forwarded, if its claims are free."""
+
+    upstream: T
+    target: Target
+    match: Match | None
+    """The rule that guards it; None when it passes untouched."""
+
+
+class Admission(Generic[T]):
+    """Rules and routes together."""
+
+    def __init__(self, rules: Rules, routes: Routes[T]) -> None:
+        self._rules = rules
+        self._routes = routes
+
+    def __repr__(self) -> str:
+        return f"Admission({self._rules!r}, {self._routes!r})"
+
+    def admit(self, method: str, target: str, headers: Headers) -> Admitted[T] | Refusal:
+        """Say where a request goes and which rule guards it, or why it is refused."""
+        if method == "CONNECT":
+            return _CONNECT
+        parts = split_target(target)
+        if not parts.path.startswith("/") and not (method == "OPTIONS" and target == "*"):
+            return _NO_PATH
+        upstream = self._routes.find(parts, headers)
+        match = self._rules.match(method, parts, headers)
+        if isinstance(match, Refusal):
+            return match
+        if isinstance(upstream, Refusal):
+            return upstream
+        return _NO_ROUTE if upstream is None else Admitted(upstream, parts, match)

@@ -1,0 +1,180 @@
+# The gateway's own answers: problem documents (RFC 9457) as bytes, with Proxy-Status (RFC 9209). Pure.
+#
+# Slugs and statuses are a stable contract; titles and details are for people, and may change.
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+TYPE = "urn:problem-type:gateway:"
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The body of an answer, in the order in which people read it. Never holds a value of an identity."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    rule: str | None = None
+    conflict_field: str | None = None
+    """The name of the `unique` entry in conflict."""
+    existing_resource_link: str | None = None
+    suggested_next_step: str | None = None
+    first_seen: str | None = None
+    expires_at: str | None = None
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What all problems of one slug share."""
+
+    status: int
+    title: str
+    next_step: str | None = None
+    error: str = "http_request_denied"
+    """The proxy error type (RFC 9209 2.3)."""
+    retry_after: int | None = None
+    """Seconds."""
+    closes: bool = False
+    """Whether the connection ends: where the next request would begin is not known, or is not worth waiting for."""
+
+
+_BAD_REQUEST = "http_request_error"
+_OWN_FAULT = "proxy_internal_error"
+
+KINDS: Mapping[str, Kind] = {
+    "duplicate": Kind(
+        status=409,
+        title="Already created",
+        next_step="Do not send it again. Use the existing resource.",
+    ),
+    "in-progress": Kind(
+        status=409,
+        title="The same create is in progress",
+        next_step="Wait, then send it again: you will get a duplicate if the first one succeeds.",
+        retry_after=1,
+    ),
+    "outcome-unknown": Kind(
+        status=409,
+        title="The outcome of an earlier attempt is unknown",
+        next_step="Check whether the resource exists. If it does not, send it again after Retry-After, or ask the "
+        "operator to release it.",
+    ),
+    "missing-identity": Kind(
+        status=422,
+        title="A field that identifies this create is missing or unreadable",
+        next_step="Send the field exactly once, in a form that can be read in one way only.",
+    ),
+    "body-too-large": Kind(status=413, title="Request body too large", next_step="Send a smaller body.", closes=True),
+    "ambiguous-path": Kind(status=400, title="Ambiguous path", next_step="Send the path in its plain form."),
+    "method-override": Kind(
+        status=400, title="Method override refused", next_step="Send the request with the intended method."
+    ),
+    "hidden-field": Kind(
+        status=400,
+        title="A header field that a rule reads is hidden",
+        next_step="Send it under its own name only, and do not name it in Connection.",
+    ),
+    "request-incomplete": Kind(
+        status=400, title="The request body is incomplete", next_step="Send the whole request again.", closes=True
+    ),
+    "bad-request": Kind(status=400, title="Not a valid HTTP request", error=_BAD_REQUEST, closes=True),
+    "target-too-long": Kind(status=414, title="Request target too long", error=_BAD_REQUEST, closes=True),
+    "head-too-large": Kind(status=431, title="Request header fields too large", error=_BAD_REQUEST, closes=True),
+    "request-timeout": Kind(
+        status=408,
+        title="The request did not arrive in time",
+        next_step="Send it again.",
+        error=_BAD_REQUEST,
+        closes=True,
+    ),
+    "version-not-supported": Kind(status=505, title="HTTP version not supported", error=_BAD_REQUEST, closes=True),
+    "not-supported": Kind(status=501, title="Not supported", error=_BAD_REQUEST, closes=True),
+    "no-route": Kind(status=404, title="No route to an API", error="destination_not_found"),
+    "too-many-connections": Kind(
+        status=503,
+        title="Too many connections",
+        next_step="Send it again later.",
+        error="connection_limit_reached",
+        retry_after=1,
+        closes=True,
+    ),
+    "store-unavailable": Kind(
+        status=503,
+        title="The store is unavailable",
+        next_step="Send it again later: nothing was forwarded.",
+        error=_OWN_FAULT,
+        retry_after=1,
+    ),
+    "overloaded": Kind(
+        status=503,
+        title="The request buffer is full",
+        next_step="Send it again later: nothing was forwarded.",
+        error=_OWN_FAULT,
+        retry_after=1,
+    ),
+    "internal-error": Kind(status=500, title="Internal error of the gateway", error=_OWN_FAULT, closes=True),
+}
+"""By slug. The problems that depend on what the upstream did are made where that is known."""
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """An answer of the gateway's own, complete but for what the exchange adds to it."""
+
+    slug: str
+    status: int
+    head: bytes
+    """The status line and the field lines that belong to the problem."""
+    body: bytes
+    closes: bool = False
+    """Whether the connection ends with it in any case."""
+
+    def render(self, connection: bytes | None, fields: bytes, *, head_only: bool = False) -> bytes:
+        """Write it. `connection` is a value for the Connection field, if any; `fields` are more field lines."""
+        if connection is not None:
+            fields = b"Connection: %b\r\n%b" % (connection, fields)
+        return b"%b%b\r\n" % (self.head, fields) if head_only else b"%b%b\r\n%b" % (self.head, fields, self.body)
+
+
+def problem(slug: str, detail: str, rule: str | None = None) -> Reply:
+    """Make the answer for one of KINDS."""
+    kind = KINDS[slug]
+    document = Problem(
+        type=TYPE + slug,
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        rule=rule,
+        suggested_next_step=kind.next_step,
+    )
+    return reply(document, kind.error, kind.retry_after, closes=kind.closes)
+
+
+def reply(document: Problem, error: str, retry_after: int | None = None, *, closes: bool = False) -> Reply:
+    """Make an answer of a document. `error` is a proxy error type, `retry_after` in seconds."""
+    slug = document.type.removeprefix(TYPE)
+    body = msgspec.json.encode(document)
+    return Reply(slug, document.status, _head(document.status, len(body), error, slug, retry_after), body, closes)
+
+
+def _head(status: int, length: int, error: str, slug: str, retry_after: int | None) -> bytes:
+    return b'%b%d\r\nProxy-Status: idempotency-gateway; error=%b; details="%b"\r\n%b' % (
+        _HEADS[status],
+        length,
+        error.encode(),
+        slug.encode(),
+        b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after,
+    )
+
+
+_HEADS = {
+    status.value: (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "Content-Type: application/problem+json\r\n"
+        "Cache-Control: no-store\r\n"
+        "Content-Length: "
+    ).encode()
+    for status in HTTPStatus
+}
+"""The start of an answer, made once for each status."""

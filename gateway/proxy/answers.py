@@ -1,0 +1,98 @@
+# The gateway's own answers that depend on what happened: on a claim that is held, on a body that could not be read, on
+# an API that did not answer. Pure.
+
+import math
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import assert_never
+
+from gateway.errors import BodyTooLarge, Overloaded, RequestBroken
+from gateway.guard.decision import Conflict
+from gateway.http.problem import KINDS, TYPE, Problem, Reply, problem, reply
+from gateway.model import FOREVER, Claim, Record
+from gateway.upstream.results import NoResponse, NotSent
+
+NOT_FORWARDED = "The create was not forwarded."
+_MAX_RETRY_AFTER = 24 * 3600
+"""Seconds named in Retry-After at most: an operator may free a claim at any time."""
+_DETAILS = {
+    Conflict.DUPLICATE: 'A resource with the same "{}" was created before.',
+    Conflict.IN_PROGRESS: 'A create with the same "{}" was forwarded and has not been answered yet.',
+    Conflict.OUTCOME_UNKNOWN: 'A create with the same "{}" was forwarded, and its outcome is not known.',
+}
+
+
+def conflict(kind: Conflict, claim: Claim, record: Record, now: int) -> Reply:
+    """Make the 409 for a create whose claim is held. `now` in milliseconds."""
+    retry_after = _retry_after(record, now) if kind is Conflict.OUTCOME_UNKNOWN else KINDS[kind].retry_after
+    return _conflict(kind, claim, record, retry_after)
+
+
+@lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again
+def _conflict(kind: Conflict, claim: Claim, record: Record, retry_after: int | None) -> Reply:
+    shared = KINDS[kind]
+    expires_at = record.expires_at
+    document = Problem(
+        type=TYPE + kind,
+        title=shared.title,
+        status=shared.status,
+        detail=_DETAILS[kind].format(claim.entry),
+        rule=claim.rule,
+        conflict_field=claim.entry,
+        existing_resource_link=record.resource if kind is Conflict.DUPLICATE else None,
+        suggested_next_step=shared.next_step,
+        first_seen=_rfc_3339(record.first_seen),
+        expires_at=None if expires_at is None or expires_at == FOREVER else _rfc_3339(expires_at),
+    )
+    return reply(document, shared.error, retry_after)
+
+
+def unreadable(error: RequestBroken | BodyTooLarge | Overloaded, rule: str | None) -> Reply:
+    """Make the answer for a request whose body could not be read."""
+    match error:
+        case RequestBroken():
+            return problem("request-incomplete", "The body ended early, came too slowly or has invalid framing.", rule)
+        case BodyTooLarge():
+            return problem("body-too-large", f"Rule {rule} reads at most {error.limit} bytes of a body.", rule)
+        case Overloaded():
+            return problem("overloaded", NOT_FORWARDED, rule)
+        case _:
+            assert_never(error)
+
+
+def no_answer(result: NotSent | NoResponse, rule: str | None) -> Reply:
+    """Make the answer for a request that was not sent, or was sent and not answered."""
+    status = 504 if result.timed_out else 502  # RFC 9110 15.6.3 and 15.6.5
+    match result:
+        case NotSent():
+            document = Problem(
+                type=TYPE + "upstream-unreachable",
+                title="The API cannot be reached",
+                status=status,
+                detail="No part of the request was sent to the API.",
+                rule=rule,
+                suggested_next_step="Send it again: it is safe, nothing happened.",
+            )
+            return reply(document, result.error, 1)
+        case NoResponse():
+            document = Problem(
+                type=TYPE + "outcome-unknown",
+                title="The API did not answer",
+                status=status,
+                detail="The request was sent, and its outcome is not known.",
+                rule=rule,
+                suggested_next_step="Check whether it happened before you send it again: a retry may do it twice.",
+            )
+            return reply(document, result.error)
+        case _:
+            assert_never(result)
+
+
+def _retry_after(record: Record, now: int) -> int:
+    if record.expires_at is None:
+        return 1
+    return min(math.ceil((record.expires_at - now) / 1000), _MAX_RETRY_AFTER)
+
+
+def _rfc_3339(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,50 @@
+# `gateway explain` says what the gateway then does: both are asked about the same requests.
+
+import asyncio
+import json
+import sys
+
+import pytest
+
+from tests.conftest import StartGateway
+from tests.support.client import Client
+from tests.support.upstream import RawUpstream
+
+BODY = b'{"email": "ada@example.org"}'
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "slug"),
+    [
+        ("CONNECT", "/users", 501, "not-supported"),
+        ("CONNECT", "api.example:443", 501, "not-supported"),
+        ("POST", "users", 400, "bad-request"),
+        ("GET", "*", 400, "bad-request"),
+        ("POST", "/x//../users", 400, "ambiguous-path"),
+        ("POST", "/users", 201, None),
+        ("GET", "/users", 200, None),
+        ("OPTIONS", "*", 200, None),
+    ],
+)
+async def test_what_is_explained_is_what_happens(
+    upstream: RawUpstream, gateway: StartGateway, method: str, target: str, status: int, slug: str | None
+) -> None:
+    program = await gateway()
+    command = (sys.executable, "-m", "gateway", "explain", "-c", program.file.name, "--json", "-X", method, target)
+    process = await asyncio.create_subprocess_exec(
+        *command, "-d", BODY.decode(), cwd=program.directory, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    explained = json.loads(output)
+    async with Client(program.port) as client:
+        lines = (
+            f"{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}"
+        )
+        await client.send_raw(f"{lines}\r\n\r\n".encode() + BODY)
+        response = await client.read_response("GET")
+    assert (response.status, response.slug) == (status, slug)
+    assert explained["forwarded"] is (slug is None)
+    assert process.returncode == (0 if slug is None else 1)
+    if slug is not None:
+        assert explained["happens"].startswith(f"{status} {slug}: ")
+        assert upstream.requests == []
