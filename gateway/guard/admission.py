@@ -42,7 +42,7 @@ class Admission(Generic[T]):
         if method == "CONNECT":
             return _CONNECT
         parts = split_target(target)
-        if not parts.path.startswith("/") and not (method == "OPTIONS" and target == "*"):
+        if target[:1] != "/" and not parts.authority and (target != "*" or method != "OPTIONS"):
             return _NO_PATH
         upstream = self._routes.find(parts, headers)
         match = self._rules.match(method, parts, headers)

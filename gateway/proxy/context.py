@@ -9,7 +9,7 @@ from gateway.telemetry import RequestRecord
 from gateway.upstream.client import Upstream
 
 
-class RequestContext(msgspec.Struct):
+class RequestContext(msgspec.Struct, gc=False):
     """A request that is admitted. `record` grows while it is handled."""
 
     exchange: Exchange

@@ -11,7 +11,7 @@ from gateway.http.write import request_fields, response_head
 from gateway.proxy.answers import no_answer
 from gateway.proxy.context import RequestContext
 from gateway.proxy.relay import relay
-from gateway.proxy.tunnel import tunnel
+from gateway.proxy.tunnel import TunnelEnd, tunnel
 from gateway.telemetry import milliseconds
 from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 
@@ -95,7 +95,7 @@ async def _carry(exchange: Exchange, answer: UpstreamResponse, idle_timeout: flo
     protocol = b", ".join(answer.headers.values(b"upgrade"))
     exchange.write(response_head(101, answer.reason, answer.headers, connection=b"Upgrade", upgrade=protocol))
     client, early = exchange.detach()
-    await tunnel(client, upstream, to_client=answer.body, to_upstream=early, idle_timeout=idle_timeout)
+    await tunnel(TunnelEnd(client, early), TunnelEnd(upstream, answer.body), idle_timeout)
 
 
 def _upgrade(exchange: Exchange) -> bytes | None:

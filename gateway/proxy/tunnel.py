@@ -5,19 +5,24 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+import msgspec
+
 from gateway.transport.deadline import Deadline
 
 HALF_OPEN = 60.0
 """Seconds for which nothing may come once one side has said that it sends nothing more."""
 
 
-async def tunnel(
-    client: asyncio.Transport, upstream: asyncio.Transport, *, to_client: bytes, to_upstream: bytes, idle_timeout: float
-) -> None:
-    """Carry bytes until either side ends, or nothing comes for `idle_timeout` seconds; closes both.
+class TunnelEnd(msgspec.Struct, frozen=True):
+    """One of the two connections to glue together. Its reading is paused."""
 
-    `to_client` and `to_upstream` have come already. The reading of both transports is paused.
-    """
+    transport: asyncio.Transport
+    early: bytes
+    """What has come from it already."""
+
+
+async def tunnel(client: TunnelEnd, upstream: TunnelEnd, idle_timeout: float) -> None:
+    """Carry bytes until either side ends, or nothing comes for `idle_timeout` seconds; closes both."""
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
 
@@ -37,12 +42,16 @@ async def tunnel(
         deadline.set(min(idle_timeout, HALF_OPEN) if ended else idle_timeout)
 
     deadline = Deadline(loop, end)
-    ends = [_End(*pair, alive, end_one, end) for pair in ((client, upstream), (upstream, client))]
+    events = _Events(alive, end_one, end)
+    ends = [
+        _End(client.transport, upstream.transport, events),
+        _End(upstream.transport, client.transport, events),
+    ]
     try:
         for each in ends:
             each.take_over()
-        client.write(to_client)
-        upstream.write(to_upstream)
+        client.transport.write(upstream.early)
+        upstream.transport.write(client.early)
         alive()
         for each in ends:
             each.start()
@@ -53,25 +62,29 @@ async def tunnel(
             each.close(min(idle_timeout, HALF_OPEN))
 
 
+class _Events(msgspec.Struct, frozen=True):
+    """What the two connections report."""
+
+    alive: Callable[[], None]
+    """Bytes have come."""
+    end_one: Callable[[asyncio.Transport], None]
+    """One direction has ended."""
+    end: Callable[[], None]
+    """Both have."""
+
+
 class _End(asyncio.Protocol):
     """One of the two connections."""
 
-    def __init__(
-        self,
-        own: asyncio.Transport,
-        other: asyncio.Transport,
-        alive: Callable[[], None],
-        end_one: Callable[[asyncio.Transport], None],
-        end: Callable[[], None],
-    ) -> None:
+    def __init__(self, own: asyncio.Transport, other: asyncio.Transport, events: _Events) -> None:
         self._own = own
         self._other = other
-        self._alive = alive
-        self._end_one = end_one
-        self._end = end
+        self._alive = events.alive
+        self._end_one = events.end_one
+        self._end = events.end
 
     def take_over(self) -> None:
-        """Hear what the transport has to tell from now on."""
+        """Receive the transport's events from now on."""
         self._own.set_protocol(self)
 
     def start(self) -> None:

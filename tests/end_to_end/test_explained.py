@@ -20,6 +20,7 @@ BODY = b'{"email": "ada@example.org"}'
         ("CONNECT", "api.example:443", 501, "not-supported"),
         ("POST", "users", 400, "bad-request"),
         ("GET", "*", 400, "bad-request"),
+        ("POST", "http:///users", 400, "bad-request"),
         ("POST", "/x//../users", 400, "ambiguous-path"),
         ("POST", "/users", 201, None),
         ("GET", "/users", 200, None),

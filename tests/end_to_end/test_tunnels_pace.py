@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gateway.proxy.tunnel import tunnel
+from gateway.proxy.tunnel import TunnelEnd, tunnel
 from tests.conftest import StartGateway
 from tests.support.client import Client
 from tests.support.pace import StandingClient, drip
@@ -104,9 +104,9 @@ async def test_a_side_that_does_not_take_the_first_bytes_holds_back_the_other_fr
         transport.pause_reading()
     early = PIECE * 4
     if slow == "client":
-        carrying = tunnel(first, second, to_client=early, to_upstream=b"", idle_timeout=3600)
+        carrying = tunnel(TunnelEnd(first, b""), TunnelEnd(second, early), 3600)
     else:
-        carrying = tunnel(second, first, to_client=b"", to_upstream=early, idle_timeout=3600)
+        carrying = tunnel(TunnelEnd(second, early), TunnelEnd(first, b""), 3600)
     task = asyncio.create_task(carrying)
     with source, far_end:
         await asyncio.sleep(0)  # the tunnel begins

@@ -34,6 +34,7 @@ def test_a_create_is_guarded_and_anything_else_passes() -> None:
         ("POST", "users", "bad-request"),
         ("POST", "", "bad-request"),
         ("GET", "*", "bad-request"),
+        ("POST", "http:///users", "bad-request"),
         ("POST", "/x//../users", "ambiguous-path"),
     ],
 )
