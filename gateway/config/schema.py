@@ -61,7 +61,7 @@ class ServerConfig(Table, frozen=True, kw_only=True):
     drain_timeout: Duration = Duration(30)
     """How long requests in flight may take to finish after SIGTERM, and after `drain_grace`."""
     watch_interval: Duration | None = None
-    """How often to look whether the rules file has changed, and take up what it says; default: only when told."""
+    """How often to check whether the rules file has changed, and apply it; default: only on demand."""
 
 
 class AdminConfig(Table, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ class UpstreamTlsConfig(Table, frozen=True, kw_only=True):
     key: str | None = None
     """A PEM file: the client certificate's private key."""
     insecure_skip_verify: bool = False
-    """Take any certificate: whoever sits on the way can read and change everything."""
+    """Take any certificate: anyone between the gateway and the API can read and change everything."""
 
 
 class UpstreamConfig(Table, frozen=True, kw_only=True):
@@ -213,7 +213,7 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     resource: str | None = None
     """Where the created thing lives: "header.Location", or a template like "/users/{body.id}" over the answer.
 
-    Shown to whoever sends a duplicate; absent, no link is kept or shown."""
+    Shown to the sender of a duplicate; absent, no link is kept or shown."""
     keep: Duration = Duration(24 * 3600)
     """How long an identity is remembered after it was created; or "forever"."""
     unknown_hold: Duration | None = None

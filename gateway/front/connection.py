@@ -98,7 +98,7 @@ class ClientConnection(ClientTransport):
         """End the connection once what was written has left."""
         self.end(politely=False)
 
-    def make_room(self) -> None:
+    def make_space(self) -> None:
         """End an idle connection now, without waiting until the client has fetched everything."""
         if self.stream_transport.get_write_buffer_size():
             self.abort()

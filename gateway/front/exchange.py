@@ -114,9 +114,9 @@ class Exchange:
         return self._expects_continue
 
     async def read_body(self, limit: int) -> bytes:
-        """The whole body. Raises BodyTooLarge past `limit` bytes, Overloaded when there is no room, and RequestBroken.
+        """The whole body. Raises BodyTooLarge past `limit` bytes, Overloaded when there is no space, and RequestBroken.
 
-        Room for what was announced is taken at once, so that of many uploads some finish instead of none.
+        Memory for what was announced is reserved at once, so that of many uploads some finish instead of none.
         """
         self._has_read = True
         announced = max(self.head.length, len(self._body))
@@ -145,7 +145,7 @@ class Exchange:
         """Raises Overloaded."""
         budget = self._client.budget
         counted = 0 if self._stream is None else self._stream.buffered  # what has come of it
-        if not (budget.has_room(size) if is_here else budget.has_room_to_come(size - counted)):
+        if not (budget.has_space(size) if is_here else budget.has_space_to_come(size - counted)):
             raise Overloaded
         self._count(size)
 

@@ -84,23 +84,23 @@ class DownstreamServer(web.Server):
 
         One too many may still be answered, unless the server `is_overrun`.
         """
-        room = len(self._admitted) < self.limits.max_connections or self._make_room()
-        (self._admitted if room else self._refused).add(connection)
-        return room
+        space = len(self._admitted) < self.limits.max_connections or self._make_space()
+        (self._admitted if space else self._refused).add(connection)
+        return space
 
-    def _make_room(self) -> bool:
+    def _make_space(self) -> bool:
         if not self.idle:
             return False
         longest = next(iter(self.idle))
         del self.idle[longest]
-        longest.make_room()
+        longest.make_space()
         return True
 
-    def has_room(self, beside: int) -> bool:
-        """Whether there is room for one more, `beside` those that are to come; an idle one is ended to make some."""
+    def has_space(self, beside: int) -> bool:
+        """Whether there is space for one more, `beside` those that are to come; an idle one is ended to make some."""
         if len(self._admitted) + beside < self.limits.max_connections:
             return True
-        return self._make_room()
+        return self._make_space()
 
     @property
     def is_overrun(self) -> bool:

@@ -121,7 +121,7 @@ class TlsListener(Listening):
             except OSError:  # out of file descriptors, or the client has disconnected
                 await asyncio.sleep(_RETRY_DELAY)
                 continue
-            if not self._front.has_room(len(self._handshakes)):
+            if not self._front.has_space(len(self._handshakes)):
                 client.close()
                 continue
             task = self._loop.create_task(self._handshake(client), name="tls-handshake")

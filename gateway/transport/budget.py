@@ -13,11 +13,11 @@ class Budget:
     def __repr__(self) -> str:
         return f"Budget({self.used} of {self.limit})"
 
-    def has_room(self, size: int) -> bool:
+    def has_space(self, size: int) -> bool:
         """Whether `size` more bytes, which have already arrived, may be buffered."""
         return self.used + size <= self.limit
 
-    def has_room_to_come(self, size: int) -> bool:
+    def has_space_to_come(self, size: int) -> bool:
         """Whether a body of `size` bytes may begin to be received.
 
         The last quarter is reserved for bodies that arrive at once, as nearly all creates do: slow clients must not

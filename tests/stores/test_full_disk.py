@@ -56,7 +56,7 @@ class Disk:
                 return
         raise AssertionError("it does not get full")
 
-    async def make_room(self) -> None:
+    async def make_space(self) -> None:
         """Let the file grow again."""
         await self._pages(f"PRAGMA max_page_count = {PLENTY}")
 
@@ -95,7 +95,7 @@ async def test_a_reserve_that_finds_no_room_takes_nothing(disk: Disk, store: Sto
         with pytest.raises(StoreError, match="full"):
             await store.reserve(claims("a", "b"), owner(number), NOW)
     assert await state_of(store, "a") is await state_of(store, "b") is None
-    await disk.make_room()
+    await disk.make_space()
     await take(store, ("a",), 10)
     assert not await store.settle(owner(0), claims("a", "b"), FREE, NOW), "whoever was refused holds nothing"
 
@@ -134,7 +134,7 @@ async def test_a_settlement_that_finds_no_room_is_written_when_there_is_some(dis
         await store.settle(owner(1), claims("a", "b"), LARGE, NOW)
     assert names_of(await store.reserve(claims("a"), owner(2), NOW)) == ["entry-a"], "it is held until it is written"
     assert await state_of(store, "a") is State.IN_FLIGHT
-    await disk.make_room()
+    await disk.make_space()
     await until_created(store, "a")
     record = await store.get(claim("b").fingerprint, NOW)
     assert record is not None
@@ -167,7 +167,7 @@ async def test_many_settlements_that_wait_for_room_keep_nobody_else_waiting(disk
         )
     assert (pinged, purged.removed, found.state, new) == (None, 0, State.IN_FLIGHT, StoreError)
     assert names_of(duplicate) == ["entry-1"]
-    await disk.make_room()
+    await disk.make_space()
     for number in range(many):
         await until_created(store, str(number))
 
@@ -186,7 +186,7 @@ async def test_however_many_settlements_wait_for_room_a_create_hears_at_once_tha
     for number in range(20):
         with pytest.raises(StoreError, match="full"):
             await store.reserve(claims(*[f"new {n}" for n in range(MAX_ROWS)]), owner(1000 + number), NOW)
-    await disk.make_room()
+    await disk.make_space()
     await until_created(store, str(40 * MAX_ROWS - 1))
 
 

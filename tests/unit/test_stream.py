@@ -53,5 +53,5 @@ async def test_streams_that_share_a_budget_hold_each_other_s_senders_back() -> N
 def test_the_last_quarter_is_kept_for_bodies_that_are_here() -> None:
     budget = Budget(100)
     budget.used = 40
-    assert (budget.has_room_to_come(35), budget.has_room_to_come(36)) == (True, False)
-    assert (budget.has_room(60), budget.has_room(61)) == (True, False)
+    assert (budget.has_space_to_come(35), budget.has_space_to_come(36)) == (True, False)
+    assert (budget.has_space(60), budget.has_space(61)) == (True, False)
