@@ -25,21 +25,9 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body",
-        "_client",
-        "_counted",
-        "_expects_continue",
-        "_has_read",
-        "_stream",
-        "answered",
-        "begun",
-        "forwarding",
-        "has_end",
-        "head",
-        "headers",
-        "keep_alive",
-        "may_stop",
-    )
+        "_body", "_client", "_counted", "_expects_continue", "_has_read", "_stream", "answered", "begun",
+        "forwarding", "has_end", "head", "headers", "keep_alive", "may_stop",
+    )  # fmt: skip
 
     def __init__(self, client: "ClientConnection", head: RequestHead, body: bytes, stream: Stream | None) -> None:
         """`body` is whole when there is no `stream`."""

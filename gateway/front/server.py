@@ -84,7 +84,7 @@ class DownstreamServer(web.Server):
 
         One too many may still be answered, unless the server `is_overrun`.
         """
-        space = len(self._admitted) < self.limits.max_connections or self._make_space()
+        space = self.has_space(0)
         (self._admitted if space else self._refused).add(connection)
         return space
 
