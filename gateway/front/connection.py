@@ -4,7 +4,7 @@
 # aiohttp's server accepts the connection and runs `start` in a task of its own.
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from gateway.errors import Malformed, RequestBroken
 from gateway.front.exchange import Exchange
@@ -23,10 +23,11 @@ class ClientConnection(ClientTransport):
     Mutable state: the exchange under way, and the stream of its body while that is still coming.
     """
 
-    __slots__ = ("_event_loop", "_exchange", "_idle", "_next", "_reader", "_serving", "_stream")
+    __slots__ = ("_event_loop", "_exchange", "_idle", "_next", "_reader", "_serving", "_stream", "server")
 
     def __init__(self, server: "DownstreamServer", loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(server, loop)
+        super().__init__(server, loop, server.budget, server.limits.body_timeout)
+        self.server = server
         self._event_loop = loop
         self._exchange: Exchange | None = None
         self._idle = server.idle
@@ -108,6 +109,7 @@ class ClientConnection(ClientTransport):
     def renew(self) -> None:
         """Apply changed limits and trust to requests to come."""
         self._reader.limits = self.server.limits.head_limits
+        self.body_timeout = self.server.limits.body_timeout
         if (peer := self.server.peer(self.stream_transport)) is not None:
             self.peer = peer
 
@@ -123,12 +125,10 @@ class ClientConnection(ClientTransport):
 
     # Called by an exchange and the stream of its body
 
-    def detach(self) -> tuple[Any, bytes]:
-        """Give away the transport, for another protocol, and what came behind the request."""
-        self.deadline.close()
-        self.state = DETACHED
-        self.stream_transport.pause_reading()
-        return self.stream_transport, self._reader.buffered
+    @property
+    def unparsed(self) -> bytes:
+        """What came and was not parsed yet."""
+        return self._reader.buffered
 
     def abort_body(self, *, timed_out: bool) -> None:
         """End the request's body here, unfinished; what follows is not parsed."""
@@ -183,7 +183,7 @@ class ClientConnection(ClientTransport):
         if head.length:
             content, is_whole = self._reader.begin_body(head.length)
             if not is_whole:
-                self._stream = Stream(self, self.server.limits.body_timeout, RequestBroken, self.budget)
+                self._stream = Stream(self, self.body_timeout, RequestBroken, self.budget)
                 if content:
                     self._stream.feed(content)
                     content = b""

@@ -1,18 +1,16 @@
 # One request, and the answer written to it.
 
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway.errors import BodyTooLarge, Overloaded
+from gateway.front.transport import ClientTransport
 from gateway.http.fields import CHUNKED
 from gateway.http.headers import Headers
 from gateway.http.problem import Reply
 from gateway.http.request import RequestHead
 from gateway.http.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
 from gateway.transport.stream import Stream
-
-if TYPE_CHECKING:
-    from gateway.front.connection import ClientConnection
 
 
 class Exchange:
@@ -29,7 +27,7 @@ class Exchange:
         "forwarding", "has_end", "head", "headers", "keep_alive", "may_stop",
     )  # fmt: skip
 
-    def __init__(self, client: "ClientConnection", head: RequestHead, body: bytes, stream: Stream | None) -> None:
+    def __init__(self, client: ClientTransport, head: RequestHead, body: bytes, stream: Stream | None) -> None:
         """`body` is whole when there is no `stream`."""
         self._client = client
         self._body = body

@@ -5,17 +5,15 @@
 
 import asyncio
 import enum
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 from aiohttp import web
 
 from gateway.http.forwarding import Peer
+from gateway.transport.budget import Budget
 from gateway.transport.deadline import Deadline
 from gateway.transport.stream import wake
 from gateway.transport.write_progress import unacknowledged, wait_writable
-
-if TYPE_CHECKING:
-    from gateway.front.server import DownstreamServer
 
 LINGER = 5.0
 """Seconds for which a client may go on sending what is not wanted, so that it gets to see the answer (RFC 9112 9.6)."""
@@ -40,15 +38,22 @@ from DETACHED on, the transport is not this connection's any more."""
 
 
 class ClientTransport(web.RequestHandler):
-    """Mutable state: `state`; whether the client `has_left` (closed its side, or is lost); who it is (`peer`)."""
+    """Mutable state: `state`; whether the client `has_left` (closed its side, or is lost); who it is (`peer`).
 
-    __slots__ = ("_left", "_writable", "budget", "deadline", "has_left", "peer", "server", "state", "stream_transport")
+    `body_timeout`, in seconds, may change, too: for so long the client may make no progress.
+    """
 
-    def __init__(self, server: "DownstreamServer", loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = (
+        "_left", "_writable", "body_timeout", "budget", "deadline", "has_left", "peer", "state", "stream_transport",
+    )  # fmt: skip
+
+    def __init__(
+        self, server: web.Server, loop: asyncio.AbstractEventLoop, budget: Budget, body_timeout: float
+    ) -> None:
         # As web.run_app does, None for no access log.
         super().__init__(server, loop=loop, keepalive_timeout=0, tcp_keepalive=False, access_log=None)  # type: ignore[arg-type]
-        self.server = server
-        self.budget = server.budget
+        self.budget = budget
+        self.body_timeout = body_timeout
         self.deadline = Deadline(loop, self.too_late)
         self.state: State = NEW
         self.has_left = False
@@ -111,6 +116,18 @@ class ClientTransport(web.RequestHandler):
         elif self.state <= HEAD:
             self.state = CLOSING
 
+    def detach(self) -> tuple[Any, bytes]:
+        """Give away the transport, for another protocol, and what came behind the request."""
+        self.deadline.close()
+        self.state = DETACHED
+        self.stream_transport.pause_reading()
+        return self.stream_transport, self.unparsed
+
+    @property
+    def unparsed(self) -> bytes:
+        """What came and was not parsed yet."""
+        return b""
+
     # The end
 
     def abort(self) -> None:
@@ -128,7 +145,7 @@ class ClientTransport(web.RequestHandler):
         if not politely:
             transport.close()
             self._left = transport.get_write_buffer_size() and unacknowledged(transport)
-            self.deadline.set(self.server.limits.body_timeout)
+            self.deadline.set(self.body_timeout)
             return
         if transport.can_write_eof():
             transport.write_eof()
@@ -142,6 +159,6 @@ class ClientTransport(web.RequestHandler):
         if self.state is CLOSING:
             before, self._left = self._left, unacknowledged(self.stream_transport)
             if self._left < before:
-                self.deadline.set(self.server.limits.body_timeout)
+                self.deadline.set(self.body_timeout)
             else:
                 self.stream_transport.abort()

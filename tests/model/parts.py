@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from gateway.errors import RequestBroken, StoreError
-from gateway.front.connection import ClientConnection
 from gateway.front.exchange import Exchange
 from gateway.front.head_parser import HeadParser
+from gateway.front.transport import ClientTransport
 from gateway.http.forwarding import Peer
 from gateway.http.request import HeadLimits, read_request_head
 from gateway.http.write import CONTINUE
@@ -43,7 +43,7 @@ class Client:
         self._stream = Stream(self, PATIENCE, RequestBroken) if create.is_held_back else None
         head = read_request_head(create.head, PARSER.parse(create.head), HEAD_LIMITS)
         self.exchange = Exchange(
-            cast("ClientConnection", self), head, b"" if self._stream else create.body, self._stream
+            cast("ClientTransport", self), head, b"" if self._stream else create.body, self._stream
         )
 
     def write(self, data: bytes) -> None:
