@@ -157,6 +157,7 @@ class ClientConnection(ClientTransport):
                 else:
                     return
         finally:
+            self._serving = None  # else a handler that was cancelled would keep itself, by its traceback
             if self.state >= DETACHED:
                 self.server.gone(self)
 

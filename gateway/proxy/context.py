@@ -9,8 +9,11 @@ from gateway.telemetry import RequestRecord
 from gateway.upstream.client import Upstream
 
 
-class RequestContext(msgspec.Struct, gc=False):
-    """A request that is admitted. `record` grows while it is handled."""
+class RequestContext(msgspec.Struct):
+    """A request that is admitted. `record` grows while it is handled.
+
+    Tracked by the garbage collector: the traceback of a cancelled handler refers to it, and it to the connection.
+    """
 
     exchange: Exchange
     record: RequestRecord

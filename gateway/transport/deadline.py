@@ -27,7 +27,8 @@ class Deadline:
             self._arm()
 
     def close(self) -> None:
-        """Cancel the timer for good: later calls of `set` have no effect."""
+        """Cancel the timer for good: later calls of `set` have no effect. The callback is released."""
+        self._due = _nothing
         self._at = math.inf
         self._fires_at = -math.inf
         if self._handle is not None:
@@ -48,3 +49,7 @@ class Deadline:
             self._due()
         elif self._at < math.inf:
             self._arm()
+
+
+def _nothing() -> None:
+    """Is due after the end."""
