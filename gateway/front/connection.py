@@ -83,7 +83,7 @@ class ClientConnection(ClientTransport):
         self.abort_body(timed_out=False)
         super().connection_lost(exc)
         wake(self._next)
-        if self._serving is None or self._serving.done():  # else it counts until its exchange has ended
+        if self._serving is None:  # else it counts until its exchange has ended
             self.server.gone(self)
         elif self._exchange is not None and self._exchange.may_stop:
             self._serving.cancel()
