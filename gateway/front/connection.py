@@ -4,7 +4,7 @@
 # aiohttp's server accepts the connection and runs `start` in a task of its own.
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.errors import Malformed, RequestBroken
 from gateway.front.exchange import Exchange
@@ -32,7 +32,7 @@ class ClientConnection(ClientTransport):
         self._exchange: Exchange | None = None
         self._idle = server.idle
         self._next: asyncio.Future[None] | None = None
-        self._reader = RequestReader(server.limits.head_limits, server.head_parser)
+        self._reader = RequestReader(server.limits, server.head_parser)
         self._serving: asyncio.Task[None] | None = None
         self._stream: Stream | None = None
 
@@ -64,7 +64,7 @@ class ClientConnection(ClientTransport):
                 self._read_body(self._stream, data)
                 return
             reader.buffered = reader.buffered + data if reader.buffered else data
-            if len(reader.buffered) > reader.limits.head:
+            if len(reader.buffered) > reader.limits.max_head:
                 self.pause_reading()
         elif self.state <= HEAD:
             reader.buffered = reader.buffered + data if reader.buffered else data
@@ -108,7 +108,7 @@ class ClientConnection(ClientTransport):
 
     def renew(self) -> None:
         """Apply changed limits and trust to requests to come."""
-        self._reader.limits = self.server.limits.head_limits
+        self._reader.limits = self.server.limits
         self.body_timeout = self.server.limits.body_timeout
         if (peer := self.server.peer(self.stream_transport)) is not None:
             self.peer = peer
@@ -125,10 +125,12 @@ class ClientConnection(ClientTransport):
 
     # Called by an exchange and the stream of its body
 
-    @property
-    def unparsed(self) -> bytes:
-        """What came and was not parsed yet."""
-        return self._reader.buffered
+    def detach(self) -> tuple[Any, bytes]:
+        """Give away the transport, for another protocol, and what came behind the request."""
+        self.deadline.close()
+        self.state = DETACHED
+        self.stream_transport.pause_reading()
+        return self.stream_transport, self._reader.buffered
 
     def abort_body(self, *, timed_out: bool) -> None:
         """End the request's body here, unfinished; what follows is not parsed."""

@@ -1,10 +1,9 @@
 # One request, and the answer written to it.
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import BodyTooLarge, Overloaded
-from gateway.front.transport import ClientTransport
 from gateway.http.fields import CHUNKED
 from gateway.http.headers import Headers
 from gateway.http.problem import Reply
@@ -12,22 +11,26 @@ from gateway.http.request import RequestHead
 from gateway.http.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
 from gateway.transport.stream import Stream
 
+if TYPE_CHECKING:
+    from gateway.front.connection import ClientConnection
+
 
 class Exchange:
     """One request and the answer written to it.
 
     Mutable state: `keep_alive`; `has_end`, whether the answer's end can be told from what follows it; `begun`, once any
-    of it was written; `answered`, once bytes of an answer were written to a client that had not left;
-    `may_stop`, whether the handler may be cancelled when the client leaves; whether 100 is still expected, whether
-    the body was read here, and how many bytes of the budget it holds.
+    of it was written; `answered`, once bytes of an answer were written to a client that had not left; `may_stop`,
+    whether the handler may be cancelled when the client leaves; `expects_continue`, whether the client holds its body
+    back until it is told to go on (RFC 9110 10.1.1); whether the body was read here, and how many bytes of the budget
+    it holds.
     """
 
     __slots__ = (
-        "_body", "_client", "_counted", "_expects_continue", "_has_read", "_stream", "answered", "begun",
-        "forwarding", "has_end", "head", "headers", "keep_alive", "may_stop",
+        "_body", "_client", "_counted", "_has_read", "_stream", "answered", "begun", "expects_continue", "forwarding",
+        "has_end", "head", "headers", "keep_alive", "may_stop",
     )  # fmt: skip
 
-    def __init__(self, client: ClientTransport, head: RequestHead, body: bytes, stream: Stream | None) -> None:
+    def __init__(self, client: "ClientConnection", head: RequestHead, body: bytes, stream: Stream | None) -> None:
         """`body` is whole when there is no `stream`."""
         self._client = client
         self._body = body
@@ -42,7 +45,7 @@ class Exchange:
         self.has_end = True
         self._has_read = False
         self._counted = 0
-        self._expects_continue = (
+        self.expects_continue = (
             stream is not None
             and b"expect" in head.headers.names
             and head.minor == 1
@@ -94,11 +97,6 @@ class Exchange:
         """Whether the client does not keep up with what was written."""
         return self._client.writing_paused
 
-    @property
-    def expects_continue(self) -> bool:
-        """Whether the client holds its body back until it is told to go on (RFC 9110 10.1.1)."""
-        return self._expects_continue
-
     async def read_body(self, limit: int) -> bytes:
         """The whole body. Raises BodyTooLarge past `limit` bytes, Overloaded when there is no space, and RequestBroken.
 
@@ -112,8 +110,8 @@ class Exchange:
             self._reserve_memory(len(self._body), is_here=True)
             return self._body
         self._reserve_memory(announced)
-        if self._expects_continue:
-            self._expects_continue = False
+        if self.expects_continue:
+            self.expects_continue = False
             self._client.write(CONTINUE)
         pieces: list[bytes] = []
         size = 0

@@ -8,27 +8,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
+from gateway.config.schema import ServerConfig
 from gateway.front.connection import ClientConnection
 from gateway.front.exchange import Exchange
-from gateway.front.head_parser import HeadParser
+from gateway.front.reader import HeadParser
 from gateway.http.forwarding import Forwarding, Peer
 from gateway.http.problem import problem
-from gateway.http.request import HeadLimits
 from gateway.transport.budget import Budget
-
-
-class ServerLimits(msgspec.Struct, frozen=True):
-    """What clients may take; times in seconds."""
-
-    head_timeout: float
-    """From the first byte of a head to its last; a new connection has as long for its first one, from the start."""
-    body_timeout: float
-    """For which a body may stall."""
-    keepalive_timeout: float
-    max_connections: int
-    max_buffered: int
-    """Bytes of bodies in memory, those of all requests together."""
-    head_limits: HeadLimits
 
 
 class Watcher(msgspec.Struct, frozen=True):
@@ -43,16 +29,16 @@ class Watcher(msgspec.Struct, frozen=True):
 class DownstreamServer(web.Server):
     """All client connections, on aiohttp's server.
 
-    Mutable state: the connections; those that wait for a request (`idle`: each keeps itself there, the one that has
-    waited longest first); whether answers end connections (`is_draining`), and whether none outlives its exchange
-    (`is_ending`).
+    Mutable state: the connections, `admitted` and `refused`; those that wait for a request (`idle`: each keeps itself
+    there, the one that has waited longest first); whether answers end connections (`is_draining`), and whether none
+    outlives its exchange (`is_ending`).
     """
 
     def __init__(
         self,
         handle: Callable[[Exchange], Awaitable[None]],
         watcher: Watcher,
-        limits: ServerLimits,
+        limits: ServerConfig,
         forwarding: Forwarding,
     ) -> None:
         super().__init__(handle)  # type: ignore[arg-type] # not called by aiohttp: our connections hand it exchanges
@@ -64,14 +50,14 @@ class DownstreamServer(web.Server):
         self._forwarding = forwarding
         self._event_loop = asyncio.get_running_loop()
         self.head_parser = HeadParser()
-        self._admitted: set[ClientConnection] = set()
-        self._refused: set[ClientConnection] = set()
+        self.admitted: set[ClientConnection] = set()
+        self.refused: set[ClientConnection] = set()
         self.idle: dict[ClientConnection, None] = {}
         self._active = 0
         self._none_active = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"DownstreamServer({len(self._admitted)} connections, {self._active} active)"
+        return f"DownstreamServer({len(self.admitted)} connections, {self._active} active)"
 
     def __call__(self) -> ClientConnection:
         """Make the protocol of a new connection."""
@@ -85,33 +71,29 @@ class DownstreamServer(web.Server):
         One too many may still be answered, unless the server `is_overrun`.
         """
         space = self.has_space(0)
-        (self._admitted if space else self._refused).add(connection)
+        (self.admitted if space else self.refused).add(connection)
         return space
-
-    def _make_space(self) -> bool:
-        if not self.idle:
-            return False
-        longest = next(iter(self.idle))
-        del self.idle[longest]
-        longest.make_space()
-        return True
 
     def has_space(self, beside: int) -> bool:
         """Whether there is space for one more, `beside` those that are to come; an idle one is ended to make some."""
-        if len(self._admitted) + beside < self.limits.max_connections:
+        if len(self.admitted) + beside < self.limits.max_connections:
             return True
-        return self._make_space()
+        longest = next(iter(self.idle), None)
+        if longest is not None:
+            del self.idle[longest]
+            longest.make_space()
+        return longest is not None
 
     @property
     def is_overrun(self) -> bool:
         """Whether there is not even time to answer."""
-        return len(self._refused) > _MAX_REFUSED
+        return len(self.refused) > _MAX_REFUSED
 
     def gone(self, connection: ClientConnection) -> None:
         """Forget a connection that has ended."""
         self.idle.pop(connection, None)
-        self._admitted.discard(connection)
-        self._refused.discard(connection)
+        self.admitted.discard(connection)
+        self.refused.discard(connection)
         self.connection_lost(connection)  # a transport that became a tunnel's does not report its end to aiohttp
 
     def peer(self, transport: asyncio.BaseTransport) -> Peer | None:
@@ -159,48 +141,24 @@ class DownstreamServer(web.Server):
         self,
         handle: Callable[[Exchange], Awaitable[None]],
         watcher: Watcher,
-        limits: ServerLimits,
+        limits: ServerConfig,
         forwarding: Forwarding,
     ) -> None:
         """Answer what comes from now on in another way. Requests under way end as they began."""
         self._handle, self._watcher, self._forwarding = handle, watcher, forwarding
         self.limits = limits
         self.budget.limit = limits.max_buffered
-        for connection in self._admitted:
+        for connection in self.admitted:
             connection.renew()
 
     def disable_keepalive(self) -> None:
         """Go on, but let each answer be the last one on its connection."""
         self.is_draining = True
-        for connection in self._admitted:
+        for connection in self.admitted:
             connection.end_after_answer()
 
-    async def final_request_grace(self, patience: float) -> None:
-        """Give clients that are connected so many seconds at most to send a request; return early when none is left."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while any(connection.is_idle for connection in self._admitted):  # noqa: ASYNC110
-                    await asyncio.sleep(_POLL_INTERVAL)  # hundreds may go in one turn, and nobody tells of the last
-
-    async def drain(self, timeout: float) -> bool:
-        """Let exchanges under way finish, close all other connections; False when `timeout` seconds were too short.
-
-        Those that did not finish are cancelled, and have settled when this returns.
-        """
-        self.is_draining = self.is_ending = True
-        for connection in [*self._admitted, *self._refused]:
-            if connection.is_idle:
-                connection.close()
-            else:
-                connection.end_after_answer()
-        await asyncio.sleep(0)  # a request that was parsed in this turn reaches the handler in the next
-        finished = await self._until_none_active(timeout)
-        for connection in list(self._admitted):
-            connection.cancel()
-        await self._until_none_active(1)
-        return finished
-
-    async def _until_none_active(self, timeout: float) -> bool:
+    async def wait_until_inactive(self, timeout: float) -> bool:
+        """Wait until no exchange is under way; False when that takes more than `timeout` seconds."""
         self._none_active.clear()
         if self._active:
             with contextlib.suppress(TimeoutError):
@@ -211,4 +169,3 @@ class DownstreamServer(web.Server):
 
 _MAX_REFUSED = 64
 """Connections that are refused and told so, at once; what comes beyond them is just closed."""
-_POLL_INTERVAL = 0.02

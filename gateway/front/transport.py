@@ -5,7 +5,7 @@
 
 import asyncio
 import enum
-from typing import Any, cast
+from typing import cast
 
 from aiohttp import web
 
@@ -65,11 +65,6 @@ class ClientTransport(web.RequestHandler):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.state.name})"
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the transport is gone."""
-        return self.state is LOST
-
     # Writing
 
     def write(self, data: bytes) -> None:
@@ -115,18 +110,6 @@ class ClientTransport(web.RequestHandler):
             self.state = LAST
         elif self.state <= HEAD:
             self.state = CLOSING
-
-    def detach(self) -> tuple[Any, bytes]:
-        """Give away the transport, for another protocol, and what came behind the request."""
-        self.deadline.close()
-        self.state = DETACHED
-        self.stream_transport.pause_reading()
-        return self.stream_transport, self.unparsed
-
-    @property
-    def unparsed(self) -> bytes:
-        """What came and was not parsed yet."""
-        return b""
 
     # The end
 

@@ -27,16 +27,6 @@ _CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate"})
 """Transfer codings that are content codings too (RFC 9112 7.2)."""
 
 
-class HeadLimits(msgspec.Struct, frozen=True):
-    """How large a head may be."""
-
-    head: int
-    """Bytes of the request line and the header lines."""
-    line: int
-    """Bytes of any one of them."""
-    fields: int
-
-
 class RequestHead(msgspec.Struct, gc=False):
     """A request's head."""
 
@@ -62,16 +52,16 @@ def could_begin(data: bytes) -> bool:
     return _BEGINNING.fullmatch(data) is not None and data.count(b"\n") == data.count(b"\r\n")
 
 
-def read_request_head(data: bytes, message: Any, limits: HeadLimits) -> RequestHead:
-    """Read a head that ends with its empty line. Raises Malformed.
+def read_request_head(data: bytes, message: Any, max_line: int, max_fields: int) -> RequestHead:
+    """Read a head that ends with its empty line. Raises Malformed, also for a line of more than `max_line` bytes.
 
     `message` is llhttp's reading of it (aiohttp.http.RawRequestMessage), None when llhttp refuses it. It is accepted
     only if the request line can be rebuilt from it, and if each of its header lines is one line of the bytes.
     """
     start = data.find(b"\r\n") + 2
     line, block = data[:start], data[start:-2]
-    if len(data) > limits.line:
-        _check_lines(line, block, limits.line)
+    if len(data) > max_line:
+        _check_lines(line, block, max_line)
     if message is None:
         raise _diagnosis(line, block)
     method, target, fields = message.method, message.path, message.raw_headers
@@ -83,8 +73,8 @@ def read_request_head(data: bytes, message: Any, limits: HeadLimits) -> RequestH
         raise _diagnosis(line, block)
     if not count == block.count(b"\r\n") == block.count(b"\n") == block.count(b"\r"):
         raise Malformed("bad-request", "A header line does not follow RFC 9112 section 5.")
-    if count > limits.fields:
-        raise Malformed("head-too-large", f"There are more than {limits.fields} header lines (server.max_fields).")
+    if count > max_fields:
+        raise Malformed("head-too-large", f"There are more than {max_fields} header lines (server.max_fields).")
     headers = Headers(block, fields)
     host = _host(headers, minor)
     length = 0
@@ -129,23 +119,25 @@ def _diagnosis(line: bytes, block: bytes) -> Malformed:
             _length(headers)
     except Malformed as error:
         return error
-    for name, shown in _SINGLE.items():
-        if headers.names.count(name) > 1:
-            return Malformed("bad-request", f"{shown} appears more than once.")
+    for name in _SINGLE:
+        if headers.names.count(name.lower().encode()) > 1:
+            return Malformed("bad-request", f"{name} appears more than once.")
     return Malformed("bad-request", "The HTTP parser (llhttp, in aiohttp) refuses the request's head.")
 
 
-_SINGLE = {
-    name.lower().encode(): name
-    for name in ("Content-Location", "Content-Range", "Content-Type", "ETag", "Max-Forwards", "Server", "User-Agent")
-}
+_SINGLE = ["Content-Location", "Content-Range", "Content-Type", "ETag", "Max-Forwards", "Server", "User-Agent"]
 """Fields whose second line aiohttp's parser refuses (RFC 9110 5.3)."""
+
+
+def line_too_long(max_line: int) -> Malformed:
+    """Say that the request line is longer than `max_line` bytes."""
+    return Malformed("target-too-long", f"The request line is longer than {max_line} bytes (server.max_line).")
 
 
 def _check_lines(line: bytes, block: bytes, max_line: int) -> None:
     """Raises Malformed for a line that is too long."""
     if len(line) > max_line + 2:
-        raise Malformed("target-too-long", f"The request line is longer than {max_line} bytes (server.max_line).")
+        raise line_too_long(max_line)
     for name, value in Headers(block).lines:
         if len(name) + len(value) > max_line:
             shown = name[:64].decode("latin-1")

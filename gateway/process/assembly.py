@@ -5,11 +5,10 @@ import time
 
 from gateway.config.compile import compile_rules
 from gateway.config.schema import Config
-from gateway.front.server import DownstreamServer, ServerLimits, Watcher
+from gateway.front.server import DownstreamServer, Watcher
 from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
-from gateway.http.request import HeadLimits
 from gateway.process.request_ids import random_ids
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.handler import Handler, HandlerDependencies
@@ -33,7 +32,7 @@ class Assembly:
         self._upstreams = open_upstreams(config)
         handler = self._handler(config, self._upstreams)
         self.front = DownstreamServer(
-            handler, Watcher(handler.refused, handler.failed), _limits(config), _forwarding(config)
+            handler, Watcher(handler.refused, handler.failed), config.server, _forwarding(config)
         )
 
     def __repr__(self) -> str:
@@ -47,9 +46,9 @@ class Assembly:
         upstreams = open_upstreams(config, self._upstreams)
         handler = self._handler(config, upstreams)
         watcher = Watcher(handler.refused, handler.failed)
-        limits, forwarding = _limits(config), _forwarding(config)
+        forwarding = _forwarding(config)
         before, self._upstreams, self.config = self._upstreams, upstreams, config
-        self.front.apply_config(handler, watcher, limits, forwarding)
+        self.front.apply_config(handler, watcher, config.server, forwarding)
         self._telemetry.apply_config(config.log.format, config.log.requests)
         before.close_others(upstreams)
 
@@ -74,18 +73,6 @@ class Assembly:
 def wall_clock() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
-
-
-def _limits(config: Config) -> ServerLimits:
-    server = config.server
-    return ServerLimits(
-        head_timeout=server.head_timeout,
-        body_timeout=server.body_timeout,
-        keepalive_timeout=server.keepalive_timeout,
-        max_connections=server.max_connections,
-        max_buffered=server.max_buffered,
-        head_limits=HeadLimits(head=server.max_head, line=server.max_line, fields=server.max_fields),
-    )
 
 
 def _forwarding(config: Config) -> Forwarding:

@@ -18,6 +18,7 @@ import aiosqlite
 
 from gateway.errors import GatewayError
 from gateway.front.connection import ClientConnection
+from gateway.front.transport import LOST
 from gateway.stores import sql
 from gateway.stores.sqlite import SqliteStore
 from gateway.upstream.connection import Connection
@@ -173,7 +174,7 @@ def _write(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
     def write(self: ClientConnection, data: bytes) -> None:
         stage = _stage.get()
         _stage.set(None)  # the response has begun: later writes of this task belong to another request
-        if stage is _Stage.SETTLED and not self.is_lost:
+        if stage is _Stage.SETTLED and self.state is not LOST:
             head, _, body = data.partition(b"\r\n\r\n")
             is_whole = b"\r\ncontent-length: %d\r\n" % len(body) in head.lower() + b"\r\n"
             fuse.at_write("client", self.stream_transport, data, is_whole=is_whole)

@@ -22,6 +22,7 @@ from gateway.errors import ConfigError, StoreError
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.process.admin.listener import Admin
 from gateway.process.assembly import Assembly, wall_clock
+from gateway.process.drain import drain, wait_for_final_requests
 from gateway.process.listen import Listening, bind, remove_socket, start_admin
 from gateway.process.reload import Reloader
 from gateway.process.secret import Secret, beside, ephemeral
@@ -107,8 +108,8 @@ async def _drain(
                 await signals.hurry.wait()
     stop_listening()
     if grace and not signals.hurry.is_set():
-        await front.final_request_grace(min(grace, FINAL_REQUEST_GRACE))
-    if not await front.drain(server.drain_timeout):
+        await wait_for_final_requests(front, min(grace, FINAL_REQUEST_GRACE))
+    if not await drain(front, server.drain_timeout):
         telemetry.event("drain-timeout", "warning")
 
 

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from gateway.errors import RequestBroken, StoreError
+from gateway.front.connection import ClientConnection
 from gateway.front.exchange import Exchange
-from gateway.front.head_parser import HeadParser
-from gateway.front.transport import ClientTransport
+from gateway.front.reader import HeadParser
 from gateway.http.forwarding import Peer
-from gateway.http.request import HeadLimits, read_request_head
+from gateway.http.request import read_request_head
 from gateway.http.write import CONTINUE
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement
 from gateway.stores.base import Store
@@ -27,7 +27,6 @@ CUTS: tuple[Cut, ...] = get_args(Cut)
 
 
 PARSER = HeadParser()
-HEAD_LIMITS = HeadLimits(head=65536, line=8192, fields=100)
 
 
 class Client:
@@ -41,9 +40,9 @@ class Client:
         self.got = b""
         self._body = create.body
         self._stream = Stream(self, PATIENCE, RequestBroken) if create.is_held_back else None
-        head = read_request_head(create.head, PARSER.parse(create.head), HEAD_LIMITS)
+        head = read_request_head(create.head, PARSER.parse(create.head), 8192, 100)
         self.exchange = Exchange(
-            cast("ClientTransport", self), head, b"" if self._stream else create.body, self._stream
+            cast("ClientConnection", self), head, b"" if self._stream else create.body, self._stream
         )
 
     def write(self, data: bytes) -> None:

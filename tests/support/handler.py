@@ -8,13 +8,13 @@ from io import StringIO
 from pathlib import Path
 
 from gateway.config.compile import compile_rules
-from gateway.config.schema import Config
+from gateway.config.schema import Config, Duration, ServerConfig, Size
 from gateway.front.exchange import Exchange
-from gateway.front.server import DownstreamServer, ServerLimits, Watcher
+from gateway.front.server import DownstreamServer, Watcher
 from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
-from gateway.http.request import HeadLimits
+from gateway.process.drain import drain
 from gateway.process.request_ids import random_ids
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.handler import HandlerDependencies
@@ -26,13 +26,12 @@ from tests.support.tally import PATIENCE
 
 NOW = 1_700_000_000_000
 FINGERPRINTER = Fingerprinter(b"a key that is long enough for a test")
-LIMITS = ServerLimits(
-    head_timeout=5,
-    body_timeout=5,
-    keepalive_timeout=5,
+LIMITS = ServerConfig(
+    head_timeout=Duration(5),
+    body_timeout=Duration(5),
+    keepalive_timeout=Duration(5),
     max_connections=10,
-    max_buffered=2**30,
-    head_limits=HeadLimits(head=65536, line=8192, fields=100),
+    max_buffered=Size(2**30),
 )
 
 
@@ -89,4 +88,4 @@ async def fronted(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await front.drain(1)
+        await drain(front, 1)

@@ -4,14 +4,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.config.schema import ServerConfig, Size
 from gateway.errors import Malformed
-from gateway.front.head_parser import HeadParser
-from gateway.front.reader import RequestReader
-from gateway.http.request import HeadLimits
+from gateway.front.reader import HeadParser, RequestReader
 from tests.support.http import block_of, cut, field_lines
 from tests.support.unit import untimed
 
-BOUNDS = HeadLimits(head=400, line=200, fields=10)
+BOUNDS = ServerConfig(max_head=Size(400), max_line=Size(200), max_fields=10)
 PARSER = HeadParser()
 Read = tuple[str, str, list[tuple[bytes, bytes]], bytes]
 

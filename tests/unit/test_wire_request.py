@@ -6,14 +6,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Malformed
-from gateway.front.head_parser import HeadParser
+from gateway.front.reader import HeadParser
 from gateway.http.fields import CHUNKED
-from gateway.http.request import HeadLimits, RequestHead, could_begin, read_request_head
+from gateway.http.request import RequestHead, could_begin, read_request_head
 from tests.support.http import TOKEN, block_of, field_lines
 from tests.support.unit import untimed
 
 MAX_LINE, MAX_FIELDS = 8192, 100
-LIMITS = HeadLimits(head=65536, line=MAX_LINE, fields=MAX_FIELDS)
 PARSER = HeadParser()
 """One for all tests, as the server has one for all connections: what one head leaves behind would show in another."""
 HOST = b"Host: api.example\r\n"
@@ -22,7 +21,7 @@ HOST = b"Host: api.example\r\n"
 def parse(head: bytes) -> RequestHead:
     """Read a head that ends with an empty line, as the front does."""
     whole = head[: head.index(b"\r\n\r\n") + 4]
-    return read_request_head(whole, PARSER.parse(whole), LIMITS)
+    return read_request_head(whole, PARSER.parse(whole), MAX_LINE, MAX_FIELDS)
 
 
 def refusal(head: bytes) -> str:
@@ -234,7 +233,7 @@ class TestRefusals:
         whole = changed[: changed.find(b"\r\n\r\n") + 4]
         message = PARSER.parse(whole) if whole else None
         try:
-            read = read_request_head(whole, message, LIMITS) if whole else None
+            read = read_request_head(whole, message, MAX_LINE, MAX_FIELDS) if whole else None
         except Malformed:
             return
         if read is None or message is None or read.target != message.path:
