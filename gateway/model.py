@@ -28,9 +28,15 @@ class Claim(msgspec.Struct, frozen=True):
     """256 bit."""
     rule: str
     entry: str
-    """The name of the rule's `unique` entry, which the response to a duplicate contains."""
+    """The name of the rule's `unique` entry, or of the key's header, which the response to a duplicate contains."""
     unknown_hold: int
     """Milliseconds for which the claim stays blocked once its outcome is unknown; FOREVER for no end."""
+    caller: bytes | None = None
+    """A keyed hash of who sends the create; None for an anonymous caller, or where the rule does not need to know."""
+    payload: bytes | None = None
+    """A keyed hash of what is sent; None where the rule does not need to know."""
+    is_key: bool = False
+    """Whether the claim is that of an Idempotency-Key."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -46,6 +52,8 @@ class Record(msgspec.Struct, frozen=True):
     """None while in flight: such a claim never expires."""
     unknown_hold: int
     resource: str | None = None
+    caller: bytes | None = None
+    payload: bytes | None = None
 
     def is_held(self, now: int) -> bool:
         """Whether the claim blocks a create at `now`."""
@@ -58,6 +66,8 @@ class Settlement(msgspec.Struct, frozen=True):
     state: State | None
     expires_at: int = 0
     resource: str | None = None
+    answer: bytes | None = None
+    """The API's answer, encrypted, for retries; kept with the operation's first claim, for as long as that."""
 
 
 FREE = Settlement(None)

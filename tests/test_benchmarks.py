@@ -181,7 +181,7 @@ async def test_a_filled_store_holds_that_many_more_claims_and_the_gateway_opens_
     with pytest.raises(ValueError, match="has no claim to copy"):
         preload.fill(path, 1, 0, 1)
     with closing(sqlite3.connect(path)) as database:
-        row = [b"f" * 32, b"o" * 16, 2, "rule", "entry", 1000, 5000, 4000, "/users/1"]
+        row = [b"f" * 32, b"o" * 16, 2, "rule", "entry", 1000, 5000, 4000, "/users/1", None, None, None]
         database.execute(f"INSERT INTO claims VALUES ({', '.join('?' * len(row))})", row)
         database.commit()
     preload.fill(path, 300, 10_000, 13_000)

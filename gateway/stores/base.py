@@ -30,6 +30,9 @@ class Store(Protocol):
         After a StoreError the store keeps retrying the write; the claims stay held until it succeeds.
         """
 
+    async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
+        """The answer that was settled with one of `claims` while `owner` held it; None when there is none."""
+
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
         """The record held under a fingerprint; None when it is free."""
 
@@ -66,7 +69,17 @@ def reserve_in(
         return Held(tuple(held))
     for claim in claims:
         records[claim.fingerprint] = Record(
-            claim.fingerprint, owner, State.IN_FLIGHT, claim.rule, claim.entry, now, None, claim.unknown_hold
+            claim.fingerprint,
+            owner,
+            State.IN_FLIGHT,
+            claim.rule,
+            claim.entry,
+            now,
+            None,
+            claim.unknown_hold,
+            None,
+            claim.caller,
+            claim.payload,
         )
     return Reserved(tuple(lapsed))
 

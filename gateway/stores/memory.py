@@ -18,6 +18,7 @@ class MemoryStore(Store):
 
     def __init__(self) -> None:
         self._records: dict[bytes, Record] = {}
+        self._answers: dict[bytes, tuple[bytes, bytes]] = {}  # by fingerprint: the owner and its answer
         self._expiring: list[tuple[int, bytes]] = []  # a heap; an entry is valid only while it matches its record
 
     def __repr__(self) -> str:
@@ -25,15 +26,29 @@ class MemoryStore(Store):
 
     @override
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
-        return _done(reserve_in(self._records, claims, owner, now))
+        found = reserve_in(self._records, claims, owner, now)
+        if self._answers and isinstance(found, Reserved):
+            for claim in claims:
+                self._answers.pop(claim.fingerprint, None)  # of an operation that has expired
+        return _done(found)
 
     @override
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
         changed = settle_in(self._records, claims, owner, settlement)
+        if changed and settlement.answer is not None:
+            self._answers[claims[0].fingerprint] = (owner, settlement.answer)
         for record in changed:
             if record is not None and record.expires_at is not None:
                 heapq.heappush(self._expiring, (record.expires_at, record.fingerprint))
         return _done(bool(changed))
+
+    @override
+    async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
+        for claim in claims:
+            stored = self._answers.get(claim.fingerprint)
+            if stored is not None and stored[0] == owner:
+                return stored[1]
+        return None
 
     @override
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
@@ -51,6 +66,7 @@ class MemoryStore(Store):
         if record is None or record.state is State.IN_FLIGHT:
             return False
         del self._records[fingerprint]
+        self._answers.pop(fingerprint, None)
         return True
 
     @override
@@ -61,6 +77,7 @@ class MemoryStore(Store):
             record = self._records.get(fingerprint)
             if record is not None and record.expires_at == expires_at:
                 del self._records[fingerprint]
+                self._answers.pop(fingerprint, None)
                 removed += 1
                 lapsed += record.state is State.UNKNOWN
         return Purged(removed, lapsed)

@@ -1,5 +1,6 @@
 # The rows of a SQLite store: conversion to and from records, and the statements that read and write them.
 
+import itertools
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -15,7 +16,7 @@ Row = tuple[Any, ...]
 _FREE_STATE = 0
 _EXACT = 128
 """Up to this many rows there is a statement for every row count; beyond, one for every multiple of it, padded."""
-_PADDING: Row = (b"", b"", _FREE_STATE, "", "", 0, None, 0, None)
+_PADDING: Row = (b"", b"", _FREE_STATE, "", "", 0, None, 0, None, None, None, None)
 """A row without effect: the settlement of a claim that does not exist."""
 
 
@@ -35,6 +36,12 @@ class Rows:
         wanted = [*fingerprints, *[b""] * (size - len(fingerprints))]
         found = records(await self._database.execute_fetchall(_lookup_sql(size), wanted))
         return {record.fingerprint: record for record in found}
+
+    async def read_answer(self, fingerprints: Sequence[bytes], owner: bytes) -> bytes | None:
+        """Return the answer stored with one of the claims, while `owner` holds it."""
+        statement = sql.read("answer").replace(":places", ",".join(["?"] * len(fingerprints)))
+        found = list(await self._database.execute_fetchall(statement, (*fingerprints, owner)))
+        return found[0][0] if found else None
 
     async def write(self, rows: Sequence[Row]) -> None:
         """Write all rows in order, in one commit."""
@@ -60,7 +67,10 @@ class Rows:
 def reserving(claims: Iterable[Claim], owner: bytes, now: int) -> list[Row]:
     """Return the rows that reserve claims for an owner."""
     return [
-        (claim.fingerprint, owner, int(State.IN_FLIGHT), claim.rule, claim.entry, now, None, claim.unknown_hold, None)
+        (
+            *(claim.fingerprint, owner, int(State.IN_FLIGHT), claim.rule, claim.entry, now, None, claim.unknown_hold),
+            *(None, claim.caller, claim.payload, None),
+        )
         for claim in claims
     ]
 
@@ -68,16 +78,23 @@ def reserving(claims: Iterable[Claim], owner: bytes, now: int) -> list[Row]:
 def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> list[Row]:
     """Return the rows that settle claims held by an owner."""
     state = _FREE_STATE if settlement.state is None else int(settlement.state)
-    return [
-        (claim.fingerprint, owner, state, "", "", 0, settlement.expires_at, 0, settlement.resource) for claim in claims
-    ]
+    ended = (state, "", "", 0, settlement.expires_at, 0, settlement.resource, None, None)
+    answers = itertools.chain((settlement.answer,), itertools.repeat(None))  # once, with the first of the claims
+    return [(claim.fingerprint, owner, *ended, answer) for claim, answer in zip(claims, answers, strict=False)]
 
 
 def records(rows: Iterable[Any]) -> list[Record]:
     """Decode the single row of JSON that lookup.sql and scan.sql return."""
     return [
-        Record(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest)
-        for fingerprint, owner, state, *rest in msgspec.json.decode(next(iter(rows))[0])
+        Record(
+            bytes.fromhex(fingerprint),
+            bytes.fromhex(owner),
+            State(state),
+            *rest,
+            caller=bytes.fromhex(caller) if caller else None,
+            payload=bytes.fromhex(payload) if payload else None,
+        )
+        for fingerprint, owner, state, caller, payload, *rest in msgspec.json.decode(next(iter(rows))[0])
     ]
 
 
@@ -92,4 +109,4 @@ def _lookup_sql(count: int) -> str:
 
 @cache
 def _write_sql(count: int) -> str:
-    return sql.read("write").replace(":places", ",".join(["(?,?,?,?,?,?,?,?,?)"] * count))
+    return sql.read("write").replace(":places", ",".join(["(?,?,?,?,?,?,?,?,?,?,?,?)"] * count))

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from gateway.model import FOREVER, FREE, Claim, Held, Purged, Record, Reserved, Settlement, State
@@ -370,3 +371,49 @@ class TestPurge:
 
 async def test_a_store_answers_a_ping(store: Store) -> None:
     await store.ping(0)
+
+
+class TestWhoSentWhat:
+    """What tells a retry from a duplicate, and the answer for it."""
+
+    SENT = msgspec.structs.replace(claim("a"), caller=b"c" * 32, payload=b"p" * 32)
+
+    async def test_the_caller_and_the_payload_stay_with_the_record(self, store: Store) -> None:
+        wanted = [self.SENT, claim("b")]
+        await store.reserve(wanted, owner(1), NOW)
+        for settlement in (None, CREATED):
+            if settlement is not None:
+                await store.settle(owner(1), wanted, settlement, NOW)
+            found = await store.reserve(wanted, owner(2), NOW)
+            assert isinstance(found, Held)
+            assert [(record.caller, record.payload) for _, record in found.conflicts] == [
+                (b"c" * 32, b"p" * 32),
+                (None, None),
+            ]
+
+    async def test_an_answer_is_found_by_its_claims_and_its_owner_alone(self, store: Store) -> None:
+        wanted = claims("a", "b")
+        await store.reserve(wanted, owner(1), NOW)
+        await store.settle(owner(1), wanted, msgspec.structs.replace(CREATED, answer=b"\0sealed"), NOW)
+        assert await store.read_answer(wanted, owner(1)) == b"\0sealed"
+        assert await store.read_answer(wanted, owner(2)) is None
+        assert await store.read_answer(claims("c"), owner(2)) is None
+        await create(store, "c", 3)
+        assert await store.read_answer(claims("c"), owner(3)) is None
+
+    async def test_nothing_of_it_is_left_once_the_claim_is_free(self, store: Store) -> None:
+        await store.reserve([self.SENT], owner(1), NOW)
+        await store.settle(owner(1), [self.SENT], msgspec.structs.replace(CREATED, answer=b"sealed"), NOW)
+        await store.forget(self.SENT.fingerprint)
+        await take(store, ("a",), 2)
+        record = await store.get(self.SENT.fingerprint, NOW)
+        assert record is not None
+        assert (record.owner, record.caller, record.payload) == (owner(2), None, None)
+        assert await store.read_answer(claims("a"), owner(2)) is None
+
+    async def test_an_answer_of_an_operation_that_expired_is_not_that_of_the_next_one(self, store: Store) -> None:
+        await store.reserve([self.SENT], owner(1), NOW)
+        await store.settle(owner(1), [self.SENT], msgspec.structs.replace(CREATED, answer=b"sealed"), NOW)
+        await take(store, ("a",), 2, CREATED.expires_at)
+        await store.settle(owner(2), claims("a"), CREATED, CREATED.expires_at)
+        assert await store.read_answer(claims("a"), owner(2)) is None

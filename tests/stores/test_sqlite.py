@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from gateway.errors import StoreError, StoreInUse
@@ -264,3 +266,20 @@ async def test_a_turn_of_any_size_takes_and_settles_just_what_it_was_asked_to(pa
     records = await opened.store.scan(b"", 2 * many, NOW)
     assert [record.state for record in records] == [State.CREATED] * (many // 2)
     await opened.store.close()
+
+
+async def test_a_store_of_0_1_0_opens_with_its_claims(tmp_path: Path) -> None:
+    """The file was written by that version: a claim created, one unknown, and one in flight when it was killed."""
+    path = tmp_path / "gateway.db"
+    shutil.copy(Path(__file__).parent / "data" / "gateway-0.1.0.db", path)
+    opened = await open_store(path)
+    assert (opened.recovered, opened.is_new) == (1, False)
+    found = {name: await opened.store.get(claim(name).fingerprint, NOW) for name in ("made", "lost", "sent", "free")}
+    assert {name: record and (record.state, record.resource, record.caller) for name, record in found.items()} == {
+        "made": (State.CREATED, "/users/1", None),
+        "lost": (State.UNKNOWN, None, None),
+        "sent": (State.UNKNOWN, None, None),
+        "free": None,
+    }
+    await create(opened.store, "free", 9, msgspec.structs.replace(CREATED, answer=b"sealed"))
+    assert await opened.store.read_answer(claims("free"), owner(9)) == b"sealed"

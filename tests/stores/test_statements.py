@@ -8,38 +8,40 @@ from typing import Any
 import pytest
 
 from gateway.stores import sql
+from gateway.stores.inspect import SCHEMA
 
 NOW = 1000
 FREE, IN_FLIGHT, CREATED, UNKNOWN = 0, 1, 2, 3
 
 
 def reserving(owner: bytes, now: int = NOW) -> tuple[Any, ...]:
-    return (b"f", owner, IN_FLIGHT, "new rule", "new entry", now, None, 9, None)
+    return (b"f", owner, IN_FLIGHT, "new rule", "new entry", now, None, 9, None, b"caller", b"payload", None)
 
 
 def settling(owner: bytes, state: int = CREATED) -> tuple[Any, ...]:
-    return (b"f", owner, state, "", "", 0, NOW + 500, 0, "/users/1")
+    return (b"f", owner, state, "", "", 0, NOW + 500, 0, "/users/1", None, None, b"answer")
 
 
 @pytest.fixture
 def database() -> Iterator[sqlite3.Connection]:
     """An empty store."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
-        opened.executescript(sql.read("schema_1"))
+        for step in range(1, SCHEMA + 1):
+            opened.executescript(sql.read(f"schema_{step}"))
         yield opened
 
 
 def write(database: sqlite3.Connection, *rows: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """Run the statement for a batch of these rows, and return all that the table holds then."""
-    places = ",".join(["(?,?,?,?,?,?,?,?,?)"] * len(rows))
+    places = ",".join(["(?,?,?,?,?,?,?,?,?,?,?,?)"] * len(rows))
     database.execute(sql.read("write").replace(":places", places), [value for row in rows for value in row])
     return database.execute("SELECT * FROM claims").fetchall()
 
 
 def put(database: sqlite3.Connection, state: int, expires_at: int | None) -> list[tuple[Any, ...]]:
     """Have one claim, of the owner "one"."""
-    row = (b"f", b"one", state, "rule", "entry", 5, expires_at, 7, "/old")
-    database.execute("INSERT INTO claims VALUES (?,?,?,?,?,?,?,?,?)", row)
+    row = (b"f", b"one", state, "rule", "entry", 5, expires_at, 7, "/old", b"maker", b"made", None)
+    database.execute("INSERT INTO claims VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", row)
     return [row]
 
 
@@ -64,7 +66,7 @@ def test_a_held_claim_is_never_taken(database: sqlite3.Connection, state: int, e
 def test_the_holder_settles_and_what_it_reserved_stays(database: sqlite3.Connection) -> None:
     put(database, IN_FLIGHT, None)
     assert write(database, settling(b"one")) == [
-        (b"f", b"one", CREATED, "rule", "entry", 5, NOW + 500, 7, "/users/1"),
+        (b"f", b"one", CREATED, "rule", "entry", 5, NOW + 500, 7, "/users/1", b"maker", b"made", b"answer"),
     ]
 
 
@@ -87,5 +89,5 @@ def test_a_settlement_makes_no_claim(database: sqlite3.Connection) -> None:
 
 def test_rows_are_written_in_their_order(database: sqlite3.Connection) -> None:
     put(database, IN_FLIGHT, None)
-    freed = (b"f", b"one", FREE, "", "", 0, 0, 0, None)
+    freed = (b"f", b"one", FREE, "", "", 0, 0, 0, None, None, None, None)
     assert write(database, freed, reserving(b"two"), reserving(b"three")) == [reserving(b"two")]
