@@ -32,6 +32,10 @@ class StoreBusy(StoreError):
 class IdentityError(Exception):
     """An identity cannot be read from a request. The text names the field and the reason, never a value."""
 
+    def __init__(self, reason: str, *, is_absent: bool = False) -> None:
+        super().__init__(reason)
+        self.is_absent = is_absent
+
 
 class BodyTooLarge(Exception):
     """A body, as sent or after decompression, is larger than the rule's limit."""
@@ -50,7 +54,7 @@ class RequestBroken(Exception):
 
 
 class Malformed(Exception):
-    """A message that is not valid HTTP, or not acceptable. `slug` names the answer; `detail` contains no value."""
+    """A message, or its key, that is invalid or not acceptable. `slug` names the answer; `detail` contains no value."""
 
     def __init__(self, slug: str, detail: str) -> None:
         super().__init__(detail)

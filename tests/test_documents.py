@@ -175,7 +175,7 @@ def test_the_409_shown_is_the_409_sent() -> None:
     claim = Claim(b"", rule["name"], rule["unique"][0]["name"], 0)
     first, expires = (round(datetime.fromisoformat(shown[at]).timestamp() * 1000) for at in ("firstSeen", "expiresAt"))
     record = Record(b"", b"", State.CREATED, claim.rule, claim.entry, first, expires, 0, "/users/1")
-    sent = answers.conflict(Conflict.DUPLICATE, claim, record, first).render(None, b"")
+    sent = answers.conflict(Conflict.DUPLICATE, claim, record, first, shows_link=True).render(None, b"")
     head, _, body = sent.decode().partition("\r\n\r\n")
     assert list(json.loads(body).items()) == list(shown.items())
     *_, answer = blocks(TEXTS["README.md"], "http")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ from gateway.config import fingerprint_key, load
 from gateway.config.compile import compile_routes, compile_rules
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
-from gateway.errors import BodyTooLarge, IdentityError
+from gateway.errors import BodyTooLarge, IdentityError, Malformed
 from gateway.guard.admission import Admission
+from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, identify
-from gateway.guard.rules import Match, Refusal
+from gateway.guard.rules import Match, Refusal, Rule
 from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
+from gateway.model import Claim
 from gateway.process.secret import existing
 
 SUMMARY = "say which rule a request meets, where it goes, and what its identity is"
@@ -76,7 +79,8 @@ def explain(config: Config, method: str, target: str, headers: Headers, body: by
     if admitted.match is None:
         found = {"rule": None, "forwarded": True, "happens": "passes untouched: no rule guards it"}
     else:
-        view = RequestView(headers, admitted.target.query, admitted.match.variables, body)
+        line = f"{method} {target}".encode()
+        view = RequestView(headers, admitted.target.query, admitted.match.variables, body, line)
         found = _guarded(config, admitted.match, view)
     return found | {"upstream": admitted.upstream} if config.upstreams and found["forwarded"] else found
 
@@ -89,13 +93,16 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
         return found | {"forwarded": False, "happens": f"413 body-too-large: the rule reads at most {limit} bytes"}
     try:
         scope, identities = identify(rule, request)
+        fingerprinter = _fingerprinter(config)
+        held = claims(rule, request, fingerprinter or Fingerprinter(b""))
     except BodyTooLarge as error:
         return found | {"forwarded": False, "happens": f"413 body-too-large: {error}"}
+    except Malformed as error:
+        return found | {"forwarded": False, "happens": f"{KINDS[error.slug].status} {error.slug}: {error.detail}"}
     except IdentityError as error:
         if rule.forwards_missing:
             return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
         return found | {"forwarded": False, "happens": f"422 missing-identity: {error}"}
-    fingerprinter = _fingerprinter(config)
     found["scope"] = {field.text: value for field, value in zip(rule.scope, scope, strict=True)}
     found["claims"] = [
         {
@@ -109,7 +116,31 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
         }
         for identity in identities
     ]
-    return found | {"forwarded": True, "happens": "forwarded when all its claims are free, otherwise 409"}
+    if rule.key is not None or rule.retry_window:
+        found["caller"] = "anonymous" if _is_anonymous(held) else "known"
+    if rule.key is not None:
+        keys = [claim.fingerprint.hex() for claim in held if claim.is_key]
+        found["key"] = {
+            "header": rule.key.header,
+            "sent": bool(keys),
+            "fingerprint": keys[0] if keys and fingerprinter is not None else None,
+        }
+    if not held:
+        return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
+    return found | {"forwarded": True, "happens": _happens(rule, held)}
+
+
+def _is_anonymous(held: Sequence[Claim]) -> bool:
+    return all(claim.caller is None for claim in held)
+
+
+def _happens(rule: Rule, held: Sequence[Claim]) -> str:
+    text = "forwarded when all its claims are free, otherwise 409"
+    if held[0].is_key:
+        text += "; 422 when its key was sent with another request"
+    if rule.replay_limit and held[0].payload is not None:
+        text += "; when its caller sends it again, the API's answer once more"
+    return text
 
 
 def _fingerprinter(config: Config) -> Fingerprinter | None:
@@ -131,6 +162,13 @@ def _lines(found: dict[str, Any]) -> list[str]:
         rows.append(("claim", claim["entry"]))
         rows += [("  identity", f"{text} = {_shown(value)}") for text, value in claim["identity"].items()]
         rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
+    if "caller" in found:
+        rows.append(("caller", found["caller"]))
+    if "key" in found:
+        key = found["key"]
+        rows.append(("key", f"{key['header']}: {'sent' if key['sent'] else 'not sent'}"))
+        if key["sent"]:
+            rows.append(("  fingerprint", key["fingerprint"] or "(its key is made when the gateway first runs)"))
     if "upstream" in found:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))

@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import TypeVar
 
-from gateway.config.schema import Config, Duration, RuleConfig
+from gateway.config.schema import Config, Duration, KeyConfig, RuleConfig
 from gateway.guard.body import want
 from gateway.guard.field import Source, parse_field
+from gateway.guard.key import Key
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
@@ -49,6 +50,14 @@ def _rule(rule: RuleConfig) -> Rule:
     fields = [*scope, *(field for entry in entries for field in entry.fields)]
     in_body = [field.keys for field in fields if field.source is Source.BODY]
     keep = milliseconds(rule.keep)
+    key = None if rule.key is None else _key(rule.key)
+    caller = tuple(parse_field(field) for field in rule.caller)
+    retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
+    deciding = {field.name.lower().encode() for field in fields if field.source in _IN_HEADERS}
+    if key is not None or retry_window:
+        deciding |= {field.name.lower().encode() for field in caller if field.source in _IN_HEADERS}
+    if key is not None:
+        deciding.add(key.header.lower().encode())
     refused = [parse_statuses(text) for text in rule.refused]
     return Rule(
         name=rule.name,
@@ -69,5 +78,16 @@ def _rule(rule: RuleConfig) -> Rule:
         body_limit=rule.body_limit,
         method_override=frozenset(name.lower().encode() for name in rule.method_override),
         resource=parse_resource(rule.resource) if rule.resource else None,
-        headers=frozenset(field.name.lower().encode() for field in fields if field.source in _IN_HEADERS),
+        headers=frozenset(deciding),
+        caller=caller,
+        needs_caller=key is not None or retry_window > 0 or (rule.resource is not None and rule.link == "caller"),
+        key=key,
+        retry_window=retry_window,
+        replay_limit=rule.replay_limit if rule.retry == "replay" else 0,
+        link=rule.link,
     )
+
+
+def _key(key: KeyConfig) -> Key:
+    ignore = tuple(parse_field(field) for field in key.ignore)
+    return Key(key.header, key.required, key.max_length, ignore, key.described_by)

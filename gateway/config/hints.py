@@ -40,6 +40,11 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "name"): 'name = "create-user"',
     (schema.RuleConfig, "match"): 'match = { methods = ["POST"], path = "/users" }',
     (schema.RuleConfig, "unique"): 'unique = [{ name = "email", fields = ["body.email"] }]',
+    (schema.RuleConfig, "caller"): 'caller = ["header.Authorization"]',
+    (schema.RuleConfig, "key"): 'key = { header = "Idempotency-Key", required = true }',
+    (schema.RuleConfig, "retry_window"): 'retry_window = "10m"',
+    (schema.KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
+    (schema.KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
     (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
     (schema.RuleConfig, "namespace"): 'namespace = "user"',
     (schema.RuleConfig, "resource"): 'resource = "header.Location"',
@@ -67,6 +72,7 @@ _TITLES: dict[type[schema.Table], str] = {
     schema.RuleConfig: "[[rules]]",
     schema.MatchConfig: "a rule's match",
     schema.UniqueConfig: "an entry of unique",
+    schema.KeyConfig: "a rule's key",
 }
 
 

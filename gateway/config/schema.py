@@ -62,6 +62,8 @@ class ServerConfig(Table, frozen=True, kw_only=True):
     """How long requests in flight may take to finish after SIGTERM, and after `drain_grace`."""
     watch_interval: Duration | None = None
     """How often to check whether the rules file has changed, and apply it; default: only on demand."""
+    status_header: str = "Idempotency-Status"
+    """The header that says what became of a guarded create; or "off"."""
 
 
 class AdminConfig(Table, frozen=True, kw_only=True):
@@ -195,6 +197,21 @@ class UniqueConfig(Table, frozen=True, kw_only=True):
     """Normalisers, applied in order to each value that is a string."""
 
 
+class KeyConfig(Table, frozen=True, kw_only=True):
+    """`key`: the header by which a client marks a create and its retries as one."""
+
+    header: str = "Idempotency-Key"
+    """The header's name."""
+    required: bool = False
+    """Whether a create without one is refused."""
+    max_length: int = 255
+    """How many characters a key may have."""
+    ignore: tuple[str, ...] = ()
+    """Fields of a JSON body that may differ between a create and its retry."""
+    described_by: str | None = None
+    """A URL with what clients should know; named in the answer to a create without a key."""
+
+
 class RuleConfig(Table, frozen=True, kw_only=True):
     """`[[rules]]`: one kind of create request."""
 
@@ -202,10 +219,22 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """The rule's name in answers, logs and the store."""
     match: MatchConfig
     """Which requests the rule guards."""
-    unique: tuple[UniqueConfig, ...]
+    unique: tuple[UniqueConfig, ...] = ()
     """What makes the created thing unique; each entry is claimed on its own."""
     scope: tuple[str, ...] = ()
     """Fields that are part of every fingerprint, such as a tenant."""
+    caller: tuple[str, ...] = ("header.Authorization",)
+    """Fields that say who sends a create; a sender who has none of them is anonymous."""
+    key: KeyConfig | None = None
+    """Takes keys from clients, so that a retry is told from a duplicate."""
+    retry: Literal["reject", "replay"] = "reject"
+    """What the caller of a create that succeeded gets when it sends it again: 409, or the API's answer once more."""
+    retry_window: Duration | None = None
+    """For how long the same bytes from the same caller are a retry, when they have no key; default: never."""
+    replay_limit: Size = Size(64 * 1024)
+    """Bytes of an answer's body that are stored, encrypted, for retries."""
+    link: Literal["caller", "anyone", "nobody"] = "caller"
+    """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
     missing: Literal["reject", "forward"] = "reject"
     """What happens when a field is absent or unreadable: 422, or passed on without a guard."""
     namespace: str | None = None

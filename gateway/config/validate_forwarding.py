@@ -27,6 +27,9 @@ def validate_forwarding(config: Config, problems: Problems) -> None:
             problems.parse(network, _network, text)
     if problems.sound(via := ("forwarding", "via")) and not is_token(forwarding.via):
         problems.add(via, f'{quote(forwarding.via)} is no name that Via can show; write one such as "edge-1", or "off"')
+    name = config.server.status_header
+    if problems.sound(status := ("server", "status_header")) and name != "off" and not _HEADER.fullmatch(name):
+        problems.add(status, f'{quote(name)} is no name of a header; write one such as "Idempotency-Status", or "off"')
     if problems.sound(request_id := ("forwarding", "request_id")) and forwarding.request_id != "off":
         _request_id(forwarding.request_id, request_id, config, problems)
 
@@ -68,7 +71,7 @@ def _request_id(name: str, path: Path, config: Config, problems: Problems) -> No
 
 def _headers_read(rule: RuleConfig) -> Iterator[str]:
     """The names, in lower case, of the headers that a rule reads."""
-    for text in (*rule.scope, *[text for entry in rule.unique for text in entry.fields]):
+    for text in (*rule.scope, *rule.caller, *[text for entry in rule.unique for text in entry.fields]):
         field = parse_field(text)
         if field.source is Source.HEADER:
             yield field.name.lower()

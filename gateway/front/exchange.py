@@ -169,13 +169,13 @@ class Exchange:
         self.begun = True
         self.answered = self.answered or not self._client.has_left
 
-    def reply(self, reply: Reply) -> None:
-        """Send an answer of the gateway's own."""
+    def reply(self, reply: Reply, fields: bytes = b"") -> None:
+        """Send an answer of the gateway's own, with more field lines."""
         if reply.closes:
             self.keep_alive = False
         self.decide_keep_alive()
         is_head = self.head.method == "HEAD"
-        self.write(reply.render(self.connection_field, self.forwarding.request_id_field, head_only=is_head))
+        self.write(reply.render(self.connection_field, self.forwarding.request_id_field + fields, head_only=is_head))
 
     def pass_interim(self, status: int, reason: bytes, headers: Headers) -> None:
         """Send an interim answer of the API. It tells nothing of what became of the request."""

@@ -9,7 +9,7 @@ import math
 import re
 import zlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NoReturn, cast
 
@@ -102,7 +102,7 @@ def _read_quickly(data: bytes, wanted: Wanted) -> Json:
     return document
 
 
-def find(document: Json, keys: tuple[str | int, ...], where: str, *, folds_case: bool = False) -> Json:
+def find(document: Json, keys: Sequence[str | int], where: str, *, folds_case: bool = False) -> Json:
     """Follow `keys` down from `document`; `where` names the field in errors, which never show a value.
 
     With `folds_case`, a key in another case counts as the same key, because some parsers (Go, ASP.NET) take it for
@@ -124,7 +124,7 @@ def find(document: Json, keys: tuple[str | int, ...], where: str, *, folds_case:
         if isinstance(value, Repeated) and key in value.keys_twice:
             raise IdentityError(f"{where} stands there more than once")
         value = value[key]
-    _require_one_reading(value, where)
+    require_one_reading(value, where)
     return value
 
 
@@ -191,7 +191,21 @@ def _is_deep(data: bytes) -> bool:
     return max(accumulate(array("b", marks), initial=0)) > MAX_DEPTH
 
 
-def _require_one_reading(value: Json, where: str) -> None:
+def remove(document: Json, keys: Sequence[str | int]) -> None:
+    """Remove the value that `keys` lead down to, if it is there."""
+    try:
+        above = find(document, keys[:-1], "")
+    except IdentityError:
+        return
+    last = keys[-1]
+    if isinstance(above, dict) and isinstance(last, str):
+        above.pop(last, None)
+    elif isinstance(above, list) and isinstance(last, int) and last < len(above):
+        above[last] = None  # what follows it keeps its place
+
+
+def require_one_reading(value: Json, where: str) -> None:
+    """Raise IdentityError for a value that parsers read in different ways; `where` names it."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -202,13 +216,13 @@ def _require_one_reading(value: Json, where: str) -> None:
             raise IdentityError(f"{where} is a number out of range")
     elif isinstance(value, list):
         for item in value:
-            _require_one_reading(item, where)
+            require_one_reading(item, where)
     elif isinstance(value, dict):
         if isinstance(value, Repeated):
             raise IdentityError(f"{where} has a key that stands there more than once")
         for key, item in value.items():
-            _require_one_reading(key, where)
-            _require_one_reading(item, where)
+            require_one_reading(key, where)
+            require_one_reading(item, where)
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -5,6 +5,8 @@
 import enum
 from collections.abc import Mapping
 
+import msgspec
+
 from gateway.errors import GatewayError
 from gateway.guard.rules import Rule
 from gateway.http.headers import Headers
@@ -18,6 +20,17 @@ class Conflict(enum.StrEnum):
     IN_PROGRESS = "in-progress"
     DUPLICATE = "duplicate"
     OUTCOME_UNKNOWN = "outcome-unknown"
+    KEY_REUSED = "key-reused"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What answers a create that was not let through."""
+
+    conflict: Conflict
+    claim: Claim
+    record: Record
+    is_retry: bool = False
+    """Whether the create is the held one, sent again by its caller."""
 
 
 ON_HELD: Mapping[State, Conflict] = {
@@ -50,13 +63,32 @@ ON_OUTCOME: Mapping[Outcome, State | None] = {
 """What an operation's claims become; None is free."""
 
 
-def pick_conflict(held: Held) -> tuple[Conflict, Claim, Record]:
-    """Choose the answer for a create that was not let through, and the conflict it is about."""
+def pick_conflict(rule: Rule, held: Held, now: int) -> Found:
+    """Choose the answer for a create that was not let through, and the conflict it is about. `now` in milliseconds."""
+    if not held.conflicts:
+        raise GatewayError("a store said that claims are held, and named none")
+    claim, record = held.conflicts[0]
+    if claim.is_key:
+        if record.payload != claim.payload:
+            return Found(Conflict.KEY_REUSED, claim, record)
+        return Found(ON_HELD[record.state], claim, record, is_retry=True)
+    is_retry = rule.retry_window > 0 and all(_is_retry(rule, *met, now) for met in held.conflicts)
     for state, conflict in ON_HELD.items():
         for claim, record in held.conflicts:
             if record.state is state:
-                return conflict, claim, record
-    raise GatewayError("a store said that claims are held, and named none")
+                return Found(conflict, claim, record, is_retry)
+    raise GatewayError("a store holds a claim in a state that is not known")
+
+
+def _is_retry(rule: Rule, claim: Claim, record: Record, now: int) -> bool:
+    """Whether a claim without a key is of the same caller, and of the same bytes, as the record that holds it."""
+    return (
+        claim.payload is not None
+        and claim.payload == record.payload
+        and claim.caller is not None
+        and claim.caller == record.caller
+        and now < later(record.first_seen, rule.retry_window)
+    )
 
 
 def classify_status(rule: Rule, status: int, headers: Headers) -> Outcome:
@@ -73,14 +105,16 @@ def classify_status(rule: Rule, status: int, headers: Headers) -> Outcome:
     return Outcome.FAILED
 
 
-def settle(rule: Rule, outcome: Outcome, now: int, resource: str | None = None) -> Settlement:
-    """Say what becomes of an operation's claims. `now` in milliseconds."""
+def settle(
+    rule: Rule, outcome: Outcome, now: int, resource: str | None = None, answer: bytes | None = None
+) -> Settlement:
+    """Say what becomes of an operation's claims. `now` in milliseconds; `answer` is encrypted already."""
     state = ON_OUTCOME[outcome]
     if outcome is Outcome.FAILED and rule.failed_is_free:
         state = None
     match state:
         case State.CREATED:
-            return Settlement(state, later(now, rule.keep), resource)
+            return Settlement(state, later(now, rule.keep), resource, answer)
         case State.UNKNOWN:
             return Settlement(state, later(now, rule.unknown_hold))
         case _:

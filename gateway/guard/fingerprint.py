@@ -25,6 +25,11 @@ class Fingerprinter:
     def __init__(self, secret: bytes) -> None:
         # BLAKE2b takes at most 64 bytes of key (RFC 7693 2.1); hashing first admits a secret of any length.
         key = hashlib.blake2b(secret, digest_size=64).digest()
+        self._keys = hashlib.blake2b(digest_size=SIZE, key=key, person=b"key")
+        self._callers = hashlib.blake2b(digest_size=SIZE, key=key, person=b"caller")
+        self._payloads = hashlib.blake2b(digest_size=SIZE, key=key, person=b"payload")
+        self.answer_key = hashlib.blake2b(digest_size=SIZE, key=key, person=b"answer").digest()
+        """The key by which stored answers are encrypted: 256 bit."""
         self._claims = hashlib.blake2b(digest_size=SIZE, key=key, person=b"claim")
         self.key_check = hashlib.blake2b(digest_size=SIZE, key=key, person=b"key-check").digest()
         """Says which secret was used without giving it away: a store refuses to be opened with another one."""
@@ -36,6 +41,25 @@ class Fingerprinter:
         """Hash one identity. 32 bytes."""
         state = self._claims.copy()
         state.update(pre_image(namespace, entry, scope, identity))
+        return state.digest()
+
+    def key(self, rule: str, caller: bytes, key: bytes) -> bytes:
+        """Hash an Idempotency-Key, which means something to one caller under one rule only. 32 bytes."""
+        state = self._keys.copy()
+        state.update(b"%b%d:%b%b" % (_text(rule), len(caller), caller, key))
+        return state.digest()
+
+    def caller(self, values: Sequence[Json]) -> bytes:
+        """Hash what says who sends a request. 32 bytes."""
+        state = self._callers.copy()
+        state.update(_sequence(values))
+        return state.digest()
+
+    def payload(self, line: bytes, content: bytes) -> bytes:
+        """Hash what a request asks for: its method and target, and its content. 32 bytes."""
+        state = self._payloads.copy()
+        state.update(b"%d:%b" % (len(line), line))
+        state.update(content)
         return state.digest()
 
 

@@ -1,4 +1,4 @@
-# From a request and its rule to claims: reads the fields, normalises them, has them fingerprinted. Pure.
+# From a request and its rule to identities: reads the fields, and normalises them. Pure.
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,10 @@ import msgspec
 from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
-from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.rules import Entry, Rule
 from gateway.http.headers import Headers
 from gateway.http.paths import named_host
-from gateway.model import Claim, Json
+from gateway.model import Json
 
 _COOKIE_GAP = re.compile(r";[ \t]*")
 
@@ -28,6 +27,8 @@ class RequestView(msgspec.Struct, frozen=True):
     variables: Mapping[str, str]
     """Decoded path segments by the names in the rule's template."""
     body: bytes
+    line: bytes = b""
+    """Method and target, for rules that compare requests."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -44,9 +45,7 @@ def identify(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], tuple[
     """
     document: Json = None
     if rule.body is not None:
-        content_type = _header(request.headers, b"content-type", "the Content-Type header")
-        coding = _header(request.headers, b"content-encoding", "the Content-Encoding header")
-        document = read_json(request.body, content_type, coding, rule.body_limit, rule.body)
+        document = read_json(request.body, *content_fields(request.headers), rule.body_limit, rule.body)
     scope = tuple([read(field, request, document) for field in rule.scope])
     identities = []
     for entry in rule.entries:
@@ -55,22 +54,11 @@ def identify(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], tuple[
     return scope, tuple(identities)
 
 
-def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
-    """Make the claims a create must hold, one for each entry.
-
-    Raises IdentityError and BodyTooLarge.
-    """
-    scope, identities = identify(rule, request)
-    return tuple(
-        [
-            Claim(
-                fingerprinter.fingerprint(rule.namespace, identity.entry.name, scope, identity.values),
-                rule.name,
-                identity.entry.name,
-                rule.unknown_hold,
-            )
-            for identity in identities
-        ]
+def content_fields(headers: Headers) -> tuple[str | None, str | None]:
+    """The values of Content-Type and Content-Encoding. Raises IdentityError when there are two of one."""
+    return (
+        _header(headers, b"content-type", "the Content-Type header"),
+        _header(headers, b"content-encoding", "the Content-Encoding header"),
     )
 
 
@@ -102,7 +90,7 @@ def _normalise(entry: Entry, value: Json) -> Json:
 
 def _present(value: str | None, where: str) -> str:
     if value is None:
-        raise IdentityError(f"{where} is absent")
+        raise IdentityError(f"{where} is absent", is_absent=True)
     return value
 
 

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 
 from gateway.guard.body import Wanted
 from gateway.guard.dialects import explain_dialect
 from gateway.guard.field import Field
+from gateway.guard.key import Key
 from gateway.guard.resource import Resource
 from gateway.http.headers import Headers
 from gateway.http.paths import Reading, Target, named_hosts, read_path
@@ -68,7 +70,22 @@ class Rule(msgspec.Struct, frozen=True):
     method_override: frozenset[bytes]
     resource: Resource | None
     headers: frozenset[bytes] = frozenset()
-    """Names, in lower case, of the header fields that scope and entries read."""
+    """Names, in lower case, of the header fields that decide: of scope, entries and key, and of a caller's retries."""
+    caller: tuple[Field, ...] = ()
+    needs_caller: bool = False
+    """Whether it matters who sends a create."""
+    key: Key | None = None
+    retry_window: int = 0
+    """For how long the same bytes of the same caller are a retry without a key; 0 for never."""
+    replay_limit: int = 0
+    """Bytes of an answer that are stored for retries; 0 where none is."""
+    link: Literal["caller", "anyone", "nobody"] = "caller"
+    """Who may see the link to the created thing."""
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether a body must be read before the claims are known."""
+        return self.body is not None or self.key is not None or self.retry_window > 0
 
 
 class Match(msgspec.Struct, frozen=True):

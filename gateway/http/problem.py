@@ -61,6 +61,21 @@ KINDS: Mapping[str, Kind] = {
         next_step="Check whether the resource exists. If it does not, send it again after Retry-After, or ask the "
         "operator to release it.",
     ),
+    "key-reused": Kind(
+        status=422,
+        title="The key belongs to another create",
+        next_step="Send the same request as before with this key, or another request with a key of its own.",
+    ),
+    "key-missing": Kind(
+        status=400,
+        title="A key is missing",
+        next_step="Send a key that is new for each create, and the same one with each retry of it.",
+    ),
+    "key-malformed": Kind(
+        status=400,
+        title="The key is malformed",
+        next_step='Send it once, as a quoted string: "8e03978e-40d5-43dd-bc93-6894a57f9324".',
+    ),
     "missing-identity": Kind(
         status=422,
         title="A field that identifies this create is missing or unreadable",

@@ -59,10 +59,14 @@ def response_head(
     chunked: bool = False,
     connection: bytes | None = None,
     upgrade: bytes | None = None,
+    fields: bytes = b"",
 ) -> bytes:
-    """Serialise a response head for the client. `connection` is the value of the Connection field, or None."""
+    """Serialise a response head for the client.
+
+    `connection` is the value of the Connection field, or None; `fields` are more field lines.
+    """
     kept = _end_to_end(headers, _NOTHING)
-    own = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+    own = b"Transfer-Encoding: chunked\r\n" + fields if chunked else fields
     if connection is not None:
         own += b"Connection: %b\r\n" % connection
     if upgrade is not None:

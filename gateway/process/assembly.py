@@ -66,6 +66,7 @@ class Assembly:
             idle_timeouts=IdleTimeouts(client=config.server.body_timeout, tunnel=config.server.tunnel_timeout),
             wall_clock=wall_clock,
             stopwatch=time.perf_counter,
+            status_header=config.server.status_header,
         )
         return Handler(dependencies)
 

@@ -18,28 +18,31 @@ _MAX_RETRY_AFTER = 24 * 3600
 _DETAILS = {
     Conflict.DUPLICATE: 'A resource with the same "{}" was created before.',
     Conflict.IN_PROGRESS: 'A create with the same "{}" was forwarded and has not been answered yet.',
+    Conflict.KEY_REUSED: 'The same "{}" was sent before with another request.',
     Conflict.OUTCOME_UNKNOWN: 'A create with the same "{}" was forwarded, and its outcome is not known.',
 }
 
 
-def conflict(kind: Conflict, claim: Claim, record: Record, now: int) -> Reply:
-    """Make the 409 for a create whose claim is held. `now` in milliseconds."""
+def conflict(kind: Conflict, claim: Claim, record: Record, now: int, *, shows_link: bool) -> Reply:
+    """Make the answer to a create whose claim is held. `now` in milliseconds."""
     retry_after = _retry_after(record, now) if kind is Conflict.OUTCOME_UNKNOWN else KINDS[kind].retry_after
-    return _conflict(kind, claim, record, retry_after)
+    return _conflict(kind, claim.rule, claim.entry, record, retry_after, shows_link)
 
 
 @lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again
-def _conflict(kind: Conflict, claim: Claim, record: Record, retry_after: int | None) -> Reply:
+def _conflict(
+    kind: Conflict, rule: str, entry: str, record: Record, retry_after: int | None, shows_link: bool
+) -> Reply:
     shared = KINDS[kind]
     expires_at = record.expires_at
     document = Problem(
         type=TYPE + kind,
         title=shared.title,
         status=shared.status,
-        detail=_DETAILS[kind].format(claim.entry),
-        rule=claim.rule,
-        conflict_field=claim.entry,
-        existing_resource_link=record.resource if kind is Conflict.DUPLICATE else None,
+        detail=_DETAILS[kind].format(entry),
+        rule=rule,
+        conflict_field=entry,
+        existing_resource_link=record.resource if kind is Conflict.DUPLICATE and shows_link else None,
         suggested_next_step=shared.next_step,
         first_seen=_rfc_3339(record.first_seen),
         expires_at=None if expires_at is None or expires_at == FOREVER else _rfc_3339(expires_at),

@@ -1,5 +1,7 @@
 # What the steps of handling one request pass on to each other.
 
+from collections.abc import Mapping
+
 import msgspec
 
 from gateway.front.exchange import Exchange
@@ -7,6 +9,8 @@ from gateway.http.paths import Target
 from gateway.http.problem import Reply
 from gateway.telemetry import RequestRecord
 from gateway.upstream.client import Upstream
+
+_NONE: Mapping[str, bytes] = {}
 
 
 class RequestContext(msgspec.Struct):
@@ -19,14 +23,18 @@ class RequestContext(msgspec.Struct):
     record: RequestRecord
     upstream: Upstream
     target: Target
+    status_fields: Mapping[str, bytes] = _NONE
+    """The lines that say what became of a guarded create, by what happened."""
+    fields: bytes = b""
+    """More field lines for the API's answer."""
 
-    def reply(self, reply: Reply) -> None:
-        """Send an answer of the gateway's own, and record it."""
-        answer(self.exchange, self.record, reply)
+    def reply(self, reply: Reply, fields: bytes = b"") -> None:
+        """Send an answer of the gateway's own, with more field lines, and record it."""
+        answer(self.exchange, self.record, reply, fields + self.status_fields.get(reply.slug, b""))
 
 
-def answer(exchange: Exchange, record: RequestRecord, reply: Reply) -> None:
-    """Send an answer of the gateway's own, and record it."""
+def answer(exchange: Exchange, record: RequestRecord, reply: Reply, fields: bytes = b"") -> None:
+    """Send an answer of the gateway's own, with more field lines, and record it."""
     record.outcome = reply.slug
     record.status = reply.status
-    exchange.reply(reply)
+    exchange.reply(reply, fields)

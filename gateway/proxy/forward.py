@@ -73,7 +73,7 @@ async def deliver(
     match result:
         case UpstreamResponse(upgraded=None):
             context.record.status = result.status
-            await relay(context.exchange, result, idle_timeouts.client)
+            await relay(context.exchange, result, idle_timeouts.client, context.fields)
         case UpstreamResponse():
             context.record.status = result.status
             context.record.outcome = "upgraded"

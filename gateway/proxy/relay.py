@@ -7,14 +7,22 @@ from gateway.http.write import LAST_CHUNK, chunk, response_head
 from gateway.upstream.results import ResponseBroken, UpstreamResponse
 
 
-async def relay(exchange: Exchange, answer: UpstreamResponse, idle_timeout: float) -> None:
-    """Write an answer to the client. One that breaks off takes the client's connection with it, so that it shows."""
+async def relay(exchange: Exchange, answer: UpstreamResponse, idle_timeout: float, fields: bytes = b"") -> None:
+    """Write an answer to the client, with more field lines.
+
+    One that breaks off takes the client's connection with it, so that it shows.
+    """
     chunked = not answer.length_known and not exchange.is_http_1_0
     if not answer.length_known and exchange.is_http_1_0:
         exchange.has_end = exchange.keep_alive = False  # the end of the connection is the end of the body
     exchange.decide_keep_alive()
     head = response_head(
-        answer.status, answer.reason, answer.headers, chunked=chunked, connection=exchange.connection_field
+        answer.status,
+        answer.reason,
+        answer.headers,
+        chunked=chunked,
+        connection=exchange.connection_field,
+        fields=fields,
     )
     body = chunk(answer.body) if chunked and answer.body else answer.body
     if answer.rest is None:

@@ -85,17 +85,18 @@ def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> l
 
 def records(rows: Iterable[Any]) -> list[Record]:
     """Decode the single row of JSON that lookup.sql and scan.sql return."""
-    return [
-        Record(
-            bytes.fromhex(fingerprint),
-            bytes.fromhex(owner),
-            State(state),
-            *rest,
+    return [_record(*row) for row in msgspec.json.decode(next(iter(rows))[0])]
+
+
+def _record(fingerprint: str, owner: str, state: int, caller: str, payload: str, *rest: Any) -> Record:
+    record = Record(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest)
+    if caller or payload:  # few rules ask for them
+        return msgspec.structs.replace(
+            record,
             caller=bytes.fromhex(caller) if caller else None,
             payload=bytes.fromhex(payload) if payload else None,
         )
-        for fingerprint, owner, state, caller, payload, *rest in msgspec.json.decode(next(iter(rows))[0])
-    ]
+    return record
 
 
 def _size(count: int) -> int:

@@ -35,6 +35,7 @@ HEADINGS: dict[type[schema.Table], str] = {
     schema.RuleConfig: "[[rules]]",
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
+    schema.KeyConfig: "key",
 }
 
 
@@ -113,6 +114,8 @@ def complete(text: str, table: type[schema.Table]) -> str:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
     if table is schema.UniqueConfig:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
+    if table is schema.KeyConfig and "[[rules]]" not in text:
+        return UPSTREAM + RULE + text
     if table is schema.RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
     if table is schema.UpstreamTlsConfig and "[upstream]" not in text:
@@ -183,6 +186,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Ta
         text = f"match = {{ {', '.join(lines)} }}\n"
     elif table is schema.UniqueConfig:
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
+    elif table is schema.KeyConfig:
+        text = f"key = {{ {', '.join(lines)} }}\n"
     else:
         text = f"{HEADINGS[table]}\n{text}"
     assert findings(complete(text, table)) == []

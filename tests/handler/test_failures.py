@@ -10,7 +10,7 @@ from gateway.front.exchange import Exchange
 from gateway.proxy.handler import Handler, HandlerDependencies
 from gateway.telemetry import Telemetry
 from tests.support.client import BrokenBodyError, Client, request_bytes
-from tests.support.handler import fronted
+from tests.support.handler import FINGERPRINTER, fronted
 
 CANARY = "canary-7b1f"
 
@@ -64,7 +64,11 @@ def test_the_log_says_where_and_not_what() -> None:
     """What an error says may be a value of a request."""
     log = StringIO()
     telemetry = Telemetry(log, style="json")
-    parts: dict[str, Any] = dict.fromkeys(HandlerDependencies.__struct_fields__) | {"telemetry": telemetry}
+    parts: dict[str, Any] = dict.fromkeys(HandlerDependencies.__struct_fields__) | {
+        "telemetry": telemetry,
+        "fingerprinter": FINGERPRINTER,
+        "status_header": "off",
+    }
     rooms = HandlerDependencies(**parts)
     with pytest.raises(ZeroDivisionError) as caught:
         raise ZeroDivisionError(CANARY)

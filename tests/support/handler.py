@@ -53,6 +53,7 @@ def make_rooms(
         idle_timeouts=IdleTimeouts(client=5, tunnel=5),
         wall_clock=wall_clock,
         stopwatch=asyncio.get_running_loop().time,
+        status_header="Idempotency-Status",
     )
 
 

@@ -9,6 +9,7 @@ from gateway.guard.decision import (
     ON_HELD,
     ON_OUTCOME,
     Conflict,
+    Found,
     Outcome,
     classify_status,
     later,
@@ -40,7 +41,7 @@ def conflict(state: State, entry: str = "email") -> tuple[Claim, Record]:
     ],
 )
 def test_what_a_create_meets(state: State, met: Conflict) -> None:
-    assert pick_conflict(Held((conflict(state),))) == (met, *conflict(state))
+    assert pick_conflict(rule(), Held((conflict(state),)), NOW) == Found(met, *conflict(state))
 
 
 def test_every_state_has_its_answer() -> None:
@@ -63,12 +64,13 @@ def test_of_several_conflicts_in_flight_answers_first_then_created_then_unknown(
     states: list[State], answering: int
 ) -> None:
     conflicts = tuple(conflict(state, f"entry-{at}") for at, state in enumerate(states))
-    assert pick_conflict(Held(conflicts))[1:] == conflicts[answering]
+    found = pick_conflict(rule(), Held(conflicts), NOW)
+    assert (found.claim, found.record) == conflicts[answering]
 
 
 def test_a_store_that_names_no_conflict_is_at_fault() -> None:
     with pytest.raises(GatewayError, match="named none"):
-        pick_conflict(Held(()))
+        pick_conflict(rule(), Held(()), NOW)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from hypothesis import given
 
 from gateway.config.schema import UniqueConfig
 from gateway.errors import BodyTooLarge, IdentityError
+from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter
-from gateway.guard.identity import RequestView, claims, identify
+from gateway.guard.identity import RequestView, identify
 from gateway.model import Claim, Json
 from tests.support.unit import EMAIL, request, rule, untimed, values
 

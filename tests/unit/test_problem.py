@@ -103,15 +103,19 @@ def met(how: Conflict, expires_at: int | None = NOW + HOUR, resource: str | None
         Conflict.IN_PROGRESS: State.IN_FLIGHT,
         Conflict.DUPLICATE: State.CREATED,
         Conflict.OUTCOME_UNKNOWN: State.UNKNOWN,
+        Conflict.KEY_REUSED: State.CREATED,
     }[how]
     record = Record(CLAIM.fingerprint, b"owner", state, "other-rule", "other", NOW - HOUR, expires_at, HOUR, resource)
-    return checked(conflict(how, CLAIM, record, now))
+    return checked(conflict(how, CLAIM, record, now, shows_link=True))
 
 
 SLUGS = [
     ("duplicate", 409, "http_request_denied"),
     ("in-progress", 409, "http_request_denied"),
     ("outcome-unknown", 409, "http_request_denied"),
+    ("key-reused", 422, "http_request_denied"),
+    ("key-missing", 400, "http_request_denied"),
+    ("key-malformed", 400, "http_request_denied"),
     ("missing-identity", 422, "http_request_denied"),
     ("body-too-large", 413, "http_request_denied"),
     ("ambiguous-path", 400, "http_request_denied"),
@@ -190,7 +194,7 @@ class TestConflict:
     def test_it_names_the_rule_and_the_entry_that_was_asked_for(self, how: Conflict) -> None:
         answer = met(how).json()
         assert answer["type"] == f"urn:problem-type:gateway:{how.value}"
-        assert answer["status"] == 409
+        assert answer["status"] == (422 if how is Conflict.KEY_REUSED else 409)
         assert (answer["rule"], answer["conflictField"]) == ("create-user", "email")
         assert '"email"' in answer["detail"]
         assert answer["suggestedNextStep"]
@@ -257,7 +261,7 @@ class TestConflict:
     def test_nothing_of_the_first_caller_is_shown(self) -> None:
         """Another caller's owner token and rule, and the fingerprint, are no business of the second one."""
         record = Record(CANARY.encode(), CANARY.encode(), State.CREATED, CANARY, CANARY, NOW, NOW + HOUR, HOUR)
-        answer = conflict(Conflict.DUPLICATE, CLAIM, record, NOW).render(None, b"")
+        answer = conflict(Conflict.DUPLICATE, CLAIM, record, NOW, shows_link=True).render(None, b"")
         assert CANARY.encode() not in answer
         assert CANARY.encode().hex().encode() not in answer
         assert CLAIM.fingerprint not in answer
@@ -265,7 +269,9 @@ class TestConflict:
     def test_braces_in_an_entrys_name_are_left_alone(self) -> None:
         claim = Claim(b"f" * 32, "r", "{0} {x}", HOUR)
         record = Record(b"f" * 32, b"o", State.CREATED, "r", "{0} {x}", NOW, NOW + HOUR, HOUR)
-        assert '"{0} {x}"' in checked(conflict(Conflict.DUPLICATE, claim, record, NOW)).json()["detail"]
+        assert (
+            '"{0} {x}"' in checked(conflict(Conflict.DUPLICATE, claim, record, NOW, shows_link=True)).json()["detail"]
+        )
 
 
 class TestUpstream:
@@ -308,7 +314,7 @@ def test_header_lines_that_are_given_go_along(*, head_only: bool) -> None:
         problem("duplicate", "It is so."),
         no_answer(NotSent("dns_error"), None),
         no_answer(NoResponse("connection_terminated"), None),
-        conflict(Conflict.DUPLICATE, CLAIM, record, NOW),
+        conflict(Conflict.DUPLICATE, CLAIM, record, NOW, shows_link=True),
     ]
     for reply in replies:
         answer = reply.render(b"close", MORE, head_only=head_only)

@@ -1,0 +1,35 @@
+# The field that says what became of a guarded create: Idempotency-Status, or as it is named in the rules file.
+
+from collections.abc import Mapping
+
+STATUSES: Mapping[str, str] = {
+    "created": "created",
+    "refused": "refused",
+    "failed": "failed",
+    "unknown": "unknown",
+    "upstream-unreachable": "failed",
+    "outcome-unknown": "unknown",
+    "duplicate": "duplicate",
+    "in-progress": "in-progress",
+    "replayed": "replayed",
+    "key-reused": "key-reused",
+    "key-missing": "refused",
+    "key-malformed": "refused",
+    "missing-identity": "refused",
+    "body-too-large": "refused",
+    "request-incomplete": "refused",
+    "store-unavailable": "failed",
+    "overloaded": "failed",
+    "unguarded; reason=missing-identity": "unguarded; reason=missing-identity",
+    "unguarded; reason=no-key": "unguarded; reason=no-key",
+    "unguarded; reason=store-unavailable": "unguarded; reason=store-unavailable",
+}
+"""What the field says, by what happened. "failed" and "refused" mean that nothing was made; "unknown", that it may
+have been."""
+
+
+def status_fields(name: str) -> dict[str, bytes]:
+    """Return the field's lines by what happened; empty ones when `name` is "off"."""
+    if name == "off":
+        return dict.fromkeys(STATUSES, b"")
+    return {happened: f"{name}: {value}\r\n".encode() for happened, value in STATUSES.items()}
