@@ -22,7 +22,7 @@ from gateway.guard.decision import Conflict
 from gateway.http import problem
 from gateway.model import Claim, Record, Settlement, State
 from gateway.proxy import answers
-from gateway.proxy.handler import OUTCOMES
+from gateway.proxy.create import OUTCOMES
 from gateway.stores.open import open_sqlite
 from gateway.telemetry import RequestRecord, Telemetry
 
@@ -257,7 +257,9 @@ FULL_RECORD = RequestRecord(
 
 
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
-    rooms = "".join(SOURCES[ROOT / "gateway" / "proxy" / name] for name in ("handler.py", "forward.py"))
+    rooms = "".join(
+        SOURCES[ROOT / "gateway" / "proxy" / name] for name in ("handler.py", "create.py", "conflicts.py", "forward.py")
+    )
     told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms)}
     slugs = {*problem.KINDS, "upstream-unreachable"}
     assert set(names("docs/operations.md", "Outcomes")) == told - slugs

@@ -233,6 +233,12 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """For how long the same bytes from the same caller are a retry, when they have no key; default: never."""
     replay_limit: Size = Size(64 * 1024)
     """Bytes of an answer's body that are stored, encrypted, for retries."""
+    in_flight: Literal["reject", "wait"] = "reject"
+    """What a create meets while another one of its identity is in flight: 409, or it waits for that one's end."""
+    wait_timeout: Duration = Duration(10)
+    """How long it waits at most; then 409."""
+    max_waiting_clients: int = 100
+    """How many creates of the rule wait at once at most; further ones get 409."""
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
     missing: Literal["reject", "forward"] = "reject"

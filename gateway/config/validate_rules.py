@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.reachability import unreachable
-from gateway.config.schema import KeyConfig, RuleConfig, UniqueConfig
+from gateway.config.schema import RuleConfig, UniqueConfig
+from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of
 from gateway.guard.field import Field, Source, parse_field
 from gateway.guard.normalize import NORMALISERS
@@ -17,7 +18,6 @@ from gateway.guard.statuses import Statuses, parse_statuses
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"}
 _EVERY_METHOD = {"*", "**", "ANY", "ALL", ".*"}
 """How other programs write any method. Here they would match no request, and creates would pass unguarded."""
-_URL = re.compile(r"https?://[\x21\x23-\x3b\x3d\x3f-\x7e]+")
 _METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 """Every method that is registered, and any that is likely to be made up; a token (RFC 9110 9.1) may hold more."""
 
@@ -46,7 +46,8 @@ class _Rule:
         variables = self.match()
         self.fields(self.rule.scope, (*self.path, "scope"), variables)
         self.unique(variables)
-        self.retries(variables)
+        self.fields(self.rule.caller, (*self.path, "caller"), variables)
+        validate_retries(self.rule, self.path, self.problems)
         self.statuses()
         self.numbers()
         self.headers()
@@ -90,50 +91,6 @@ class _Rule:
                 if name not in NORMALISERS:
                     problems.add(normalize, _unknown_normaliser(name))
         _same_names([entry.name for entry in entries], path, problems)
-
-    def retries(self, variables: Sequence[str] | None) -> None:
-        rule, path, problems = self.rule, self.path, self.problems
-        self.fields(rule.caller, (*path, "caller"), variables)
-        for text in problems.elements((*path, "caller"), rule.caller):
-            if text.startswith("body"):
-                problems.add((*path, "caller"), f"{quote(text)} is a part of what is sent; write who sends it")
-        if rule.key is not None and problems.sound((*path, "key")):
-            self.key(rule.key)
-        window = (*path, "retry_window")
-        if rule.retry_window is not None and problems.sound(window):
-            if rule.retry_window <= 0:
-                problems.add(window, 'must be longer than nothing; write a time such as "10m"')
-            if not rule.caller and problems.sound((*path, "caller")):
-                problems.add(
-                    window,
-                    "has no effect where nobody knows who sends a create: without a key, only a caller's own bytes are "
-                    'a retry; write caller = ["header.Authorization"], or take keys',
-                )
-            if not rule.unique:
-                problems.add(window, "has no effect without unique: a create without a key holds no claim then")
-        if rule.retry == "replay" and rule.key is None and rule.retry_window is None and problems.sound(window):
-            problems.add(
-                (*path, "retry"),
-                '"replay" has no effect without a way to tell a retry; write key = { header = "Idempotency-Key" }, '
-                'or retry_window = "10m"',
-            )
-        if rule.replay_limit <= 0 and problems.sound(limit := (*path, "replay_limit")):
-            problems.add(limit, 'must be larger than nothing; write a size such as "64KiB"')
-
-    def key(self, key: KeyConfig) -> None:
-        path, problems = (*self.path, "key"), self.problems
-        if not is_token(key.header):
-            problems.add(
-                (*path, "header"), f'{quote(key.header)} is no name of a header; write one such as "Idempotency-Key"'
-            )
-        if key.max_length <= 0:
-            problems.add((*path, "max_length"), "must be at least 1; write a number such as 255")
-        for text in problems.elements(ignore := (*path, "ignore"), key.ignore):
-            field = problems.parse(ignore, parse_field, text)
-            if field is not None and field.source is not Source.BODY:
-                problems.add(ignore, f'{quote(text)} is not in the body; write one such as "body.sentAt"')
-        if key.described_by is not None and not _URL.fullmatch(key.described_by):
-            problems.add((*path, "described_by"), f'{quote(key.described_by)} is no URL; write one with "https://"')
 
     def fields(self, texts: Sequence[str], path: Path, variables: Sequence[str] | None) -> None:
         for text in self.problems.elements(path, texts):

@@ -73,8 +73,9 @@ class ClientConnection(ClientTransport):
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's own keeps no half-closed connection
         """The client sends nothing more. It may still read, but not under TLS (RFC 9112 9.6)."""
         self.has_left = True
-        if self._stream is not None:
-            self.abort_body(timed_out=False)
+        self.abort_body(timed_out=False)
+        if self._exchange is not None and self._exchange.stops_at_eof:
+            self.cancel()
         return self.state is BUSY and self.stream_transport.can_write_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:

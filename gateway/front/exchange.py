@@ -20,14 +20,14 @@ class Exchange:
 
     Mutable state: `keep_alive`; `has_end`, whether the answer's end can be told from what follows it; `begun`, once any
     of it was written; `answered`, once bytes of an answer were written to a client that had not left; `may_stop`,
-    whether the handler may be cancelled when the client leaves; `expects_continue`, whether the client holds its body
-    back until it is told to go on (RFC 9110 10.1.1); whether the body was read here, and how many bytes of the budget
-    it holds.
+    whether the handler may be cancelled once the client is lost, `stops_at_eof`, also once it only sends no more;
+    `expects_continue`, whether the client holds its body back until it is told to go on (RFC 9110 10.1.1); whether the
+    body was read here, and how many bytes of the budget it holds.
     """
 
     __slots__ = (
         "_body", "_client", "_counted", "_has_read", "_stream", "answered", "begun", "expects_continue", "forwarding",
-        "has_end", "head", "headers", "keep_alive", "may_stop",
+        "has_end", "head", "headers", "keep_alive", "may_stop", "stops_at_eof",
     )  # fmt: skip
 
     def __init__(self, client: "ClientConnection", head: RequestHead, body: bytes, stream: Stream | None) -> None:
@@ -40,7 +40,7 @@ class Exchange:
         self.forwarding = client.peer.forwarding_headers(end_to_end(head.headers), head.host, minor=head.minor)
         """What forwarding changes in the request's fields."""
         self.keep_alive = head.keep_alive
-        self.may_stop = False
+        self.may_stop = self.stops_at_eof = False
         self.answered = self.begun = False
         self.has_end = True
         self._has_read = False

@@ -79,6 +79,9 @@ class Rule(msgspec.Struct, frozen=True):
     """For how long the same bytes of the same caller are a retry without a key; 0 for never."""
     replay_limit: int = 0
     """Bytes of an answer that are stored for retries; 0 where none is."""
+    wait_timeout: float = 0.0
+    """Seconds for which a create waits for the one in flight that holds its claims; 0 where it does not."""
+    max_waiting_clients: int = 0
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who may see the link to the created thing."""
 

@@ -10,8 +10,10 @@ from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
 from gateway.process.request_ids import random_ids
+from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import IdleTimeouts
-from gateway.proxy.handler import Handler, HandlerDependencies
+from gateway.proxy.handler import Handler
+from gateway.proxy.in_flight import OperationsInFlight
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
 from gateway.upstream.open import Upstreams, open_upstreams
@@ -29,6 +31,7 @@ class Assembly:
         self._store = store
         self._fingerprinter = fingerprinter
         self._telemetry = telemetry
+        self._in_flight = OperationsInFlight()  # one, because a reload must not part those that wait
         self._upstreams = open_upstreams(config)
         handler = self._handler(config, self._upstreams)
         self.front = DownstreamServer(
@@ -66,6 +69,7 @@ class Assembly:
             idle_timeouts=IdleTimeouts(client=config.server.body_timeout, tunnel=config.server.tunnel_timeout),
             wall_clock=wall_clock,
             stopwatch=time.perf_counter,
+            in_flight=self._in_flight,
             status_header=config.server.status_header,
         )
         return Handler(dependencies)

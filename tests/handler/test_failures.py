@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 
 from gateway.front.exchange import Exchange
-from gateway.proxy.handler import Handler, HandlerDependencies
+from gateway.proxy.dependencies import HandlerDependencies
+from gateway.proxy.handler import Handler
 from gateway.telemetry import Telemetry
 from tests.support.client import BrokenBodyError, Client, request_bytes
 from tests.support.handler import FINGERPRINTER, fronted

@@ -16,8 +16,9 @@ from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
 from gateway.process.drain import drain
 from gateway.process.request_ids import random_ids
+from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import IdleTimeouts
-from gateway.proxy.handler import HandlerDependencies
+from gateway.proxy.in_flight import OperationsInFlight
 from gateway.stores.base import Store
 from gateway.stores.open import Opened, open_sqlite
 from gateway.telemetry import Telemetry
@@ -53,6 +54,7 @@ def make_rooms(
         idle_timeouts=IdleTimeouts(client=5, tunnel=5),
         wall_clock=wall_clock,
         stopwatch=asyncio.get_running_loop().time,
+        in_flight=OperationsInFlight(),
         status_header="Idempotency-Status",
     )
 

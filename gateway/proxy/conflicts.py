@@ -1,0 +1,65 @@
+# What a create gets whose claims are held: an answer of the gateway's own, or the API's answer to it once more.
+
+from collections.abc import Mapping, Sequence
+
+from gateway.errors import StoreError
+from gateway.guard.decision import Conflict, Found
+from gateway.guard.rules import Rule
+from gateway.model import Claim
+from gateway.proxy import answers
+from gateway.proxy.context import RequestContext
+from gateway.proxy.forward import IdleTimeouts, deliver
+from gateway.proxy.stored_answers import AnswerCipher
+from gateway.stores.base import Store
+from gateway.telemetry import Telemetry
+from gateway.upstream.results import UpstreamResponse
+
+_REPLAYED = b"Idempotent-Replayed: true\r\n"
+
+
+class ConflictAnswers:
+    """Answers creates that were not let through."""
+
+    def __init__(
+        self,
+        store: Store,
+        telemetry: Telemetry,
+        cipher: AnswerCipher,
+        status_fields: Mapping[str, bytes],
+        idle_timeouts: IdleTimeouts,
+    ) -> None:
+        self._store = store
+        self._telemetry = telemetry
+        self._cipher = cipher
+        self._status_fields = status_fields
+        self._idle_timeouts = idle_timeouts
+
+    def __repr__(self) -> str:
+        return "ConflictAnswers()"
+
+    async def answer(
+        self, request: RequestContext, rule: Rule, wanted: Sequence[Claim], found: Found, now: int
+    ) -> None:
+        """Answer a create that asked for the claims `wanted`. `now` in milliseconds."""
+        request.record.fingerprint = found.record.fingerprint.hex()[:12]
+        if found.is_retry and found.conflict is Conflict.DUPLICATE and rule.replay_limit:
+            stored = await self._stored_answer(rule, wanted, found.record.owner)
+            if stored is not None:
+                request.record.outcome = "replayed"
+                request.fields = _REPLAYED + self._status_fields["replayed"]
+                await deliver(request, stored, self._idle_timeouts)
+                return
+        shows_link = rule.link == "anyone" or (rule.link == "caller" and found.record.caller == found.claim.caller)
+        request.reply(answers.conflict(found.conflict, found.claim, found.record, now, shows_link=shows_link))
+
+    async def _stored_answer(self, rule: Rule, wanted: Sequence[Claim], owner: bytes) -> UpstreamResponse | None:
+        """Read the answer that the caller of an operation got or missed; None when it cannot be given again."""
+        try:
+            stored = await self._store.read_answer(wanted, owner)
+        except StoreError as error:
+            self._telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
+            return None
+        answer = None if stored is None else self._cipher.decrypt(owner, stored)
+        if stored is not None and answer is None:
+            self._telemetry.repeated("answer-unreadable", "error", rule=rule.name)
+        return answer

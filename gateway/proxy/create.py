@@ -1,0 +1,255 @@
+# One create that a rule guards: THE order of its steps. What each step decides is decided elsewhere.
+#
+# Read body -> claims -> reserve -> send -> settle -> answer. From the moment it is reserved, anything that happens here
+# (an error, a cancellation, a client that leaves) ends in a settlement, made before anything else is awaited.
+
+import asyncio
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+import msgspec
+
+from gateway.errors import BodyTooLarge, IdentityError, Malformed, Overloaded, RequestBroken, StoreBusy, StoreError
+from gateway.guard import decision
+from gateway.guard.claims import claims
+from gateway.guard.decision import Conflict, Outcome
+from gateway.guard.identity import RequestView
+from gateway.guard.operation import Operation
+from gateway.guard.resource import MAX_ANSWER, locate
+from gateway.guard.rules import Match, Rule
+from gateway.http.headers import Headers
+from gateway.http.problem import problem
+from gateway.model import FREE, Claim, Held, Reserved
+from gateway.proxy import answers
+from gateway.proxy.conflicts import ConflictAnswers
+from gateway.proxy.context import RequestContext
+from gateway.proxy.dependencies import HandlerDependencies
+from gateway.proxy.forward import deliver, send
+from gateway.proxy.relay import read_whole
+from gateway.proxy.status_field import status_fields
+from gateway.proxy.stored_answers import AnswerCipher, may_be_stored
+from gateway.upstream.client import CancelledUnsent
+from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
+
+
+class CreateHandler:
+    """Answers creates, one call each. Mutable state: the owner tokens it has given out."""
+
+    def __init__(self, deps: HandlerDependencies) -> None:
+        self._deps = deps
+        self._owners = _owner_tokens()
+        self._cipher = AnswerCipher(deps.fingerprinter.answer_key)
+        self._status_fields = status_fields(deps.status_header)
+        self._status_name = deps.status_header.lower().encode()
+        self._conflicts = ConflictAnswers(
+            deps.store, deps.telemetry, self._cipher, self._status_fields, deps.idle_timeouts
+        )
+
+    def __repr__(self) -> str:
+        return "CreateHandler()"
+
+    async def __call__(self, request: RequestContext, match: Match) -> None:
+        """Answer one create."""
+        rule, exchange = match.rule, request.exchange
+        request.record.rule = rule.name
+        request.status_fields = self._status_fields
+        head = exchange.head
+        line = f"{head.method} {head.target}".encode() if rule.key is not None or rule.retry_window else b""
+        try:
+            if exchange.expects_continue and not rule.needs_body:
+                view = RequestView(exchange.headers, request.target.query, match.variables, b"")
+                if await self._answer_before_body(request, rule, view):
+                    return
+            body = await exchange.read_body(rule.body_limit)
+            view = RequestView(exchange.headers, request.target.query, match.variables, body, line)
+            wanted = claims(rule, view, self._deps.fingerprinter)
+        except Malformed as error:
+            described_by = rule.key and rule.key.described_by
+            link = f'Link: <{described_by}>; rel="describedby"\r\n'.encode() if described_by else b""
+            request.reply(problem(error.slug, error.detail, rule.name), link)
+            return
+        except (RequestBroken, BodyTooLarge, Overloaded) as error:
+            request.reply(answers.unreadable(error, rule.name))
+            return
+        except IdentityError as error:
+            if rule.forwards_missing:
+                await self._forward_unguarded(request, body, "missing-identity")
+            else:
+                request.reply(problem("missing-identity", f"The identity cannot be read: {error}.", rule.name))
+            return
+        if not wanted:
+            await self._forward_unguarded(request, body, "no-key")
+            return
+        request.record.fingerprint = wanted[0].fingerprint.hex()[:12]
+        await self._reserve(request, rule, wanted, body)
+
+    async def _answer_before_body(self, request: RequestContext, rule: Rule, view: RequestView) -> bool:
+        """Answer a create whose claims are held already, while its client still keeps the body back."""
+        deps = self._deps
+        now = deps.wall_clock()
+        try:
+            wanted = claims(rule, view, deps.fingerprinter)
+            found = [(claim, await deps.store.get(claim.fingerprint, now)) for claim in wanted]
+        except IdentityError:
+            return False  # the answer to that comes once the body has been read
+        except StoreError as error:
+            if deps.forward_without_store:
+                return False
+            self._refuse_without_store(request, error)
+            return True
+        held = [(claim, holder) for claim, holder in found if holder is not None]
+        if held:
+            conflict = decision.pick_conflict(rule, Held(tuple(held)), now)
+            if conflict.conflict is Conflict.IN_PROGRESS and rule.wait_timeout:
+                return False  # it waits with its body, which it needs when the other one fails
+            await self._conflicts.answer(request, rule, wanted, conflict, now)
+        return bool(held)
+
+    async def _reserve(self, request: RequestContext, rule: Rule, wanted: Sequence[Claim], body: bytes) -> None:
+        """Reserve the claims and forward, or answer why not, after a wait for what holds them if the rule has one."""
+        deps = self._deps
+        since = deps.stopwatch() if rule.wait_timeout else 0.0
+        waited_for = b""
+        while True:
+            operation = Operation(rule, wanted, next(self._owners), deps.wall_clock())
+            deps.in_flight.begin(operation.owner)
+            try:
+                reserved = await self._ask_store(request, operation, body)
+                if isinstance(reserved, Reserved):
+                    await self._send_and_settle(request, operation, body)
+                    return
+            finally:
+                deps.in_flight.end(operation.owner)
+            if reserved is None:
+                return
+            now = operation.reserved_at
+            found = decision.pick_conflict(rule, reserved, now)
+            holder = found.record.owner
+            # One that was waited for and is still in flight has an end that the store could not write yet.
+            may_wait = found.conflict is Conflict.IN_PROGRESS and holder != waited_for and rule.wait_timeout > 0
+            if not (may_wait and await self._wait(request, rule, holder, since)):
+                await self._conflicts.answer(request, rule, wanted, found, now)
+                return
+            waited_for = holder
+
+    async def _ask_store(self, request: RequestContext, operation: Operation, body: bytes) -> Reserved | Held | None:
+        """Reserve an operation's claims; None when the store could not, and the request was answered."""
+        deps, rule, wanted = self._deps, operation.rule, operation.claims
+        try:
+            reserved = await deps.store.reserve(wanted, operation.owner, operation.reserved_at)
+        except StoreError as error:
+            if isinstance(error, StoreBusy) or not deps.forward_without_store:
+                self._refuse_without_store(request, error)
+                return None
+            deps.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
+            await self._forward_unguarded(request, body, "store-unavailable")
+            return None
+        except asyncio.CancelledError:
+            # It may have been reserved all the same. Nothing was sent, so it is free; the store keeps the order.
+            deps.store.settle(operation.owner, wanted, FREE, deps.wall_clock())
+            raise
+        if isinstance(reserved, Reserved):
+            for lapsed in reserved.lapsed:
+                deps.telemetry.event(
+                    "unknown-lapsed", "warning", rule=lapsed.rule, fingerprint=lapsed.fingerprint.hex()[:12]
+                )
+        return reserved
+
+    async def _wait(self, request: RequestContext, rule: Rule, owner: bytes, since: float) -> bool:
+        """Wait for an operation to end, for as long as the rule and the client do; whether to try again."""
+        deps, exchange = self._deps, request.exchange
+        if exchange.is_gone:
+            return False
+        exchange.may_stop = exchange.stops_at_eof = True  # nothing is reserved or sent
+        try:
+            remaining = rule.wait_timeout - (deps.stopwatch() - since)
+            return await deps.in_flight.wait(owner, rule.name, rule.max_waiting_clients, remaining)
+        finally:
+            exchange.may_stop = exchange.stops_at_eof = False
+
+    async def _send_and_settle(self, request: RequestContext, operation: Operation, body: bytes) -> None:
+        deps, rule = self._deps, operation.rule
+        outcome = Outcome.NO_RESPONSE  # what stands if anything below goes wrong
+        resource = answer = None
+        try:
+            result = await send(request, body, deps.stopwatch)
+            match result:
+                case UpstreamResponse():
+                    if self._status_name in result.headers.names:  # the gateway's word is the only one
+                        result = msgspec.structs.replace(result, headers=result.headers.without((self._status_name,)))
+                    outcome = decision.classify_status(rule, result.status, result.headers)
+                    if outcome is Outcome.SUCCEEDED:
+                        result = await _read_ahead(rule, result)
+                        if rule.resource is not None:
+                            resource = locate(rule.resource, result.headers, result.body)
+                        if result.rest is None and may_be_stored(result, rule.replay_limit):
+                            answer = self._cipher.encrypt(operation.owner, result)
+                case NotSent():
+                    outcome = Outcome.NOT_SENT
+                case NoResponse():
+                    pass
+                case _:
+                    assert_never(result)
+        except CancelledUnsent:
+            outcome = Outcome.NOT_SENT
+            raise
+        finally:
+            # A clock that was set back must not shorten what is kept.
+            now = max(deps.wall_clock(), operation.reserved_at)
+            settlement = decision.settle(rule, outcome, now, resource, answer)
+            settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
+        record = request.record
+        try:
+            if not await settled:
+                deps.telemetry.event("fenced-out", "error", rule=rule.name, fingerprint=record.fingerprint)
+        except StoreError as error:
+            # The store goes on trying. Until it has written it, the claim stays held: what the client hears is true.
+            deps.telemetry.repeated("settle-delayed", "error", rule=rule.name, reason=str(error))
+        deps.in_flight.end(operation.owner)
+        record.outcome = OUTCOMES[outcome]
+        is_unknown = outcome is Outcome.FAILED and not rule.failed_is_free
+        request.fields = self._status_fields["unknown" if is_unknown else record.outcome]
+        await deliver(request, result, deps.idle_timeouts)
+
+    async def _forward_unguarded(self, request: RequestContext, body: bytes, reason: str) -> None:
+        """Forward a create without a guard, as its rule or the store's setting says; the answer is marked."""
+        request.record.unguarded = reason
+        request.record.outcome = "unguarded"
+        request.fields = self._status_fields[f"unguarded; reason={reason}"]
+        result = await send(request, body, self._deps.stopwatch)
+        if isinstance(result, UpstreamResponse):
+            marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
+            result = msgspec.structs.replace(result, headers=Headers(marked))
+        await deliver(request, result, self._deps.idle_timeouts)
+
+    def _refuse_without_store(self, request: RequestContext, error: StoreError) -> None:
+        rule = request.record.rule
+        self._deps.telemetry.repeated("store-failure", "error", rule=rule, reason=str(error))
+        request.reply(problem("store-unavailable", answers.NOT_FORWARDED, rule))
+
+
+async def _read_ahead(rule: Rule, answer: UpstreamResponse) -> UpstreamResponse:
+    """Read as much of a success as its link, and its storing, need."""
+    limit = MAX_ANSWER if rule.resource is not None and rule.resource.reads_body else 0
+    if may_be_stored(answer, rule.replay_limit):
+        limit = max(limit, rule.replay_limit)
+    return await read_whole(answer, limit) if limit else answer
+
+
+def _owner_tokens() -> Iterator[bytes]:
+    """Yield 16 bytes that no other operation has: random for this process, then counted."""
+    process = os.urandom(8)
+    for number in itertools.count():
+        yield process + number.to_bytes(8, "big")
+
+
+OUTCOMES = {
+    Outcome.SUCCEEDED: "created",
+    Outcome.REFUSED: "refused",
+    Outcome.FAILED: "failed",
+    Outcome.NOT_SENT: "upstream-unreachable",
+    Outcome.NO_RESPONSE: "outcome-unknown",
+}
+"""What logs and metrics call each outcome."""
