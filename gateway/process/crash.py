@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 from collections import Counter
@@ -121,7 +122,7 @@ def _settle(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...,
 def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     text = sql.read("write")
     head = text.partition(":places")[0]
-    columns = text.partition("batch (")[2].partition(")")[0].split(", ")
+    columns = re.findall(r"\w+", text.partition("batch (")[2].partition(")")[0])
 
     async def execute(database: aiosqlite.Connection, statement: str, parameters: Iterable[Any] | None = None) -> Any:
         if not statement.startswith(head):
