@@ -1,0 +1,81 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config.schema import KeyConfig
+from gateway.errors import Malformed
+from gateway.guard.claims import claims
+from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.identity import RequestView
+from gateway.guard.key import Key, read_key
+from gateway.http.headers import Headers
+from gateway.model import Claim
+from tests.support.unit import headers, rule, untimed
+
+KEY = Key("Idempotency-Key", required=False, max_length=255, ignore=(), described_by=None)
+FINGERPRINTER = Fingerprinter(b"a key that is long enough for a test")
+KEYED = rule(key=KeyConfig(), unique=())
+
+
+def read(value: str) -> bytes | None:
+    return read_key(KEY, headers(("Idempotency-Key", value)))
+
+
+def claim(body: bytes, *lines: tuple[str, Any], line: bytes = b"POST /users") -> Claim:
+    """The claim of a request with the key "k"."""
+    sent = headers(("Idempotency-Key", "k"), *lines)
+    (found,) = claims(KEYED, RequestView(sent, "", {}, body, line), FINGERPRINTER)
+    return found
+
+
+@untimed
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255))
+def test_every_string_of_visible_characters_is_a_key_when_quoted(key: str) -> None:
+    quoted = key.replace("\\", "\\\\").replace('"', '\\"')
+    assert read(f'"{quoted}"') == key.encode()
+    if '"' not in key and "," not in key:
+        assert read(key) == key.encode()
+
+
+@untimed
+@given(st.binary(max_size=6).filter(lambda value: b"\r" not in value and b"\n" not in value))
+def test_any_bytes_are_read_or_refused_without_being_shown(value: bytes) -> None:
+    slug = None
+    found = None
+    try:
+        found = read_key(KEY, Headers.of([(b"Idempotency-Key", value)]))
+    except Malformed as error:
+        slug = error.slug
+    assert (slug is None) if found else slug == "key-malformed"
+
+
+def test_who_sends_it_makes_another_claim_and_what_is_sent_another_payload() -> None:
+    first = claim(b'{"a": 1}', ("Authorization", "x"))
+    assert claim(b'{"a":1.0}', ("Authorization", "x")) == first
+    for other in (claim(b'{"a": 1}'), claim(b'{"a": 1}', ("Authorization", "y")), claim(b'{"a": 1}', ("X", "x"))):
+        assert other.fingerprint != first.fingerprint
+    for other in (
+        claim(b'{"a": 2}', ("Authorization", "x")),
+        claim(b'{"a": 1}', ("Authorization", "x"), line=b"POST /users?x"),
+        claim(b'{"a": 1, "a": 1}', ("Authorization", "x")),
+    ):
+        assert (other.fingerprint, other.payload == first.payload) == (first.fingerprint, False)
+
+
+@pytest.mark.parametrize(("one", "other"), [(b"\xff", b"\\xff"), (b"\xc3\xbf", b"\xff"), (b"a, b", b"a,b")])
+def test_credentials_that_differ_in_a_byte_are_of_two_callers(one: bytes, other: bytes) -> None:
+    assert claim(b"", ("Authorization", one)).caller != claim(b"", ("Authorization", other)).caller
+
+
+def test_a_line_more_makes_another_caller() -> None:
+    one = claim(b"", ("Authorization", "a"))
+    assert one.caller != claim(b"", ("Authorization", "a"), ("Authorization", "b")).caller
+    assert claim(b"").caller is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a": "\\ud800"}', b"[" * 100 + b"]" * 100])
+def test_what_is_no_json_is_compared_by_its_bytes(body: bytes) -> None:
+    assert claim(body).payload == claim(body).payload
+    assert claim(body).payload != claim(body + b" ").payload
