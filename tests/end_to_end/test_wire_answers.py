@@ -44,7 +44,7 @@ async def test_an_answer_that_can_be_read_in_one_way_only_is_mended(
     target: str, upstream: RawUpstream, gateway: StartGateway
 ) -> None:
     """RFC 9112 2.2, 5.2, 6.3. The client gets lines that end with CRLF, one line for each field, one framing."""
-    program = await gateway()
+    program = await gateway(server={"status_header": "off"})
     async with Client(program.port) as client:
         for number, (answer, headers, body) in enumerate(MENDED):
             upstream.script(behaviours.raw(answer))

@@ -116,7 +116,7 @@ async def test_the_trailers_of_a_request_are_not_taken_for_headers_of_the_next_o
 async def test_the_trailers_of_an_answer_are_not_taken_for_headers(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway()
+    program = await gateway(server={"status_header": "off"})
     head = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
     last = b"0\r\nX-T: 1\r\nSet-Cookie: a=forged\r\nLocation: /forged\r\n\r\n"
 
@@ -231,7 +231,7 @@ async def test_an_answer_that_comes_byte_by_byte_is_an_answer(upstream: RawUpstr
             await call.send(bytes([byte]))
             await asyncio.sleep(0)
 
-    program = await gateway()
+    program = await gateway(server={"status_header": "off"})
     upstream.script(trickle, trickle)
     for sent in (create_bytes("ada@example.org"), request_bytes("PUT", "/x", (), b"")):
         response = await exchange(program.port, sent, "POST")

@@ -57,7 +57,7 @@ async def test_a_guarded_create_is_forwarded_as_it_came(upstream: RawUpstream, g
 async def test_answers_keep_status_reason_headers_and_body(
     upstream: RawUpstream, gateway: StartGateway, *, guarded: bool
 ) -> None:
-    program = await gateway()
+    program = await gateway(server={"status_header": "off"})
     headers = [
         ("dATE", "yesterday"),
         ("Set-Cookie", "a=1; Path=/"),

@@ -121,7 +121,7 @@ async def test_a_client_that_waits_for_100_and_will_be_refused_need_not_send_its
 async def test_interim_answers_are_passed_on_in_their_order_before_the_final_one_exists(
     target: str, upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway(forwarding=UNMARKED)
+    program = await gateway(forwarding=UNMARKED, server={"status_header": "off"})
     go_on = asyncio.Event()
     link = ("Link", "</style.css>; rel=preload")
 
