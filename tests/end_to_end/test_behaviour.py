@@ -177,7 +177,7 @@ def test_the_page_has_a_row_for_each_situation() -> None:
 @pytest.mark.parametrize("situation", SITUATIONS)
 async def test_each_row_is_what_happens(situation: str, kind: str, api: RawUpstream, gateway: StartGateway) -> None:
     guarded = [rule(name, path, EMAIL, **RULES[kind]) for name, path in (("order", "/orders"), ("refund", "/refunds"))]
-    program = await gateway(upstream={"url": api.url, "response_timeout": "500ms"}, rules=guarded)
+    program = await gateway(upstream={"url": api.url, "response_timeout": "2s"}, rules=guarded)
     seen = await SITUATIONS[situation](Scene(program, api))
     told = {f"{answer.status} {answer.slug or answer.header('Idempotency-Status')}" for answer in seen}
     said = ROWS[situation][list(RULES).index(kind)]

@@ -83,7 +83,7 @@ def held_at(api: RawUpstream, held: behaviours.Held) -> behaviours.Held:
 async def test_nobody_waits_longer_than_the_rule_says_or_in_greater_number(
     api: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway(upstream={"url": api.url}, rules=[orders(wait_timeout="300ms", max_waiting_clients=2)])
+    program = await gateway(upstream={"url": api.url}, rules=[orders(wait_timeout="2s", max_waiting_clients=2)])
     held = held_at(api, behaviours.Held(CREATED))
     first, others = await waiting_behind_one(program, held, 2)
     assert (await send(program)).slug == "in-progress", "a third one waited"
