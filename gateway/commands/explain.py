@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +91,9 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
         limit = rule.body_limit
         return found | {"forwarded": False, "happens": f"413 body-too-large: the rule reads at most {limit} bytes"}
     try:
-        scope, identities = identify(rule, request)
         fingerprinter = _fingerprinter(config)
-        held = claims(rule, request, fingerprinter or Fingerprinter(b""))
+        wanted = claims(rule, request, fingerprinter or Fingerprinter(b""))
+        scope, identities = identify(rule, request) if rule.entries else ((), ())
     except BodyTooLarge as error:
         return found | {"forwarded": False, "happens": f"413 body-too-large: {error}"}
     except Malformed as error:
@@ -103,42 +102,36 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
         if rule.forwards_missing:
             return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
         return found | {"forwarded": False, "happens": f"422 missing-identity: {error}"}
-    found["scope"] = {field.text: value for field, value in zip(rule.scope, scope, strict=True)}
+    found["scope"] = {field.text: value for field, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = [
         {
             "entry": identity.entry.name,
             "identity": {
                 field.text: value for field, value in zip(identity.entry.fields, identity.values, strict=True)
             },
-            "fingerprint": None
-            if fingerprinter is None
-            else fingerprinter.fingerprint(rule.namespace, identity.entry.name, scope, identity.values).hex(),
+            "fingerprint": None if fingerprinter is None else claim.fingerprint.hex(),
         }
-        for identity in identities
+        for identity, claim in zip(identities, [claim for claim in wanted if not claim.is_key], strict=True)
     ]
-    if rule.key is not None or rule.retry_window:
-        found["caller"] = "anonymous" if _is_anonymous(held) else "known"
+    if not wanted:
+        return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
+    first = wanted[0]
+    if rule.tells_retries:
+        found["caller"] = "anonymous" if first.caller is None else "known"
     if rule.key is not None:
-        keys = [claim.fingerprint.hex() for claim in held if claim.is_key]
         found["key"] = {
             "header": rule.key.header,
-            "sent": bool(keys),
-            "fingerprint": keys[0] if keys and fingerprinter is not None else None,
+            "sent": first.is_key,
+            "fingerprint": first.fingerprint.hex() if first.is_key and fingerprinter is not None else None,
         }
-    if not held:
-        return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
-    return found | {"forwarded": True, "happens": _happens(rule, held)}
+    return found | {"forwarded": True, "happens": _happens(rule, first)}
 
 
-def _is_anonymous(held: Sequence[Claim]) -> bool:
-    return all(claim.caller is None for claim in held)
-
-
-def _happens(rule: Rule, held: Sequence[Claim]) -> str:
+def _happens(rule: Rule, first: Claim) -> str:
     text = "forwarded when all its claims are free, otherwise 409"
-    if held[0].is_key:
+    if first.is_key:
         text += "; 422 when its key was sent with another request"
-    if rule.replay_limit and held[0].payload is not None:
+    if rule.replay_limit and first.payload is not None:
         text += "; when its caller sends it again, the API's answer once more"
     return text
 

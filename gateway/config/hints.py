@@ -40,7 +40,6 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "name"): 'name = "create-user"',
     (schema.RuleConfig, "match"): 'match = { methods = ["POST"], path = "/users" }',
     (schema.RuleConfig, "unique"): 'unique = [{ name = "email", fields = ["body.email"] }]',
-    (schema.RuleConfig, "caller"): 'caller = ["header.Authorization"]',
     (schema.RuleConfig, "key"): 'key = { header = "Idempotency-Key", required = true }',
     (schema.RuleConfig, "retry_window"): 'retry_window = "10m"',
     (schema.KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',

@@ -86,9 +86,14 @@ class Rule(msgspec.Struct, frozen=True):
     """Who may see the link to the created thing."""
 
     @property
+    def tells_retries(self) -> bool:
+        """Whether a retry is told from a duplicate, for which requests are compared."""
+        return self.key is not None or self.retry_window > 0
+
+    @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        return self.body is not None or self.key is not None or self.retry_window > 0
+        return self.body is not None or self.tells_retries
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -56,7 +56,7 @@ class CreateHandler:
         request.record.rule = rule.name
         request.status_fields = self._status_fields
         head = exchange.head
-        line = f"{head.method} {head.target}".encode() if rule.key is not None or rule.retry_window else b""
+        line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
         try:
             if exchange.expects_continue and not rule.needs_body:
                 view = RequestView(exchange.headers, request.target.query, match.variables, b"")
@@ -174,11 +174,9 @@ class CreateHandler:
         outcome = Outcome.NO_RESPONSE  # what stands if anything below goes wrong
         resource = answer = None
         try:
-            result = await send(request, body, deps.stopwatch)
+            result = await self._send(request, body)
             match result:
                 case UpstreamResponse():
-                    if self._status_name in result.headers.names:  # the gateway's word is the only one
-                        result = msgspec.structs.replace(result, headers=result.headers.without((self._status_name,)))
                     outcome = decision.classify_status(rule, result.status, result.headers)
                     if outcome is Outcome.SUCCEEDED:
                         result = await _read_ahead(rule, result)
@@ -213,12 +211,19 @@ class CreateHandler:
         request.fields = self._status_fields["unknown" if is_unknown else record.outcome]
         await deliver(request, result, deps.idle_timeouts)
 
+    async def _send(self, request: RequestContext, body: bytes) -> UpstreamResponse | NotSent | NoResponse:
+        """Send a create; its answer comes without a field that would stand beside the gateway's own."""
+        result = await send(request, body, self._deps.stopwatch)
+        if isinstance(result, UpstreamResponse) and self._status_name in result.headers.names:
+            return msgspec.structs.replace(result, headers=result.headers.without((self._status_name,)))
+        return result
+
     async def _forward_unguarded(self, request: RequestContext, body: bytes, reason: str) -> None:
         """Forward a create without a guard, as its rule or the store's setting says; the answer is marked."""
         request.record.unguarded = reason
         request.record.outcome = "unguarded"
         request.fields = self._status_fields[f"unguarded; reason={reason}"]
-        result = await send(request, body, self._deps.stopwatch)
+        result = await self._send(request, body)
         if isinstance(result, UpstreamResponse):
             marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
             result = msgspec.structs.replace(result, headers=Headers(marked))

@@ -1,6 +1,5 @@
 # The rows of a SQLite store: conversion to and from records, and the statements that read and write them.
 
-import itertools
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -39,7 +38,7 @@ class Rows:
 
     async def read_answer(self, fingerprints: Sequence[bytes], owner: bytes) -> bytes | None:
         """Return the answer stored with one of the claims, while `owner` holds it."""
-        statement = sql.read("answer").replace(":places", ",".join(["?"] * len(fingerprints)))
+        statement = _answer_sql(len(fingerprints))
         found = list(await self._database.execute_fetchall(statement, (*fingerprints, owner)))
         return found[0][0] if found else None
 
@@ -79,8 +78,9 @@ def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> l
     """Return the rows that settle claims held by an owner."""
     state = _FREE_STATE if settlement.state is None else int(settlement.state)
     ended = (state, "", "", 0, settlement.expires_at, 0, settlement.resource, None, None)
-    answers = itertools.chain((settlement.answer,), itertools.repeat(None))  # once, with the first of the claims
-    return [(claim.fingerprint, owner, *ended, answer) for claim, answer in zip(claims, answers, strict=False)]
+    return [
+        (claim.fingerprint, owner, *ended, settlement.answer if at == 0 else None) for at, claim in enumerate(claims)
+    ]
 
 
 def records(rows: Iterable[Any]) -> list[Record]:
@@ -106,6 +106,11 @@ def _size(count: int) -> int:
 @cache
 def _lookup_sql(count: int) -> str:
     return sql.read("lookup").replace(":places", ",".join(["?"] * count))
+
+
+@cache
+def _answer_sql(count: int) -> str:
+    return sql.read("answer").replace(":places", ",".join(["?"] * count))
 
 
 @cache

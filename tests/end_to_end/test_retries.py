@@ -385,3 +385,12 @@ async def test_of_mixed_requests_at_once_each_caller_gets_its_own_answer_and_no_
     await asyncio.gather(*[attempts(f"caller-{number}") for number in range(8)])
     assert len(winners) == len(upstream.requests) == 10
     assert all(len(found) == 1 for found in winners.values())
+
+
+async def test_an_answer_to_an_unguarded_create_has_one_status_field_too(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    upstream.script(behaviours.answer(201, [("Idempotency-Status", "theirs")]))
+    program = await gateway(rules=[rule("refund", "/refunds", key={})])
+    seen = await send(program, ORDER, ADA, path="/refunds")
+    assert seen.header("Idempotency-Status") == "unguarded; reason=no-key"

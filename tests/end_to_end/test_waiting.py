@@ -25,6 +25,18 @@ async def send(program: GatewayProgram, *headers: tuple[str, str]) -> Response:
     return await post(program, "/orders", ORDER, *headers)
 
 
+async def let_it_work(program: GatewayProgram) -> None:
+    """Return when the gateway's loop has turned many times: each round trip takes a turn, or more."""
+    async with Client(program.port) as bystander:
+        for _ in range(50):
+            assert (await bystander.request("GET", "/bystander")).status == 200
+
+
+def held_at(api: RawUpstream, held: behaviours.Held) -> behaviours.Held:
+    api.script(held)
+    return held
+
+
 async def waiting_behind_one(
     program: GatewayProgram, held: behaviours.Held, count: int, *headers: tuple[str, str]
 ) -> tuple["asyncio.Task[Response]", list["asyncio.Task[Response]"]]:
@@ -32,9 +44,7 @@ async def waiting_behind_one(
     first = asyncio.create_task(send(program, *headers))
     await held.waiting.reach(1)
     others = [asyncio.create_task(send(program, *headers)) for _ in range(count)]
-    async with Client(program.port) as bystander:  # each round trip is a turn of the gateway's loop, or more
-        for _ in range(50):
-            assert (await bystander.request("GET", "/bystander")).status == 200
+    await let_it_work(program)
     assert not any(task.done() for task in others)
     return first, others
 
@@ -43,8 +53,7 @@ async def test_thirty_that_wait_get_the_same_answer_when_their_key_is_the_same(
     api: RawUpstream, gateway: StartGateway
 ) -> None:
     program = await gateway(upstream={"url": api.url}, rules=[orders(key={}, retry="replay")])
-    held = behaviours.Held(CREATED)
-    api.script(held)
+    held = held_at(api, behaviours.Held(CREATED))
     first, others = await waiting_behind_one(program, held, 29, ADA, K1)
     held.release()
     assert (await first).header("Idempotency-Status") == "created"
@@ -66,18 +75,13 @@ async def test_those_that_wait_get_what_the_end_of_the_first_one_makes_of_them(
 ) -> None:
     """When it failed, one of them is the next first one, and the others wait for that."""
     program = await gateway(upstream={"url": api.url}, rules=[orders()])
-    held = behaviours.Held(ending)
-    first, others = await waiting_behind_one(program, held_at(api, held), 5)
+    held = held_at(api, behaviours.Held(ending))
+    first, others = await waiting_behind_one(program, held, 5)
     held.release()
     await first
     seen = await asyncio.gather(*others)
     assert sorted([str(answer.slug or answer.status) for answer in seen]) == sorted(map(str, expected))
     assert sum(request.method == "POST" for request in api.requests) == sent
-
-
-def held_at(api: RawUpstream, held: behaviours.Held) -> behaviours.Held:
-    api.script(held)
-    return held
 
 
 async def test_nobody_waits_longer_than_the_rule_says_or_in_greater_number(
@@ -104,9 +108,7 @@ async def test_a_client_that_leaves_waits_no_more_and_takes_nobodys_place(
     line = await program.wait_for_log(event="request", outcome="cancelled")
     assert line["rule"] == "order"
     another = asyncio.create_task(send(program))
-    async with Client(program.port) as bystander:
-        for _ in range(50):
-            await bystander.request("GET", "/bystander")
+    await let_it_work(program)
     held.release()
     assert (await first).status == 400
     assert (await another).status == 201
@@ -120,9 +122,7 @@ async def test_those_that_wait_go_on_waiting_over_a_reload(api: RawUpstream, gat
     program.hang_up()
     await program.wait_for_log(event="reloaded")
     late = asyncio.create_task(send(program))
-    async with Client(program.port) as bystander:
-        for _ in range(50):
-            await bystander.request("GET", "/bystander")
+    await let_it_work(program)
     assert not late.done()
     held.release()
     assert (await first).status == 201
