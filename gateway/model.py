@@ -92,3 +92,5 @@ class Purged(msgspec.Struct, frozen=True):
     removed: int
     lapsed: int
     """How many of them had an unknown outcome, whose hold has expired."""
+    more: bool = False
+    """Whether the next step is due at once; otherwise the store has done enough for now."""

@@ -155,7 +155,8 @@ def states(file: Path) -> list[str]:
     """The states of what a dead gateway left in its store, in the order in which it was claimed."""
     names = {1: "in_flight", 2: "created", 3: "unknown"}
     with contextlib.closing(sqlite3.connect(file)) as database:
-        rows = database.execute("SELECT state FROM claims WHERE state <> 0 ORDER BY first_seen, state DESC").fetchall()
+        both = "SELECT state, first_seen FROM claims UNION ALL SELECT 1, first_seen FROM in_flight"
+        rows = database.execute(f"SELECT state FROM ({both}) ORDER BY first_seen, state DESC").fetchall()
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     return [names[state] for (state,) in rows]
 

@@ -312,7 +312,8 @@ async def test_the_statement_that_releases_an_identity_does_so(tmp_path: Path) -
         for claim in claims:
             database.execute(statement.replace("FINGERPRINT", claim.fingerprint.hex()))
         database.commit()
-        assert database.execute("SELECT fingerprint FROM claims").fetchall() == [(claims[2].fingerprint,)]
+        left = "SELECT fingerprint FROM claims UNION ALL SELECT fingerprint FROM in_flight"
+        assert database.execute(left).fetchall() == [(claims[2].fingerprint,)]
 
 
 # The source

@@ -187,10 +187,10 @@ async def _purge_for_ever(store: Store, telemetry: Telemetry) -> None:
     while True:
         await asyncio.sleep(PURGE_EVERY)
         try:
-            removed = PURGE_STEP
-            while removed == PURGE_STEP:
+            more = True
+            while more:
                 purged = await store.purge(wall_clock(), PURGE_STEP)
-                removed = purged.removed
+                more = purged.more
                 if purged.lapsed:
                     telemetry.event("unknown-lapsed", "warning", times=purged.lapsed)
         except StoreError as error:

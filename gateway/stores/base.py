@@ -43,7 +43,10 @@ class Store(Protocol):
         """Free a claim that is not in flight, whatever its outcome; False when there is no such claim."""
 
     async def purge(self, now: int, limit: int) -> Purged:
-        """Remove at most `limit` expired claims: one short step that does not delay reservations."""
+        """Remove at most `limit` expired claims: one short step that does not delay reservations.
+
+        Call it again while there is `more` to do, and then after some seconds.
+        """
 
     async def ping(self, now: int) -> None:
         """Return once a test write has been committed: the store can accept creates."""

@@ -80,7 +80,7 @@ class MemoryStore(Store):
                 self._answers.pop(fingerprint, None)
                 removed += 1
                 lapsed += record.state is State.UNKNOWN
-        return Purged(removed, lapsed)
+        return Purged(removed, lapsed, removed == limit)
 
     @override
     async def ping(self, now: int) -> None:

@@ -14,9 +14,10 @@ import aiosqlite
 from typing_extensions import override
 
 from gateway.errors import StoreError
-from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
+from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement
 from gateway.stores.base import Store, reserve_in, settle_in
 from gateway.stores.file_identity import FileIdentity
+from gateway.stores.purge_walk import PurgeWalk
 from gateway.stores.recent import Recent
 from gateway.stores.rows import Row, Rows, records, reserving, settling
 from gateway.stores.write_queue import Call, Job, WriteQueue
@@ -42,6 +43,7 @@ class SqliteStore(Store):
         self._queue = WriteQueue(commit_timeout, max_waiting)
         self._in_flight: set[bytes] = set()
         self._recent = Recent()
+        self._purge = PurgeWalk(self._rows)
         self._writer = asyncio.get_running_loop().create_task(self._write_batches(), name="store-writer")
 
     def __repr__(self) -> str:
@@ -95,8 +97,7 @@ class SqliteStore(Store):
     @override
     async def purge(self, now: int, limit: int) -> Purged:
         self._recent.advance_clock(now)
-        rows = await self._run("purge", now=now, limit=limit)
-        return Purged(len(rows), sum(1 for (state,) in rows if state == State.UNKNOWN))
+        return await self._between_batches(lambda: self._purge.step(now, limit))
 
     @override
     async def ping(self, now: int) -> None:
@@ -186,6 +187,7 @@ class SqliteStore(Store):
                 self._recent.remember(record for _, record in answer.conflicts)
             elif answer:
                 self._in_flight.discard(call.owner)
+                self._purge.note_written(len(call.claims))
                 if call.settlement is not None and call.settlement.answer is not None:
                     self._recent.remember_answer(call.owner, call.settlement.answer)
             call.answer(answer)

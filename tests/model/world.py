@@ -141,8 +141,8 @@ class World:
 
     async def _purge(self, limit: int) -> int:
         lapsed = 0
-        purged = Purged(limit, 0)
-        while purged.removed == limit:
+        purged = Purged(0, 0, more=True)
+        while purged.more:
             purged = await self._door.store.purge(self.now, limit)
             lapsed += purged.lapsed
         return lapsed

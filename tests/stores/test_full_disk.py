@@ -1,6 +1,7 @@
 # No room left: nothing is taken, nothing that was settled is forgotten, everybody hears of it, and it mends by itself.
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any, cast
@@ -8,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.errors import StoreError
-from gateway.model import FREE, Reserved, Settlement, State
+from gateway.model import FREE, Claim, Reserved, Settlement, State
 from gateway.stores.base import Store
 from gateway.stores.open import open_sqlite
 from gateway.stores.sqlite import SqliteStore
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.slow
 LARGE = Settlement(State.CREATED, CREATED.expires_at, "/users/" + "x" * 2000)
 """A settlement that finds no place in a full file."""
 PLENTY = 2**30
+IN_A_ROW = 300
+"""So many rows find no place before every page is taken to be full."""
 
 
 class Disk:
@@ -49,12 +52,17 @@ class Disk:
     async def fill(self) -> None:
         """Allow no page more than there are, and use up what is left in those."""
         await self._pages(f"PRAGMA max_page_count = {await self._pages('PRAGMA page_count')}")
-        for number in range(10_000):
+        number, size, refused = 0, MAX_ROWS, 0
+        while refused < IN_A_ROW:
+            # rows smaller than any of a test: where there is no place for one of these, there is none for those
+            rows = [Claim(os.urandom(32), "", "", 1) for _ in range(size)]
             try:
-                await take(self.store, (f"filler {number}",), 1_000_000 + number)
+                await self.store.reserve(rows, owner(1_000_000 + number), NOW)
+                number, refused = number + size, 0
             except StoreError:
-                return
-        raise AssertionError("it does not get full")
+                number += size == 1
+                refused += size == 1
+                size = max(1, size // 2)
 
     async def make_space(self) -> None:
         """Let the file grow again."""

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import shutil
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +14,8 @@ import pytest
 
 from gateway.errors import StoreError, StoreInUse
 from gateway.model import FOREVER, FREE, Held, Purged, Reserved, Settlement, State
+from gateway.stores import sql
+from gateway.stores.inspect import APPLICATION_ID
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.write_queue import MAX_ROWS
 from tests.support.stores import (
@@ -200,15 +204,23 @@ class TestClose:
                     await asked
 
 
-async def test_calls_that_wait_together_are_written_together_up_to_a_limit(path: Path) -> None:
+async def test_calls_that_wait_together_are_written_together_up_to_a_limit(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One statement, which is one commit, for as many as a batch takes: neither one for each, nor one for all."""
     opened = await open_store(path)
-    statements: list[str] = []
-    await cast("SqliteStore", opened.store)._database.set_trace_callback(statements.append)
+    database = cast("SqliteStore", opened.store)._database
+    execute, statements = database.execute, list[str]()
+
+    async def noted(statement: str, *parameters: Any) -> Any:
+        statements.append(statement)
+        return await execute(statement, *parameters)
+
+    monkeypatch.setattr(database, "execute", noted)
     batches = 5
     reserved = [opened.store.reserve(claims(f"a{n}", f"b{n}"), owner(n), NOW) for n in range(batches * MAX_ROWS // 2)]
     assert await asyncio.gather(*reserved) == [Reserved()] * len(reserved)
-    assert sum("INSERT INTO claims" in statement for statement in statements) == batches
+    assert sum("INSERT INTO batch" in statement for statement in statements) == batches
     await opened.store.close()
 
 
@@ -224,7 +236,7 @@ async def test_a_large_purge_lets_a_create_through_after_one_step(path: Path) ->
     is_under_way = asyncio.Event()
 
     async def purge() -> None:
-        while not steps or steps[-1].removed:
+        while not steps or steps[-1].more:
             steps.append(await store.purge(UNKNOWN.expires_at, 20))
             is_under_way.set()
 
@@ -283,3 +295,31 @@ async def test_a_store_of_0_1_0_opens_with_its_claims(tmp_path: Path) -> None:
     }
     await create(opened.store, "free", 9, msgspec.structs.replace(CREATED, answer=b"sealed"))
     assert await opened.store.read_answer(claims("free"), owner(9)) == b"sealed"
+
+
+async def test_a_store_of_schema_2_opens_with_its_claims(path: Path) -> None:
+    """Claims in flight were rows of the same table, and freed ones stayed there until they were purged."""
+    sent = msgspec.structs.replace(claim("sent"), caller=b"c", payload=b"p")
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript(f"{sql.read('schema_1')}; {sql.read('schema_2')}; PRAGMA user_version = 2;")
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for name, state, expires_at, resource, answer in (
+            ("made", 2, CREATED.expires_at, "/users/1", b"sealed"),
+            ("sent", 1, None, None, None),
+            ("free", 0, 0, None, None),
+        ):
+            row = (claim(name).fingerprint, owner(1), state, "users", f"entry-{name}", NOW, expires_at, HOUR, resource)
+            whole = (*row, b"c", b"p", answer)
+            database.execute("INSERT INTO claims VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", whole)
+    opened = await open_store(path)
+    assert opened.recovered == 1
+    assert await opened.store.read_answer(claims("made"), owner(1)) == b"sealed"
+    found = await opened.store.get(sent.fingerprint, NOW)
+    assert found is not None
+    assert (found.state, found.caller, found.payload, found.first_seen) == (State.UNKNOWN, b"c", b"p", NOW)
+    assert len(await opened.store.scan(b"", 10, NOW)) == 2
+    await create(opened.store, "free", 9)
+    await opened.store.close()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert database.execute("SELECT count(*) FROM claims").fetchall() == [(3,)]

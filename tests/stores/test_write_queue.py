@@ -290,6 +290,7 @@ class TestErrors:
         await create(store, "b", 5)
 
     async def test_a_question_that_cannot_be_asked_harms_nobody(self, store: Store) -> None:
+        await create(store, "held", 2)
         assert await told(store.purge(TOO_MUCH, 10)) == "unexpected OverflowError"
         assert await told(store.ping(TOO_MUCH)) == "unexpected OverflowError"
         await create(store, "a", 1)

@@ -1,4 +1,10 @@
--- One purge step: expired rows, oldest first. Rows in flight have no expiry and are never removed.
+-- One purge step: the first expired rows between two positions of the walk.
 DELETE FROM claims
-WHERE fingerprint IN (SELECT fingerprint FROM claims WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)
-RETURNING state
+WHERE fingerprint IN (
+    SELECT fingerprint
+    FROM claims
+    WHERE fingerprint > :after AND fingerprint <= :last AND expires_at <= :now
+    ORDER BY fingerprint
+    LIMIT :limit
+)
+RETURNING fingerprint, state

@@ -5,8 +5,8 @@ SELECT json_group_array(json_array(
 ))
 FROM (
     SELECT *
-    FROM claims
-    WHERE fingerprint > :after AND (expires_at IS NULL OR expires_at > :now) AND state <> 0
+    FROM all_claims
+    WHERE fingerprint > :after AND (expires_at IS NULL OR expires_at > :now)
     ORDER BY fingerprint
     LIMIT :limit
 )
