@@ -32,7 +32,7 @@ RESTARTS = {"killed", "stopped", "cut off while it claimed", *[f"killed {cut}" f
 
 @pytest.mark.parametrize(
     ("kind", "runs", "met"),
-    [("sqlite", 200, MET | RESTARTS), ("memory", 60, MET)],
+    [("sqlite", 80, MET | RESTARTS), ("memory", 40, MET)],
 )
 def test_nothing_that_can_happen_forwards_a_create_again_that_may_have_happened(
     kind: Kind, runs: int, met: set[str], capsys: pytest.CaptureFixture[str]
