@@ -1,5 +1,5 @@
-# The operations of this process that hold claims, and the creates that wait for one of them to end. No polling: they are
-# woken when the operation is settled.
+# The operations of this process that hold claims, and the creates that wait for one of them to end. No polling: they
+# are woken when the operation is settled.
 
 import asyncio
 from collections import Counter
