@@ -19,14 +19,13 @@ def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tu
     key = None if rule.key is None else read_key(rule.key, request.headers)
     caller = _caller(rule, request, fingerprinter) if rule.needs_caller else None
     payload = None
-    if key is not None:
-        payload = fingerprinter.payload(request.line, _content(rule, request))
-    elif rule.retry_window and caller is not None:
-        payload = fingerprinter.payload(request.line, b"b" + request.body)
     found = []
     if key is not None and rule.key is not None:
         fingerprint = fingerprinter.key(rule.name, caller or b"", key)
-        found.append(Claim(fingerprint, rule.name, rule.key.header, rule.unknown_hold, caller, payload, is_key=True))
+        sent = fingerprinter.payload(request.line, _content(rule, request))
+        found.append(Claim(fingerprint, rule.name, rule.key.header, rule.unknown_hold, caller, sent, is_key=True))
+    elif rule.retry_window and caller is not None:
+        payload = fingerprinter.payload(request.line, b"b" + request.body)
     if rule.entries:
         scope, identities = identify(rule, request)
         found += [

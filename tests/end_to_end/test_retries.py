@@ -290,6 +290,22 @@ async def test_without_a_key_the_same_bytes_of_the_same_caller_are_a_retry_withi
     assert len(upstream.requests) == 2
 
 
+async def test_another_key_says_that_it_is_no_retry_whatever_the_window(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    program = await gateway(rules=[orders(retry_window="1h")])
+    first = await send(program, ORDER, ADA)
+    assert is_replay(await send(program, ORDER, ADA), first)
+    assert told(await send(program, ORDER, ADA, K1)) == (409, "duplicate", "duplicate")
+    other = {**ORDER, "email": "other@example.org"}
+    keyed = await send(program, other, ADA, K1)
+    assert keyed.status == 201
+    assert is_replay(await send(program, other, ADA, K1), keyed)
+    for headers in ([ADA, K2], [ADA]):
+        assert told(await send(program, other, *headers)) == (409, "duplicate", "duplicate")
+    assert len(upstream.requests) == 2
+
+
 async def test_the_window_ends(upstream: RawUpstream, gateway: StartGateway) -> None:
     program = await gateway(rules=[orders(key=None, retry_window="1ms")])
     assert (await send(program, ORDER, ADA)).status == 201
