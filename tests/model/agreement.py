@@ -9,13 +9,13 @@ from typing import NamedTuple
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from gateway import model
-from tests.model.creates import FAULT, KEYS, Create, Outcome, fingerprinted, link
+from tests.model.creates import FAULT, KEYS, Create, Outcome, answer, fingerprint, link
 from tests.model.parts import Operation
-from tests.model.reference import Conflict, Ending, Key, Reference
+from tests.model.reference import REPLAYED, WAITS, Answer, Conflict, Ending, Key, Reference
 from tests.model.world import Kind, World
-from tests.support.handler import FINGERPRINTER, NOW
+from tests.support.handler import NOW
 
-FINGERPRINTS = {key: FINGERPRINTER.fingerprint(*fingerprinted(key)) for key in KEYS}
+FINGERPRINTS = {key: fingerprint(key) for key in KEYS}
 KEY_OF = {fingerprint: key for key, fingerprint in FINGERPRINTS.items()}
 
 
@@ -26,6 +26,14 @@ class Late(NamedTuple):
     ending: Ending
     at: int
     link: str | None
+    answer: Answer | None
+
+
+class Waiter(NamedTuple):
+    """A create that waits for another one, which has this number in the reference."""
+
+    operation: Operation
+    waits_for: int
 
 
 class Agreement(RuleBasedStateMachine):
@@ -40,6 +48,8 @@ class Agreement(RuleBasedStateMachine):
         self.world = World(kind, NOW)
         self.reference = Reference()
         self.late: list[Late] = []
+        self.waiters: list[Waiter] = []
+        """In the order in which they came."""
         self.lapses_untold = 0
         """Holds that ran out and are no event of the handler's: purged, or nobody was left to tell."""
 
@@ -100,18 +110,57 @@ class Agreement(RuleBasedStateMachine):
 
     def meet(self, *several: Create) -> list[Conflict | None]:
         """Say what creates must meet, one after the other."""
-        return [self.reference.meet(create.kind, create.keys, self.world.now) for create in several]
+        return [self.reference.meet(create.kind, create.keys, create.sent, self.world.now) for create in several]
 
     def check_met(self, operations: Sequence[Operation], met: Sequence[Conflict | None]) -> None:
         """Hold creates that were sent to what they must meet: some are forwarded, the others are told why not."""
         for operation, conflict in zip(operations, met, strict=True):
             self.count(operation)
             assert operation.arrived.is_set() == (conflict is None)
-            if conflict is not None:
-                told = self.check_told(operation, 409, conflict.slug)
+            if conflict is None:
+                continue
+            if conflict.slug == WAITS:
+                self.seen["waited"] += 1
+                assert not operation.task.done()
+                self.waiters.append(Waiter(operation, conflict.first.operation))
+            elif conflict.slug == REPLAYED:
+                self.seen["replayed"] += 1
+                self.check_replayed(operation, conflict.first.answer)
+            else:
+                told = self.check_told(operation, 422 if conflict.slug == "key-reused" else 409, conflict.slug)
                 assert told["conflictField"] in conflict.entries
                 assert told.get("existingResourceLink") in conflict.links
-                assert (b"\r\nRetry-After: " in operation.client.got) == (conflict.slug != "duplicate")
+                comes_later = conflict.slug in {"in-progress", "outcome-unknown"}
+                assert (b"\r\nRetry-After: " in operation.client.got) == comes_later
+
+    def check_replayed(self, operation: Operation, answer: Answer | None) -> None:
+        """Hold what a client got to the answer of the operation that it asked for again."""
+        assert answer is not None
+        status, body = answer
+        operation.task.result()
+        head, _, got = operation.client.got.partition(b"\r\n\r\n")
+        assert (int(head.split(b" ", 2)[1]), got) == (status, body)
+        assert b"\r\nIdempotent-Replayed: true" in head
+
+    # Creates that wait
+
+    def wake(self, ended: int) -> "list[tuple[Operation, Conflict | None]]":
+        """Say what those meet that waited for an operation, which has ended; with the store down, nothing."""
+        woken = [waiter.operation for waiter in self.waiters if waiter.waits_for == ended]
+        self.waiters = [waiter for waiter in self.waiters if waiter.waits_for != ended]
+        if self.world.is_down:
+            return [(operation, None) for operation in woken]
+        return list(zip(woken, self.meet(*[operation.create for operation in woken]), strict=True))
+
+    def check_woken(self, woken: "list[tuple[Operation, Conflict | None]]") -> None:
+        """Hold them to it."""
+        self.seen["woken"] += len(woken)
+        if not self.world.is_down:
+            self.check_met([operation for operation, _ in woken], [conflict for _, conflict in woken])
+            return
+        for operation, _ in woken:
+            self.check_told(operation, 503, "store-unavailable")
+            assert not operation.arrived.is_set()
 
     def check_ended(self, operation: Operation, outcome: Outcome) -> None:
         """Hold a create to how the API has answered it."""
@@ -134,16 +183,18 @@ class Agreement(RuleBasedStateMachine):
         assert told["type"] == f"urn:problem-type:gateway:{slug}"
         return told
 
-    def settle(self, operation: Operation, outcome: Outcome | None) -> None:
-        """Tell the reference how an operation ended; None for one that was cut off."""
-        keys, at = operation.create.keys, self.world.now
-        late = Late(keys, "no answer", at, None)
+    def settle(self, operation: Operation, outcome: Outcome | None) -> int:
+        """Tell the reference how an operation ended, None for one that was cut off; gives its number there."""
+        keys, at, number = operation.create.keys, self.world.now, operation.number
+        ended = self.reference.claims[keys[0]].operation
+        late = Late(keys, "no answer", at, None, None)
         if outcome is not None:
-            late = Late(keys, outcome.ending, at, link(operation.create, outcome, operation.number))
+            late = Late(keys, outcome.ending, at, link(operation.create, outcome, number), answer(outcome, number))
         if self.world.is_down:
             self.late.append(late)
         else:
             self.reference.settle(*late)
+        return ended
 
     def count(self, operation: Operation) -> None:
         """Take note of a create that the API has got."""
@@ -154,6 +205,7 @@ class Agreement(RuleBasedStateMachine):
     def check_start(self) -> None:
         """Hold the gateway, which has died and started again, to what it must have found."""
         self.late.clear()
+        self.waiters.clear()
         orphans = self.reference.start(self.world.now)
         self.seen["claims found in flight"] += orphans
         assert self.world.recovered == orphans

@@ -1,16 +1,17 @@
 # What the model's clients send, and what its API makes of it. A small world: few identities, so that they meet.
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import msgspec
 
-from gateway.config.schema import Config, Duration, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
+from gateway.config.schema import Config, Duration, KeyConfig, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
 from gateway.http.headers import Headers
 from gateway.upstream.results import NoResponse, NotSent, ResponseBroken, UpstreamResponse
-from tests.model.reference import FOREVER, Ending, Key, Kind
+from tests.model.reference import FOREVER, Answer, Ending, Key, Kind, Sent
+from tests.support.handler import FINGERPRINTER
 
 SECOND = 1000
 HOUR = 3600 * SECOND
@@ -26,6 +27,10 @@ TENANT = Kind(
     success=frozenset({200, 201}),
     refused=frozenset(range(400, 500)),
 )
+PAYMENT = Kind("payment", keep=DAY, unknown_hold=HOUR, retry_window=600 * SECOND, replays=True)
+JOB = Kind("job", keep=HOUR, unknown_hold=60 * SECOND, replays=True, waits=True)
+KEY = "Idempotency-Key"
+NOBODY = Sent()
 
 CONFIG = Config(
     upstream=UpstreamConfig(url="http://api.example"),
@@ -71,6 +76,27 @@ CONFIG = Config(
             success=("200", "201"),
             refused=("4xx",),
         ),
+        RuleConfig(
+            name=PAYMENT.name,
+            match=MatchConfig(path="/payments"),
+            key=KeyConfig(),
+            unique=(UniqueConfig(name="reference", fields=("body.reference",)),),
+            resource="header.Location",
+            unknown_hold=Duration(3600),
+            retry="replay",
+            retry_window=Duration(600),
+        ),
+        RuleConfig(
+            name=JOB.name,
+            match=MatchConfig(path="/jobs"),
+            key=KeyConfig(required=True),
+            keep=Duration(3600),
+            unknown_hold=Duration(60),
+            retry="replay",
+            in_flight="wait",
+            wait_timeout=Duration(24 * 3600),
+            max_waiting_clients=1000,
+        ),
     ),
 )
 
@@ -85,9 +111,10 @@ class Create:
     body: bytes
     is_held_back: bool = False
     """Whether the client waits for 100 Continue before it sends the body."""
+    sent: Sent = NOBODY
 
     def __repr__(self) -> str:
-        return f"<{self.kind.name} {' '.join('.'.join(key[2:]) for key in self.keys)}>"
+        return f"<{self.kind.name} {' '.join('.'.join(key[2:]) for key in self.keys)} {self.sent.content}>"
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         printer.text(repr(self))
@@ -119,6 +146,18 @@ def _tenant(region: str, name: str) -> Create:
     return _create(TENANT, keys, f"/{region}/tenants?top=org", name=name, domain="example")
 
 
+def _keyed(kind: Kind, keys: list[Key], caller: str, key: str, **fields: str) -> Create:
+    lines = [f"Authorization: {caller}" if caller else "", f"{KEY}: {key}" if key else ""]
+    if key:
+        keys = [(kind.name, KEY, caller, key), *keys]
+    create = _create(kind, keys, f"/{kind.name}s", *filter(None, lines), **fields)
+    return replace(create, sent=Sent(caller, key, create.body.decode()))
+
+
+def _payment(caller: str, key: str, reference: str, amount: str) -> Create:
+    return _keyed(PAYMENT, [("payment", "reference", reference)], caller, key, reference=reference, amount=amount)
+
+
 PERSONS = [
     *[_user(email, username) for email, username in product(["ada@x", "bob@x", "eve@x"], ["u1", "u2"])],
     *[_invite(phone, email) for phone, email in product(["1", "2"], ["ada@x", "bob@x"])],
@@ -128,7 +167,13 @@ OTHERS = [
     *[_order(number, expectation) for number, expectation in product(["7", "8"], ["", "Expect: 100-continue"])],
     *[_tenant(region, name) for region, name in product(["eu", "us"], ["acme", "umbrella"])],
 ]
-CREATES = PERSONS + OTHERS
+KEYED = [
+    *[_payment(*each) for each in product(["ada", ""], ["k1", ""], ["r1", "r2"], ["5"])],
+    *[_payment(*each) for each in (("ada", "k1", "r1", "6"), ("ada", "", "r1", "6"), ("bob", "k1", "r1", "5"))],
+    *[_keyed(JOB, [], caller, "k1", file=file) for caller, file in product(["ada", "bob"], ["x", "y"])],
+]
+"""Of rules with keys, whose callers get their answers again; a second job waits for the first."""
+CREATES = PERSONS + OTHERS + KEYED
 KEYS = sorted({key for create in CREATES for key in create.keys})
 
 
@@ -239,13 +284,24 @@ OUTCOMES = [*COMMON, *COMMON, *RARE]
 
 def link(create: Create, outcome: Outcome, number: int) -> str | None:
     """Where the created thing lives, as far as an answer lets its rule know."""
-    if create.kind is USER or (create.kind is INVITE and outcome.is_readable):
+    if create.kind in {USER, PAYMENT} or (create.kind is INVITE and outcome.is_readable):
         return f"/things/{number}"
     return None
 
 
-def fingerprinted(key: Key) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
-    """What the fingerprint of a key is made of: namespace, entry, scope, identity."""
+def answer(outcome: Outcome, number: int) -> Answer | None:
+    """Say what can be stored of an answer."""
+    if isinstance(outcome.ending, int) and outcome.is_readable:
+        return outcome.ending, b'{"id": %d}' % number
+    return None
+
+
+def fingerprint(key: Key) -> bytes:
+    """Make the fingerprint that a key stands for."""
     namespace, entry, *values = key
+    if entry == KEY:
+        caller, value = values
+        hashed = FINGERPRINTER.caller([[caller]]) if caller else b""
+        return FINGERPRINTER.key(namespace, hashed, value.encode())
     scoped = 1 if namespace == "tenant" else 0
-    return namespace, entry, tuple(values[:scoped]), tuple(values[scoped:])
+    return FINGERPRINTER.fingerprint(namespace, entry, values[:scoped], values[scoped:])

@@ -7,7 +7,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.model.agreement import FINGERPRINTS, Agreement
-from tests.model.creates import CREATES, DAY, FAULT, HOUR, KEYS, OTHERS, OUTCOMES, PERSONS, SECOND, Create, Outcome
+from tests.model.creates import (
+    CREATES,
+    DAY,
+    FAULT,
+    HOUR,
+    KEYED,
+    KEYS,
+    OTHERS,
+    OUTCOMES,
+    PERSONS,
+    SECOND,
+    Create,
+    Outcome,
+)
 from tests.model.parts import CUTS, Cut
 from tests.model.world import Kind
 
@@ -55,6 +68,10 @@ class DecisionCore(Agreement):
     def other_is_created(self, create: Create, outcome: Outcome) -> None:
         self._send(create, outcome)
 
+    @rule(create=st.sampled_from(KEYED), outcome=outcomes)
+    def keyed_is_created(self, create: Create, outcome: Outcome) -> None:
+        self._send(create, outcome)
+
     @precondition(lambda self: self.sent)
     @rule(which=numbers, outcome=outcomes)
     def create_is_tried_again(self, which: int, outcome: Outcome) -> None:
@@ -69,7 +86,7 @@ class DecisionCore(Agreement):
             assert not operation.arrived.is_set()
             return
         met = self.meet(create)
-        operations = self.world.send([create], outcome)
+        operations = self.world.send([create], outcome if met == [None] else None)
         self.check_met(operations, met)
         if met == [None]:
             self.settle(operations[0], outcome)
@@ -90,10 +107,12 @@ class DecisionCore(Agreement):
     def api_answers(self, which: int, outcome: Outcome, behind: list[Create]) -> None:
         behind = [] if self.world.is_down else in_order_of_claims(behind)
         operation = self.waiting(which)
-        self.settle(operation, outcome)
+        ended = self.settle(operation, outcome)
         met = self.meet(*behind)
+        woken = self.wake(ended)
         self.check_met(self.world.answer(operation, outcome, behind), met)
         self.check_ended(operation, outcome)
+        self.check_woken(woken)
 
     @precondition(is_waited_for)
     @rule(which=numbers)
@@ -107,9 +126,20 @@ class DecisionCore(Agreement):
         self.seen["cut off"] += 1
         behind = [] if self.world.is_down else in_order_of_claims(behind)
         operation = self.waiting(which)
-        self.settle(operation, None)
+        ended = self.settle(operation, None)
         met = self.meet(*behind)
+        woken = self.wake(ended)
         self.check_met(self.world.cut_off(operation, behind), met)
+        assert operation.task.cancelled()
+        assert not operation.client.got
+        self.check_woken(woken)
+
+    @precondition(lambda self: self.waiters)
+    @rule(which=numbers)
+    def create_is_cut_off_while_it_waits(self, which: int) -> None:
+        self.seen["cut off while it waited"] += 1
+        operation, _ = self.waiters.pop(which % len(self.waiters))
+        self.world.cut_off(operation, [])
         assert operation.task.cancelled()
         assert not operation.client.got
 

@@ -12,6 +12,7 @@ from gateway.http.forwarding import Peer
 from gateway.http.request import read_request_head
 from gateway.http.write import CONTINUE
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement
+from gateway.proxy.in_flight import OperationsInFlight
 from gateway.stores.base import Store
 from gateway.transport.budget import Budget
 from gateway.transport.stream import Stream
@@ -87,9 +88,32 @@ class Operation:
         """What the API makes of it: done when that is decided."""
         self.arrived = asyncio.Event()
         """Set when the API gets it."""
+        self.waits = asyncio.Event()
+        """Set while it waits for another one."""
 
     def __repr__(self) -> str:
         return f"<operation {self.number}: {self.create!r}>"
+
+
+class WatchedInFlight(OperationsInFlight):
+    """Tells of each operation whether it waits for another one."""
+
+    def __init__(self, operations: dict[asyncio.Task[None], Operation]) -> None:
+        super().__init__()
+        self._operations = operations
+        self._waiters: dict[bytes, list[Operation]] = {}
+
+    async def wait(self, owner: bytes, rule: str, limit: int, seconds: float) -> bool:
+        task = asyncio.current_task()
+        if owner in self and task is not None:
+            self._operations[task].waits.set()
+            self._waiters.setdefault(owner, []).append(self._operations[task])
+        return await super().wait(owner, rule, limit, seconds)
+
+    def end(self, owner: bytes) -> None:
+        for operation in self._waiters.pop(owner, ()):
+            operation.waits.clear()
+        super().end(owner)
 
 
 class Api(Upstream):

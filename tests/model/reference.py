@@ -3,8 +3,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Key = tuple[str, ...]
@@ -17,6 +17,15 @@ REFUSED: frozenset[Ending] = frozenset({301, 307, 308, *range(400, 408), *range(
 
 
 @dataclass(frozen=True)
+class Sent:
+    """Who sends a create, with which key, and what: what tells a retry from a duplicate. Empty for none."""
+
+    caller: str = ""
+    key: str = ""
+    content: str = ""
+
+
+@dataclass(frozen=True)
 class Kind:
     """A rule, as far as it decides. Lengths of time in milliseconds."""
 
@@ -26,6 +35,13 @@ class Kind:
     failed_is_free: bool = False
     success: frozenset[Ending] = SUCCESS
     refused: frozenset[Ending] = REFUSED
+    retry_window: float = 0
+    replays: bool = False
+    waits: bool = False
+
+
+Answer = tuple[int, bytes]
+"""The status and the body of an answer of the API."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,10 @@ class Claim:
     until: float
     kind: Kind
     taken: int
+    sent: Sent
+    operation: int
     link: str | None = None
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +63,15 @@ class Conflict:
     """Why a create is not forwarded."""
 
     slug: str
+    """That of its answer, or REPLAYED, or WAITS."""
     entries: frozenset[str]
     """Those that the answer may name."""
     links: frozenset[str | None]
+    first: Claim
+    """The claim of the operation that answers, or is waited for."""
 
 
+REPLAYED, WAITS = "replayed", "waits"
 MET = {"in_flight": "in-progress", "created": "duplicate", "unknown": "outcome-unknown"}
 
 
@@ -59,27 +82,55 @@ class Reference:
         self.claims: dict[Key, Claim] = {}
         self.forwards: Counter[Key] = Counter()
         self.releases: Counter[Key] = Counter()
+        self.operations = 0
         self.lapsed = 0
         """Claims of unknown outcome that became free because their hold ran out."""
 
-    def meet(self, kind: Kind, keys: Sequence[Key], now: int) -> Conflict | None:
-        """A create claims: what it meets. None: all claims were free, and are its own now."""
+    def meet(self, kind: Kind, keys: Sequence[Key], sent: Sent, now: int) -> Conflict | None:
+        """A create claims: what it meets. None: all claims were free, and are its own now.
+
+        The first of `keys` is that of its Idempotency-Key, if it has one.
+        """
         held = {key: self.claims[key] for key in keys if key in self.claims and self.claims[key].until > now}
+        is_retry = False
+        if sent.key and keys[0] in held:
+            held = {keys[0]: held[keys[0]]}
+            is_retry = held[keys[0]].sent.content == sent.content
+            if not is_retry:
+                return self._conflict("key-reused", held, sent)
+        elif kind.retry_window and sent.caller and not sent.key:
+            is_retry = all(claim.sent == sent and now < claim.taken + kind.retry_window for claim in held.values())
         for state, slug in MET.items():
             found = {key: claim for key, claim in held.items() if claim.state == state}
             if found:
-                return Conflict(slug, frozenset(key[1] for key in found), frozenset(c.link for c in found.values()))
+                if state == "in_flight" and kind.waits:
+                    slug = WAITS
+                if state == "created" and is_retry and next(iter(found.values())).answer:
+                    slug = REPLAYED
+                return self._conflict(slug, found, sent)
+        self.operations += 1
         for key in keys:
             self._run_out(key)
-            self.claims[key] = Claim("in_flight", FOREVER, kind, now)
+            self.claims[key] = Claim("in_flight", FOREVER, kind, now, sent, self.operations)
         return None
 
-    def settle(self, keys: Sequence[Key], ending: Ending, now: int, link: str | None = None) -> None:
+    @staticmethod
+    def _conflict(slug: str, found: Mapping[Key, Claim], sent: Sent) -> Conflict:
+        links = frozenset(claim.link if claim.sent.caller == sent.caller else None for claim in found.values())
+        return Conflict(slug, frozenset(key[1] for key in found), links, next(iter(found.values())))
+
+    def settle(
+        self, keys: Sequence[Key], ending: Ending, now: int, link: str | None = None, answer: Answer | None = None
+    ) -> None:
         """An operation ends. Time never runs backwards within one."""
         for key in keys:
-            kind, taken = self.claims[key].kind, self.claims[key].taken
+            claim = self.claims[key]
+            kind, taken = claim.kind, claim.taken
             if ending in kind.success:
-                self.claims[key] = Claim("created", max(now, taken) + kind.keep, kind, taken, link)
+                until = max(now, taken) + kind.keep
+                self.claims[key] = replace(
+                    claim, state="created", until=until, link=link, answer=answer if kind.replays else None
+                )
             elif (
                 ending in kind.refused
                 or ending == "not sent"
@@ -87,7 +138,7 @@ class Reference:
             ):
                 self._release(key)
             else:
-                self.claims[key] = Claim("unknown", max(now, taken) + kind.unknown_hold, kind, taken)
+                self.claims[key] = replace(claim, state="unknown", until=max(now, taken) + kind.unknown_hold)
 
     def start(self, now: int) -> int:
         """The gateway died, and starts again: how many claims were in flight."""

@@ -26,6 +26,11 @@ MET = {
     "clock set forward",
     "purge",
     "forgotten",
+    "told: 422 key-reused",
+    "replayed",
+    "waited",
+    "woken",
+    "cut off while it waited",
 }
 RESTARTS = {"killed", "stopped", "cut off while it claimed", *[f"killed {cut}" for cut in CUTS]}
 

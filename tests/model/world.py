@@ -12,6 +12,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import msgspec
+
 from gateway.guard.routes import Routes
 from gateway.http.forwarding import Forwarding
 from gateway.model import Purged, Record
@@ -22,7 +24,7 @@ from gateway.telemetry import Telemetry
 from gateway.upstream.open import Upstreams
 from gateway.upstream.resolve import Resolver
 from tests.model.creates import CONFIG, Create, Outcome
-from tests.model.parts import Api, Client, Cut, Door, Operation
+from tests.model.parts import Api, Client, Cut, Door, Operation, WatchedInFlight
 from tests.support.handler import make_rooms, open_file
 from tests.support.tally import PATIENCE
 
@@ -86,7 +88,7 @@ class World:
         end()
         operations = [self._begin(create, None) for create in creates]
         await asyncio.wait([operation.task])
-        await self._until_still(operations)
+        await self._until_still([each for each in self._api.operations.values() if not each.task.done()])
         return operations
 
     async def _cut_off_while_it_claims(
@@ -115,10 +117,12 @@ class World:
         for operation in operations:
             arrived = self._loop.create_task(operation.arrived.wait())
             stopped = self._loop.create_task(self._door.stopped.wait())
-            may_wait = [] if operation.outcome.done() else [arrived]
-            await asyncio.wait([operation.task, stopped, *may_wait], return_when=asyncio.FIRST_COMPLETED)
-            arrived.cancel()
-            stopped.cancel()
+            waits = self._loop.create_task(operation.waits.wait())
+            may_arrive = [] if operation.outcome.done() else [arrived]
+            ends = [operation.task, stopped, waits, *may_arrive]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for event in (arrived, stopped, waits):
+                event.cancel()
         self.waiting = [
             operation
             for operation in self._api.operations.values()
@@ -204,7 +208,8 @@ class World:
         self._door = Door(store)
         upstreams = Upstreams(Routes([], self._api), {}, Resolver())
         rooms = make_rooms(CONFIG, self._door, upstreams, telemetry=self.telemetry, wall_clock=lambda: self.now)
-        self._handler = Handler(rooms)
+        in_flight = WatchedInFlight(self._api.operations)
+        self._handler = Handler(msgspec.structs.replace(rooms, in_flight=in_flight))
         self.waiting = []
         return recovered
 
