@@ -12,7 +12,16 @@ from typing import Any, Literal
 
 import pytest
 
-from gateway.config.schema import Config, Duration, MatchConfig, RuleConfig, StoreConfig, UniqueConfig, UpstreamConfig
+from gateway.config.schema import (
+    Config,
+    Duration,
+    KeyConfig,
+    MatchConfig,
+    RuleConfig,
+    StoreConfig,
+    UniqueConfig,
+    UpstreamConfig,
+)
 from gateway.front.exchange import Exchange
 from gateway.model import State
 from gateway.proxy.handler import Handler
@@ -112,7 +121,7 @@ async def when_told(client: Client, number: int, _cancelled: CancelledAt) -> Non
 
 def _head(number: int, length: int, *fields: tuple[str, str]) -> bytes:
     framing = [("Content-Type", "application/json"), ("Content-Length", str(length))]
-    numbers = [("X-Number", str(number)), ("X-Same", str(number))]
+    numbers = [("X-Number", str(number)), ("X-Same", str(number)), ("Idempotency-Key", str(number))]
     return request_bytes("POST", "/users", [*numbers, *framing, *fields])
 
 
@@ -139,6 +148,8 @@ class Scenario:
     is_slow: bool = False
     """Whether the client reads nothing of an answer until the gateway waits for it."""
     on_failure: Literal["reject", "forward"] = "reject"
+    has_key: bool = False
+    """Whether the create has an Idempotency-Key, by which its answer is stored."""
 
     def config(self, upstream: RawUpstream) -> Config:
         """Its rules file."""
@@ -146,7 +157,16 @@ class Scenario:
         return Config(
             upstream=UpstreamConfig(url=self.url or upstream.url, connect_timeout=Duration(0.1)),
             store=StoreConfig(on_failure=self.on_failure),
-            rules=(RuleConfig(name="create", match=match, unique=self.unique, resource=self.resource),),
+            rules=(
+                RuleConfig(
+                    name="create",
+                    match=match,
+                    unique=self.unique,
+                    resource=self.resource,
+                    key=KeyConfig() if self.has_key else None,
+                    retry="replay" if self.has_key else "reject",
+                ),
+            ),
         )
 
 
@@ -167,8 +187,10 @@ async def _serving(
 async def _states(scenario: Scenario, store: Store, number: int) -> set[State | None]:
     """What each of a create's claims is."""
     found: set[State | None] = set()
-    for entry in scenario.unique:
-        fingerprint = FINGERPRINTER.fingerprint("create", entry.name, (), (str(number),))
+    wanted = [FINGERPRINTER.fingerprint("create", entry.name, (), (str(number),)) for entry in scenario.unique]
+    if scenario.has_key:
+        wanted.append(FINGERPRINTER.key("create", b"", str(number).encode()))
+    for fingerprint in wanted:
         record = await store.get(fingerprint, NOW)
         found.add(None if record is None else record.state)
     return found
