@@ -6,7 +6,7 @@ BIN := .venv/bin
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts store-faults upstream-faults overload soak websockets slow-heads clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ crash: .venv/installed ## kills at 18 points x 200 x both durabilities, half an 
 
 restarts: .venv/installed ## 100 reloads and 20 restarts under load: what is lost
 	@$(BIN)/python -m campaigns.restarts $(ARGS)
+
+retries: .venv/installed ## callers fight for identities and retry: who gets what
+	@$(BIN)/python -m campaigns.retries $(ARGS)
 
 model: .venv/installed ## the decision core against its reference, 2 x 10,000 runs
 	@$(BIN)/python -m campaigns.model $(ARGS)

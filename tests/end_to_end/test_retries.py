@@ -2,21 +2,22 @@
 
 import asyncio
 import gzip
-import itertools
 import json
 import tomllib
-from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from campaigns.retries.__main__ import REQUESTS, run
+from campaigns.retries.requests import ATTEMPTS
 from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.client import Client, Response
 from tests.support.config import ROOT
 from tests.support.program import GatewayProgram
 from tests.support.shorthands import entry, post, rule
-from tests.support.upstream import Behaviour, Call, RawUpstream, perform
+from tests.support.upstream import Behaviour, RawUpstream
 
 ADA = ("Authorization", "Bearer ada")
 BOB = ("Authorization", "Bearer bob")
@@ -373,34 +374,13 @@ async def test_the_sample_of_keys_does_what_its_comments_say(upstream: RawUpstre
 
 
 @pytest.mark.slow
-async def test_of_mixed_requests_at_once_each_caller_gets_its_own_answer_and_no_other(
-    upstream: RawUpstream, gateway: StartGateway
-) -> None:
-    """Eight callers fight for ten identities, each with a key of its own, and each sends everything again and again."""
-    program = await gateway(rules=[orders(resource=None)])
-    numbers = itertools.count()
-
-    async def unique_answer(call: Call) -> None:
-        await perform(behaviours.answer(201, (), str(next(numbers)).encode()), call)
-
-    upstream.default = unique_answer
-    winners: dict[str, set[tuple[str, bytes]]] = defaultdict(set)
-
-    async def attempts(caller: str) -> None:
-        async with Client(program.port) as client:
-            for at in [*range(10)] * 5:
-                email = f"{at}@example.org"
-                headers = [("Authorization", caller), ("Idempotency-Key", f"{caller}-{at}")]
-                sent = json.dumps({"email": email}).encode()
-                seen = await client.request("POST", "/orders", [("Content-Type", "application/json"), *headers], sent)
-                if seen.status == 201:
-                    winners[email].add((caller, seen.body))
-                else:
-                    assert seen.slug in {"duplicate", "in-progress"}
-
-    await asyncio.gather(*[attempts(f"caller-{number}") for number in range(8)])
-    assert len(winners) == len(upstream.requests) == 10
-    assert all(len(found) == 1 for found in winners.values())
+async def test_of_mixed_requests_at_once_each_caller_gets_its_own_answer_and_no_other(tmp_path: Path) -> None:
+    """A slice of `make retries`."""
+    campaign = await run(tmp_path, rounds=5, seed=1)
+    assert campaign.wrong == []
+    assert campaign.told["create: 201"] == campaign.identities == 5 * REQUESTS // len(ATTEMPTS)
+    met = {"retry: 201", "another create: duplicate", "another create: in-progress", "same key, other body: key-reused"}
+    assert met <= campaign.told.keys()
 
 
 async def test_an_answer_to_an_unguarded_create_has_one_status_field_too(

@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import httptools
@@ -23,6 +23,8 @@ class Outcome:
     """Its place in the list that was sent."""
     status: int | None = None
     """None when no whole answer came."""
+    fields: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Names in lower case."""
     body: bytes = b""
     was_sent: bool = False
     """Whether there was a connection to write it to. Only then can the server have seen it."""
@@ -42,6 +44,7 @@ class _Connection(asyncio.Protocol):
         self._outcome: Outcome | None = None
         self._done: asyncio.Future[None] | None = None
         self._body: list[bytes] = []
+        self._fields: list[tuple[bytes, bytes]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -51,7 +54,7 @@ class _Connection(asyncio.Protocol):
     def exchange(self, request: bytes, outcome: Outcome) -> asyncio.Future[None]:
         """Send `request`; the future is done when `outcome` says what came of it."""
         outcome.was_sent = True
-        self._outcome, self._body = outcome, []
+        self._outcome, self._body, self._fields = outcome, [], []
         self._done = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._done
@@ -62,6 +65,9 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._end(f"malformed answer: {error!r}")
             self.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name.lower(), value))
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -75,6 +81,7 @@ class _Connection(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             self.close()
         self._outcome.status, self._outcome.body = status, b"".join(self._body)
+        self._outcome.fields = self._fields
         self._end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
