@@ -43,14 +43,21 @@ class Comparison:
         self._absent = absent
         self._machine = machine()
         self._measured = {
-            scenario.name: [Measured(scenario, proxy) for proxy in (GATEWAY, *scenario.peers) if proxy.name in running]
+            scenario.name: [
+                *[
+                    Measured(scenario, proxy, proxy.name)
+                    for proxy in (GATEWAY, *scenario.peers)
+                    if proxy.name in running
+                ],
+                *[Measured(scenario, GATEWAY, other.name) for other in [scenario.baseline] if other is not None],
+            ]
             for scenario in plan.scenarios
         }
 
     def measure(self) -> None:
         """Run every scenario, round by round; WrongAnswerError when an answer is not what it must be."""
         for each in (each for row in self._measured.values() for each in row):
-            self._bench.warm_up(each.scenario, self._running[each.proxy.name], self._plan.connections)
+            self._bench.warm_up(each.sent, self._running[each.proxy.name], self._plan.connections)
         for number in range(self._plan.rounds):
             for gateway, *peers in self._measured.values():
                 self._turn(gateway, peers)
@@ -89,7 +96,7 @@ class Comparison:
             self._run(gateway)
 
     def _run(self, each: Measured) -> float:
-        cpu, load = self._bench.run(each.scenario, self._running[each.proxy.name], self._plan.connections)
+        cpu, load = self._bench.run(each.sent, self._running[each.proxy.name], self._plan.connections)
         each.cpu.append(cpu)
         each.loads.append(load)
         return cpu

@@ -35,7 +35,7 @@ def comparison_lines(figures: dict[str, Any]) -> list[str]:
             row["proxy"],
             f"{row['cpu_us']:.1f}",
             "" if row["ratio"] is None else f"{row['ratio']:.2f}",
-            "" if row["aim"] is None else f"<= {row['aim']:.1f}",
+            "" if row["aim"] is None else f"<= {row['aim']:g}",
             f"{row['requests_per_second']:,.0f}",
             f"{row['p50_ms']:.2f}",
             f"{row['p99_ms']:.2f}",

@@ -32,6 +32,8 @@ class Scenario:
     """What the gateway's cost divided by a peer's should be at most."""
     repeated: int = 0
     """How many identities, created before, the requests repeat; 0: each request has one of its own."""
+    baseline: "Scenario | None" = None
+    """Another scenario of the gateway itself, with which this one is compared as with a peer."""
 
     @property
     def slug(self) -> str:
@@ -42,12 +44,13 @@ class Scenario:
 _PASSING = (ORDINARY, CADDY, NGINX, HAPROXY)
 _PASSING_AIMS = {CADDY.name: 0.5, ORDINARY.name: 0.3}
 _DOING_IT = (NGINX_LUA,)
-SCENARIOS = (
-    Scenario("pass-through GET", _PASSING, lambda _: requests.get(), 200, _PASSING_AIMS),
-    Scenario("pass-through POST", _PASSING, lambda _: requests.post(), 201, _PASSING_AIMS),
-    Scenario("create", _DOING_IT, requests.create, 201, {NGINX_LUA.name: 1.0}),
-    Scenario("duplicate", _DOING_IT, requests.create, 409, {NGINX_LUA.name: 1.0}, repeated=1000),
-)
+GET = Scenario("pass-through GET", _PASSING, lambda _: requests.get(), 200, _PASSING_AIMS)
+POST = Scenario("pass-through POST", _PASSING, lambda _: requests.post(), 201, _PASSING_AIMS)
+CREATE = Scenario("create", _DOING_IT, requests.create, 201, {NGINX_LUA.name: 1.0})
+DUPLICATE = Scenario("duplicate", _DOING_IT, requests.create, 409, {NGINX_LUA.name: 1.0}, repeated=1000)
+KEYED = Scenario("keyed create", (), requests.keyed, 201, {"create": 1.35}, baseline=CREATE)
+REPLAY = Scenario("replay", (), requests.keyed, 201, {"duplicate": 1.2}, repeated=1000, baseline=DUPLICATE)
+SCENARIOS = (GET, POST, CREATE, DUPLICATE, KEYED, REPLAY)
 
 
 @dataclass
@@ -56,20 +59,28 @@ class Measured:
 
     scenario: Scenario
     proxy: Proxy
+    label: str
+    """What tables call it."""
     cpu: list[float] = field(default_factory=list)
     """Microseconds of CPU a request, one figure a run."""
     loads: list[Load] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     """The gateway's cost in the run just before, divided by the cost of this one."""
 
+    @property
+    def sent(self) -> Scenario:
+        """What is sent: the scenario's requests, or those of its baseline."""
+        baseline = self.scenario.baseline
+        return baseline if baseline is not None and baseline.name == self.label else self.scenario
+
     def summary(self) -> dict[str, Any]:
         """Return what the table shows and the JSON holds; medians over the runs."""
         return {
             "scenario": self.scenario.name,
-            "proxy": self.proxy.name,
+            "proxy": self.label,
             "cpu_us": statistics.median(self.cpu),
             "ratio": statistics.median(self.ratios) if self.ratios else None,
-            "aim": self.scenario.aims.get(self.proxy.name),
+            "aim": self.scenario.aims.get(self.label),
             "requests_per_second": statistics.median(load.requests / load.seconds for load in self.loads),
             "p50_ms": statistics.median(load.p50 for load in self.loads),
             "p99_ms": statistics.median(load.p99 for load in self.loads),

@@ -82,7 +82,8 @@ def upstream_program(port: int) -> Program:
 
 
 def _gateway(place: Place) -> list[Program]:
-    return gateway_program(place, rules_file(place))
+    order = {**user_rule("create-order", "/orders"), "key": {}, "retry": "replay"}
+    return gateway_program(place, rules_file(place, rules=[user_rule("create-user", "/users"), order]))
 
 
 def _ordinary(place: Place) -> list[Program]:

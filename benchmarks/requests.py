@@ -22,12 +22,18 @@ def create(series: str, size: int = 200, path: str = "/users") -> bytes:
     return _post(path, f"{series}-", size)
 
 
+def keyed(series: str, size: int = 200) -> bytes:
+    """Return a create with an Idempotency-Key."""
+    secrets = f'Authorization: Bearer ada\r\nIdempotency-Key: "{series}-{MARKER}"\r\n'
+    return _post("/orders", f"{series}-", size, secrets)
+
+
 def numbered(text: bytes, number: int) -> bytes:
     """Return the request with its number in place."""
     return text.replace(MARKER.encode(), b"%08d" % number)
 
 
-def _post(path: str, name: str, size: int) -> bytes:
+def _post(path: str, name: str, size: int, fields: str = "") -> bytes:
     user = {"email": f"{name}{MARKER}@example.org", "name": "Ada Lovelace", "roles": ["reader"], "note": ""}
     missing = size - len(_compact(user))
     if missing < 0:
@@ -35,7 +41,7 @@ def _post(path: str, name: str, size: int) -> bytes:
     body = _compact(user | {"note": "x" * missing})
     head = (
         f"POST {path} HTTP/1.1\r\nHost: api.example\r\nAccept: application/json\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: application/json\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
     )
     return f"{head}{body}".encode()
 

@@ -12,11 +12,10 @@ from typing import Any
 
 from benchmarks import preload, requests
 from benchmarks.generators import once_each
-from benchmarks.measure import SCENARIOS, Bench, Measured, Scenario
+from benchmarks.measure import CREATE, DUPLICATE, GET, POST, Bench, Measured, Scenario
 from benchmarks.processes import Running, free_port, started
 from benchmarks.proxies import GATEWAY, Place, gateway_program, rules_file, user_rule
 
-GET, POST, CREATE, DUPLICATE = SCENARIOS
 CONNECTIONS = 50
 SPREAD = 20_000
 """How many identities the duplicates repeat in a large store: more pages than its cache holds."""
@@ -57,7 +56,7 @@ class Ground:
 
     def measure(self, name: str, points: list[Point]) -> dict[str, Any]:
         """Run the points of one series, in turns with the first one of their scenario."""
-        measured = [(point, Measured(point.scenario, GATEWAY)) for point in points]
+        measured = [(point, Measured(point.scenario, GATEWAY, GATEWAY.name)) for point in points]
         for point in points:
             self.bench.warm_up(point.scenario, point.running, point.connections)
         for _ in range(self._rounds):

@@ -15,13 +15,12 @@ import pytest
 
 from benchmarks import document, picture, preload, requests
 from benchmarks.generators import own
-from benchmarks.measure import SCENARIOS, Bench, Scenario, WrongAnswerError
+from benchmarks.measure import CREATE, DUPLICATE, GET, SCENARIOS, Bench, Scenario, WrongAnswerError
 from benchmarks.processes import Program, free_port, started
 from benchmarks.proxies import PROXIES, upstream_program
 from gateway.stores.open import open_sqlite
 
 ROOT = Path(__file__).parents[1]
-GET, _, CREATE, DUPLICATE = SCENARIOS
 SHORT = ["--load", "own", "--seconds", "0.2", "--rounds", "1"]
 
 
@@ -63,6 +62,10 @@ def test_without_any_other_proxy_every_scenario_is_measured_and_the_absent_ones_
         ("pass-through POST", "ordinary aiohttp proxy"),
         ("create", "gateway"),
         ("duplicate", "gateway"),
+        ("keyed create", "gateway"),
+        ("keyed create", "create"),
+        ("replay", "gateway"),
+        ("replay", "duplicate"),
     ]
     assert all(row["requests"] > 0 and row["cpu_us"] > 0 for row in found["results"])
     absent = ("Caddy: not found", "nginx: not found", "HAProxy: not found", "nginx+Lua+Redis: not found")
