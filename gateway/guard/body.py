@@ -18,6 +18,8 @@ import msgspec
 from gateway.errors import BodyTooLarge, IdentityError
 from gateway.model import Json
 
+EXACT = 2**53
+"""Below it, floats and integers of the same value are the same number to every parser."""
 MAX_DEPTH = 64
 """Levels of nesting that are read; what an API behind us makes of deeper texts is anybody's guess."""
 
@@ -61,6 +63,28 @@ def read_json(
     With `wanted`, only those paths are good to be read from the result; that may take a tenth of the time.
     Raises IdentityError, and BodyTooLarge when the inflated text exceeds `limit`.
     """
+    data = _json_text(data, content_type, content_encoding, limit)
+    if wanted is not None and data.find(b"\\") < 0:
+        document = _read_quickly(data, wanted)
+        if document is not None:
+            return document
+    return _decode(_DECODER, data)
+
+
+def read_value(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> Json:
+    """Parse a body as read_json does, but refuse it when any part of it can be read in two ways.
+
+    Integral floats below 2^53 become the integer they equal. Raises IdentityError and BodyTooLarge.
+    """
+    data = _json_text(data, content_type, content_encoding, limit)
+    document = _decode(_STRICT_DECODER, data)
+    if b"\\u" in data:  # only an escape can leave half of a character
+        require_one_reading(document, "the body")
+    return document
+
+
+def _json_text(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> bytes:
+    """The inflated text of a body, which may be JSON. Raises IdentityError and BodyTooLarge."""
     _require_json(content_type)
     if content_encoding:
         data = inflate(data, content_encoding.strip().lower(), limit)
@@ -68,12 +92,12 @@ def read_json(
         raise IdentityError("the body starts with a byte-order mark")
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
         raise IdentityError(f"the body is nested deeper than {MAX_DEPTH} levels")
-    if wanted is not None and data.find(b"\\") < 0:
-        document = _read_quickly(data, wanted)
-        if document is not None:
-            return document
+    return data
+
+
+def _decode(decoder: json.JSONDecoder, data: bytes) -> Json:
     try:
-        return cast("Json", _DECODER.decode(data.decode()))
+        return cast("Json", decoder.decode(data.decode()))
     except UnicodeDecodeError:
         raise IdentityError("the body is not valid UTF-8") from None
     except (ValueError, RecursionError):
@@ -240,4 +264,21 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+def _object_of_different_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
+
+
+def _number(text: str) -> int | float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return int(number) if number.is_integer() and abs(number) < EXACT else number
+
+
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+_STRICT_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object_of_different_keys, parse_constant=_refuse_constant, parse_float=_number
+)

@@ -1,13 +1,20 @@
 # The claims a create must hold, and what tells its retry from a duplicate: who sends it, and what. Pure.
 
+import contextlib
+
+import msgspec
+
 from gateway.errors import BodyTooLarge, IdentityError
-from gateway.guard.body import read_json, remove, require_one_reading
+from gateway.guard.body import read_value
 from gateway.guard.field import Field, Source
-from gateway.guard.fingerprint import Fingerprinter, encode
+from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, content_fields, identify, read
-from gateway.guard.key import read_key
+from gateway.guard.key import Key, read_key
+from gateway.guard.payload import by_bytes, by_value
 from gateway.guard.rules import Rule
 from gateway.model import Claim, Json
+
+_CONTENT_FIELDS = (b"content-type", b"content-encoding")
 
 
 def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
@@ -18,34 +25,70 @@ def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tu
     """
     key = None if rule.key is None else read_key(rule.key, request.headers)
     caller = _caller(rule, request, fingerprinter) if rule.needs_caller else None
-    payload = None
-    found = []
+    maker = _ClaimMaker(rule, request, fingerprinter, caller)
     if key is not None and rule.key is not None:
-        fingerprint = fingerprinter.key(rule.name, caller or b"", key)
-        sent = fingerprinter.payload(request.line, _content(rule, request))
-        found.append(Claim(fingerprint, rule.name, rule.key.header, rule.unknown_hold, caller, sent, is_key=True))
-    elif rule.retry_window and caller is not None:
-        payload = fingerprinter.payload(request.line, b"b" + request.body)
-    if rule.entries:
-        scope, identities = identify(rule, request)
-        found += [
-            Claim(
-                fingerprinter.fingerprint(rule.namespace, identity.entry.name, scope, identity.values),
-                rule.name,
-                identity.entry.name,
-                rule.unknown_hold,
-                caller,
-                payload,
-            )
-            for identity in identities
-        ]
-    return tuple(found)
+        return maker.with_key(rule.key, key)
+    payload = None
+    if rule.retry_window and caller is not None:
+        payload = fingerprinter.payload(request.line, by_bytes(request.body))
+    return maker.of_identity(payload)
+
+
+class _ClaimMaker(msgspec.Struct):
+    """Makes the claims of one request."""
+
+    rule: Rule
+    request: RequestView
+    fingerprinter: Fingerprinter
+    caller: bytes | None
+
+    def of_identity(self, payload: bytes | None, document: Json = None) -> tuple[Claim, ...]:
+        """One for each `unique` entry. `document` is the body if it was parsed already."""
+        rule = self.rule
+        if not rule.entries:
+            return ()
+        scope, identities = identify(rule, self.request, document)
+        fingerprint = self.fingerprinter.fingerprint
+        return tuple(
+            [
+                Claim(
+                    fingerprint(rule.namespace, identity.entry.name, scope, identity.values),
+                    rule.name,
+                    identity.entry.name,
+                    rule.unknown_hold,
+                    self.caller,
+                    payload,
+                )
+                for identity in identities
+            ]
+        )
+
+    def with_key(self, config: Key, key: bytes) -> tuple[Claim, ...]:
+        """One for the key, and those of the identity, which by themselves make no create a retry of this one."""
+        rule, request, fingerprinter = self.rule, self.request, self.fingerprinter
+        fields = b"\0".join([request.line, *[b"\n".join(request.headers.values(name)) for name in _CONTENT_FIELDS]])
+        sent = fingerprinter.payload(fields, request.body)
+        payload = config.recent.get(sent)
+        document: Json = None
+        is_json = False
+        if payload is None:
+            with contextlib.suppress(IdentityError, BodyTooLarge):
+                document = read_value(request.body, *content_fields(request.headers), rule.body_limit)
+                is_json = True
+        others = self.of_identity(None, document)
+        if payload is None:
+            content = by_value(document, config.ignore) if is_json else by_bytes(request.body)
+            payload = fingerprinter.payload(request.line, content)
+            config.recent.remember(sent, payload)
+        fingerprint = fingerprinter.key(rule.name, self.caller or b"", key)
+        claim = Claim(fingerprint, rule.name, config.header, rule.unknown_hold, self.caller, payload, is_key=True)
+        return (claim, *others)
 
 
 def _caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
     """Say who sends a request; None when none of the rule's `caller` fields is there. Raises IdentityError."""
     values = [_caller_value(field, request) for field in rule.caller]
-    return fingerprinter.caller(values) if any(value is not None for value in values) else None
+    return None if values.count(None) == len(values) else fingerprinter.caller(values)
 
 
 def _caller_value(field: Field, request: RequestView) -> Json:
@@ -58,15 +101,3 @@ def _caller_value(field: Field, request: RequestView) -> Json:
         if error.is_absent:
             return None
         raise
-
-
-def _content(rule: Rule, request: RequestView) -> bytes:
-    """What a body says, for a comparison by value if it is JSON, or else its bytes."""
-    try:
-        document = read_json(request.body, *content_fields(request.headers), rule.body_limit)
-        require_one_reading(document, "the body")
-    except (IdentityError, BodyTooLarge):
-        return b"b" + request.body
-    for field in rule.key.ignore if rule.key else ():
-        remove(document, field.keys)
-    return b"v" + encode(document)

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Sequence
 from functools import cache
 
+from gateway.guard.body import EXACT
 from gateway.model import Json
 
 VERSION = b"gw1"
@@ -16,7 +17,6 @@ SIZE = 32
 """Bytes in a fingerprint."""
 MIN_SECRET = 32
 """Bytes a secret must have at least."""
-_EXACT = 2**53
 
 
 class Fingerprinter:
@@ -88,6 +88,8 @@ def encode(value: Json) -> bytes:
     """Write one value with its type and length; integral floats below 2^53 are the integer they equal."""
     if type(value) is str:  # nearly always
         return _text(value)
+    if type(value) is list:
+        return _sequence(value)
     match value:
         case str():
             return _text(value)
@@ -98,7 +100,7 @@ def encode(value: Json) -> bytes:
         case int():
             return b"i%d;" % value
         case float():
-            if value.is_integer() and abs(value) < _EXACT:
+            if value.is_integer() and abs(value) < EXACT:
                 return b"i%d;" % int(value)
             return b"d" + struct.pack(">d", value)
         case list():

@@ -38,13 +38,13 @@ class Identity(msgspec.Struct, frozen=True):
     values: tuple[Json, ...]
 
 
-def identify(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
+def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
     """Read a rule's scope and the identity of each of its entries.
 
-    Raises IdentityError when any of them is absent or ambiguous, and BodyTooLarge.
+    `document` is the body if it was parsed already. Raises IdentityError when any of them is absent or ambiguous, and
+    BodyTooLarge.
     """
-    document: Json = None
-    if rule.body is not None:
+    if rule.body is not None and document is None:
         document = read_json(request.body, *content_fields(request.headers), rule.body_limit, rule.body)
     scope = tuple([read(field, request, document) for field in rule.scope])
     identities = []

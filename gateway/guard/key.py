@@ -6,8 +6,11 @@ import msgspec
 
 from gateway.errors import Malformed
 from gateway.guard.field import Field
+from gateway.guard.payload import RecentPayloads
 from gateway.http.headers import Headers
 
+_PLAIN = re.compile(rb'"[\x21\x23-\x5b\x5d-\x7e]+"')
+"""A string without escapes, as nearly always."""
 _STRING = re.compile(rb'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 """A structured-field string (RFC 9651 3.3.3) without blanks."""
 _TOKEN = re.compile(rb"[\x21\x23-\x2b\x2d-\x7e][\x21-\x2b\x2d-\x7e]*")
@@ -27,6 +30,7 @@ class Key(msgspec.Struct, frozen=True):
     """Fields of a JSON body that may differ between a request and its retry."""
     described_by: str | None
     """A URL that tells clients about the key."""
+    recent: RecentPayloads = msgspec.field(default_factory=RecentPayloads)
 
 
 def read_key(key: Key, headers: Headers) -> bytes | None:
@@ -41,6 +45,8 @@ def read_key(key: Key, headers: Headers) -> bytes | None:
         return None
     if len(values) > 1:
         raise Malformed("key-malformed", f"{key.header} appears more than once.")
+    if _PLAIN.fullmatch(values[0]) and len(values[0]) - 2 <= key.max_length:
+        return values[0][1:-1]
     text = _STRING.fullmatch(values[0])
     found = _ESCAPE.sub(rb"\1", text[1]) if text else values[0]
     if not found:

@@ -20,6 +20,8 @@ _NEVER_HOP_BY_HOP = frozenset(
 )
 """Connection cannot remove these: they describe the message itself, or authenticate its sender."""
 
+_NOTHING: frozenset[bytes] = frozenset()
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -39,7 +41,7 @@ def request_fields(
     set when the whole body was read: it adds a missing Content-Length, and removes Expect. With None the framing stays
     as received, and `chunked` says that it was chunked. `upgrade` is the protocol to request.
     """
-    kept = _end_to_end(headers, dropped if body_length is None else dropped | _EXPECT)
+    kept = end_to_end(headers, dropped if body_length is None else dropped | _EXPECT)
     framing = b""
     if body_length is None:
         if chunked:
@@ -65,7 +67,7 @@ def response_head(
 
     `connection` is the value of the Connection field, or None; `fields` are more field lines.
     """
-    kept = _end_to_end(headers, _NOTHING)
+    kept = end_to_end(headers)
     own = b"Transfer-Encoding: chunked\r\n" + fields if chunked else fields
     if connection is not None:
         own += b"Connection: %b\r\n" % connection
@@ -79,16 +81,8 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-_NOTHING: frozenset[bytes] = frozenset()
-
-
-def end_to_end(headers: Headers) -> Headers:
-    """Keep the end-to-end fields: no hop-by-hop field, and none that Connection names."""
-    return _end_to_end(headers, _NOTHING)
-
-
-def _end_to_end(headers: Headers, dropped: frozenset[bytes]) -> Headers:
-    """The end-to-end fields, without those in `dropped`."""
+def end_to_end(headers: Headers, dropped: frozenset[bytes] = _NOTHING) -> Headers:
+    """Keep the end-to-end fields: no hop-by-hop field, none that Connection names, and none in `dropped`."""
     if b"connection" in headers.names:
         dropped |= headers.options(b"connection") - _NEVER_HOP_BY_HOP
     elif dropped.isdisjoint(headers.names) and HOP_BY_HOP.isdisjoint(headers.names):

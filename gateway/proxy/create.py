@@ -179,10 +179,11 @@ class CreateHandler:
                 case UpstreamResponse():
                     outcome = decision.classify_status(rule, result.status, result.headers)
                     if outcome is Outcome.SUCCEEDED:
-                        result = await _read_ahead(rule, result)
+                        is_stored = bool(rule.replay_limit) and may_be_stored(result, rule.replay_limit)
+                        result = await _read_ahead(rule, result, rule.replay_limit if is_stored else 0)
                         if rule.resource is not None:
                             resource = locate(rule.resource, result.headers, result.body)
-                        if result.rest is None and may_be_stored(result, rule.replay_limit):
+                        if is_stored and result.rest is None and len(result.body) <= rule.replay_limit:
                             answer = self._cipher.encrypt(operation.owner, result)
                 case NotSent():
                     outcome = Outcome.NOT_SENT
@@ -235,11 +236,10 @@ class CreateHandler:
         request.reply(problem("store-unavailable", answers.NOT_FORWARDED, rule))
 
 
-async def _read_ahead(rule: Rule, answer: UpstreamResponse) -> UpstreamResponse:
-    """Read as much of a success as its link, and its storing, need."""
-    limit = MAX_ANSWER if rule.resource is not None and rule.resource.reads_body else 0
-    if may_be_stored(answer, rule.replay_limit):
-        limit = max(limit, rule.replay_limit)
+async def _read_ahead(rule: Rule, answer: UpstreamResponse, limit: int) -> UpstreamResponse:
+    """Read as much of a success as its link needs, and at least `limit` bytes."""
+    if rule.resource is not None and rule.resource.reads_body:
+        limit = max(limit, MAX_ANSWER)
     return await read_whole(answer, limit) if limit else answer
 
 

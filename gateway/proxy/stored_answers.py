@@ -4,8 +4,9 @@
 
 import os
 import zlib
+from functools import cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -16,7 +17,10 @@ from gateway.upstream.results import UpstreamResponse
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-_VERSION = b"\x01"
+_COMPRESSED, _PLAIN = b"\x01", b"\x02"
+"""How an answer was packed before it was encrypted: the first byte of what is stored."""
+_WORTH_COMPRESSING = 512
+"""Bytes."""
 _NONCE = 12
 """Bytes (NIST SP 800-38D 8.2)."""
 _NOT_KEPT = frozenset({b"age", b"content-length", b"date", b"set-cookie", b"www-authenticate"})
@@ -29,6 +33,10 @@ class _Answer(msgspec.Struct, array_like=True):
     fields: bytes
     body: bytes
     has_length: bool
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(_Answer)
 
 
 class AnswerCipher:
@@ -46,38 +54,48 @@ class AnswerCipher:
 
     def encrypt(self, owner: bytes, answer: UpstreamResponse) -> bytes:
         """Encrypt a whole answer."""
-        headers = end_to_end(answer.headers)
-        dropped = _NOT_KEPT | {name for name in headers.names if name.startswith(b"proxy-")}
-        kept = _Answer(answer.status, answer.reason, headers.without(dropped).block, answer.body, _has_length(answer))
+        names = answer.headers.names
+        dropped = _NOT_KEPT.union([name for name in names if name.startswith(b"proxy-")])
+        headers = end_to_end(answer.headers, dropped)
+        kept = _Answer(answer.status, answer.reason, headers.block, answer.body, _has_length(answer))
+        packing, packed = _PLAIN, _ENCODER.encode(kept)
+        if len(packed) >= _WORTH_COMPRESSING:
+            packing, packed = _COMPRESSED, zlib.compress(packed, 1)
         nonce = os.urandom(_NONCE)
-        plain = zlib.compress(msgspec.msgpack.encode(kept), 1)
-        return _VERSION + nonce + self._cipher(owner).encrypt(nonce, plain, _VERSION)
+        return packing + nonce + self._cipher(owner).encrypt(nonce, packed, packing)
 
     def decrypt(self, owner: bytes, data: bytes) -> UpstreamResponse | None:
         """Decrypt an answer; None when it is not one of this owner, made with this key."""
-        from cryptography.exceptions import InvalidTag
-
-        if data[:1] != _VERSION:
+        packing, nonce, encrypted = data[:1], data[1 : 1 + _NONCE], data[1 + _NONCE :]
+        if packing not in {_PLAIN, _COMPRESSED}:
             return None
-        nonce, sealed = data[1 : 1 + _NONCE], data[1 + _NONCE :]
         try:
-            plain = self._cipher(owner).decrypt(nonce, sealed, _VERSION)
-        except InvalidTag:
+            packed = self._cipher(owner).decrypt(nonce, encrypted, packing)
+        except _cryptography().InvalidTag:
             return None
-        kept = msgspec.msgpack.decode(zlib.decompress(plain), type=_Answer)
+        kept = _DECODER.decode(zlib.decompress(packed) if packing == _COMPRESSED else packed)
         fields = b"%bContent-Length: %d\r\n" % (kept.fields, len(kept.body)) if kept.has_length else kept.fields
         return UpstreamResponse(kept.status, kept.reason, Headers(fields), kept.body, None, length_known=True)
 
     def _cipher(self, owner: bytes) -> "AESGCM":
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        return _cryptography().AESGCM(blake2b(owner, key=self._key, digest_size=32).digest())
 
-        return AESGCM(blake2b(owner, key=self._key, digest_size=32).digest())
+
+class _Cryptography(NamedTuple):
+    AESGCM: "type[AESGCM]"
+    InvalidTag: type[Exception]
+
+
+@cache
+def _cryptography() -> _Cryptography:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return _Cryptography(AESGCM, InvalidTag)
 
 
 def may_be_stored(answer: UpstreamResponse, limit: int) -> bool:
-    """Whether an answer can be stored as far as is known: not above `limit` bytes, none with 0, no stream of events."""
-    if not limit or len(answer.body) > limit:
-        return False
+    """Whether an answer can be stored, by its head: none announced to be above `limit` bytes, no stream of events."""
     if any(kind.split(b";")[0].strip().lower() == _STREAM for kind in answer.headers.values(b"content-type")):
         return False
     length = answer.headers.first(b"content-length")
