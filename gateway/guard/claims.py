@@ -14,8 +14,6 @@ from gateway.guard.payload import by_bytes, by_value
 from gateway.guard.rules import Rule
 from gateway.model import Claim, Json
 
-_CONTENT_FIELDS = (b"content-type", b"content-encoding")
-
 
 def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
     """Make the claims a create must hold: that of its key, if it has one, then one for each `unique` entry.
@@ -66,20 +64,21 @@ class _ClaimMaker(msgspec.Struct):
     def with_key(self, config: Key, key: bytes) -> tuple[Claim, ...]:
         """One for the key, and those of the identity, which by themselves make no create a retry of this one."""
         rule, request, fingerprinter = self.rule, self.request, self.fingerprinter
-        fields = b"\0".join([request.line, *[b"\n".join(request.headers.values(name)) for name in _CONTENT_FIELDS]])
-        sent = fingerprinter.payload(fields, request.body)
-        payload = config.recent.get(sent)
-        document: Json = None
-        is_json = False
-        if payload is None:
-            with contextlib.suppress(IdentityError, BodyTooLarge):
-                document = read_value(request.body, *content_fields(request.headers), rule.body_limit)
-                is_json = True
+        kind = coding = document = payload = None
+        is_value = False
+        with contextlib.suppress(IdentityError, BodyTooLarge):
+            kind, coding = content_fields(request.headers)
+            sent = fingerprinter.payload(request.line, f"{kind}\n{coding}\n".encode() + request.body)
+            payload = config.recent.get(sent)
+            if payload is None:
+                document = read_value(request.body, kind, coding, rule.body_limit)
+                is_value = True
         others = self.of_identity(None, document)
         if payload is None:
-            content = by_value(document, config.ignore) if is_json else by_bytes(request.body)
+            content = by_value(document, config.ignore) if is_value else by_bytes(request.body)
             payload = fingerprinter.payload(request.line, content)
-            config.recent.remember(sent, payload)
+            if is_value:
+                config.recent.remember(sent, payload)
         fingerprint = fingerprinter.key(rule.name, self.caller or b"", key)
         claim = Claim(fingerprint, rule.name, config.header, rule.unknown_hold, self.caller, payload, is_key=True)
         return (claim, *others)

@@ -95,9 +95,12 @@ def _cryptography() -> _Cryptography:
 
 
 def may_be_stored(answer: UpstreamResponse, limit: int) -> bool:
-    """Whether an answer can be stored, by its head: none announced to be above `limit` bytes, no stream of events."""
-    if any(kind.split(b";")[0].strip().lower() == _STREAM for kind in answer.headers.values(b"content-type")):
+    """Whether an answer can be stored, as far as is known: not above `limit` bytes, no stream of events."""
+    kinds = answer.headers.values(b"content-type") if _STREAM in answer.headers.block.lower() else ()
+    if any(kind.split(b";")[0].strip().lower() == _STREAM for kind in kinds):
         return False
+    if answer.rest is None:
+        return len(answer.body) <= limit
     length = answer.headers.first(b"content-length")
     return length is None or not length.isdigit() or int(length) <= limit
 
