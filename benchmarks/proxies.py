@@ -82,7 +82,7 @@ def upstream_program(port: int) -> Program:
 
 
 def _gateway(place: Place) -> list[Program]:
-    order = {**user_rule("create-order", "/orders"), "key": {}, "retry": "replay"}
+    order = {**user_rule("create-order", "/orders"), "unique": [], "key": {}, "retry": "replay"}
     return gateway_program(place, rules_file(place, rules=[user_rule("create-user", "/users"), order]))
 
 

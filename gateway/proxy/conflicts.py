@@ -8,10 +8,9 @@ from gateway.guard.rules import Rule
 from gateway.model import Claim
 from gateway.proxy import answers
 from gateway.proxy.context import RequestContext
-from gateway.proxy.forward import IdleTimeouts, deliver
-from gateway.proxy.stored_answers import AnswerCipher
-from gateway.stores.base import Store
-from gateway.telemetry import Telemetry
+from gateway.proxy.dependencies import HandlerDependencies
+from gateway.proxy.forward import deliver
+from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
 from gateway.upstream.results import UpstreamResponse
 
 _REPLAYED = b"Idempotent-Replayed: true\r\n"
@@ -22,17 +21,15 @@ class ConflictAnswers:
 
     def __init__(
         self,
-        store: Store,
-        telemetry: Telemetry,
+        deps: HandlerDependencies,
         cipher: AnswerCipher,
+        recent: RecentAnswers,
         status_fields: Mapping[str, bytes],
-        idle_timeouts: IdleTimeouts,
     ) -> None:
-        self._store = store
-        self._telemetry = telemetry
+        self._deps = deps
         self._cipher = cipher
+        self._recent = recent
         self._status_fields = status_fields
-        self._idle_timeouts = idle_timeouts
 
     def __repr__(self) -> str:
         return "ConflictAnswers()"
@@ -47,19 +44,27 @@ class ConflictAnswers:
             if stored is not None:
                 request.record.outcome = "replayed"
                 request.fields = _REPLAYED + self._status_fields["replayed"]
-                await deliver(request, stored, self._idle_timeouts)
+                await deliver(request, stored, self._deps.idle_timeouts)
                 return
         shows_link = rule.link == "anyone" or (rule.link == "caller" and found.record.caller == found.claim.caller)
         request.reply(answers.conflict(found.conflict, found.claim, found.record, now, shows_link=shows_link))
 
     async def _stored_answer(self, rule: Rule, wanted: Sequence[Claim], owner: bytes) -> UpstreamResponse | None:
         """Read the answer that the caller of an operation got or missed; None when it cannot be given again."""
+        recent = self._recent.get(owner)
+        if recent is not None:
+            return recent
+        telemetry = self._deps.telemetry
         try:
-            stored = await self._store.read_answer(wanted, owner)
+            stored = await self._deps.store.read_answer(wanted, owner)
         except StoreError as error:
-            self._telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
+            telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
             return None
-        answer = None if stored is None else self._cipher.decrypt(owner, stored)
-        if stored is not None and answer is None:
-            self._telemetry.repeated("answer-unreadable", "error", rule=rule.name)
+        if stored is None:
+            return None
+        answer = self._cipher.decrypt(owner, stored)
+        if answer is None:
+            telemetry.repeated("answer-unreadable", "error", rule=rule.name)
+        else:
+            self._recent.remember(owner, answer)
         return answer

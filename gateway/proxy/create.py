@@ -29,7 +29,7 @@ from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.relay import read_whole
 from gateway.proxy.status_field import status_fields
-from gateway.proxy.stored_answers import AnswerCipher, may_be_stored
+from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
 from gateway.upstream.client import CancelledUnsent
 from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 
@@ -43,9 +43,8 @@ class CreateHandler:
         self._cipher = AnswerCipher(deps.fingerprinter.answer_key)
         self._status_fields = status_fields(deps.status_header)
         self._status_name = deps.status_header.lower().encode()
-        self._conflicts = ConflictAnswers(
-            deps.store, deps.telemetry, self._cipher, self._status_fields, deps.idle_timeouts
-        )
+        self._recent = RecentAnswers()
+        self._conflicts = ConflictAnswers(deps, self._cipher, self._recent, self._status_fields)
 
     def __repr__(self) -> str:
         return "CreateHandler()"
@@ -172,7 +171,7 @@ class CreateHandler:
     async def _send_and_settle(self, request: RequestContext, operation: Operation, body: bytes) -> None:
         deps, rule = self._deps, operation.rule
         outcome = Outcome.NO_RESPONSE  # what stands if anything below goes wrong
-        resource = answer = None
+        resource = answer = kept = None
         try:
             result = await self._send(request, body)
             match result:
@@ -184,7 +183,8 @@ class CreateHandler:
                         if rule.resource is not None:
                             resource = locate(rule.resource, result.headers, result.body)
                         if is_stored and result.rest is None and len(result.body) <= rule.replay_limit:
-                            answer = self._cipher.encrypt(operation.owner, result)
+                            kept = for_retries(result)
+                            answer = self._encrypt(operation, kept)
                 case NotSent():
                     outcome = Outcome.NOT_SENT
                 case NoResponse():
@@ -201,7 +201,10 @@ class CreateHandler:
             settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
         record = request.record
         try:
-            if not await settled:
+            if await settled:
+                if kept is not None and answer is not None:
+                    self._recent.remember(operation.owner, kept)
+            else:
                 deps.telemetry.event("fenced-out", "error", rule=rule.name, fingerprint=record.fingerprint)
         except StoreError as error:
             # The store goes on trying. Until it has written it, the claim stays held: what the client hears is true.
@@ -211,6 +214,15 @@ class CreateHandler:
         is_unknown = outcome is Outcome.FAILED and not rule.failed_is_free
         request.fields = self._status_fields["unknown" if is_unknown else record.outcome]
         await deliver(request, result, deps.idle_timeouts)
+
+    def _encrypt(self, operation: Operation, answer: UpstreamResponse) -> bytes | None:
+        """Encrypt an answer; None when that fails: the create succeeded all the same, and its client is told so."""
+        try:
+            return self._cipher.encrypt(operation.owner, answer)
+        except Exception as error:  # noqa: BLE001 whatever the library raises
+            reason = type(error).__name__
+            self._deps.telemetry.repeated("answer-not-stored", "error", rule=operation.rule.name, reason=reason)
+            return None
 
     async def _send(self, request: RequestContext, body: bytes) -> UpstreamResponse | NotSent | NoResponse:
         """Send a create; its answer comes without a field that would stand beside the gateway's own."""

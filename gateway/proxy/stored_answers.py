@@ -1,9 +1,10 @@
-# Answers kept for retries: which parts of an answer, and how they are encrypted.
+# Answers stored for retries: which parts of an answer, and how they are encrypted.
 #
 # `cryptography` is imported once a rule stores answers, and not before.
 
 import os
 import zlib
+from collections import OrderedDict
 from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,9 @@ from gateway.upstream.results import UpstreamResponse
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-_COMPRESSED, _PLAIN = b"\x01", b"\x02"
+MAX_RECENT = 8 * 1024 * 1024
+"""Bytes of answers in memory."""
+_COMPRESSED, _PLAIN = b"\x03", b"\x04"
 """How an answer was packed before it was encrypted: the first byte of what is stored."""
 _WORTH_COMPRESSING = 512
 """Bytes."""
@@ -27,16 +30,55 @@ _NOT_KEPT = frozenset({b"age", b"content-length", b"date", b"set-cookie", b"www-
 _STREAM = b"text/event-stream"
 
 
-class _Answer(msgspec.Struct, array_like=True):
+def for_retries(answer: UpstreamResponse) -> UpstreamResponse:
+    """Return what a retry gets of a whole answer, framed by a length."""
+    names = answer.headers.names
+    dropped = _NOT_KEPT.union([name for name in names if name.startswith(b"proxy-")])
+    headers = end_to_end(answer.headers, dropped)
+    if answer.status not in {204, 304}:  # a status that allows no length (RFC 9110 8.6)
+        headers = Headers(b"%bContent-Length: %d\r\n" % (headers.block, len(answer.body)))
+    return UpstreamResponse(answer.status, answer.reason, headers, answer.body, None, length_known=True)
+
+
+class RecentAnswers:
+    """Recent answers by the owner token of their operation, so that most retries need no decryption.
+
+    An answer is asked for only while a claim of its operation is held, and never changes.
+    Mutable state: the answers, the most recent last; their size in bytes.
+    """
+
+    __slots__ = ("_answers", "_size")
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[bytes, UpstreamResponse] = OrderedDict()
+        self._size = 0
+
+    def __repr__(self) -> str:
+        return f"RecentAnswers({len(self._answers)})"
+
+    def get(self, owner: bytes) -> UpstreamResponse | None:
+        """The answer of an operation."""
+        return self._answers.get(owner)
+
+    def remember(self, owner: bytes, answer: UpstreamResponse) -> None:
+        """Add an answer that was stored."""
+        if owner in self._answers:
+            return
+        self._answers[owner] = answer
+        self._size += _size(answer)
+        while self._size > MAX_RECENT:
+            self._size -= _size(self._answers.popitem(last=False)[1])
+
+
+class _Packed(msgspec.Struct, array_like=True):
     status: int
     reason: bytes
     fields: bytes
     body: bytes
-    has_length: bool
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Answer)
+_DECODER = msgspec.msgpack.Decoder(_Packed)
 
 
 class AnswerCipher:
@@ -53,12 +95,9 @@ class AnswerCipher:
         return "AnswerCipher(key hidden)"
 
     def encrypt(self, owner: bytes, answer: UpstreamResponse) -> bytes:
-        """Encrypt a whole answer."""
-        names = answer.headers.names
-        dropped = _NOT_KEPT.union([name for name in names if name.startswith(b"proxy-")])
-        headers = end_to_end(answer.headers, dropped)
-        kept = _Answer(answer.status, answer.reason, headers.block, answer.body, _has_length(answer))
-        packing, packed = _PLAIN, _ENCODER.encode(kept)
+        """Encrypt what a retry gets."""
+        packing = _PLAIN
+        packed = _ENCODER.encode(_Packed(answer.status, answer.reason, answer.headers.block, answer.body))
         if len(packed) >= _WORTH_COMPRESSING:
             packing, packed = _COMPRESSED, zlib.compress(packed, 1)
         nonce = os.urandom(_NONCE)
@@ -73,9 +112,10 @@ class AnswerCipher:
             packed = self._cipher(owner).decrypt(nonce, encrypted, packing)
         except _cryptography().InvalidTag:
             return None
-        kept = _DECODER.decode(zlib.decompress(packed) if packing == _COMPRESSED else packed)
-        fields = b"%bContent-Length: %d\r\n" % (kept.fields, len(kept.body)) if kept.has_length else kept.fields
-        return UpstreamResponse(kept.status, kept.reason, Headers(fields), kept.body, None, length_known=True)
+        answer = _DECODER.decode(zlib.decompress(packed) if packing == _COMPRESSED else packed)
+        return UpstreamResponse(
+            answer.status, answer.reason, Headers(answer.fields), answer.body, None, length_known=True
+        )
 
     def _cipher(self, owner: bytes) -> "AESGCM":
         return _cryptography().AESGCM(blake2b(owner, key=self._key, digest_size=32).digest())
@@ -105,6 +145,5 @@ def may_be_stored(answer: UpstreamResponse, limit: int) -> bool:
     return length is None or not length.isdigit() or int(length) <= limit
 
 
-def _has_length(answer: UpstreamResponse) -> bool:
-    """Whether a replay says how long it is: not where a status allows no length (RFC 9110 8.6)."""
-    return answer.status not in {204, 304}
+def _size(answer: UpstreamResponse) -> int:
+    return len(answer.headers.block) + len(answer.body)

@@ -8,27 +8,21 @@ from gateway.model import Claim, Held, Record, State
 
 MAX_RECORDS = 16_384
 """The number of records in the cache: about 8 MiB."""
-MAX_ANSWERS = 8 * 1024 * 1024
-"""Bytes of stored answers in the cache."""
 
 
 class Recent:
-    """An LRU cache of settled records, which only the operator or the clock can free, and of answers stored with them.
+    """An LRU cache of settled records, which only the operator or the clock can free.
 
-    Answers are found by the owner of a record that is held, so that none outlives its record here.
-    Mutable state: the records and the answers, most recent last; the size of the answers; and the latest time seen,
-    because setting the clock back must not make an expired record valid again after its claim was reserved by another
-    operation.
+    Mutable state: the records, most recent last; and the latest time seen, because setting the clock back must not make
+    an expired record valid again after its claim was reserved by another operation.
     """
 
-    __slots__ = ("_answers", "_max_records", "_now", "_records", "_size")
+    __slots__ = ("_max_records", "_now", "_records")
 
     def __init__(self, max_records: int = MAX_RECORDS) -> None:
         self._max_records = max_records
         self._now = 0
         self._records: OrderedDict[bytes, Record] = OrderedDict()
-        self._answers: OrderedDict[bytes, bytes] = OrderedDict()
-        self._size = 0
 
     def __repr__(self) -> str:
         return f"Recent({len(self._records)})"
@@ -59,17 +53,6 @@ class Recent:
                 self._records.move_to_end(record.fingerprint)
         while len(self._records) > self._max_records:
             self._records.popitem(last=False)
-
-    def answer(self, owner: bytes) -> bytes | None:
-        """The cached answer of the operation of `owner`."""
-        return self._answers.get(owner)
-
-    def remember_answer(self, owner: bytes, answer: bytes) -> None:
-        """Cache a committed answer."""
-        self._size += len(answer) - len(self._answers.pop(owner, b""))
-        self._answers[owner] = answer
-        while self._size > MAX_ANSWERS:
-            self._size -= len(self._answers.popitem(last=False)[1])
 
     def forget(self, fingerprint: bytes) -> None:
         """Evict a claim that was freed."""

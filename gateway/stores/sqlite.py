@@ -67,15 +67,9 @@ class SqliteStore(Store):
 
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
-        cached = self._recent.answer(owner)
-        if cached is not None and not self._queue.is_closing:
-            return cached
-        answer = await self._between_batches(
+        return await self._between_batches(
             lambda: self._rows.read_answer([claim.fingerprint for claim in claims], owner)
         )
-        if answer is not None:
-            self._recent.remember_answer(owner, answer)
-        return answer
 
     @override
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
@@ -188,8 +182,6 @@ class SqliteStore(Store):
             elif answer:
                 self._in_flight.discard(call.owner)
                 self._purge.note_written(len(call.claims))
-                if call.settlement is not None and call.settlement.answer is not None:
-                    self._recent.remember_answer(call.owner, call.settlement.answer)
             call.answer(answer)
 
     def _fail_batch(self, batch: list[Call[Any]], answers: dict[Call[Any], CallResult], error: Exception) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import json
+import sqlite3
 import tomllib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +225,20 @@ async def test_only_a_success_is_given_again(
     else:
         assert told(again) == (409, "outcome-unknown", "unknown")
     assert len(upstream.requests) == (2 if became == "free" else 1)
+
+
+async def test_a_stored_answer_that_was_changed_is_not_given(upstream: RawUpstream, gateway: StartGateway) -> None:
+    program = await gateway(rules=[orders()])
+    assert (await send(program, ORDER, ADA, K1)).status == 201
+    await program.stop()
+    with closing(sqlite3.connect(program.directory / "gateway.db")) as database:
+        changed = "UPDATE claims SET answer = CAST(substr(answer, 1, 20) || zeroblob(40) AS BLOB)"
+        database.execute(f"{changed} WHERE answer IS NOT NULL")
+        database.commit()
+    await program.start()
+    assert told(await send(program, ORDER, ADA, K1)) == (409, "duplicate", "duplicate")
+    await program.wait_for_log(event="answer-unreadable")
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize(

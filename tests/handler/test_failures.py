@@ -6,12 +6,18 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.config.schema import Config, KeyConfig, MatchConfig, RuleConfig, UpstreamConfig
 from gateway.front.exchange import Exchange
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.handler import Handler
+from gateway.proxy.stored_answers import AnswerCipher
+from gateway.stores.memory import MemoryStore
 from gateway.telemetry import Telemetry
+from gateway.upstream.open import open_upstreams
+from tests.support.behaviours import answer
 from tests.support.client import BrokenBodyError, Client, request_bytes
-from tests.support.handler import FINGERPRINTER, fronted
+from tests.support.handler import FINGERPRINTER, fronted, make_rooms
+from tests.support.upstream import RawUpstream
 
 CANARY = "canary-7b1f"
 
@@ -59,6 +65,31 @@ async def test_an_answer_that_had_begun_does_not_look_whole(seen: list[BaseExcep
         with pytest.raises((BrokenBodyError, ConnectionError)):
             await client.request("GET", "/told")
     assert len(seen) == 1
+
+
+async def test_an_answer_that_cannot_be_encrypted_reaches_its_client_all_the_same(
+    upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its create is settled as created; a retry hears so."""
+
+    def fail(*_: object) -> bytes:
+        raise ZeroDivisionError(CANARY)
+
+    monkeypatch.setattr(AnswerCipher, "encrypt", fail)
+    config = Config(
+        upstream=UpstreamConfig(url=upstream.url),
+        rules=(RuleConfig(name="create", match=MatchConfig(path="/users"), key=KeyConfig(), retry="replay"),),
+    )
+    log, upstreams = StringIO(), open_upstreams(config)
+    telemetry = Telemetry(log, style="json", requests="none")
+    handler = Handler(make_rooms(config, MemoryStore(), upstreams, telemetry=telemetry))
+    upstream.default = answer(201, (), b"made")
+    async with fronted(handler) as port, Client(port) as client:
+        seen = [await client.request("POST", "/users", [("Idempotency-Key", "k")]) for _ in range(2)]
+    upstreams.close()
+    assert [(each.status, each.slug) for each in seen] == [(201, None), (409, "duplicate")]
+    assert [json.loads(line)["event"] for line in log.getvalue().splitlines()] == ["answer-not-stored"]
+    assert CANARY not in log.getvalue()
 
 
 def test_the_log_says_where_and_not_what() -> None:
