@@ -25,9 +25,10 @@ RULES: dict[str, dict[str, Any]] = {
 }
 BODY = '{"email": "ada@example.org", "count": 1, "sentAt": 1}'
 CREATED = behaviours.answer(201, (), b"made")
+PAGE = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
 ROWS = {
     row[0].strip(): (row[1].strip(), row[2].strip())
-    for line in (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8").splitlines()
+    for line in PAGE.partition("\n## ")[0].splitlines()
     if line.startswith("| ") and "---" not in line
     for row in [line.strip("|").split("|")]
 }

@@ -7,9 +7,9 @@ import pytest
 
 from tests.conftest import StartGateway
 from tests.support import behaviours
-from tests.support.client import Client, Response
+from tests.support.client import Response
 from tests.support.program import GatewayProgram
-from tests.support.shorthands import entry, post, rule
+from tests.support.shorthands import entry, let_it_work, post, rule
 from tests.support.upstream import Behaviour, RawUpstream
 
 ADA, K1 = ("Authorization", "Bearer ada"), ("Idempotency-Key", "k-1")
@@ -23,13 +23,6 @@ def orders(**changes: Any) -> dict[str, Any]:
 
 async def send(program: GatewayProgram, *headers: tuple[str, str]) -> Response:
     return await post(program, "/orders", ORDER, *headers)
-
-
-async def let_it_work(program: GatewayProgram) -> None:
-    """Return when the gateway's loop has turned many times: each round trip takes a turn, or more."""
-    async with Client(program.port) as bystander:
-        for _ in range(50):
-            assert (await bystander.request("GET", "/bystander")).status == 200
 
 
 def held_at(api: RawUpstream, held: behaviours.Held) -> behaviours.Held:

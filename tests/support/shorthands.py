@@ -54,6 +54,13 @@ def expect_proxy_status(seen: Response, error: str | None) -> None:
     assert seen.header("Proxy-Status") == told
 
 
+async def let_it_work(program: GatewayProgram) -> None:
+    """Return when the gateway's loop has turned many times: each round trip takes a turn, or more."""
+    async with Client(program.port) as bystander:
+        for _ in range(50):
+            assert (await bystander.request("GET", "/bystander")).status == 200
+
+
 async def expect_next(port: int, upstream: RawUpstream, email: str, became: str) -> None:
     """Send the same create again, to an API that would answer 201."""
     counted = len(upstream.requests)
