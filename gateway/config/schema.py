@@ -197,6 +197,13 @@ class UniqueConfig(Table, frozen=True, kw_only=True):
     """Normalisers, applied in order to each value that is a string."""
 
 
+REFUSED = (
+    *("301", "307", "308", "400", "401", "403", "404", "405", "410", "411", "413", "414", "415", "417", "421", "422"),
+    *("425", "426", "428", "429", "431", "501"),
+)
+"""The default of `refused`: what servers say before they work on a request."""
+
+
 class KeyConfig(Table, frozen=True, kw_only=True):
     """`key`: the header by which a client marks a create and its retries as one."""
 
@@ -255,7 +262,7 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """How long an identity stays blocked when the outcome is unknown; default: as long as `keep`."""
     success: tuple[str, ...] = ("2xx", "303")
     """Statuses by which the API says that it created the thing."""
-    refused: tuple[str, ...] = ("301", "307", "308", "4xx except 408", "501", "503 with Retry-After")
+    refused: tuple[str, ...] = REFUSED
     """Statuses by which the API says that it did nothing; "except" and "with Retry-After" narrow an entry."""
     failed: Literal["unknown", "free"] = "unknown"
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""

@@ -148,6 +148,7 @@ SITUATIONS: dict[str, Situation] = {
     "a retry after 400": _retry_after(behaviours.answer(400)),
     "a retry after 500": _retry_after(behaviours.answer(500)),
     "a retry after 302": _retry_after(behaviours.answer(302, [("Location", "/")])),
+    "a retry after 409": _retry_after(behaviours.answer(409)),
     "a retry after 503": _retry_after(behaviours.answer(503)),
     "a retry after 503 with Retry-After": _retry_after(behaviours.answer(503, [("Retry-After", "1")])),
     "a retry after no answer in time": _retry_after(behaviours.never),

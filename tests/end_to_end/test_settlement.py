@@ -62,7 +62,7 @@ async def reset_before_reading(call: Call) -> None:
 
 TABLE = [
     *[answers(status, "created", "created") for status in (200, 201, 202, 204, 303)],
-    *[answers(status, "refused", "free") for status in (301, 307, 400, 401, 403, 404, 409, 413, 422, 429, 501)],
+    *[answers(status, "refused", "free") for status in (301, 307, 400, 401, 403, 404, 413, 422, 429, 501)],
     *[answers(status, "failed", "unknown") for status in (302, 408, 500, 502, 503, 504)],
     unanswered("reset-unread", At(Stage.ACCEPTED, reset_before_reading), "connection_terminated", arrived=0),
     unanswered(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.client import create
@@ -10,15 +12,17 @@ from tests.support.shorthands import post
 from tests.support.store import stored_claims
 from tests.support.upstream import RawUpstream
 
+BUSY = ["503", "503 Retry-After: 120", "503 Retry-After:", "503 Retry-After: soon"]
 DEFAULTS = {
     "created": ["200", "201", "202", "204", "207", "303"],
     "free": [
-        *("301", "307", "308", "400", "401", "403", "404", "409", "410", "422", "425", "429", "501"),
-        *("503 Retry-After: 120", "503 Retry-After: Fri, 31 Dec 1999 23:59:59 GMT"),
+        *("301", "307", "308", "400", "401", "403", "404", "405", "410", "411", "413", "414", "415", "417", "421"),
+        *("422", "425", "426", "428", "429", "431", "501"),
     ],
     "unknown": [
-        *("300", "302", "304", "408", "500", "502", "503", "504", "599"),
-        *("503 Retry-After:", "503 Retry-After: soon", "500 Retry-After: 120"),
+        *("300", "302", "304", "402", "406", "407", "408", "409", "412", "418", "423", "451", "499"),
+        *("500", "502", "503", "504", "599"),
+        *("503 Retry-After: 120", "503 Retry-After:", "503 Retry-After: soon", "500 Retry-After: 120"),
     ],
 }
 """What identities become, and the answers that do it: a status, and perhaps one header."""
@@ -57,7 +61,7 @@ async def expect(upstream: RawUpstream, gateway: StartGateway, table: dict[str, 
 
 
 async def test_each_status_settles_by_default_as_the_table_says(upstream: RawUpstream, gateway: StartGateway) -> None:
-    """Only answers by which the API itself says that it did nothing free an identity."""
+    """Only what servers say before they work on a request frees an identity."""
     await expect(upstream, gateway, DEFAULTS)
 
 
@@ -71,17 +75,37 @@ async def test_a_rule_may_count_302_as_created(upstream: RawUpstream, gateway: S
     await expect(upstream, gateway, table, success=["2xx", "302"])
 
 
+@pytest.mark.parametrize(
+    ("refused", "was_unknown"),
+    [
+        (
+            ["3xx", "4xx", "501", "503"],
+            ["300", "302", "304", "402", "406", "407", "408", "409", "412", "418", "423", "451", "499", *BUSY],
+        ),
+        (
+            ["301", "307", "308", "4xx except 408", "501", "503 with Retry-After"],
+            ["402", "406", "407", "409", "412", "418", "423", "451", "499", "503 Retry-After: 120"],
+        ),
+    ],
+)
 async def test_the_lists_that_were_the_default_once_count_as_they_say(
-    upstream: RawUpstream, gateway: StartGateway
+    upstream: RawUpstream, gateway: StartGateway, refused: list[str], was_unknown: list[str]
 ) -> None:
     """Rules files outlive versions: a class takes all of its statuses, and 503 needs no Retry-After."""
-    was_unknown = ["300", "302", "304", "408", "503", "503 Retry-After:", "503 Retry-After: soon"]
     table = {
         "created": DEFAULTS["created"],
         "free": [*DEFAULTS["free"], *was_unknown],
         "unknown": [answer for answer in DEFAULTS["unknown"] if answer not in was_unknown],
     }
-    await expect(upstream, gateway, table, success=["2xx", "303"], refused=["3xx", "4xx", "501", "503"])
+    await expect(upstream, gateway, table, success=["2xx", "303"], refused=refused)
+
+
+async def test_only_one_well_formed_retry_after_makes_a_503_certain(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    date = "503 Retry-After: Fri, 31 Dec 1999 23:59:59 GMT"
+    table = {"free": ["503 Retry-After: 120", date], "unknown": ["503", "503 Retry-After:", "503 Retry-After: soon"]}
+    await expect(upstream, gateway, table, refused=["503 with Retry-After"])
 
 
 async def test_a_form_app_may_say_that_200_is_the_form_again(upstream: RawUpstream, gateway: StartGateway) -> None:

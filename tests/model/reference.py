@@ -13,7 +13,9 @@ Ending = int | Literal["503 with Retry-After", "not sent", "no answer"]
 """How the API took a create: a status, or none."""
 FOREVER = math.inf
 SUCCESS: frozenset[Ending] = frozenset([*range(200, 300), 303])
-REFUSED: frozenset[Ending] = frozenset({301, 307, 308, *range(400, 408), *range(409, 500), 501, "503 with Retry-After"})
+REFUSED: frozenset[Ending] = frozenset(
+    {301, 307, 308, 400, 401, 403, 404, 405, 410, 411, 413, 414, 415, 417, 421, 422, 425, 426, 428, 429, 431, 501}
+)
 
 
 @dataclass(frozen=True)

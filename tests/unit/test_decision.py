@@ -78,15 +78,15 @@ def test_a_store_that_names_no_conflict_is_at_fault() -> None:
     [
         ([200, 201, 202, 204, 299, 303], Outcome.SUCCEEDED),
         ([301, 307, 308], Outcome.REFUSED),
-        ([400, 401, 403, 404, 407, 409, 422, 429, 499], Outcome.REFUSED),
+        ([400, 401, 403, 404, 405, 410, 411, 413, 414, 415, 417, 421, 422, 425, 426, 428, 429, 431], Outcome.REFUSED),
         ([501], Outcome.REFUSED),
-        ([300, 302, 304, 305, 399, 408], Outcome.FAILED),
+        ([300, 302, 304, 305, 399, 402, 406, 407, 408, 409, 412, 416, 418, 423, 424, 451, 499], Outcome.FAILED),
         ([500, 502, 503, 504, 505, 507, 599], Outcome.FAILED),
         ([100, 101, 199, 600, 999], Outcome.FAILED),
     ],
 )
 def test_what_a_status_means_by_default(statuses: list[int], ending: Outcome) -> None:
-    """Only a status by which an API itself says that it did nothing frees an identity."""
+    """Only a status that servers say before they work on a request frees an identity."""
     assert {classify_status(rule(), status, headers()) for status in statuses} == {ending}
 
 
@@ -120,12 +120,15 @@ def test_a_status_that_is_both_is_a_success() -> None:
 )
 def test_a_503_refuses_only_beside_a_retry_after_that_can_be_read(value: str, ending: Outcome) -> None:
     """A value that is empty or no date says nothing about who wrote it, so the outcome stays unknown."""
-    assert classify_status(rule(), 503, headers(("Retry-After", value))) is ending
+    under = rule(refused=("503 with Retry-After",))
+    assert classify_status(under, 503, headers(("Retry-After", value))) is ending
+    assert classify_status(rule(), 503, headers(("Retry-After", value))) is Outcome.FAILED
 
 
 def test_two_retry_after_fields_say_nothing() -> None:
     """RFC 9110 allows one; with two, somebody on the way may have added the other."""
-    assert classify_status(rule(), 503, headers(("Retry-After", "1"), ("retry-after", "1"))) is Outcome.FAILED
+    sent = headers(("Retry-After", "1"), ("retry-after", "1"))
+    assert classify_status(rule(refused=("503 with Retry-After",)), 503, sent) is Outcome.FAILED
 
 
 def test_retry_after_makes_no_other_status_a_refusal() -> None:
