@@ -98,8 +98,10 @@ def main() -> int:
     seed = random.randrange(10**6) if options.seed is None else options.seed
     campaign = Campaign(options.points, options.durability, options.kills, options.workers, seed)
     with tempfile.TemporaryDirectory(prefix="gateway-campaign-") as directory:
-        uvloop.run(run(campaign, Path(directory)))
-    show(campaign)
+        try:
+            uvloop.run(run(campaign, Path(directory)))
+        finally:
+            show(campaign)  # what was wrong before a point was not reached may say why
     if options.json:
         rows = [asdict(row) for row in campaign.rows.values()]
         told = {"seed": seed, "seconds": round(campaign.seconds), "told": campaign.told, "rows": rows}

@@ -22,7 +22,7 @@ from tests.support.program import GatewayProgram, StartError, rules
 CONNECTIONS = 12
 MOST_PASSES = 16
 """Creates that may pass a point before the process dies there; less than IDENTITIES, so that one round is enough."""
-MOST_PASSES_OF_FEW = 8
+MOST_PASSES_OF_FEW = 12
 """The same at points that fewer creates pass: those of stored answers, of replays, and of creates that wait."""
 OF_FEW = ("answer-stored", "replay-first-byte", "replay-last-byte", "waiter-woken")
 MOST_ROUNDS = 10
