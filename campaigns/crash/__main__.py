@@ -49,7 +49,7 @@ async def run(campaign: Campaign, directory: Path) -> None:
 
 def show(campaign: Campaign) -> None:
     """Print the table."""
-    heads = ("kills", "ready, s", "duplicates", "forgotten", "unclean", "other")
+    heads = ("kills", "ready, s", "duplicates", "forgotten", "foreign", "unclean", "other")
     print(f"{'point':26}  {'durability':10}" + "".join(f"{head:>12}" for head in heads))
     for row in campaign.rows.values():
         broken = row.broken
@@ -61,6 +61,13 @@ def show(campaign: Campaign) -> None:
         f" longest start {campaign.longest_ready:.2f} s; seed {campaign.seed}"
     )
     print(f"{campaign.told['created']} creates succeeded; the outcome of {campaign.told['unknown']} stayed unknown")
+    met = campaign.met
+    print(
+        f"{met['replayed']} replays, each the API's answer to that create; {met['another-caller']} times 409 to others"
+    )
+    print(
+        f"rounds of load to a kill: {', '.join(f'{many} x {count}' for count, many in sorted(campaign.rounds.items()))}"
+    )
     for line in campaign.wrong[:20]:
         print(f"NOT  {line}")
 
@@ -91,8 +98,10 @@ def main() -> int:
     seed = random.randrange(10**6) if options.seed is None else options.seed
     campaign = Campaign(options.points, options.durability, options.kills, options.workers, seed)
     with tempfile.TemporaryDirectory(prefix="gateway-campaign-") as directory:
-        uvloop.run(run(campaign, Path(directory)))
-    show(campaign)
+        try:
+            uvloop.run(run(campaign, Path(directory)))
+        finally:
+            show(campaign)  # what was wrong before a point was not reached may say why
     if options.json:
         rows = [asdict(row) for row in campaign.rows.values()]
         told = {"seed": seed, "seconds": round(campaign.seconds), "told": campaign.told, "rows": rows}

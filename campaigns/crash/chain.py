@@ -6,25 +6,25 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import tomli_w
 
-from campaigns.crash.records import Campaign, Records, Sent
+from campaigns.crash.records import Campaign, Records
+from campaigns.crash.traffic import RULES, Sent, new_load
 from campaigns.crash.upstream import CountingUpstream
 from tests.support.burst import burst
 from tests.support.client import Client
 from tests.support.program import GatewayProgram, StartError, rules
 
 CONNECTIONS = 12
-IDENTITIES = 20
-"""New ones in a round of load."""
-COPIES = 3
-PASSED_EVERY = 6
 MOST_PASSES = 16
 """Creates that may pass a point before the process dies there; less than IDENTITIES, so that one round is enough."""
+MOST_PASSES_OF_FEW = 12
+"""The same at points that fewer creates pass: those of stored answers, of replays, and of creates that wait."""
+OF_FEW = ("answer-stored", "replay-first-byte", "replay-last-byte", "waiter-woken")
 MOST_ROUNDS = 10
 KILLS_TO_A_CHECK = 20
 CHECKS_TO_A_STORE = 10
@@ -74,16 +74,23 @@ class Chain:
                     await self._check_all()
                 if self._campaign.total % 100 == 0:
                     self._campaign.tell_progress()
-        self._campaign.told.update(self._records.told.values())
+        self._take_account()
 
     def _change_store(self) -> None:
         self._stores += 1
-        self._campaign.told.update(self._records.told.values())
+        self._take_account()
         self._records = Records()
         self._upstream.counts.clear()
+        self._upstream.given.clear()
+
+    def _take_account(self) -> None:
+        self._campaign.told.update(self._records.told.values())
+        self._campaign.met.update(self._records.met)
 
     def _program(self, crash_at: str) -> ArmedProgram:
-        tables = tomllib.loads(rules(self._upstream.port, store=f"sqlite:{self._stores}.db", log={"requests": "none"}))
+        tables = tomllib.loads(
+            rules(self._upstream.port, store=f"sqlite:{self._stores}.db", rules=RULES, log={"requests": "none"})
+        )
         # a short stall of the machine must not make the store refuse creates: that is another campaign
         tables["store"] |= {"durability": self._durability, "commit_timeout": "60s"}
         return ArmedProgram(self._directory, tomli_w.dumps(tables), crash_at)
@@ -108,34 +115,33 @@ class Chain:
     async def _die_at(self, point: str) -> bool:
         """Let a gateway die at a point, during retries and new creates; returns whether it started."""
         due = self._records.due()
-        passes = self._chance.randint(1, MOST_PASSES)
-        if point.endswith("claim-queued") and self._chance.random() < 0.75:
-            passes += len(due)  # each of them claims, and the new creates must have their turn, too
+        passes = self._chance.randint(1, MOST_PASSES_OF_FEW if point.endswith(OF_FEW) else MOST_PASSES)
+        if self._chance.random() < 0.75:  # the new creates must have their turn, too
+            if point.endswith("claim-queued"):
+                passes += len(due)
+            elif "-replay-" in point:
+                passes += self._records.replays_due(self._upstream)
         program = self._program(f"{point}:{passes}")
         if not await self._start(program):
             return False
         await self._send(program, [*due, *self._load()])
-        for _ in range(MOST_ROUNDS):
-            if any(line.get("event") == "crash-point" for line in program.log):
-                break
-            await self._send(program, list(self._load()))
+        rounds = 1
+        while rounds < MOST_ROUNDS and not any(line.get("event") == "crash-point" for line in program.log):
+            await self._send(program, self._load())
+            rounds += 1
         await program.died_at(point)
+        self._campaign.rounds[rounds] += 1
         self._look_at_log(program)
         self._row.kills += 1
         return True
 
-    def _load(self) -> Iterator[Sent]:
-        """New creates, the copies of each side by side, so that they race; and requests that no rule guards."""
-        for number in range(IDENTITIES):
-            identity = next(self._names)
-            yield from [Sent(identity)] * COPIES
-            if number % (PASSED_EVERY // COPIES) == 0:
-                yield Sent(None)
+    def _load(self) -> list[Sent]:
+        return list(new_load(self._names, self._chance))
 
     async def _send(self, program: ArmedProgram, sent: list[Sent]) -> None:
         before = Counter(self._upstream.counts)
         outcomes = await burst(program.port, [each.data for each in sent], CONNECTIONS)
-        wrong = self._records.judge(sent, outcomes, before, self._upstream.counts, self._row.broken)
+        wrong = self._records.judge(sent, outcomes, before, self._upstream, self._row.broken)
         self._campaign.wrong += [f"{self._row.point}, {self._durability}: {line}" for line in wrong]
 
     async def _check_all(self) -> None:

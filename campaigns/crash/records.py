@@ -6,25 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from campaigns.crash.traffic import Sent
+from campaigns.crash.upstream import CountingUpstream, Given
 from tests.support.burst import Outcome
-from tests.support.client import create_bytes, request_bytes
 
-PASSED = request_bytes("GET", "/users/17")
-_KNOWN = {"duplicate": "created", "outcome-unknown": "unknown"}
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One request; without an identity, one that no rule guards."""
-
-    identity: str | None
-
-    @property
-    def data(self) -> bytes:
-        """Its bytes."""
-        if self.identity is None:
-            return PASSED
-        return create_bytes(self.identity, headers=[("X-Identity", self.identity)])
+_BECAME = {"created": "created", "replayed": "created", "duplicate": "created", "outcome-unknown": "unknown"}
+"""The state of an identity, by what one of its creates met."""
+_MARKS = frozenset({"idempotency-status", "idempotent-replayed"})
+"""Fields that the gateway adds."""
+_NOT_KEPT = frozenset({"set-cookie"})
+"""Fields of the API's answers that are not given again."""
 
 
 @dataclass
@@ -34,14 +25,16 @@ class Broken:
     duplicates: int = 0
     """Creates that reached the API more than once."""
     forgotten: int = 0
-    """Responses that contradict an earlier one."""
+    """Responses that contradict an earlier one, and refusals where a stored answer should have been given again."""
+    foreign: int = 0
+    """Answers with success that are not the one that the API gave to that very create of that very caller."""
     unclean: int = 0
     """Starts that failed or were not ready, and errors in the gateway's log."""
     other: int = 0
     """Answers that nothing explains."""
 
     def __bool__(self) -> bool:
-        return bool(self.duplicates or self.forgotten or self.unclean or self.other)
+        return bool(self.duplicates or self.forgotten or self.foreign or self.unclean or self.other)
 
 
 @dataclass
@@ -67,6 +60,10 @@ class Campaign:
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
     """How many identities were created, and of how many the outcome stayed unknown."""
+    met: Counter[str] = field(default_factory=Counter)
+    """What creates met: "created", "replayed", or a slug; "another-caller" for a 409 where an answer is stored."""
+    rounds: Counter[int] = field(default_factory=Counter)
+    """How many kills needed how many rounds of load."""
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -102,66 +99,129 @@ class Records:
     fresh: dict[str, None] = field(default_factory=dict)
     """Identities with a response since they were last checked."""
 
+    senders: dict[str, dict[Sent, None]] = field(default_factory=dict)
+    """The different creates that were sent of each identity."""
+    answered: set[str] = field(default_factory=set)
+    """Identities with a first answer: any other is a replay."""
+    met: Counter[str] = field(default_factory=Counter)
+
     def due(self) -> list[Sent]:
         """Creates that their clients send again after a start: without an answer, or to see that it still holds."""
-        return [Sent(identity) for identity in {**self.open, **self.fresh}]
+        return [sent for identity in {**self.open, **self.fresh} for sent in self.senders[identity]]
+
+    def replays_due(self, api: CountingUpstream) -> int:
+        """How many of those that are due are known to be given a stored answer."""
+        return sum(
+            self.told.get(sent.identity or "") == "created" and is_retry_of(sent, api.given.get(sent.identity or ""))
+            for sent in self.due()
+        )
 
     def all(self) -> list[Sent]:
-        """Every create there ever was, once."""
-        return [Sent(identity) for identity in {**self.told, **self.open}]
+        """Every create there ever was, once for each caller."""
+        return [sent for identity in {**self.told, **self.open} for sent in self.senders[identity]]
 
     def judge(
-        self, sent: Sequence[Sent], outcomes: Sequence[Outcome], before: Counter[str], now: Counter[str], broken: Broken
+        self,
+        requests: Sequence[Sent],
+        outcomes: Sequence[Outcome],
+        before: Counter[str],
+        api: CountingUpstream,
+        broken: Broken,
     ) -> list[str]:
         """Take note of what came of requests that were sent together; returns what is wrong, a line each.
 
-        `before` and `now` are what the API had counted before they were sent, and has now.
+        `before` is what the API had counted before they were sent.
         """
         wrong: list[str] = []
         told_before = dict(self.told)
         for outcome in outcomes:
-            identity = sent[outcome.index].identity
-            met = outcome.slug or outcome.status
-            if identity is None:
-                if met not in {200, None}:
+            sent = requests[outcome.index]
+            if sent.identity is None:
+                if outcome.status not in {200, None}:
                     broken.other += 1
-                    wrong.append(f"a passed request was answered {met}")
+                    wrong.append(f"a passed request was answered {outcome.slug or outcome.status}")
             elif outcome.was_sent:
-                self._judge_create(identity, met, told_before.get(identity), now, broken, wrong)
-        for identity, count in (now - before).items():
-            if now[identity] > 1:
+                self.senders.setdefault(sent.identity, {})[sent] = None
+                self._judge_create(sent, sent.identity, outcome, told_before.get(sent.identity), api, broken, wrong)
+        for identity, count in (api.counts - before).items():
+            if api.counts[identity] > 1:
                 broken.duplicates += count
-                wrong.append(f"{identity} reached the API {now[identity]} times")
+                wrong.append(f"{identity} reached the API {api.counts[identity]} times")
         return wrong
 
     def _judge_create(
         self,
+        sent: Sent,
         identity: str,
-        met: int | str | None,
+        outcome: Outcome,
         known: str | None,
-        now: Counter[str],
+        api: CountingUpstream,
         broken: Broken,
         wrong: list[str],
     ) -> None:
+        met = _met(outcome)
         if met in {None, "in-progress"} and known is None:
             if identity not in self.told:
                 self.open[identity] = None
             return
         if met is None:
             return
-        became = "created" if met == 201 else _KNOWN.get(str(met))
+        given = api.given.get(identity)
+        is_retry = is_retry_of(sent, given)
+        self.met["another-caller" if met == "duplicate" and sent.kind.is_replayed else met] += 1
+        if met in {"created", "replayed"} and (why := _differs(sent, outcome, given, is_replay=met == "replayed")):
+            broken.foreign += 1
+            wrong.append(f"{identity} is answered {met} to {sent.caller!r}, but {why}")
+        if met == "created":
+            if identity in self.answered:
+                broken.other += 1
+                wrong.append(f"{identity} got a first answer twice")
+            self.answered.add(identity)
+        became = _BECAME.get(met)
+        expected = ("replayed" if is_retry else "duplicate") if (known or became) == "created" else "outcome-unknown"
         if known is not None:
             self.fresh.pop(identity, None)
-            if met == 201 or became != known:
+            if met != expected:
                 broken.forgotten += 1
-                wrong.append(f"{identity} was {known}, and is answered {met}")
+                wrong.append(f"{identity} was {known}, and {sent.caller!r} is answered {met}, not {expected}")
+        elif met == "duplicate" and met != expected:
+            broken.forgotten += 1
+            wrong.append(f"{identity} is of {sent.caller!r}, who is answered {met}")
         elif (
-            became != self.told.get(identity, became or "")  # racing copies got different responses
-            or (became == "created" and not now[identity])
+            became is None
+            or became != self.told.get(identity, became)  # racing copies got different responses
+            or (became == "created" and not api.counts[identity])
         ):
             broken.other += 1
-            wrong.append(f"{identity}, which reached the API {now[identity]} times, is answered {met}")
-        elif became is not None:
+            wrong.append(f"{identity}, which reached the API {api.counts[identity]} times, is answered {met}")
+        else:
             self.told[identity] = became
             self.open.pop(identity, None)
             self.fresh[identity] = None
+
+
+def is_retry_of(sent: Sent, given: Given | None) -> bool:
+    """Whether a create that succeeded with an answer gives that to `sent` again."""
+    return sent.kind.is_replayed and given is not None and given.caller == sent.caller
+
+
+def _met(outcome: Outcome) -> str | None:
+    """What a create met: "created", "replayed", a slug or another status; None without an answer."""
+    if outcome.status is None or outcome.slug is not None:
+        return outcome.slug
+    if outcome.status >= 300:
+        return str(outcome.status)
+    return "replayed" if ("idempotent-replayed", "true") in outcome.fields else "created"
+
+
+def _differs(sent: Sent, outcome: Outcome, given: Given | None, *, is_replay: bool) -> str | None:
+    """How an answer differs from the one that the API gave to the same create; None when it does not."""
+    if given is None:
+        return "the API gave no answer"
+    if given.caller != sent.caller:
+        return f"the API got it from {given.caller!r}"
+    if (outcome.status, outcome.body) != (given.status, given.body):
+        return f"the API answered {given.status} {given.body!r}, not {outcome.status} {outcome.body!r}"
+    expected = sorted(pair for pair in given.fields if not (is_replay and pair[0] in _NOT_KEPT))
+    found = sorted(pair for pair in outcome.fields if pair[0] not in _MARKS)
+    return None if found == expected else f"its fields are {found}, not {expected}"

@@ -1,14 +1,32 @@
-# The API behind the crash campaign: answers every create 201, and counts each identity as soon as its field has
-# arrived, even if the request is incomplete.
+# The API behind the crash campaign: gives every create an answer of its own, and counts each identity as soon as its
+# field has arrived, even if the request is incomplete.
 
 import asyncio
 import random
 from collections import Counter
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, cast
 
 MOST_DELAY = 0.004
 """Seconds: half of the answers come at once, the others up to so much later, so that copies meet creates in flight."""
+
+
+_STATUSES = ((200, "OK"), (201, "Created"), (202, "Accepted"))
+_MOST_BODY = 400
+"""Bytes of an answer's text, half of them at random."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """The answer that the API gave to one create."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+    """Names in lower case."""
+    body: bytes
+    caller: str
+    """Who sent the create; empty when it did not say."""
 
 
 class _Connection(asyncio.Protocol):
@@ -41,22 +59,41 @@ class CountingUpstream:
 
     def __init__(self, chance: random.Random) -> None:
         self.counts: Counter[str] = Counter()
+        self.given: dict[str, Given] = {}
+        """By identity, what was answered to it last, even if nobody was there any more to get it."""
         self._chance = chance
 
     def count(self, head: bytes) -> None:
         """Take note of a request."""
-        identity = head.partition(b"X-Identity: ")[2].partition(b"\r\n")[0]
+        identity = _value(head, b"X-Identity")
         if identity:
-            self.counts[identity.decode()] += 1
+            self.counts[identity] += 1
 
     def answer_later(self, head: bytes, transport: asyncio.Transport) -> None:
-        """Answer 201 to a create, 200 to anything else."""
-        if head.startswith(b"POST"):
-            answer = b"HTTP/1.1 201 Created\r\nLocation: /users/17\r\nContent-Length: 10\r\n\r\n" + b'{"id": 17}'
+        """Answer a create with what no other one gets, and 200 to anything else."""
+        identity = _value(head, b"X-Identity")
+        if identity:
+            answer = self._give(identity, _value(head, b"Authorization").removeprefix("Bearer "))
         else:
             answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
         delay = max(0.0, self._chance.uniform(-MOST_DELAY, MOST_DELAY))
         asyncio.get_running_loop().call_later(delay, self._answer, transport, answer)
+
+    def _give(self, identity: str, caller: str) -> bytes:
+        status, reason = self._chance.choice(_STATUSES)
+        mark = self._chance.randbytes(8).hex()
+        text = mark + self._chance.randbytes(self._chance.randrange(_MOST_BODY // 2)).hex()
+        body = f'{{"id": "{mark}", "for": "{caller}", "text": "{text}"}}'.encode()
+        fields = (
+            ("location", f"/users/{mark}"),
+            ("content-type", "application/json"),
+            ("etag", f'"{mark}"'),
+            ("set-cookie", f"session={mark}"),
+            ("content-length", str(len(body))),
+        )
+        self.given[identity] = Given(status, fields, body, caller)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+        return f"HTTP/1.1 {status} {reason}\r\n{lines}\r\n".encode() + body
 
     def _answer(self, transport: asyncio.Transport, answer: bytes) -> None:
         if not transport.is_closing():
@@ -70,3 +107,7 @@ class CountingUpstream:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._server.close()
+
+
+def _value(head: bytes, name: bytes) -> str:
+    return head.partition(b"\r\n%b: " % name)[2].partition(b"\r\n")[0].decode()

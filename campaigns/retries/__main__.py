@@ -21,8 +21,8 @@ from tests.support.program import GatewayProgram, rules
 REQUESTS = 200
 """At once."""
 _SHOWN = 20
-_MARKS = {b"idempotent-replayed", b"idempotency-status"}
-_NOT_STORED = {b"set-cookie", b"content-length", b"transfer-encoding"}
+_MARKS = {"idempotent-replayed", "idempotency-status"}
+_NOT_STORED = {"set-cookie", "content-length", "transfer-encoding"}
 """Fields of an answer that its replay lacks, or that say how it was framed."""
 
 
@@ -80,7 +80,7 @@ def judge(
     ((request, body),) = api.got[email]
     mine = [at for at, each in enumerate(sent) if each.email == email]
     winner = next(sent[at] for at in mine if sent[at].number == request.header("X-Number"))
-    created = next((first[at] for at in mine if _became(first[at]) == b"created"), None)
+    created = next((first[at] for at in mine if _became(first[at]) == "created"), None)
     if created is None or created.body != body:
         campaign.wrong.append(f"{email}: nobody got the first answer as it was")
         return
@@ -108,23 +108,23 @@ def judge(
                 campaign.wrong.append(f"{email}: {what} was told of the answer")
 
 
-def _became(outcome: Outcome) -> bytes | None:
-    return dict(outcome.fields).get(b"idempotency-status")
+def _became(outcome: Outcome) -> str | None:
+    return dict(outcome.fields).get("idempotency-status")
 
 
 def _is_replay(outcome: Outcome, created: Outcome) -> bool:
     """Whether an answer is the first one again, with its marks and without what is never stored."""
     kept = [(name, value) for name, value in created.fields if name not in _NOT_STORED | _MARKS]
     replayed = [(name, value) for name, value in outcome.fields if name not in _NOT_STORED | _MARKS]
-    is_marked = (b"idempotent-replayed", b"true") in outcome.fields and _became(outcome) == b"replayed"
-    has_cookie = any(name == b"set-cookie" for name, _ in outcome.fields)
+    is_marked = ("idempotent-replayed", "true") in outcome.fields and _became(outcome) == "replayed"
+    has_cookie = any(name == "set-cookie" for name, _ in outcome.fields)
     return is_marked and not has_cookie and (outcome.body, replayed) == (created.body, kept)
 
 
 def _tells(outcome: Outcome, body: bytes, each: Sent, winner: Sent) -> bool:
     """Whether an answer holds anything of the API's; its own caller is shown the link."""
     secret = body[12:28]
-    shown = [value for _, value in outcome.fields]
+    shown = [value.encode() for _, value in outcome.fields]
     if each.caller != winner.caller:
         shown.append(outcome.body)
     return any(secret in text for text in shown)

@@ -1,7 +1,7 @@
 # Crash points: places in the handling of a create at which the process kills itself, for tests of crash recovery.
 #
-# Not imported unless GATEWAY_CRASH_AT is set. It wraps one method for each crash point in the packages that handle a
-# create; those packages know nothing of it.
+# Not imported unless GATEWAY_CRASH_AT is set. It wraps methods in the packages that handle a create; those packages
+# know nothing of it.
 
 import json
 import os
@@ -20,6 +20,8 @@ import aiosqlite
 from gateway.errors import GatewayError
 from gateway.front.connection import ClientConnection
 from gateway.front.transport import LOST
+from gateway.proxy.conflicts import ConflictAnswers
+from gateway.proxy.in_flight import OperationsInFlight
 from gateway.stores import sql
 from gateway.stores.sqlite import SqliteStore
 from gateway.upstream.connection import Connection
@@ -33,8 +35,11 @@ class _Stage(Enum):
 
     CLAIMS = 1
     SETTLED = 2
+    REPLAYS = 3
 
 
+_SIDES = {_Stage.SETTLED: "client", _Stage.REPLAYS: "replay"}
+"""What the points of the bytes to the client are called."""
 _stage: ContextVar[_Stage | None] = ContextVar("stage", default=None)
 """None for a request that is not a guarded create: it passes no crash point."""
 
@@ -128,16 +133,21 @@ def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...
         if not statement.startswith(head):
             return await method(database, statement, parameters)
         values = list(parameters or ())
-        owners, states = (values[columns.index(name) :: len(columns)] for name in ("owner", "state"))
-        creates_to = Counter(
-            "claim" if state == 1 else "settle" for state in dict(zip(owners, states, strict=True)).values()
-        )
-        for what, creates in creates_to.items():
-            if fuse.burns(f"before-{what}-committed", creates):
+        owners, states, answers = (values[columns.index(name) :: len(columns)] for name in ("owner", "state", "answer"))
+        written = {  # once for each create, however many claims it has
+            (owner, "claim-committed" if state == 1 else "settle-committed")
+            for owner, state in zip(owners, states, strict=True)
+        }
+        written |= {
+            (owner, "answer-stored") for owner, answer in zip(owners, answers, strict=True) if answer is not None
+        }
+        creates_to = Counter(point for owner, point in written if owner)  # a row that only pads has no owner
+        for point, creates in creates_to.items():
+            if fuse.burns(f"before-{point}", creates):
                 await database.set_progress_handler(fuse.blow, _STEPS_INTO_WRITE)
         result = await method(database, statement, values)
-        for what, creates in creates_to.items():
-            if fuse.burns(f"after-{what}-committed", creates):
+        for point, creates in creates_to.items():
+            if fuse.burns(f"after-{point}", creates):
                 fuse.blow()
         return result
 
@@ -171,28 +181,73 @@ def _data_received(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any
     return data_received
 
 
+_waiters: Counter[bytes] = Counter()
+"""How many creates wait for each operation, by its owner token."""
+
+
+def _wait(fuse: _Fuse, method: Callable[..., Awaitable[bool]]) -> Callable[..., Any]:
+    async def wait(in_flight: OperationsInFlight, owner: bytes, *args: Any) -> bool:
+        if owner not in in_flight:  # it has ended already
+            return await method(in_flight, owner, *args)
+        _waiters[owner] += 1
+        try:
+            is_woken = await method(in_flight, owner, *args)
+        finally:
+            _waiters[owner] -= 1
+        if is_woken:
+            fuse.at("after-waiter-woken")
+        return is_woken
+
+    return wait
+
+
+def _end(fuse: _Fuse, method: Callable[..., None]) -> Callable[..., Any]:
+    def end(in_flight: OperationsInFlight, owner: bytes) -> None:
+        waiters = _waiters[owner] if owner in in_flight else 0  # it may have been ended before
+        if waiters and fuse.burns("before-waiter-woken", waiters):
+            fuse.blow()
+        method(in_flight, owner)
+
+    return end
+
+
+def _stored_answer(_fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    async def stored_answer(self: ConflictAnswers, *args: Any) -> Any:
+        answer = await method(self, *args)
+        if answer is not None:
+            _stage.set(_Stage.REPLAYS)  # what is written next is this answer
+        return answer
+
+    return stored_answer
+
+
 def _write(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
     def write(self: ClientConnection, data: bytes) -> None:
         stage = _stage.get()
+        side = None if stage is None else _SIDES.get(stage)
         _stage.set(None)  # the response has begun: later writes of this task belong to another request
-        if stage is _Stage.SETTLED and self.state is not LOST:
+        if side is not None and self.state is not LOST:
             head, _, body = data.partition(b"\r\n\r\n")
             is_whole = b"\r\ncontent-length: %d\r\n" % len(body) in head.lower() + b"\r\n"
-            fuse.at_write("client", self.stream_transport, data, is_whole=is_whole)
+            fuse.at_write(side, self.stream_transport, data, is_whole=is_whole)
         method(self, data)
 
     return write
 
 
 _PLACES: tuple[tuple[tuple[str, ...], type[Any], str, Callable[[_Fuse, Any], Callable[..., Any]]], ...] = (
-    # in the order in which a create reaches them
+    # in the order in which a create reaches them; no names for a method that only tells another one's points apart
     (("claim-queued",), SqliteStore, "reserve", _reserve),
     (("claim-committed",), aiosqlite.Connection, "execute", _execute),
     (("upstream-first-byte", "upstream-last-byte"), Connection, "begin", _begin),
     (("answer-first-byte",), Connection, "data_received", _data_received),
     (("settle-queued",), SqliteStore, "settle", _settle),
-    (("settle-committed",), aiosqlite.Connection, "execute", _execute),
+    (("settle-committed", "answer-stored"), aiosqlite.Connection, "execute", _execute),
+    (("waiter-woken",), OperationsInFlight, "end", _end),
+    ((), OperationsInFlight, "wait", _wait),
     (("client-first-byte", "client-last-byte"), ClientConnection, "write", _write),
+    ((), ConflictAnswers, "_stored_answer", _stored_answer),
+    (("replay-first-byte", "replay-last-byte"), ClientConnection, "write", _write),
 )
 POINTS = tuple(f"{side}-{name}" for names, *_ in _PLACES for name in names for side in ("before", "after"))
 """The valid values of GATEWAY_CRASH_AT."""
@@ -201,8 +256,9 @@ POINTS = tuple(f"{side}-{name}" for names, *_ in _PLACES for name in names for s
 def arm(value: str) -> None:
     """Kill the process (SIGKILL) the N-th time that a guarded create passes a point: "POINT" or "POINT:N".
 
-    Needs a SQLite store. The points of single bytes are passed only on connections without TLS; those of the client's
-    last byte only by responses written in one piece, with a Content-Length. Raises GatewayError.
+    Needs a SQLite store. The points of single bytes are passed only on connections without TLS; those of the last byte
+    to a client only by responses written in one piece, with a Content-Length. Those of a stored answer are passed only
+    by creates whose answer is stored, those of waiters once by each create that waits. Raises GatewayError.
     """
     point, colon, count = value.partition(":")
     if point not in POINTS or (colon and not (count.isascii() and count.isdecimal() and int(count) > 0)):

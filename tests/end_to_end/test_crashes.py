@@ -1,6 +1,8 @@
 # The gateway is killed at each point of a create's life, again and again on the same store, and what was promised
 # before still holds after each restart. A slice of `make crash`.
 
+import asyncio
+from collections import Counter
 from pathlib import Path
 
 from campaigns.crash.__main__ import DURABILITIES, run
@@ -8,15 +10,29 @@ from campaigns.crash.records import Campaign
 from gateway.process.crash import POINTS
 
 KILLS = 1
-"""At each point with each durability."""
+"""At each point, with one of the durabilities: both in turn would take twice as long."""
 
 
 async def test_nothing_is_forgotten_and_nothing_is_created_twice_over_a_chain_of_kills(tmp_path: Path) -> None:
     """Each kill happens at its point, or the campaign raises."""
-    campaign = Campaign(POINTS, DURABILITIES, KILLS, workers=2, seed=20)
-    await run(campaign, tmp_path)
-    assert not campaign.wrong
-    assert not campaign.is_broken
-    assert [row.kills for row in campaign.rows.values()] == [KILLS] * len(POINTS) * len(DURABILITIES)
-    assert campaign.told["created"] > 5 * campaign.total, "hardly anything was created before the kills"
-    assert campaign.told["unknown"] > campaign.total / 4, "hardly anything was under way when the kills came"
+    points: dict[str, list[str]] = {durability: [] for durability in DURABILITIES}
+    for number, point in enumerate(POINTS):
+        points[DURABILITIES[number // 2 % len(DURABILITIES)]].append(point)  # before and after are neighbours
+    campaigns = [Campaign(mine, [durability], KILLS, workers=1, seed=20) for durability, mine in points.items()]
+    async with asyncio.TaskGroup() as group:
+        for campaign in campaigns:
+            group.create_task(run(campaign, tmp_path))
+    for campaign in campaigns:
+        assert not campaign.wrong
+        assert not campaign.is_broken
+        assert [row.kills for row in campaign.rows.values()] == [KILLS] * len(campaign.points)
+    seen = Counter[str]()
+    for campaign in campaigns:
+        seen.update(campaign.told)
+        seen.update({f"met {what}": count for what, count in campaign.met.items()})
+    kills = sum(campaign.total for campaign in campaigns)
+    assert seen["created"] > 3 * kills, "hardly anything was created before the kills"
+    assert seen["unknown"] > kills / 4, "hardly anything was under way when the kills came"
+    assert seen["met replayed"] > 3 * kills, "hardly any answer was given again"
+    assert seen["met another-caller"] > 3 * kills, "hardly anybody else sent what was created"
+    assert sorted(point for campaign in campaigns for point in campaign.points) == sorted(POINTS)

@@ -131,7 +131,7 @@ def retries_with(text: str) -> tuple[list[bytes], list[bytes]]:
 
 def shown(answers: Sequence[Outcome]) -> bytes:
     """All that answers say."""
-    fields = [name + value for answer in answers for name, value in answer.fields]
+    fields = [f"{name}{value}".encode("latin-1") for answer in answers for name, value in answer.fields]
     return b"".join([*fields, *[answer.body for answer in answers]])
 
 
@@ -164,7 +164,7 @@ async def leaks(program: GatewayProgram, upstream: RawUpstream, texts: Sequence[
     own = await burst(program.port, [each for sent, _ in retries for each in sent], 1)
     others = await burst(program.port, [each for _, sent in retries for each in sent], 1)
     assert [answer.status for answer in own] == [201] * len(own)
-    assert sum((b"idempotent-replayed", b"true") in answer.fields for answer in own) == 2 * len(texts)
+    assert sum(("idempotent-replayed", "true") in answer.fields for answer in own) == 2 * len(texts)
     assert {answer.slug for answer in others} == {"duplicate", "key-reused", "key-malformed"}
     assert all(answer.status for answer in [*answers, *others])
     told = shown([*[answer for answer in answers if answer.slug], *others])

@@ -205,7 +205,7 @@ async def test_a_rule_may_have_a_key_alone(upstream: RawUpstream, gateway: Start
     ("behaviour", "became"),
     [
         (behaviours.answer(400), "free"),
-        (behaviours.answer(503, [("Retry-After", "1")]), "free"),
+        (behaviours.answer(503, [("Retry-After", "1")]), "unknown"),
         (behaviours.answer(503), "unknown"),
         (behaviours.answer(500), "unknown"),
         (behaviours.answer(302, [("Location", "/")]), "unknown"),

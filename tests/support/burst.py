@@ -4,7 +4,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import httptools
@@ -23,9 +23,9 @@ class Outcome:
     """Its place in the list that was sent."""
     status: int | None = None
     """None when no whole answer came."""
-    fields: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Names in lower case."""
     body: bytes = b""
+    fields: tuple[tuple[str, str], ...] = ()
+    """Its header fields, names in lower case."""
     was_sent: bool = False
     """Whether there was a connection to write it to. Only then can the server have seen it."""
     error: str | None = None
@@ -44,7 +44,7 @@ class _Connection(asyncio.Protocol):
         self._outcome: Outcome | None = None
         self._done: asyncio.Future[None] | None = None
         self._body: list[bytes] = []
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields: list[tuple[str, str]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -66,8 +66,11 @@ class _Connection(asyncio.Protocol):
             self._end(f"malformed answer: {error!r}")
             self.close()
 
+    def on_message_begin(self) -> None:
+        self._fields = []
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name.lower(), value))
+        self._fields.append((name.decode("latin-1").lower(), value.decode("latin-1")))
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -81,7 +84,7 @@ class _Connection(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             self.close()
         self._outcome.status, self._outcome.body = status, b"".join(self._body)
-        self._outcome.fields = self._fields
+        self._outcome.fields = tuple(self._fields)
         self._end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
