@@ -18,9 +18,23 @@ OFF = "off"
 X_FORWARDED = "x-forwarded"
 FORWARDED = "forwarded"
 
-_FAMILY = re.compile(rb"(?:x-)?forwarded(?:-.*)?|x-real-ip|x-scheme")
-"""Fields about the client or the original request; in lower case, with hyphens."""
-_OTHERS_OF_FAMILY = frozenset({b"x-real-ip", b"x-scheme"})
+_FAMILY = re.compile(
+    rb"(?:x-)?forwarded(?:-.*)?|x-real-ip|x-scheme|x-original-ur[li]|x-original-method|x-rewrite-url|x-script-name"
+)
+"""Fields about the client or the original request; in lower case, with hyphens. Some servers take the path from
+them."""
+_CGI = re.compile(
+    rb"script-name|path-info|path-translated|query-string|request-(?:uri|method)|document-(?:uri|root)|auth-type"
+    rb"|content-(?:type|length)|gateway-interface|(?:remote|server|http|wsgi)-.*"
+)
+"""Variables by which a server tells an application of the request (RFC 3875 4.1; PEP 3333), with hyphens. Some servers
+take fields of these names for them: then SCRIPT_NAME moves a request to another path."""
+_OTHERS_OF_FAMILY = frozenset(
+    {
+        *(b"x-real-ip", b"x-scheme", b"x-original-url", b"x-original-uri", b"x-original-method", b"x-rewrite-url"),
+        b"x-script-name",
+    }
+)
 """The names in _FAMILY that do not contain "forwarded"."""
 _NOTHING: frozenset[bytes] = frozenset()
 _NO_HEADERS = Headers(b"")
@@ -224,11 +238,13 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 
 def _look_alikes(headers: Headers, id_name: bytes | None) -> frozenset[bytes]:
-    """Names that some servers confuse with a forwarding field or the request id."""
+    """Names that some servers confuse with a forwarding field, a variable of their own, or the request id."""
     found = headers.look_alikes()
     if not found:
         return _NOTHING
-    return frozenset(name for name, plain in found if plain == id_name or _FAMILY.fullmatch(plain))
+    return frozenset(
+        name for name, plain in found if plain == id_name or _FAMILY.fullmatch(plain) or _CGI.fullmatch(plain)
+    )
 
 
 def _quoted(text: bytes) -> bytes:

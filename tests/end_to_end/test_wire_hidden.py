@@ -41,6 +41,25 @@ async def test_a_field_that_could_be_read_as_one_that_decides_is_refused(
     assert (await create(program.port, headers=[("X-Tenant", "1"), ("X_Other", "2")])).status == 201
 
 
+async def test_no_field_of_a_client_makes_another_path_of_the_one_that_was_looked_at(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """On a route that no rule guards: gunicorn reads POST /x/users with SCRIPT_NAME: /x as /users."""
+    program = await gateway()
+    names = [
+        *("SCRIPT_NAME", "script_name", "PATH_INFO", "Path_Info", "REQUEST_METHOD", "REQUEST_URI", "QUERY_STRING"),
+        *("REMOTE_USER", "REMOTE_ADDR", "SERVER_NAME", "HTTP_HOST", "HTTP_X_HTTP_METHOD_OVERRIDE", "CONTENT_LENGTH"),
+        *("CONTENT_TYPE", "wsgi.url_scheme", "X-Original-URL", "X_Original_URL", "x-rewrite-url", "X-Script-Name"),
+    ]
+    kept = [("X_Other", "1"), ("Script-Name", "2"), ("api_key", "3"), ("Http-Version", "4")]
+    sent = request_bytes("POST", "/x/users", [*[(name, "/x") for name in names], *kept], b"{}")
+    assert (await exchange(program.port, sent, "POST")).status == 201
+    (request,) = upstream.requests
+    arrived = {name.lower() for name, _ in request.headers}
+    assert arrived.isdisjoint({name.lower() for name in names})
+    assert {name.lower() for name, _ in kept} <= arrived
+
+
 async def test_a_method_in_another_case_is_no_way_past_a_rule(upstream: RawUpstream, gateway: StartGateway) -> None:
     program = await gateway()
     sent = create_bytes("ada@example.org").replace(b"POST", b"post", 1)

@@ -87,6 +87,11 @@ ABOUT_THE_CLIENT = [
     b"X-Forwarded",
     b"X-Real-IP",
     b"X-Scheme",
+    b"X-Original-URL",
+    b"X-Original-Uri",
+    b"X-Original-Method",
+    b"X-Rewrite-URL",
+    b"X-Script-Name",
     b"Forwarded",
     b"Forwarded-For",
 ]
@@ -101,6 +106,12 @@ LOOK_ALIKES = [
     b"X-Real.IP",
     b"X_Scheme",
     b"Forwarded_For",
+    b"X_Original_URL",
+    b"SCRIPT_NAME",
+    b"path_info",
+    b"REMOTE_USER",
+    b"HTTP_HOST",
+    b"CONTENT_LENGTH",
 ]
 
 names = st.one_of(
