@@ -167,12 +167,14 @@ OTHERS = [
     *[_order(number, expectation) for number, expectation in product(["7", "8"], ["", "Expect: 100-continue"])],
     *[_tenant(region, name) for region, name in product(["eu", "us"], ["acme", "umbrella"])],
 ]
+JOBS = [_keyed(JOB, [], caller, "k1", file=file) for caller, file in product(["ada", "bob"], ["x", "y"])]
+"""A second one with the same key waits for the first."""
 KEYED = [
     *[_payment(*each) for each in product(["ada", ""], ["k1", ""], ["r1", "r2"], ["5"])],
     *[_payment(*each) for each in (("ada", "k1", "r1", "6"), ("ada", "", "r1", "6"), ("bob", "k1", "r1", "5"))],
-    *[_keyed(JOB, [], caller, "k1", file=file) for caller, file in product(["ada", "bob"], ["x", "y"])],
+    *JOBS,
 ]
-"""Of rules with keys, whose callers get their answers again; a second job waits for the first."""
+"""Of rules with keys, whose callers get their answers again."""
 CREATES = PERSONS + OTHERS + KEYED
 KEYS = sorted({key for create in CREATES for key in create.keys})
 

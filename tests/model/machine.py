@@ -12,6 +12,7 @@ from tests.model.creates import (
     DAY,
     FAULT,
     HOUR,
+    JOBS,
     KEYED,
     KEYS,
     OTHERS,
@@ -97,6 +98,13 @@ class DecisionCore(Agreement):
     def creates_overlap(self, several: list[Create]) -> None:
         """They come in one moment, and the API answers none of those that it gets."""
         several = in_order_of_claims(several)
+        met = self.meet(*several)
+        self.check_met(self.world.send(several), met)
+
+    @precondition(is_up)
+    @rule(several=st.lists(st.sampled_from(JOBS), min_size=2, max_size=4))
+    def jobs_overlap(self, several: list[Create]) -> None:
+        """Of one caller or two, so that most wait for the first of theirs."""
         met = self.meet(*several)
         self.check_met(self.world.send(several), met)
 
