@@ -51,8 +51,8 @@ class Connection(ApiTransport, Upgraded):
         self._decoder: Decoder | None = None
         self._keep_alive = False
         self.idle_since = 0.0
-        self.may_have_stray_body = False
-        """Whether the last response must not have a body: a faulty API may send one all the same."""
+        self.is_doubtful = False
+        """Whether a create must not use it after the last exchange (see Request.leaves_doubt)."""
 
     def __repr__(self) -> str:
         state = "lost" if self._lost else "idle" if self._response is None else "busy"
@@ -201,7 +201,7 @@ class Connection(ApiTransport, Upgraded):
         if head.status == 101 and (request.upgrade is None or head.headers.options(b"upgrade") != {request.upgrade}):
             raise Malformed("bad-response", "The API changed to a protocol that was not requested.")
         length = body_length(head, is_head=request.is_head)
-        self.may_have_stray_body = request.is_head or head.status in {204, 304}
+        self.is_doubtful = request.leaves_doubt(head.status)
         body = self._buffer[end:]
         self._buffer = b""
         self._has_head = True

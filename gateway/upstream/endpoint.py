@@ -74,7 +74,7 @@ class Endpoint:
             connection = self._idle.pop()
             if is_retryable and not connection.is_lost:
                 return connection
-            if (is_safe or not connection.may_have_stray_body) and connection.is_usable():
+            if (is_safe or not connection.is_doubtful) and connection.is_usable():
                 return connection
             connection.close()
         return None

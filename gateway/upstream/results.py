@@ -17,6 +17,10 @@ REQUEST_BROKEN = "http_request_error"
 """The error of a NoResponse that the client caused: the request's body was not received completely."""
 
 
+_READ_AT_ONCE = 4096
+"""Bytes of a body that every server has read by the time it answers, unless it answers an error."""
+
+
 class Request(msgspec.Struct, frozen=True):
     """A request as bytes, except for a Host line that the endpoint may have to add."""
 
@@ -36,6 +40,17 @@ class Request(msgspec.Struct, frozen=True):
     """Called with the status, the reason and the fields of each interim response (RFC 9110 15.2)."""
     upgrade: bytes | None = None
     """The protocol that the client wants to upgrade to (RFC 9110 7.8), in lower case."""
+
+    def leaves_doubt(self, status: int) -> bool:
+        """Whether the API may be about to close the connection, or to send more on it, after it answered `status`.
+
+        Servers that answer an error before they have read a body close just after that; one that did not read a large
+        body may have answered anything. A faulty API sends a body with an answer that must not have one.
+        """
+        if self.is_head or status in {204, 304}:
+            return True
+        size = len(self.body) if isinstance(self.body, bytes) else _READ_AT_ONCE + 1
+        return size > _READ_AT_ONCE or (size > 0 and status >= 400)
 
 
 class Rest(Protocol):

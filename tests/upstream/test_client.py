@@ -8,7 +8,7 @@ import pytest
 
 from gateway.config.schema import Duration
 from gateway.upstream import endpoint as endpoint_module
-from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
+from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 from tests.end_to_end.test_settlement_unsent import crowded_port
 from tests.support import behaviours as do
 from tests.support.reach import request, whole
@@ -84,6 +84,34 @@ async def test_a_create_lost_on_a_kept_connection_is_not_sent_again(reach: Reach
     await sender.send(request())
     assert isinstance(await sender.send(request()), NoResponse)
     assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "status", "is_reused"),
+    [
+        (request(body=b"x" * 4096), 201, True),
+        (request(body=b"x" * 4097), 201, False),
+        (request(body=b"x"), 401, False),
+        (request(body=b"x"), 500, False),
+        (request("GET", b""), 404, True),
+        (request("HEAD", b""), 200, False),
+        (request("DELETE", b""), 204, False),
+    ],
+)
+async def test_a_create_takes_no_connection_that_the_api_may_be_closing(
+    reach: Reach, upstream: RawUpstream, before: Request, status: int, is_reused: bool
+) -> None:
+    """A safe request takes it, and has it proved whole again."""
+    upstream.script(do.answer(status), do.answer(201), do.answer(status), do.answer(200), do.answer(201))
+    sender = reach(upstream.url)
+    await sender.send(before)
+    await sender.send(request())
+    assert len(upstream.connections) == 2 - is_reused
+    await sender.send(before)
+    connections = len(upstream.connections)
+    await sender.send(request("GET", b""))
+    await sender.send(request())
+    assert len(upstream.connections) == connections
 
 
 async def test_refused_is_not_sent(reach: Reach) -> None:
