@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 _CONNECT = Refusal("not-supported", "CONNECT is not supported.")
 _NO_PATH = Refusal("bad-request", "The request target is neither a path nor a URL with a host.")
+_FRAGMENT = Refusal("bad-request", "The request target has a fragment (#), which belongs to the client alone.")
 _NO_ROUTE = Refusal("no-route", "No route takes the request.")
 
 
@@ -41,6 +42,8 @@ class Admission(Generic[T]):
         """Say where a request goes and which rule guards it, or why it is refused."""
         if method == "CONNECT":
             return _CONNECT
+        if "#" in target:  # RFC 9112 3.2 has none in a target; servers cut it off, or take it for a part of the path
+            return _FRAGMENT
         parts = split_target(target)
         if target[:1] != "/" and not parts.authority and (target != "*" or method != "OPTIONS"):
             return _NO_PATH

@@ -12,6 +12,7 @@ from gateway.guard.dialects import explain_dialect
 from gateway.guard.field import Field
 from gateway.guard.key import Key
 from gateway.guard.resource import Resource
+from gateway.guard.unusual import find_unusual
 from gateway.http.headers import Headers
 from gateway.http.paths import Reading, Target, named_hosts, read_path
 
@@ -170,6 +171,9 @@ class Rules:
                 methods = {asked} if methods == {"POST"} else methods | {asked}
         for rule in rules:
             if not methods.isdisjoint(rule.methods):
+                unusual = find_unusual(method, target.query, headers)
+                if unusual is not None:
+                    return Refusal("unusual-request", unusual)
                 return Match(rule, {name: reading.segments[at] for at, name in rule.template.names})
         return None
 

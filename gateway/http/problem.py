@@ -91,6 +91,9 @@ KINDS: Mapping[str, Kind] = {
         title="A header field that a rule reads is hidden",
         next_step="Send it under its own name only, and do not name it in Connection.",
     ),
+    "unusual-request": Kind(
+        status=400, title="An unusual request", next_step="Send it as ordinary clients do; detail says what is unusual."
+    ),
     "request-incomplete": Kind(
         status=400, title="The request body is incomplete", next_step="Send the whole request again.", closes=True
     ),

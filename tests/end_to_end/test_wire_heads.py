@@ -84,7 +84,7 @@ async def test_the_target_is_forwarded_as_it_was_sent(upstream: RawUpstream, gat
     program = await gateway()
     targets = [
         *["/a%2fb%2F%zz%", "/?", "/a?", "/a??b=?&&=", "/a/../b/./c//d", "//a//", "/a;b=c/d\\e", "/%C3%a9/%c3%A9"],
-        *["/a'b\"c<d>|{}^`", "/a#b", "/http://api.example", "/" + "a" * 7000],
+        *["/a'b\"c<d>|{}^`", "/http://api.example", "/" + "a" * 7000],
     ]
     async with Client(program.port) as client:
         for target in targets:

@@ -121,6 +121,7 @@ SLUGS = [
     ("ambiguous-path", 400, "http_request_denied"),
     ("method-override", 400, "http_request_denied"),
     ("hidden-field", 400, "http_request_denied"),
+    ("unusual-request", 400, "http_request_denied"),
     ("request-incomplete", 400, "http_request_denied"),
     ("bad-request", 400, "http_request_error"),
     ("target-too-long", 414, "http_request_error"),

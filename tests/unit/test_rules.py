@@ -123,7 +123,8 @@ class TestOrder:
 
     def test_a_method_in_another_case_is_guarded_too(self) -> None:
         """RFC 9110 9.1 tells them apart; an API that does not would create."""
-        assert met(ask(compiled(rule_config()), "/users", "post")) == "create-user"
+        assert met(ask(compiled(rule_config()), "/users", "post")) == "!unusual-request"
+        assert met(ask(compiled(rule_config()), "/users", "get")) is None
 
 
 class TestHost:

@@ -1,0 +1,54 @@
+# What no ordinary client sends, on a guarded route. Pure.
+#
+# Frameworks answer such requests 500 before any code of the API runs, or do something else than the method says. A
+# stranger could make outcomes unknown with them, and so block identities.
+
+import re
+from functools import lru_cache
+
+from gateway.http.headers import Headers
+
+MAX_PARAMETERS = 1000
+"""In a query: what parsers of frameworks take (Rack 4,096 for all of a request, Django 1,000)."""
+MAX_NESTING = 32
+"""Brackets in a query, as in a[b][c]: Rack takes 32 levels, other parsers fewer."""
+
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 5.6.2
+_PARAMETER = re.compile(
+    rf'[ \t]*;[ \t]*(?:(?P<name>{_NAME})=(?:{_NAME}|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t !-~\x80-\xff])*"))?'
+)
+_MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}")
+
+
+def find_unusual(method: str, query: str, headers: Headers) -> str | None:
+    """Say what is unusual about a request, in words that show no value; None for an ordinary one."""
+    if not method.isupper():
+        return "The method is not in upper case."
+    if query.count("&") + query.count(";") >= MAX_PARAMETERS:
+        return f"The query has more than {MAX_PARAMETERS:,} parameters."
+    if query and query.count("[") + query.lower().count("%5b") > MAX_NESTING:
+        return f"The query has more than {MAX_NESTING} brackets."
+    if b"content-type" in headers.names and not is_media_type(headers.first(b"content-type") or b""):
+        return "Content-Type is no type and subtype with parameters of different names (RFC 9110 8.3.1)."
+    return None
+
+
+@lru_cache(maxsize=256)  # the same few, again and again
+def is_media_type(value: bytes) -> bool:
+    """Whether every server reads a Content-Type alike: well-formed, no name twice, none of RFC 8187 (`charset*`)."""
+    text = value.decode("latin-1")
+    media_type = _MEDIA_TYPE.match(text)
+    if media_type is None:
+        return False
+    at, names = media_type.end(), set[str]()
+    while at < len(text):
+        parameter = _PARAMETER.match(text, at)
+        if parameter is None:
+            return False
+        name = (parameter["name"] or "").lower()
+        if "*" in name or name in names:
+            return False
+        if name:
+            names.add(name)
+        at = parameter.end()
+    return True
