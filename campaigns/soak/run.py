@@ -134,7 +134,7 @@ class Ground:
                 "listen": f"127.0.0.1:{place.port}",
                 **({"tls": {"certificate": certificate, "key": key}} if plan.tls else {}),
             },
-            admin={"listen": f"127.0.0.1:{self.admin}"},
+            admin={"listen": f"127.0.0.1:{self.admin}", "hosts": ["api.example"]},
             store={"url": f"sqlite:{place.directory / 'gateway.db'}", "commit_timeout": _PATIENCE},
             upstream={"url": url},
             upstreams=upstreams,
@@ -201,7 +201,7 @@ async def _reload_until(until: float, ground: Ground, soak: Soak) -> None:
         soak.reloads += 1
         ground.write_rules(soak.reloads)
         async with Client(ground.admin) as client:
-            answer = await client.request("POST", "/reload")
+            answer = await client.request("POST", "/reload", [("Content-Type", "application/json")])
         if answer.status != 200 or answer.json()["restart"]:
             soak.wrong.append(f"reload: {answer.status} {answer.body.decode()}")
 

@@ -26,7 +26,7 @@ async def ask(method: str, path: str, listen: str, timeout: float) -> tuple[int,
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=limit) as session,
-            session.request(method, url) as response,
+            session.request(method, url, json={} if method == "POST" else None) as response,
         ):
             answer: dict[str, object] = await response.json()
             return response.status, answer

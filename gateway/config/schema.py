@@ -71,6 +71,8 @@ class AdminConfig(Table, frozen=True, kw_only=True):
 
     listen: str = "127.0.0.1:9901"
     """Address and port, "unix:" and a path, or "off"."""
+    hosts: tuple[str, ...] = ()
+    """Names with dots by which it is reached; addresses and names without dots need no mention."""
 
 
 class UpstreamTlsConfig(Table, frozen=True, kw_only=True):

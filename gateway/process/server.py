@@ -77,7 +77,7 @@ async def serve(config: Config, path: Path) -> None:
         ]
         for task in tasks:
             closing.push_async_callback(_cancel, loop.create_task(task))
-        admin = Admin(opened.store, telemetry, reloader.reload)
+        admin = Admin(opened.store, telemetry, reloader.reload, config.admin.hosts)
         admin_address = await start_admin(admin, config.admin.listen, inherited.get("admin", ()))
         closing.callback(remove_socket, config.admin.listen, inherited.get("admin", ()))
         closing.push_async_callback(admin.close)

@@ -40,6 +40,34 @@ async def test_the_operators_listener_tells_health_and_counts_and_clients_never_
     assert (await get(program.admin_port, "/users")).status == 404
 
 
+async def ask(program: GatewayProgram, method: str, path: str, *headers: tuple[str, str]) -> int:
+    async with Client(program.admin_port) as client:
+        return (await client.request(method, path, headers)).status
+
+
+async def test_no_page_of_another_site_reads_or_changes_anything_on_the_operators_listener(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """By a form or a script of its own, or under a name that was made to lead here (DNS rebinding)."""
+    program = await gateway(admin={"listen": "127.0.0.1:0", "hosts": ["Gateway.ops.example"]})
+    json_type = ("Content-Type", "application/json")
+    for host in ("127.0.0.1:9901", "[::1]:9901", "localhost:9901", "gateway", "10.0.0.1", "gateway.OPS.example:9901"):
+        assert await ask(program, "GET", "/livez", ("Host", host)) == 200, host
+        assert await ask(program, "POST", "/reload", ("Host", host), json_type, ("Origin", f"http://{host}")) == 200
+    for host in ("evil.example", "evil.example:9901", "127.0.0.1.evil.example", "ops.example"):
+        for method, path in (("GET", "/metrics"), ("POST", "/reload")):
+            assert await ask(program, method, path, ("Host", host), json_type) == 421, host
+    own = ("Host", "127.0.0.1:9901")
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:9902"):
+        assert await ask(program, "POST", "/reload", own, json_type, ("Origin", origin)) == 403
+        assert await ask(program, "GET", "/metrics", own, ("Origin", origin)) == 403
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        assert await ask(program, "POST", "/reload", own, ("Content-Type", kind)) == 415
+    assert await ask(program, "POST", "/reload", own) == 415
+    reloads = [line for line in program.log if line.get("event") == "reloaded"]
+    assert len(reloads) == 6
+
+
 async def health(program: GatewayProgram, *arguments: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "health", "-c", program.file.name, *arguments),

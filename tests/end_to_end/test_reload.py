@@ -62,18 +62,18 @@ async def test_sighup_takes_up_a_new_rule_and_drops_an_old_one(gateway: StartGat
 
 async def test_a_create_under_way_ends_by_the_rules_it_began_with(gateway: StartGateway, upstream: RawUpstream) -> None:
     program = await gateway()
-    held = do.Held(do.answer(409))
+    held = do.Held(do.answer(400))
     upstream.script(held)
     async with Client(program.port) as client:
         await client.send_raw(create_bytes(ADA))
         await held.waiting.reach(1)
-        write(program, upstream, create_user_rule(success=["2xx", "409"]))
+        write(program, upstream, create_user_rule(success=["2xx", "400"]))
         assert (await hang_up(program))["event"] == "reloaded"
         assert (await create(program.port, ADA)).slug == "in-progress", "the claim is the same for both"
         held.release()
-        assert (await client.read_response("POST")).status == 409
-    upstream.script(do.answer(409))
-    assert (await create(program.port, ADA)).status == 409, "409 was a refusal then: the identity was free again"
+        assert (await client.read_response("POST")).status == 400
+    upstream.script(do.answer(400))
+    assert (await create(program.port, ADA)).status == 400, "400 was a refusal then: the identity was free again"
     assert (await create(program.port, ADA)).slug == "duplicate", "it is a success now"
 
 
@@ -123,7 +123,7 @@ async def test_the_gateway_itself_refuses_a_file_when_it_is_asked_past_the_check
     program = await gateway()
     program.file.write_text("[upstream]\n", encoding="utf-8")
     async with Client(program.admin_port) as client:
-        answer = await client.request("POST", "/reload")
+        answer = await client.request("POST", "/reload", [("Content-Type", "application/json")])
         assert (answer.status, len(answer.json()["problems"])) == (422, 1)
         assert (await client.request("GET", "/reload")).status == 405
     assert (await create(program.port, ADA)).status == 201

@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.config.changes import Reload
 from gateway.config.endpoints import TcpAddress, UnixAddress
 from gateway.errors import StoreError
+from gateway.process.admin.access import access_checks
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
 
@@ -25,9 +26,12 @@ class Admin:
     Mutable state: `ready`, set by the process; the aiohttp runner once it listens.
     """
 
-    def __init__(self, store: Store, telemetry: Telemetry, reload: Callable[[], Awaitable[Reload]]) -> None:
-        """`reload` reads the rules file again."""
+    def __init__(
+        self, store: Store, telemetry: Telemetry, reload: Callable[[], Awaitable[Reload]], hosts: Sequence[str] = ()
+    ) -> None:
+        """`reload` reads the rules file again; `hosts` are names by which this listener is reached."""
         self.ready = False
+        self._hosts = hosts
         self._reload = reload
         self._store = store
         self._telemetry = telemetry
@@ -53,7 +57,7 @@ class Admin:
             await web.SockSite(runner, listener).start()
 
     async def _prepare(self) -> web.AppRunner:
-        app = web.Application()
+        app = web.Application(middlewares=[access_checks(self._hosts)])
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._metrics)
