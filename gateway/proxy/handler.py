@@ -7,6 +7,7 @@ from pathlib import Path
 from gateway.errors import RequestBroken
 from gateway.front.exchange import Exchange
 from gateway.guard.rules import Refusal
+from gateway.http.methods import REGISTERED_METHODS
 from gateway.http.problem import problem
 from gateway.proxy import answers
 from gateway.proxy.context import RequestContext, answer
@@ -33,7 +34,7 @@ class Handler:
         started = deps.stopwatch()
         forwarding = exchange.forwarding
         record = RequestRecord(
-            method=exchange.head.method,
+            method=exchange.head.method if exchange.head.method in REGISTERED_METHODS else "other",
             outcome="internal-error",
             status=None,
             duration_ms=0,

@@ -229,3 +229,15 @@ async def test_lines_for_people_are_one_a_request_too(
         process.terminate()
         await process.communicate()
     assert process.returncode == 0
+
+
+async def test_a_method_that_nobody_has_registered_stays_out_of_the_log(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """It is a client's own text."""
+    program = await gateway()
+    async with Client(program.port) as client:
+        for method in ("PROPFIND", "CANARY-7B1F", "get"):
+            assert (await client.request(method, "/things")).status == 200
+    assert [line["method"] for line in await program.request_lines(3)] == ["PROPFIND", "other", "other"]
+    assert "CANARY" not in program.whole_output
