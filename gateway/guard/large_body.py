@@ -15,8 +15,8 @@ LARGE = 16 * 1024
 """Bytes of a text above which it is read in this way; and of a value, above which it is no identity."""
 MAX_KEYS = 10_000
 """Keys of an object on the way to a value."""
-MAX_FIRST = 32
-"""Elements of a list that are taken without an object for each of the others."""
+MAX_FIRST = 1024
+"""Elements of a list that are looked at: those that follow are skipped."""
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -60,8 +60,11 @@ def _read(data: bytes | memoryview, way: Way) -> Json:
                 found[key] = _read(value, way.below[key])
         return found
     if _starts_with(data, b"["):
-        elements = _elements(data, 1 + max([at for at in way.below if isinstance(at, int)], default=0))
-        return [_read(memoryview(each), way.below[at]) if at in way.below else None for at, each in enumerate(elements)]
+        elements = msgspec.structs.astuple(_FIRST_ELEMENTS.decode(data))
+        count = elements.index(None) if None in elements else MAX_FIRST
+        if count == MAX_FIRST and any(isinstance(at, int) and at >= MAX_FIRST for at in way.below):
+            raise IdentityError(f"the body has a list of which only the first {MAX_FIRST} elements are read")
+        return [_read(memoryview(elements[at]), way.below[at]) if at in way.below else None for at in range(count)]
     _ANYTHING.decode(data)  # nothing is below it, but it may be no JSON at all
     return None
 
@@ -101,14 +104,6 @@ def _members(data: bytes | memoryview) -> list[tuple[str, memoryview]]:
         raise IdentityError(f"the body has an object with more than {MAX_KEYS} keys") from None
 
 
-def _elements(data: bytes | memoryview, count: int) -> list[msgspec.Raw]:
-    """Take the first elements of a list, `count` at least if there are as many."""
-    if count > MAX_FIRST:
-        return _ALL_ELEMENTS.decode(data)
-    return [each for each in msgspec.structs.astuple(_FIRST_ELEMENTS.decode(data)) if each is not None]
-
-
-_ALL_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _FIRST_ELEMENTS = msgspec.json.Decoder(
     msgspec.defstruct("FirstElements", [(f"at_{at}", msgspec.Raw, None) for at in range(MAX_FIRST)], array_like=True)
 )
