@@ -11,18 +11,25 @@ import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import NoReturn, cast
 
 import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError
+from gateway.guard.large_body import LARGE, Way, read_wanted, ways
+from gateway.guard.strict_json import Repeated, decode, decode_value
 from gateway.model import Json
 
-EXACT = 2**53
-"""Below it, floats and integers of the same value are the same number to every parser."""
 MAX_DEPTH = 64
 """Levels of nesting that are read; what an API behind us makes of deeper texts is anybody's guess."""
 
+MAX_BRACKETS = 256 * 1024
+"""Brackets in a body, outside of strings."""
+MAX_PARTS = 8 * 1024
+"""Commas and opening brackets of a large body that is compared by value: each value has one."""
+MAX_DIGITS = 64
+"""Digits in a row in such a body: the time that a number takes grows with their square."""
+
+_DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
 _STRING = re.compile(rb'"[^"]*"?')
 _AT_ONCE = 65536
 """Strings taken out in one go: each leaves an object behind until the go is over."""
@@ -33,25 +40,21 @@ _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _RAW_DEFLATE = -15
 
 
-class Repeated(dict[str, Json]):
-    """An object in which at least one key stands more than once."""
-
-    keys_twice: frozenset[str]
-
-
 class Wanted(msgspec.Struct, frozen=True):
     """The ways down to the values that will be read from a body."""
 
     paths: tuple[tuple[str | int, ...], ...]
     quoted_keys: tuple[bytes, ...]
     """Every key on them, as it stands in a JSON text that has no escapes."""
+    way: Way
+    """The same paths, merged."""
 
 
 def want(paths: Iterable[tuple[str | int, ...]]) -> Wanted:
     """Prepare for reading the same paths from many bodies."""
     found = tuple(dict.fromkeys(paths))
     keys = dict.fromkeys(key for path in found for key in path if isinstance(key, str))
-    return Wanted(found, tuple(json.dumps(key, ensure_ascii=False).encode() for key in keys))
+    return Wanted(found, tuple(json.dumps(key, ensure_ascii=False).encode() for key in keys), ways(found))
 
 
 def read_json(
@@ -64,20 +67,28 @@ def read_json(
     Raises IdentityError, and BodyTooLarge when the inflated text exceeds `limit`.
     """
     data = _json_text(data, content_type, content_encoding, limit)
-    if wanted is not None and data.find(b"\\") < 0:
-        document = _read_quickly(data, wanted)
-        if document is not None:
-            return document
-    return _decode(_DECODER, data)
+    _refuse_deep(data)
+    if wanted is not None:
+        if len(data) > LARGE:
+            return read_wanted(data, wanted.way)
+        if data.find(b"\\") < 0:
+            document = _read_quickly(data, wanted)
+            if document is not None:
+                return document
+    return decode(data)
 
 
 def read_value(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> Json:
     """Parse a body as read_json does, but refuse it when any part of it can be read in two ways.
 
-    Integral floats below 2^53 become the integer they equal. Raises IdentityError and BodyTooLarge.
+    A large one is also refused when to read and write all of it would hold up other requests. Integral floats below
+    2^53 become the integer they equal. Raises IdentityError and BodyTooLarge.
     """
     data = _json_text(data, content_type, content_encoding, limit)
-    document = _decode(_STRICT_DECODER, data)
+    if len(data) > LARGE and _is_slow(data):
+        raise IdentityError("the body has too many values, or a number of too many digits")
+    _refuse_deep(data)
+    document = decode_value(data)
     if b"\\u" in data:  # only an escape can leave half of a character
         require_one_reading(document, "the body")
     return document
@@ -90,18 +101,25 @@ def _json_text(data: bytes, content_type: str | None, content_encoding: str | No
         data = inflate(data, content_encoding.strip().lower(), limit)
     if data.startswith(b"\xef\xbb\xbf"):
         raise IdentityError("the body starts with a byte-order mark")
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
-        raise IdentityError(f"the body is nested deeper than {MAX_DEPTH} levels")
     return data
 
 
-def _decode(decoder: json.JSONDecoder, data: bytes) -> Json:
-    try:
-        return cast("Json", decoder.decode(data.decode()))
-    except UnicodeDecodeError:
-        raise IdentityError("the body is not valid UTF-8") from None
-    except (ValueError, RecursionError):
-        raise IdentityError("the body is not valid JSON") from None
+def _refuse_deep(data: bytes) -> None:
+    """Raise IdentityError when brackets nest beyond MAX_DEPTH, or are too many to say so quickly."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    brackets = _brackets(data)
+    if len(brackets) > MAX_BRACKETS:
+        raise IdentityError(f"the body has more than {MAX_BRACKETS} brackets")
+    if max(accumulate(array("b", brackets), initial=0)) > MAX_DEPTH:
+        raise IdentityError(f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+def _is_slow(data: bytes) -> bool:
+    """Whether reading and writing all of a text would take long. Counts marks within strings as well: that is quick."""
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_PARTS:
+        return True
+    return data.translate(_DIGITS_ALIKE).find(b"0" * (MAX_DIGITS + 1)) >= 0
 
 
 def _read_quickly(data: bytes, wanted: Wanted) -> Json:
@@ -204,15 +222,15 @@ def _require_json(content_type: str | None) -> None:
             raise IdentityError("the body's charset is not UTF-8")
 
 
-def _is_deep(data: bytes) -> bool:
-    """Whether brackets nest beyond MAX_DEPTH. Works on all of the text at once: a loop would hold up the rest."""
+def _brackets(data: bytes) -> bytes:
+    """The brackets outside of strings, as steps. Works on all of the text at once: a loop would hold up the rest."""
     marks = data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_STEPS, _NOT_MARKS)
     # Two quotes side by side open and close a string, or close and open one: either way nothing stands between them.
     marks = marks.replace(b'""', b"")
     found = _AT_ONCE
     while found == _AT_ONCE:
         marks, found = _STRING.subn(b"", marks, count=_AT_ONCE)
-    return max(accumulate(array("b", marks), initial=0)) > MAX_DEPTH
+    return marks
 
 
 def remove(document: Json, keys: Sequence[str | int]) -> None:
@@ -247,38 +265,3 @@ def require_one_reading(value: Json, where: str) -> None:
         for key, item in value.items():
             require_one_reading(key, where)
             require_one_reading(item, where)
-
-
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    seen: set[str] = set()
-    twice = frozenset(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    repeated = Repeated(found)
-    repeated.keys_twice = twice
-    return repeated
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _object_of_different_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError
-    return found
-
-
-def _number(text: str) -> int | float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError
-    return int(number) if number.is_integer() and abs(number) < EXACT else number
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
-_STRICT_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object_of_different_keys, parse_constant=_refuse_constant, parse_float=_number
-)

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from functools import cache
 
-from gateway.guard.body import EXACT
+from gateway.guard.strict_json import EXACT
 from gateway.model import Json
 
 VERSION = b"gw1"

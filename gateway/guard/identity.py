@@ -10,11 +10,16 @@ import msgspec
 from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
+from gateway.guard.fingerprint import encode
 from gateway.guard.rules import Entry, Rule
 from gateway.http.headers import Headers
 from gateway.http.paths import named_host
 from gateway.model import Json
 
+MAX_VALUE = 1024
+"""Bytes of a value that is part of an identity: of a string in UTF-8, of anything else as it is hashed."""
+_SHORT = MAX_VALUE // 4
+"""Characters that are never more than MAX_VALUE bytes."""
 _COOKIE_GAP = re.compile(r";[ \t]*")
 
 
@@ -46,10 +51,10 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     """
     if rule.body is not None and document is None:
         document = read_json(request.body, *content_fields(request.headers), rule.body_limit, rule.body)
-    scope = tuple([read(field, request, document) for field in rule.scope])
+    scope = tuple([_bounded(field, read(field, request, document)) for field in rule.scope])
     identities = []
     for entry in rule.entries:
-        values = [_normalise(entry, read(field, request, document)) for field in entry.fields]
+        values = [_normalise(entry, field, _bounded(field, read(field, request, document))) for field in entry.fields]
         identities.append(Identity(entry, tuple(values)))
     return scope, tuple(identities)
 
@@ -81,10 +86,23 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
             assert_never(field.source)
 
 
-def _normalise(entry: Entry, value: Json) -> Json:
+def _bounded(field: Field, value: Json) -> Json:
+    """Refuse a value that is too large to be compared: normalisers may take long for it, and all others wait."""
     if isinstance(value, str):
-        for normaliser in entry.normalisers:
-            value = normaliser(value)
+        if len(value) > _SHORT and len(value.encode("utf-8", "surrogatepass")) > MAX_VALUE:
+            raise IdentityError(f"{field.text} is longer than {MAX_VALUE} bytes")
+    elif isinstance(value, list | dict | int) and len(encode(value)) > MAX_VALUE:
+        raise IdentityError(f"{field.text} is a list, an object or a number of more than {MAX_VALUE} bytes")
+    return value
+
+
+def _normalise(entry: Entry, field: Field, value: Json) -> Json:
+    if isinstance(value, str):
+        try:
+            for normaliser in entry.normalisers:
+                value = normaliser(value)
+        except ValueError as error:
+            raise IdentityError(f"{field.text} {error}") from None
     return value
 
 

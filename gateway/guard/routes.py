@@ -20,6 +20,12 @@ _AMBIGUOUS = Refusal(
     "parameters, backslashes, and encoded slashes or percent signs, and name one host.",
 )
 
+_TOO_MANY_READINGS = Refusal(
+    "ambiguous-path",
+    "The path is longer than 1 KiB and can be read in too many ways to say which API it is for. Send it without "
+    "empty or dot segments, parameters, backslashes, and encoded slashes or percent signs.",
+)
+
 
 class Route(msgspec.Struct, frozen=True):
     """What a request must name to take this route."""
@@ -54,6 +60,8 @@ class Routes(Generic[_T]):
         if self._only is not None:
             return self._only
         reading = read_path(target.path)
+        if reading.is_open:
+            return _TOO_MANY_READINGS
         hosts: Collection[str | None] = named_hosts(target, headers) if self._has_hosts else ()
         if not reading.others and len(hosts) < 2:  # nearly always
             return self._at(next(iter(hosts), None), reading.segments)

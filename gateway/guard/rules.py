@@ -135,25 +135,25 @@ class Rules:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._root = _Node()
-        self._count = 0
+        self._all: list[Rule] = []
         overrides = set(METHOD_OVERRIDES)
         for rule in rules:
             node = self._root
             for segment in rule.template.segments:
                 node = node.child(segment)
-            node.rules.append((self._count, rule))
-            self._count += 1
+            node.rules.append((len(self._all), rule))
+            self._all.append(rule)
             overrides |= rule.method_override
         self._overrides = frozenset(overrides)
         self._find = lru_cache(maxsize=1024)(self._read)  # most requests go to few paths
 
     def __repr__(self) -> str:
-        return f"Rules({self._count})"
+        return f"Rules({len(self._all)})"
 
     def match(self, method: str, target: Target, headers: Headers) -> Match | Refusal | None:
         """Find the rule that guards a request; None when it may pass untouched."""
         reading, rules = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)
-        if reading.others:
+        if reading.others or reading.is_open:
             return self._match_odd(method, reading, target, headers)
         if rules:
             rules = _on_host(rules, target, headers)
@@ -198,6 +198,10 @@ class Rules:
 
     def _match_odd(self, method: str, reading: Reading, target: Target, headers: Headers) -> Refusal | None:
         overridden = not self._overrides.isdisjoint(headers.names)
+        if reading.is_open:
+            for rule in _on_host(self._all, target, headers):
+                if overridden or method.upper() in rule.methods:
+                    return _TOO_MANY_READINGS
         for segments in reading.others:
             for rule in _on_host(self._at(segments), target, headers):
                 if overridden or method.upper() in rule.methods:
@@ -222,6 +226,13 @@ class Rules:
         if len(found) > 1:
             found.sort(key=lambda numbered: numbered[0])
         return [rule for _, rule in found]
+
+
+_TOO_MANY_READINGS = Refusal(
+    "ambiguous-path",
+    "The path is longer than 1 KiB and can be read in too many ways to say whether a rule guards it. Send it without "
+    "empty or dot segments, parameters, backslashes, and encoded slashes or percent signs.",
+)
 
 
 def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:

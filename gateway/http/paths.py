@@ -13,6 +13,8 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ODD = re.compile(r"//|;|\\|#|%(?:2f|5c|25|3b|23|3f|[01][0-9a-f]|7f)|[\x00-\x1f\x7f]", re.IGNORECASE)
 _PORT = re.compile(r":\d*$")
 _MAX_DECODINGS = 3
+MAX_READ = 128 * 1024
+"""Characters of all texts that a path may be read as, together: enough for any path of 1 KiB."""
 _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\"), "/"),
     (re.compile(r"\x00.*", re.DOTALL), ""),  # where a C string ends
@@ -38,6 +40,8 @@ class Reading(msgspec.Struct, frozen=True):
     segments: tuple[str, ...]
     others: tuple[tuple[str, ...], ...] = ()
     """The other ways in which the path could be interpreted. Empty for all but ambiguous paths."""
+    is_open: bool = False
+    """Whether the path has more interpretations than are worked out; then there is nothing in the others."""
 
 
 def split_target(target: str) -> Target:
@@ -85,7 +89,10 @@ def read_path(path: str) -> Reading:
     decoded = _decode(path)
     if decoded is not None and not _ODD.search(path) and not _has_dots(decoded):
         return Reading(_segments(decoded))
-    readings = dict.fromkeys(_other_readings(path))
+    texts = _texts(path)
+    if texts is None:
+        return Reading((), is_open=True)
+    readings = dict.fromkeys(_readings(texts))
     return Reading(next(iter(readings)), tuple(readings))
 
 
@@ -110,13 +117,20 @@ def _has_dots(path: str) -> bool:
     return any(segment in {".", ".."} for segment in path.split("/"))
 
 
-def _other_readings(path: str) -> list[tuple[str, ...]]:
-    """Every combination of known server behaviour: decoding again, substitutions, resolving dot segments."""
+def _texts(path: str) -> list[str] | None:
+    """Every text that a path may be taken for: decoded again, substituted. None when they are longer than MAX_READ."""
     texts = [path]
     for _ in range(_MAX_DECODINGS):
         texts.append(unquote_to_bytes(texts[-1].encode("utf-8", "surrogateescape")).decode("utf-8", "replace"))
     for pattern, by in _SUBSTITUTIONS:
         texts = list(dict.fromkeys(variant for text in texts for variant in (pattern.sub(by, text), text)))
+        if sum(map(len, texts)) > MAX_READ:
+            return None
+    return texts
+
+
+def _readings(texts: list[str]) -> list[tuple[str, ...]]:
+    """Each text as segments, with dot segments and empty ones as they are, and without them."""
     readings = []
     for text in texts:
         for segments in (_resolve(_segments(text)), _segments(text)):

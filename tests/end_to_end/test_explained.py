@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import StartGateway
 from tests.support.client import Client
+from tests.support.program import create_user_rule
 from tests.support.upstream import RawUpstream
 
 BODY = b'{"email": "ada@example.org"}'
@@ -49,3 +50,23 @@ async def test_what_is_explained_is_what_happens(
     if slug is not None:
         assert explained["happens"].startswith(f"{status} {slug}: ")
         assert upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    "value", ["a" * 1025, "é" * 513, "a" + "\u0301" * 31, ["a" * 1016], 10**1022], ids=lambda value: repr(value)[:8]
+)
+async def test_why_a_value_is_no_identity_is_explained_as_it_is_answered(
+    upstream: RawUpstream, gateway: StartGateway, value: object
+) -> None:
+    unique = [{"name": "email", "fields": ["body.email"], "normalize": ["email"]}]
+    program = await gateway(rules=[create_user_rule(unique=unique)])
+    body = json.dumps({"email": value})
+    command = (sys.executable, "-m", "gateway", "explain", "-c", program.file.name, "--json", "/users", "-d", body)
+    process = await asyncio.create_subprocess_exec(*command, cwd=program.directory, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    async with Client(program.port) as client:
+        seen = await client.request("POST", "/users", [("Content-Type", "application/json")], body.encode())
+    assert (seen.status, seen.slug) == (422, "missing-identity")
+    reason = json.loads(output)["happens"].removeprefix("422 missing-identity: ")
+    assert seen.json()["detail"] == f"The identity cannot be read: {reason}."
+    assert process.returncode == 1

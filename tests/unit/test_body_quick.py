@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from gateway.errors import IdentityError
 from gateway.guard import body
 from gateway.guard.body import find, read_json, want
+from gateway.guard.large_body import LARGE, MAX_FIRST, MAX_KEYS, read_wanted
+from gateway.model import Json
 from tests.support.unit import untimed
 
 LIMIT = 1_000_000
@@ -30,6 +32,15 @@ def text(value: Any, *, escape: bool) -> str:
     if isinstance(value, list):
         return "[" + ",".join(text(inner, escape=escape) for inner in value) + "]"
     return json.dumps(value, ensure_ascii=escape)
+
+
+def wanted_alone(data: bytes, path: tuple[str | int, ...]) -> Any:
+    """What is read from a large body, whatever its length."""
+    try:
+        value = find(read_wanted(data, want(PATHS).way), path, "it", folds_case=True)
+    except IdentityError as error:
+        return f"unreadable: {error}"
+    return type(value), value
 
 
 def outcome(data: bytes, path: tuple[str | int, ...], *, quickly: bool) -> Any:
@@ -56,7 +67,19 @@ def outcome(data: bytes, path: tuple[str | int, ...], *, quickly: bool) -> Any:
 def test_both_ways_agree_on_every_wanted_value(value: Any, escape: bool) -> None:
     data = text(value, escape=escape).encode("utf-8", "surrogatepass")
     for path in PATHS:
-        assert outcome(data, path, quickly=True) == outcome(data, path, quickly=False)
+        strict = outcome(data, path, quickly=False)
+        assert outcome(data, path, quickly=True) == strict
+        alone = wanted_alone(data, path)
+        if alone == "unreadable: the body is not valid JSON, or it holds a lone surrogate":
+            assert strict == "unreadable: the body is not valid JSON" or has_surrogates(value)
+        else:
+            assert alone == strict
+
+
+def has_surrogates(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(map(has_surrogates, value))
+    return isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value)
 
 
 @pytest.mark.parametrize(
@@ -77,5 +100,84 @@ def test_both_ways_agree_on_what_is_no_body(data: bytes) -> None:
 
 
 def test_the_quick_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(body, "_DECODER")
+    monkeypatch.delattr(body, "decode")
     assert find(read_json(b'{"a":"x","d":[{"d":1,"d":2}]}', None, None, LIMIT, want(PATHS)), ("a",), "a") == "x"
+
+
+def large(tail: bytes) -> bytes:
+    return b'{"filler":"' + b"x" * LARGE + b'",' + tail + b"}"
+
+
+@pytest.mark.parametrize(
+    ("tail", "found"),
+    [
+        (b'"a":"x"', "x"),
+        (b'"a":1.0', 1.0),
+        (b'"a":[1,{"b":2}]', [1, {"b": 2}]),
+        (b'"\\u0061":"x","d":{"a":1,"a":2},"e":[{"a":3}]', "x"),
+        (b'"d":"\\n","a":"\\u00e9"', "é"),
+    ],
+)
+def test_a_large_body_is_read_as_a_small_one(tail: bytes, found: Json, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(body, "decode")  # the strict way of small bodies, which builds all values
+    assert find(read_json(large(tail), None, None, LIMIT, want(PATHS)), ("a",), "it") == found
+
+
+@pytest.mark.parametrize(
+    ("tail", "reason"),
+    [
+        (b'"a":"x","a":"x"', "it stands there more than once"),
+        (b'"a":"x","\\u0061":"x"', "it stands there more than once"),
+        (b'"a":"x","A":"x"', "it has a key that differs only in case, which an API may take for the same"),
+        (b'"a":{"b":1,"b":1}', "it has a key that stands there more than once"),
+        (b'"a":1e400', "it is a number out of range"),
+        (b'"d":1', "it is absent"),
+        (b'"a":1,"d":"\xff"', "the body is not valid UTF-8"),
+        (b'"a":1,"d":[1,]', "the body is not valid JSON, or it holds a lone surrogate"),
+        (b'"a":1,"d":"\\ud800"', "the body is not valid JSON, or it holds a lone surrogate"),
+    ],
+)
+def test_a_large_body_is_refused_as_a_small_one(tail: bytes, reason: str) -> None:
+    with pytest.raises(IdentityError) as raised:
+        find(read_json(large(tail), None, None, LIMIT, want(PATHS)), ("a",), "it", folds_case=True)
+    assert str(raised.value) == reason
+
+
+@pytest.mark.parametrize("at", [0, 1, MAX_FIRST - 2, MAX_FIRST - 1])
+@pytest.mark.parametrize("count", [0, 1, MAX_FIRST - 1, MAX_FIRST, MAX_FIRST + 1, 20_000])
+def test_the_first_elements_of_a_long_list_can_be_wanted(at: int, count: int) -> None:
+    data = json.dumps({"c": list(range(count)), "filler": "x" * LARGE}).encode()
+    document = read_json(data, None, None, LIMIT, want([("c", at)]))
+    if at < count:
+        assert find(document, ("c", at), "it") == at
+    else:
+        with pytest.raises(IdentityError, match="it is absent"):
+            find(document, ("c", at), "it")
+
+
+def test_the_others_can_be_wanted_of_a_small_body_only() -> None:
+    numbers = list(range(MAX_FIRST + 1))
+    small = json.dumps({"c": numbers}).encode()
+    assert find(read_json(small, None, None, LIMIT, want([("c", MAX_FIRST)])), ("c", MAX_FIRST), "it") == MAX_FIRST
+    with pytest.raises(IdentityError, match="of which only the first 1024 elements are read"):
+        read_json(b" " * LARGE + small, None, None, LIMIT, want([("c", MAX_FIRST)]))
+    short = json.dumps({"c": numbers[: MAX_FIRST - 1], "filler": "x" * LARGE}).encode()
+    with pytest.raises(IdentityError, match="it is absent"):
+        find(read_json(short, None, None, LIMIT, want([("c", MAX_FIRST)])), ("c", MAX_FIRST), "it")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "1", "null", '"x"', " [ ] ", "\n{ }"])
+def test_a_large_body_may_have_no_way_to_what_is_wanted(text: str) -> None:
+    with pytest.raises(IdentityError, match="it is absent"):
+        find(read_json(b" " * LARGE + text.encode(), None, None, LIMIT, want(PATHS)), ("a",), "it")
+
+
+def test_an_object_on_the_way_has_so_many_keys_and_no_more() -> None:
+    members = [b'"%d":1' % number for number in range(MAX_KEYS - 1)]
+    at_most = large(b'"d":{%b},"a":"x"' % b",".join([*members, b'"x":1', b'"y":1']))
+    assert find(read_json(at_most, None, None, LIMIT, want(PATHS)), ("a",), "it") == "x"
+    just = b"{%b}" % b",".join([*members, b'"a":"x"'])
+    assert len(just) > LARGE
+    assert find(read_json(just, None, None, LIMIT, want(PATHS)), ("a",), "it") == "x"
+    with pytest.raises(IdentityError, match=f"the body has an object with more than {MAX_KEYS} keys"):
+        read_json(just[:-1] + b',"b":1}', None, None, LIMIT, want(PATHS))

@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 
 from gateway.config.schema import KeyConfig
 from gateway.errors import Malformed
+from gateway.guard.body import MAX_DIGITS, MAX_PARTS
 from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView
 from gateway.guard.key import Key, read_key
+from gateway.guard.large_body import LARGE
 from gateway.http.headers import Headers
 from gateway.model import Claim
 from tests.support.unit import headers, rule, untimed
@@ -37,6 +39,29 @@ def test_every_string_of_visible_characters_is_a_key_when_quoted(key: str) -> No
     assert read(f'"{quoted}"') == key.encode()
     if '"' not in key and "," not in key:
         assert read(key) == key.encode()
+
+
+def large(part: bytes, count: int) -> bytes:
+    return b'{"filler":"' + b"x" * LARGE + b'","parts":[' + b",".join([part] * count) + b"]}"
+
+
+@pytest.mark.parametrize(
+    ("just", "more"),
+    [
+        (large(b"1", MAX_PARTS - 2), large(b"1", MAX_PARTS - 1)),
+        (large(b"1" * MAX_DIGITS, 1), large(b"1" * (MAX_DIGITS + 1), 1)),
+        (large(b"1e" + b"0" * MAX_DIGITS, 1), large(b"0." + b"1" * (MAX_DIGITS + 1), 1)),
+    ],
+    ids=["values", "digits", "fraction"],
+)
+def test_a_large_body_that_takes_long_to_be_read_is_compared_by_its_bytes(just: bytes, more: bytes) -> None:
+    assert claim(just) == claim(b" " + just)
+    assert claim(more) == claim(more)
+    assert claim(more).payload != claim(b" " + more).payload
+    # a small one is always compared by value
+    small = more.replace(b"x" * LARGE, b"")
+    if len(small) <= LARGE:
+        assert claim(small) == claim(b" " + small)
 
 
 @untimed

@@ -169,6 +169,42 @@ def test_any_target_is_answered_and_a_match_is_one_that_all_servers_agree_on(tar
         assert "//" not in path
 
 
+ODDEST = "/a%252f%5c;b//%2e%25253b"
+"""What can be read in more ways than anything else that is as long."""
+
+
+@pytest.mark.parametrize("part", [ODDEST, "/%2e", ";", "//", "/a%2fb", "\\", "%25", "/a%00b", "%252525252f", "/%ff"])
+def test_any_path_of_1_kib_is_read_in_all_ways(part: str) -> None:
+    reading = read_path((part * 1024)[:1024])
+    assert reading.others
+    assert not reading.is_open
+
+
+def test_a_longer_path_is_refused_if_it_can_be_read_in_too_many_ways() -> None:
+    target = "/" + ODDEST * 300
+    assert read_path(target).is_open
+    found = ask(RULES, target)
+    assert isinstance(found, Refusal)
+    assert found.slug == "ambiguous-path"
+    assert "longer than 1 KiB" in found.detail
+    assert ODDEST not in found.detail
+    assert isinstance(ask(RULES, target, "GET", ("X-HTTP-Method-Override", "POST")), Refusal)
+
+
+def test_it_passes_where_no_rule_could_guard_it() -> None:
+    target = "/" + ODDEST * 300
+    assert ask(RULES, target, "GET") is None
+    assert ask(compiled(), target) is None
+    elsewhere = compiled(rule_config("/users", host="other.example"))
+    assert ask(elsewhere, target, "POST", ("Host", "api.example")) is None
+    assert isinstance(ask(elsewhere, target, "POST", ("Host", "other.example")), Refusal)
+
+
+@pytest.mark.parametrize("part", ["/segment", "a", "/a%20b", "/%C3%A9", "/resize/https%3A%2F%2Fexample.com%2Fa%2Fb"])
+def test_an_ordinary_path_of_8_kib_passes(part: str) -> None:
+    assert ask(RULES, "/q" + part * (8000 // len(part))) is None
+
+
 @pytest.mark.parametrize(
     ("path", "segments"),
     [

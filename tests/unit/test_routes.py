@@ -53,6 +53,11 @@ class TestPath:
     def test_the_longest_path_wins_by_whole_segments(self, target: str, upstream: str) -> None:
         assert met(self.known, target) == upstream
 
+    def test_a_path_that_can_be_read_in_too_many_ways_is_refused_where_there_are_several(self) -> None:
+        target = "/" + "/a%252f%5c;b//%2e%25253b" * 300
+        assert met(self.known, target) == "!ambiguous-path"
+        assert met(routes(default="rest"), target) == "rest"
+
     @pytest.mark.parametrize("target", ["/USERS/7", "/Users", "/%55sers/7", "/users/"])
     def test_a_path_takes_the_same_route_however_it_is_spelt(self, target: str) -> None:
         """A rule takes them for one create; two APIs must not answer it."""
