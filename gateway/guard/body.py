@@ -37,7 +37,6 @@ _NOT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 """One level down and one up, as signed bytes."""
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-_RAW_DEFLATE = -15
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -190,12 +189,7 @@ def inflate(data: bytes, coding: str, limit: int) -> bytes:
         raise IdentityError("the body has a Content-Encoding other than gzip or deflate")
     try:
         return _inflate(data, window, limit)
-    except zlib.error:
-        if coding != "deflate":
-            raise IdentityError("the body cannot be inflated") from None
-    try:  # RFC 9110 8.4.1.2: some senders leave the zlib wrapper out
-        return _inflate(data, _RAW_DEFLATE, limit)
-    except zlib.error:
+    except zlib.error:  # also deflate without its zlib wrapper (RFC 9110 8.4.1.2), which not every server reads
         raise IdentityError("the body cannot be inflated") from None
 
 

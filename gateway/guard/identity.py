@@ -21,6 +21,10 @@ MAX_VALUE = 1024
 _SHORT = MAX_VALUE // 4
 """Characters that are never more than MAX_VALUE bytes."""
 _COOKIE_GAP = re.compile(r";[ \t]*")
+_CODED = re.compile(r'["%\\]')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_END_OF_NAME = re.compile(r"[\x00\[]")
+_NAME_SIGNS = str.maketrans({".": "_", " ": "_", "]": None})
 
 
 class RequestView(msgspec.Struct, frozen=True):
@@ -87,10 +91,14 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
 
 
 def _bounded(field: Field, value: Json) -> Json:
-    """Refuse a value that is too large to be compared: normalisers may take long for it, and all others wait."""
+    """Refuse a value that is too large, because normalisers may take long and all others wait, or has two readings."""
     if isinstance(value, str):
         if len(value) > _SHORT and len(value.encode("utf-8", "surrogatepass")) > MAX_VALUE:
             raise IdentityError(f"{field.text} is longer than {MAX_VALUE} bytes")
+        if field.source is Source.COOKIE and _CODED.search(value):
+            raise IdentityError(
+                f"{field.text} has a quote, a percent sign or a backslash, which servers read differently"
+            )
     elif isinstance(value, list | dict | int) and len(encode(value)) > MAX_VALUE:
         raise IdentityError(f"{field.text} is a list, an object or a number of more than {MAX_VALUE} bytes")
     return value
@@ -130,15 +138,34 @@ def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
 def _query_values(query: str, field: Field) -> list[str]:
     if not query:
         return []
-    values, folded = [], field.name.casefold()
+    values, folded = [], _folded(field.name)
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         decoded = _decoded(name, field.text)
         if decoded == field.name:
-            values.append(_decoded(value, field.text))
-        elif decoded.casefold() == folded:  # ASP.NET takes it for the same parameter
-            raise IdentityError(f"{field.text} has a name that differs from another only in case")
+            values.append(_plain(_decoded(value, field.text), field.text))
+            if ";" in value:
+                raise IdentityError(f"{field.text} has a semicolon, at which some servers end it")
+        elif _folded(decoded) == folded:
+            raise IdentityError(f"{field.text} stands there under a name that some servers take for the same")
+        if ";" in pair and any(_folded(_decoded(p.partition("=")[0], "")) == folded for p in pair.split(";")[1:]):
+            raise IdentityError(f"{field.text} stands behind a semicolon, at which some servers begin a parameter")
     return values
+
+
+def _folded(name: str) -> str:
+    """A parameter's name as the most tolerant servers read it.
+
+    ASP.NET ignores case; PHP skips blanks before a name, ends it at NUL and at a bracket, and takes a dot for an
+    underscore.
+    """
+    return _END_OF_NAME.split(name, maxsplit=1)[0].strip(" \t\r\n").translate(_NAME_SIGNS).casefold()
+
+
+def _plain(value: str, where: str) -> str:
+    if _CONTROL.search(value):
+        raise IdentityError(f"{where} holds a control character, at which some servers end it")
+    return value
 
 
 def _decoded(part: str, where: str) -> str:

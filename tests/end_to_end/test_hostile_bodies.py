@@ -136,7 +136,7 @@ def squeezed(text: bytes, window: int) -> bytes:
     return stream.compress(text) + stream.flush()
 
 
-@pytest.mark.parametrize(("coding", "window"), [("gzip", 31), ("x-gzip", 31), ("deflate", 15), ("deflate", -15)])
+@pytest.mark.parametrize(("coding", "window"), [("gzip", 31), ("x-gzip", 31), ("deflate", 15)])
 async def test_a_compressed_body_is_read_inflated_and_forwarded_as_it_was(
     coding: str, window: int, upstream: RawUpstream, gateway: StartGateway
 ) -> None:

@@ -157,7 +157,6 @@ class TestContentCoding:
             (" GZip ", gzip.compress(TEXT)),
             ("x-gzip", gzip.compress(TEXT)),
             ("deflate", zlib.compress(TEXT)),
-            ("deflate", raw_deflate(TEXT)),
         ],
     )
     def test_a_body_is_inflated(self, coding: str | None, data: bytes) -> None:
@@ -185,7 +184,7 @@ class TestContentCoding:
             ("deflate", zlib.compress(TEXT)[:-1]),
             ("deflate", zlib.compress(TEXT)[:-4] + b"\0\0\0\0"),
             ("deflate", zlib.compress(TEXT) + b"x"),
-            ("deflate", raw_deflate(TEXT)[:-1]),
+            ("deflate", raw_deflate(TEXT)),
             ("deflate", raw_deflate(TEXT) + b"x"),
             ("deflate", b""),
             (None, gzip.compress(TEXT)),
@@ -209,7 +208,7 @@ class TestContentCoding:
             inflate(data, coding, 99)
         assert raised.value.limit == 99
 
-    @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, raw_deflate])
+    @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
     def test_a_bomb_is_refused_without_being_inflated(self, pack: Callable[[bytes], bytes]) -> None:
         limit = 64 * 1024
         bomb = pack(bytes(32 * 1024 * 1024))
