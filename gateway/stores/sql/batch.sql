@@ -27,8 +27,8 @@ END;
 -- A settlement (any other state) ends a claim only while its owner holds it in flight. State 0 frees it.
 CREATE TEMP TRIGGER settlement INSTEAD OF INSERT ON batch WHEN NEW.state <> 1
 BEGIN
-    INSERT INTO claims (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource,
-                        caller, payload, answer)
+    INSERT OR REPLACE INTO claims (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold,
+                                   resource, caller, payload, answer)
     SELECT fingerprint, owner, NEW.state, rule, entry, first_seen, NEW.expires_at, unknown_hold, NEW.resource,
            caller, payload, NEW.answer
     FROM in_flight
