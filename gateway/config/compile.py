@@ -11,8 +11,9 @@ from gateway.guard.key import Key
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
-from gateway.guard.rules import Entry, Rule, Rules, parse_template
+from gateway.guard.rules import Entry, Rule, Rules
 from gateway.guard.statuses import parse_statuses
+from gateway.guard.template import parse_template
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 

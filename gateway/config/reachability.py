@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.config.schema import RuleConfig
-from gateway.guard.rules import parse_template
+from gateway.guard.template import parse_template
 
 
 def unreachable(rules: Sequence[RuleConfig]) -> list[tuple[RuleConfig, RuleConfig]]:

@@ -12,8 +12,8 @@ from gateway.config.validate_values import is_token, name_of
 from gateway.guard.field import Field, Source, parse_field
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.resource import parse_resource
-from gateway.guard.rules import parse_template
 from gateway.guard.statuses import Statuses, parse_statuses
+from gateway.guard.template import parse_template
 
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"}
 _EVERY_METHOD = {"*", "**", "ANY", "ALL", ".*"}

@@ -1,6 +1,5 @@
 # Rules, compiled, and which of them a request meets. Pure.
 
-import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal
@@ -8,10 +7,10 @@ from typing import Literal
 import msgspec
 
 from gateway.guard.body import Wanted
-from gateway.guard.dialects import explain_dialect
 from gateway.guard.field import Field
 from gateway.guard.key import Key
 from gateway.guard.resource import Resource
+from gateway.guard.template import Template
 from gateway.guard.unusual import find_unusual
 from gateway.http.headers import Headers
 from gateway.http.paths import Reading, Target, named_hosts, read_path
@@ -21,22 +20,6 @@ METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-m
 _LONGEST_KEPT = 256
 """Characters of a path that is kept for the next request."""
 _OVERRIDABLE = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-
-
-class Template(msgspec.Struct, frozen=True):
-    """A path template. A segment of None takes any one segment; literal ones are in lower case.
-
-    Literal segments match without regard to case, as many APIs route: a create must not slip by as "/Users".
-    """
-
-    segments: tuple[str | None, ...]
-    names: tuple[tuple[int, str], ...]
-    """Positions and names of the variables."""
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The variables' names."""
-        return tuple(name for _, name in self.names)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -262,38 +245,3 @@ def _on_host(rules: list[Rule], target: Target, headers: Headers) -> list[Rule]:
         return rules
     hosts = named_hosts(target, headers)
     return [rule for rule in rules if rule.host is None or rule.host in hosts]
-
-
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-def parse_template(path: str) -> Template:
-    """Read a path template. Raises ValueError with a text that says what would be right."""
-    dialect = explain_dialect(path)
-    if dialect is not None:
-        raise ValueError(f'"{path}" is written as for another program: {dialect}')
-    if not path.startswith("/"):
-        raise ValueError(f'"{path}" does not start with "/"; write it as in "/tenants/{{tenant}}/users"')
-    if "?" in path:
-        raise ValueError(f'"{path}" has a query; write only the path, and read query.NAME in a field')
-    segments: list[str | None] = []
-    names: list[tuple[int, str]] = []
-    for at, segment in enumerate(path.split("/")[1:]):
-        variable = _VARIABLE.fullmatch(segment)
-        if variable:
-            segments.append(None)
-            names.append((at, variable[1]))
-        elif "{" in segment or "}" in segment:
-            raise ValueError(
-                f'"{path}" has a brace in "{segment}"; a variable is a whole segment, as in "/users/{{id}}"'
-            )
-        else:
-            segments.append(segment.lower())
-    literal = _VARIABLE.sub("x", path)
-    if read_path(literal).others or "%" in path:
-        raise ValueError(f'"{path}" can be read in more than one way; write it decoded, without "//", ".", ".." or ";"')
-    if segments and segments[-1] == "":
-        segments.pop()
-    if len({name for _, name in names}) < len(names):
-        raise ValueError(f'"{path}" has two variables of one name; give each its own')
-    return Template(tuple(segments), tuple(names))

@@ -4,7 +4,8 @@ import pytest
 
 from gateway.guard.dialects import explain_dialect
 from gateway.guard.routes import parse_route
-from gateway.guard.rules import Match, parse_template
+from gateway.guard.rules import Match
+from gateway.guard.template import parse_template
 from tests.support.unit import ask, compiled, rule_config
 
 ONE_SEGMENT = {

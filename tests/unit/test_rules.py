@@ -4,7 +4,8 @@ import pytest
 
 from gateway.config.reachability import unreachable
 from gateway.config.schema import MatchConfig
-from gateway.guard.rules import Match, Refusal, parse_template
+from gateway.guard.rules import Match, Refusal
+from gateway.guard.template import parse_template
 from tests.support.unit import ask, compiled, rule_config
 
 
