@@ -22,6 +22,7 @@ from gateway.errors import ConfigError, StoreError
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.process.admin.listener import Admin
 from gateway.process.assembly import Assembly, wall_clock
+from gateway.process.descriptors import raise_limit, shortage
 from gateway.process.drain import drain, wait_for_final_requests
 from gateway.process.listen import Listening, bind, remove_socket, start_admin
 from gateway.process.memory import release_for_ever, set_thresholds
@@ -60,6 +61,9 @@ async def serve(config: Config, path: Path) -> None:
         closing.callback(telemetry.flush)
         closing.callback(telemetry.log_repeated)
         inherited = inherited_listeners(os.environ)
+        limit = raise_limit()
+        if short := shortage(config, limit):
+            telemetry.event("descriptors-low", "warning", limit=limit, needed=short[0], note=short[1])
         if found := problems(config, time.time()):
             raise ConfigError(found)
         opened, fingerprinter = await _open(config, telemetry)
