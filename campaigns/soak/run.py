@@ -29,6 +29,7 @@ STALLED = "loop-stalled"
 EXPECTED = {
     *("listening", "store-made", "fingerprint-key-made", "reloaded", "draining", "stopped", "unknown-lapsed"),
     "request",
+    "descriptors-low",  # the machine's limit
     STALLED,  # may be the machine's doing; it is counted
 }
 """What the log may tell of."""

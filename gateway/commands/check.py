@@ -7,7 +7,9 @@ from pathlib import Path
 from gateway.commands import provision
 from gateway.config import load
 from gateway.config.advice import advise
+from gateway.config.schema import Config
 from gateway.errors import ConfigError
+from gateway.process.descriptors import highest_limit, shortage
 
 SUMMARY = "list every problem of a rules file"
 
@@ -61,4 +63,13 @@ def _check(path: Path) -> tuple[list[str], list[str], int | None]:
         config = load(path)
     except ConfigError as error:
         return error.problems, [], None
-    return provision.problems(config), advise(config), len(config.rules)
+    return provision.problems(config), [*advise(config), *_about_limits(config)], len(config.rules)
+
+
+def _about_limits(config: Config) -> list[str]:
+    """Hints about limits of the system, as they are for this process."""
+    limit = highest_limit()
+    short = shortage(config, limit)
+    if short is None:
+        return []
+    return [f"up to {short[0]} file descriptors may be needed, and the limit here is {limit}: {short[1]}"]

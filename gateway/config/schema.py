@@ -41,7 +41,7 @@ class ServerConfig(Table, frozen=True, kw_only=True):
     head_timeout: Duration = Duration(10)
     """How long a request's head may take to arrive."""
     body_timeout: Duration = Duration(60)
-    """How long a client may stand still within a body it sends or an answer it reads."""
+    """How long a client may stand still within a body it sends or an answer it reads; 4 KiB of that are progress."""
     keepalive_timeout: Duration = Duration(75)
     """How long an idle client connection is kept."""
     tunnel_timeout: Duration = Duration(3600)
@@ -56,6 +56,8 @@ class ServerConfig(Table, frozen=True, kw_only=True):
     """How many fields a request may have."""
     max_buffered: Size = Size(256 * 1024**2)
     """Bytes of request bodies held in memory, those of all requests together."""
+    max_buffered_answers: Size = Size(256 * 1024**2)
+    """Bytes of answers held in memory because clients have not taken them yet, those of all together."""
     drain_grace: Duration | None = None
     """How long requests are still served, on new connections too, while readiness says 503 already; default: not."""
     drain_timeout: Duration = Duration(30)

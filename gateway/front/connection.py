@@ -4,7 +4,7 @@
 # aiohttp's server accepts the connection and runs `start` in a task of its own.
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import Malformed, RequestBroken
 from gateway.front.exchange import Exchange
@@ -26,7 +26,9 @@ class ClientConnection(ClientTransport):
     __slots__ = ("_event_loop", "_exchange", "_idle", "_next", "_reader", "_serving", "_stream", "server")
 
     def __init__(self, server: "DownstreamServer", loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(server, loop, server.budget, server.limits.body_timeout)
+        super().__init__(
+            server, loop, budget=server.budget, answers=server.answers, body_timeout=server.limits.body_timeout
+        )
         self.server = server
         self._event_loop = loop
         self._exchange: Exchange | None = None
@@ -40,7 +42,6 @@ class ClientConnection(ClientTransport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a first request."""
-        self.stream_transport = cast("asyncio.Transport", transport)
         super().connection_made(transport)
         if not self.server.admit(self):
             if self.server.is_overrun:
@@ -130,7 +131,9 @@ class ClientConnection(ClientTransport):
         """Give away the transport, for another protocol, and what came behind the request."""
         self.deadline.close()
         self.state = DETACHED
+        self._forget_untaken()
         self.stream_transport.pause_reading()
+        self.stream_transport.set_write_buffer_limits()  # a tunnel has the event loop's own
         return self.stream_transport, self._reader.buffered
 
     def abort_body(self, *, timed_out: bool) -> None:
@@ -160,7 +163,8 @@ class ClientConnection(ClientTransport):
                 else:
                     return
         finally:
-            self._serving = None  # else a handler that was cancelled would keep itself, by its traceback
+            # Else a handler that was cancelled would keep itself: by its traceback, or by the exchange.
+            self._serving = self._exchange = self._next = None
             if self.state >= DETACHED:
                 self.server.gone(self)
 

@@ -40,10 +40,13 @@ class DownstreamServer(web.Server):
         watcher: Watcher,
         limits: ServerConfig,
         forwarding: Forwarding,
+        answers: Budget | None = None,
     ) -> None:
+        """`answers` counts what was received from APIs too, where there are some."""
         super().__init__(handle)  # type: ignore[arg-type] # not called by aiohttp: our connections hand it exchanges
         self.limits = limits
         self.budget = Budget(limits.max_buffered)
+        self.answers = Budget(limits.max_buffered_answers) if answers is None else answers
         self.is_draining = self.is_ending = False
         self._handle = handle
         self._watcher = watcher
@@ -148,6 +151,7 @@ class DownstreamServer(web.Server):
         self._handle, self._watcher, self._forwarding = handle, watcher, forwarding
         self.limits = limits
         self.budget.limit = limits.max_buffered
+        self.answers.limit = limits.max_buffered_answers
         for connection in self.admitted:
             connection.renew()
 

@@ -13,7 +13,7 @@ from gateway.http.forwarding import Peer
 from gateway.transport.budget import Budget
 from gateway.transport.deadline import Deadline
 from gateway.transport.stream import wake
-from gateway.transport.write_progress import unacknowledged, wait_writable
+from gateway.transport.write_progress import has_progressed, unacknowledged, wait_writable
 
 LINGER = 5.0
 """Seconds for which a client may go on sending what is not wanted, so that it gets to see the answer (RFC 9112 9.6)."""
@@ -40,19 +40,28 @@ from DETACHED on, the transport is not this connection's any more."""
 class ClientTransport(web.RequestHandler):
     """Mutable state: `state`; whether the client `has_left` (closed its side, or is lost); who it is (`peer`).
 
-    `body_timeout`, in seconds, may change, too: for so long the client may make no progress.
+    `body_timeout`, in seconds, may change, too: for so long the client may make no progress. `_untaken` is what it has
+    not taken yet of its answers, as counted in the budget for `answers`.
     """
 
     __slots__ = (
-        "_left", "_writable", "body_timeout", "budget", "deadline", "has_left", "peer", "state", "stream_transport",
+        "_left", "_untaken", "_writable", "answers", "body_timeout", "budget", "deadline", "has_left", "peer", "state",
+        "stream_transport",
     )  # fmt: skip
 
     def __init__(
-        self, server: web.Server, loop: asyncio.AbstractEventLoop, budget: Budget, body_timeout: float
+        self,
+        server: web.Server,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        budget: Budget,
+        answers: Budget,
+        body_timeout: float,
     ) -> None:
         # As web.run_app does, None for no access log.
         super().__init__(server, loop=loop, keepalive_timeout=0, tcp_keepalive=False, access_log=None)  # type: ignore[arg-type]
         self.budget = budget
+        self.answers = answers
         self.body_timeout = body_timeout
         self.deadline = Deadline(loop, self.too_late)
         self.state: State = NEW
@@ -60,10 +69,17 @@ class ClientTransport(web.RequestHandler):
         self.peer: Peer = cast("Peer", None)
         self.stream_transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._writable: asyncio.Future[None] | None = None
-        self._left = 0
+        self._left = self._untaken = 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.state.name})"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let whatever the kernel does not take count as too much: it holds enough to keep a client busy."""
+        self.stream_transport = cast("asyncio.Transport", transport)
+        # Under TLS the transport compares with "at least", so that 0 would always be reached.
+        self.stream_transport.set_write_buffer_limits(high=transport.get_extra_info("sslcontext") is not None, low=0)
+        super().connection_made(transport)
 
     # Writing
 
@@ -71,17 +87,24 @@ class ClientTransport(web.RequestHandler):
         """Send bytes, if the client is still there."""
         if self.state is not LOST:
             self.stream_transport.write(data)
+            if self.writing_paused:
+                self._untaken += len(data)  # all of it is kept until the last byte has left
+                self.answers.used += len(data)
 
     async def wait_writable(self, idle_timeout: float) -> bool:
         """Wait until the client takes more; False when it is gone, or takes nothing for `idle_timeout` seconds."""
         if self.writing_paused and self.state is not LOST:
             self._writable = asyncio.get_running_loop().create_future()
-            await wait_writable(self.stream_transport, self._writable, idle_timeout, self.abort)
+            try:
+                await wait_writable(self.stream_transport, self._writable, idle_timeout, self.abort)
+            finally:
+                self._writable = None
         return self.state is not LOST
 
     def resume_writing(self) -> None:
         """The client takes more again."""
         super().resume_writing()
+        self._forget_untaken()
         wake(self._writable)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -90,7 +113,12 @@ class ClientTransport(web.RequestHandler):
         self.has_left = True
         self.deadline.close()
         super().connection_lost(exc)
+        self._forget_untaken()
         wake(self._writable)
+
+    def _forget_untaken(self) -> None:
+        self.answers.used -= self._untaken
+        self._untaken = 0
 
     # Reading
 
@@ -141,7 +169,7 @@ class ClientTransport(web.RequestHandler):
         """The deadline has passed: a client that makes no progress with the last bytes is not waited for."""
         if self.state is CLOSING:
             before, self._left = self._left, unacknowledged(self.stream_transport)
-            if self._left < before:
+            if has_progressed(before, self._left):
                 self.deadline.set(self.body_timeout)
             else:
                 self.stream_transport.abort()

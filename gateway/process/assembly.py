@@ -35,7 +35,11 @@ class Assembly:
         self._upstreams = open_upstreams(config)
         handler = self._handler(config, self._upstreams)
         self.front = DownstreamServer(
-            handler, Watcher(handler.refused, handler.failed), config.server, _forwarding(config)
+            handler,
+            Watcher(handler.refused, handler.failed),
+            config.server,
+            _forwarding(config),
+            self._upstreams.shared.answers,
         )
 
     def __repr__(self) -> str:

@@ -22,8 +22,10 @@ from gateway.errors import ConfigError, StoreError
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.process.admin.listener import Admin
 from gateway.process.assembly import Assembly, wall_clock
+from gateway.process.descriptors import raise_limit, shortage
 from gateway.process.drain import drain, wait_for_final_requests
 from gateway.process.listen import Listening, bind, remove_socket, start_admin
+from gateway.process.memory import release_for_ever, set_thresholds
 from gateway.process.reload import Reloader
 from gateway.process.secret import Secret, beside, ephemeral
 from gateway.process.systemd import ServiceManager, inherited_listeners, serving
@@ -50,6 +52,7 @@ async def serve(config: Config, path: Path) -> None:
     `path` is the rules file that `config` was read from, for reloads. Raises GatewayError for errors that the operator
     must fix.
     """
+    set_thresholds()
     loop = asyncio.get_running_loop()
     telemetry = Telemetry(style=config.log.format, requests=config.log.requests, call_soon=loop.call_soon)
     signals = _Signals(loop)
@@ -58,6 +61,9 @@ async def serve(config: Config, path: Path) -> None:
         closing.callback(telemetry.flush)
         closing.callback(telemetry.log_repeated)
         inherited = inherited_listeners(os.environ)
+        limit = raise_limit()
+        if short := shortage(config, limit):
+            telemetry.event("descriptors-low", "warning", limit=limit, needed=short[0], note=short[1])
         if found := problems(config, time.time()):
             raise ConfigError(found)
         opened, fingerprinter = await _open(config, telemetry)
@@ -71,6 +77,7 @@ async def serve(config: Config, path: Path) -> None:
         tasks = [
             _purge_for_ever(opened.store, telemetry),
             run_watchdog(telemetry, manager),
+            release_for_ever(lambda: assembly.front.answers.used),
             reloader.watch_for_ever(),
             signals.reload_for_ever(reloader),
             *([] if tls is None else [tls.follow()]),

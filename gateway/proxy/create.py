@@ -6,7 +6,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import assert_never
 
 import msgspec
@@ -30,6 +30,7 @@ from gateway.proxy.forward import deliver, send
 from gateway.proxy.relay import read_whole
 from gateway.proxy.status_field import status_fields
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
+from gateway.telemetry import RequestRecord
 from gateway.upstream.client import CancelledUnsent
 from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 
@@ -201,19 +202,29 @@ class CreateHandler:
             settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
         record = request.record
         try:
-            if await settled:
-                if kept is not None and answer is not None:
-                    self._recent.remember(operation.owner, kept)
-            else:
-                deps.telemetry.event("fenced-out", "error", rule=rule.name, fingerprint=record.fingerprint)
-        except StoreError as error:
-            # The store goes on trying. Until it has written it, the claim stays held: what the client hears is true.
-            deps.telemetry.repeated("settle-delayed", "error", rule=rule.name, reason=str(error))
+            is_written = await self._is_written(record, settled)
+        except asyncio.CancelledError:
+            if isinstance(result, UpstreamResponse):
+                result.abandon()
+            raise
+        if is_written and kept is not None and answer is not None:
+            self._recent.remember(operation.owner, kept)
         deps.in_flight.end(operation.owner)
         record.outcome = OUTCOMES[outcome]
         is_unknown = outcome is Outcome.FAILED and not rule.failed_is_free
         request.fields = self._status_fields["unknown" if is_unknown else record.outcome]
         await deliver(request, result, deps.idle_timeouts)
+
+    async def _is_written(self, record: RequestRecord, settled: Awaitable[bool]) -> bool:
+        """Wait for a settlement; whether it was written."""
+        try:
+            if await settled:
+                return True
+            self._deps.telemetry.event("fenced-out", "error", rule=record.rule, fingerprint=record.fingerprint)
+        except StoreError as error:
+            # The store goes on trying. Until it has written it, the claim stays held: what the client hears is true.
+            self._deps.telemetry.repeated("settle-delayed", "error", rule=record.rule, reason=str(error))
+        return False
 
     def _encrypt(self, operation: Operation, answer: UpstreamResponse) -> bytes | None:
         """Encrypt an answer; None when that fails: the create succeeded all the same, and its client is told so."""

@@ -1,5 +1,7 @@
 # An answer on its way from the API to the client, as it comes, at the pace of the slower one.
 
+import asyncio
+
 import msgspec
 
 from gateway.front.exchange import Exchange
@@ -37,6 +39,7 @@ async def relay(exchange: Exchange, answer: UpstreamResponse, idle_timeout: floa
                     exchange.write(LAST_CHUNK)
                 return
             exchange.write(chunk(piece) if chunked else piece)
+            del piece  # the transport keeps what is not sent yet; while that is awaited, nothing else should
     except ResponseBroken:
         exchange.abort()
     finally:
@@ -58,4 +61,7 @@ async def read_whole(answer: UpstreamResponse, limit: int) -> UpstreamResponse:
             size += len(piece)
     except ResponseBroken:
         pass
+    except asyncio.CancelledError:
+        answer.rest.abandon()
+        raise
     return msgspec.structs.replace(answer, body=b"".join(pieces))

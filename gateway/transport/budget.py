@@ -1,4 +1,4 @@
-# The memory budget for the request bodies of all requests together.
+# Memory budgets: one for the request bodies of all requests together, one for the answers of all connections.
 
 
 class Budget:
@@ -27,5 +27,8 @@ class Budget:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether forwarded bodies must be paused: the other half is reserved for creates."""
+        """Whether what is passed on must be read in small pieces, each once the one before has left.
+
+        For request bodies the other half is reserved for creates; for answers it is left for those small pieces.
+        """
         return self.used >= self.limit // 2

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from gateway.transport.budget import Budget
 
-HIGH_WATER = 256 * 1024
+HIGH_WATER = 64 * 1024
 """Bytes that are buffered for a slow reader before reading from the connection is paused."""
 
 
@@ -38,7 +38,8 @@ class Stream:
     ) -> None:
         """`idle_timeout` in seconds; `error` is raised to the reader of a broken body.
 
-        Buffered bytes count in `budget`; when that is used up, reading pauses until the buffer has been read.
+        Buffered bytes count in `budget`; when that is used up, reading pauses after each piece. Reading goes on when
+        the next piece is asked for, not before: a reader that waits for its own peer holds one piece, not two.
         """
         self._source: Source | None = source
         self._idle_timeout = idle_timeout
@@ -53,6 +54,9 @@ class Stream:
     def __repr__(self) -> str:
         state = "broken" if self._broken else "complete" if self._source is None else "open"
         return f"Stream({state}, {self._size} bytes buffered)"
+
+    def __del__(self) -> None:
+        self.forget()  # its reader may have been cancelled
 
     # Called by the connection
 
@@ -98,18 +102,19 @@ class Stream:
                 if self._broken:
                     raise self._error
                 return b""
+            if self._paused:
+                self._paused = False
+                self._source.resume_reading()
             await self._wait(self._source)
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self.forget()
-        if self._paused and self._source is not None:
-            self._paused = False
-            self._source.resume_reading()
         return data
 
     def abandon(self) -> None:
         """Abort the exchange: the rest of the body is not wanted."""
         if self._source is not None:
             self._source.abort_body(timed_out=False)
+        self.forget()
 
     def forget(self) -> None:
         """Discard the buffered pieces."""

@@ -11,6 +11,7 @@ from gateway.errors import Malformed
 from gateway.http.fields import CHUNKED, lets_persist
 from gateway.http.framing import ChunkedDecoder, Decoder, LengthDecoder, UntilCloseDecoder
 from gateway.http.response import UNTIL_CLOSE, ResponseHead, body_length, read_response_head
+from gateway.transport.budget import Budget
 from gateway.transport.deadline import Deadline
 from gateway.transport.stream import Stream, wake
 from gateway.upstream.results import NoResponse, Request, ResponseBroken, Upgraded, UpstreamResponse
@@ -18,6 +19,8 @@ from gateway.upstream.transport import ApiTransport
 
 MAX_HEAD = 256 * 1024
 """Bytes in which a response's head must end, including the interim responses before it."""
+MAX_FIRST_PIECE = 4 * 1024
+"""Bytes of an unfinished body that are delivered with its head: they are held until all of it has been passed on."""
 _TERMINATED = NoResponse("connection_terminated")
 _INCOMPLETE = NoResponse("http_response_incomplete")
 _MALFORMED = NoResponse("http_protocol_error")
@@ -33,10 +36,17 @@ class Connection(ApiTransport, Upgraded):
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, on_free: Callable[["Connection"], None], idle_timeout: float
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_free: Callable[["Connection"], None],
+        idle_timeout: float,
+        answers: Budget,
     ) -> None:
-        """`on_free` is called when another exchange may begin; a body may stall for `idle_timeout` seconds."""
-        super().__init__(loop, idle_timeout)
+        """`on_free` is called when another exchange may begin; a body may stall for `idle_timeout` seconds.
+
+        `answers` counts what was received and not passed on yet.
+        """
+        super().__init__(loop, idle_timeout, answers)
         self._on_free = on_free
         self._deadline = Deadline(loop, self._response_timeout)
         self._response: asyncio.Future[UpstreamResponse | NoResponse] | None = None
@@ -100,13 +110,8 @@ class Connection(ApiTransport, Upgraded):
         """Abort the exchange of a future that `begin` returned, or the upgraded connection that it resulted in."""
         if self._response is response:
             self.fail(_TERMINATED)
-        elif (
-            response.done()
-            and not response.cancelled()
-            and isinstance(result := response.result(), UpstreamResponse)
-            and result.upgraded
-        ):
-            self._transport.abort()
+        if response.done() and not response.cancelled() and isinstance(result := response.result(), UpstreamResponse):
+            result.abandon()
 
     def fail(self, failure: NoResponse) -> None:
         """End the exchange without a response, or abort the response that is being read."""
@@ -133,6 +138,7 @@ class Connection(ApiTransport, Upgraded):
 
     # Called by the transport
 
+    @override
     def data_received(self, data: bytes) -> None:
         """Parse the data, and pass the result to the waiting caller."""
         if self._response is None:  # unsolicited data
@@ -240,7 +246,10 @@ class Connection(ApiTransport, Upgraded):
         if decoder.surplus:
             self._keep_alive = False
         if not decoder.is_done:
-            self._stream = Stream(self, self._idle_timeout, ResponseBroken)
+            self._stream = Stream(self, self._idle_timeout, ResponseBroken, self._answers)
+            if len(data) > MAX_FIRST_PIECE:
+                self._stream.feed(data)
+                data = b""
         return data, broken
 
     def _read_body(self, decoder: Decoder, data: bytes) -> None:
@@ -270,6 +279,8 @@ class Connection(ApiTransport, Upgraded):
     def _finish_lost(self) -> None:
         self._deadline.close()
         response, self._response = self._response, None
+        self._request = None
+        self._buffer = b""
         self._stop_sending()
         if response is not None and not response.done():
             response.set_result(self._failure)

@@ -9,6 +9,7 @@ from collections import deque
 import msgspec
 
 from gateway.config.endpoints import UpstreamAddress
+from gateway.transport.budget import Budget
 from gateway.upstream.connection import Connection
 from gateway.upstream.resolve import Resolver
 from gateway.upstream.results import NotSent
@@ -38,6 +39,14 @@ class EndpointTls(msgspec.Struct, frozen=True):
     server_name: str
 
 
+class EndpointShared(msgspec.Struct, frozen=True):
+    """What all endpoints share."""
+
+    resolver: Resolver
+    answers: Budget
+    """Counts what was received and clients have not taken yet."""
+
+
 class Endpoint:
     """Connections to one URL.
 
@@ -46,13 +55,19 @@ class Endpoint:
     """
 
     def __init__(
-        self, address: UpstreamAddress, host: str, limits: EndpointLimits, tls: EndpointTls | None, resolver: Resolver
+        self,
+        address: UpstreamAddress,
+        host: str,
+        limits: EndpointLimits,
+        tls: EndpointTls | None,
+        shared: EndpointShared,
     ) -> None:
         """`host` is the value of the Host field for requests that have none."""
         self._address = address
         self._limits = limits
         self._tls = tls
-        self._resolver = resolver
+        self._resolver = shared.resolver
+        self._answers = shared.answers
         self._loop = asyncio.get_running_loop()
         self._idle: deque[Connection] = deque()
         self._is_closed = False
@@ -136,7 +151,7 @@ class Endpoint:
         return connection
 
     def _protocol(self) -> Connection:
-        return Connection(self._loop, self._keep, self._limits.idle)
+        return Connection(self._loop, self._keep, self._limits.idle, self._answers)
 
     def _keep(self, connection: Connection) -> None:
         self._idle.append(connection)

@@ -10,8 +10,9 @@ from gateway.errors import ConfigError
 from gateway.guard.routes import Routes
 from gateway.tls.certificates import upstream_problems
 from gateway.tls.client import client_context
+from gateway.transport.budget import Budget
 from gateway.upstream.client import Upstream
-from gateway.upstream.endpoint import Endpoint, EndpointLimits, EndpointTls
+from gateway.upstream.endpoint import Endpoint, EndpointLimits, EndpointShared, EndpointTls
 from gateway.upstream.resolve import Resolver
 
 _Key = tuple[str, UpstreamConfig]
@@ -20,11 +21,11 @@ _Key = tuple[str, UpstreamConfig]
 class Upstreams:
     """All APIs behind the gateway, and the routes to them."""
 
-    def __init__(self, routes: Routes[Upstream], upstreams: Mapping[_Key, Upstream], resolver: Resolver) -> None:
+    def __init__(self, routes: Routes[Upstream], upstreams: Mapping[_Key, Upstream], shared: EndpointShared) -> None:
         """`upstreams` by name ("" for the unnamed one) and configuration."""
         self.routes = routes
         self.upstreams = upstreams
-        self.resolver = resolver
+        self.shared = shared
 
     def __repr__(self) -> str:
         return f"Upstreams({len(self.upstreams)})"
@@ -33,7 +34,7 @@ class Upstreams:
         """Close all idle connections. Busy ones are closed at the end of their exchange."""
         for upstream in self.upstreams.values():
             upstream.close()
-        self.resolver.close()
+        self.shared.resolver.close()
 
     def close_others(self, kept: "Upstreams") -> None:
         """Close, in the same way, the upstreams that are not in `kept`."""
@@ -49,19 +50,19 @@ def open_upstreams(config: Config, before: Upstreams | None = None) -> Upstreams
     """
     if problems := upstream_problems(config, time.time()):
         raise ConfigError(problems)
-    resolver = Resolver() if before is None else before.resolver
+    shared = before.shared if before else EndpointShared(Resolver(), Budget(config.server.max_buffered_answers))
     known = {} if before is None else before.upstreams
     wanted = dict(config.upstreams) if config.upstream is None else {"": config.upstream, **config.upstreams}
     opened = {}
     for name, upstream in wanted.items():
         kept = known.get((name, upstream)) if upstream.tls is None else None
-        opened[name] = _upstream(upstream, resolver) if kept is None else kept
+        opened[name] = _upstream(upstream, shared) if kept is None else kept
     named = {name: opened[name] for name in config.upstreams}
     routes = compile_routes(config, named, opened.get(""))
-    return Upstreams(routes, {(name, wanted[name]): upstream for name, upstream in opened.items()}, resolver)
+    return Upstreams(routes, {(name, wanted[name]): upstream for name, upstream in opened.items()}, shared)
 
 
-def _upstream(config: UpstreamConfig, resolver: Resolver) -> Upstream:
+def _upstream(config: UpstreamConfig, shared: EndpointShared) -> Upstream:
     addresses = [parse_upstream(url) for url in config.all_urls]
     limits = EndpointLimits(
         connect=config.connect_timeout,
@@ -76,7 +77,7 @@ def _upstream(config: UpstreamConfig, resolver: Resolver) -> Upstream:
     for address in addresses:
         secured = EndpointTls(context, _server_name(tls, address)) if address.tls and context is not None else None
         host = address.authority if config.host in {"keep", "upstream"} else config.host
-        endpoints.append(Endpoint(address, host, limits, secured, resolver))
+        endpoints.append(Endpoint(address, host, limits, secured, shared))
     return Upstream(endpoints, response_timeout=config.response_timeout, rewrites_host=config.host != "keep")
 
 

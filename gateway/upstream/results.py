@@ -84,6 +84,13 @@ class UpstreamResponse(msgspec.Struct, frozen=True):
     upgraded: Upgraded | None = None
     """The connection, when the status is 101; `body` is then the first data of the new protocol."""
 
+    def abandon(self) -> None:
+        """Close the connection if the response is still coming, or it was upgraded: nobody is there to take it."""
+        if self.rest is not None:
+            self.rest.abandon()
+        if self.upgraded is not None:
+            self.upgraded.detach().abort()
+
 
 class NotSent(msgspec.Struct, frozen=True):
     """No byte of the request was written: provably nothing happened."""

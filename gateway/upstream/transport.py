@@ -7,18 +7,27 @@ from typing import cast
 
 from typing_extensions import override
 
+from gateway.transport.budget import Budget
 from gateway.transport.stream import Source, wake
 from gateway.transport.write_progress import wait_writable
 
 _ENDED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+_PIECE = memoryview(bytearray(256 * 1024))
+"""What is read at once at most. One for all connections: it is copied before the event loop reads again."""
+_SMALL_PIECE = _PIECE[: 16 * 1024]
+"""The same while answers that clients have not taken fill their budget."""
 
 
-class ApiTransport(asyncio.Protocol, Source):
+class ApiTransport(asyncio.BufferedProtocol, Source):
     """Mutable state: whether the connection is `_lost`, and whether the write buffer has space (`_writable`)."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, idle_timeout: float) -> None:
-        """`idle_timeout` in seconds: for so long the API may accept nothing of what is written."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, idle_timeout: float, answers: Budget) -> None:
+        """`idle_timeout` in seconds: for so long the API may accept nothing of what is written.
+
+        `answers` counts what clients have not taken yet.
+        """
         self._loop = loop
+        self._answers = answers
         self._idle_timeout = idle_timeout
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._poll = select.poll()
@@ -81,6 +90,18 @@ class ApiTransport(asyncio.Protocol, Source):
         wake(self._draining)
 
     # Reading
+
+    @override
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return _SMALL_PIECE if self._answers.is_used_up else _PIECE
+
+    @override
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(_PIECE[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        raise NotImplementedError
 
     @override
     def pause_reading(self) -> None:

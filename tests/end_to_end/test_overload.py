@@ -193,10 +193,10 @@ async def test_an_answered_body_takes_no_room_any_more_on_a_connection_that_is_k
     assert len(emails(upstream)) == 20
 
 
-async def test_uploads_that_the_api_does_not_read_are_held_back_and_none_is_refused(
+async def test_uploads_that_the_api_does_not_read_are_held_back_and_nothing_is_refused(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    """Creates are, while the uploads take all the room; in the end all of them have arrived whole."""
+    """Each holds a piece that waits for the API, and none in the budget; in the end all of them have arrived whole."""
     program = await gateway(server={"max_buffered": "2MiB"})
     before = program.rss()
     held = behaviours.Held(read_and_answer)
@@ -207,10 +207,8 @@ async def test_uploads_that_the_api_does_not_read_are_held_back_and_none_is_refu
         uploads = [asyncio.create_task(client.request("PUT", "/upload", (), sent)) for client in clients]
         await held.waiting.reach(len(uploads))
         numbers = iter(range(10**6))
-        async with asyncio.timeout(PATIENCE):  # until the sockets are full
-            while (seen := await create(program.port, email(next(numbers)), note="x" * LARGE)).status == 201:
-                pass
-        expect_refused(seen, "overloaded", "proxy_internal_error")
+        for _ in range(50):  # meanwhile the sockets fill
+            assert (await create(program.port, email(next(numbers)), note="x" * LARGE)).status == 201
         assert (await get(program.port, "/other")).status == 201
         held.release()
         assert {(await upload).status for upload in uploads} == {201}

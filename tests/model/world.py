@@ -21,6 +21,8 @@ from gateway.proxy.handler import Handler
 from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
 from gateway.telemetry import Telemetry
+from gateway.transport.budget import Budget
+from gateway.upstream.endpoint import EndpointShared
 from gateway.upstream.open import Upstreams
 from gateway.upstream.resolve import Resolver
 from tests.model.creates import CONFIG, Create, Outcome
@@ -206,7 +208,7 @@ class World:
             store, recovered = opened.store, opened.recovered
         self._api = Api()
         self._door = Door(store)
-        upstreams = Upstreams(Routes([], self._api), {}, Resolver())
+        upstreams = Upstreams(Routes([], self._api), {}, EndpointShared(Resolver(), Budget(2**20)))
         rooms = make_rooms(CONFIG, self._door, upstreams, telemetry=self.telemetry, wall_clock=lambda: self.now)
         in_flight = WatchedInFlight(self._api.operations)
         self._handler = Handler(msgspec.structs.replace(rooms, in_flight=in_flight))

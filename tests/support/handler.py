@@ -22,6 +22,7 @@ from gateway.proxy.in_flight import OperationsInFlight
 from gateway.stores.base import Store
 from gateway.stores.open import Opened, open_sqlite
 from gateway.telemetry import Telemetry
+from gateway.transport.budget import Budget
 from gateway.upstream.open import Upstreams
 from tests.support.tally import PATIENCE
 
@@ -43,6 +44,7 @@ def make_rooms(
     *,
     telemetry: Telemetry | None = None,
     wall_clock: Callable[[], int] = lambda: NOW,
+    body_timeout: float = 5,
 ) -> HandlerDependencies:
     """The dependencies of a handler. A loop must be running."""
     return HandlerDependencies(
@@ -51,7 +53,7 @@ def make_rooms(
         store=store,
         telemetry=telemetry or Telemetry(StringIO(), style="json"),
         forward_without_store=config.store.on_failure == "forward",
-        idle_timeouts=IdleTimeouts(client=5, tunnel=5),
+        idle_timeouts=IdleTimeouts(client=body_timeout, tunnel=5),
         wall_clock=wall_clock,
         stopwatch=asyncio.get_running_loop().time,
         in_flight=OperationsInFlight(),
@@ -78,12 +80,16 @@ async def fronted(
     *,
     failed: Callable[[BaseException], None] = failed,
     send_buffer: int | None = None,
+    answers: Budget | None = None,
+    patience: float = 1,
 ) -> AsyncIterator[int]:
     """Serve with `handle` on a port. The clients' requests are expected to be good ones.
 
+    `answers` is the budget of the upstreams; in the end, exchanges under way are waited for so long as `patience` says.
     `send_buffer` is how many bytes the kernel takes of an answer that nobody reads, if not as many as it likes.
     """
-    front = DownstreamServer(handle, Watcher(refused, failed), LIMITS, Forwarding((), (), "off", "off", random_ids()))
+    forwarding = Forwarding((), (), "off", "off", random_ids())
+    front = DownstreamServer(handle, Watcher(refused, failed), LIMITS, forwarding, answers)
     server = await asyncio.get_running_loop().create_server(front, "127.0.0.1", 0)
     if send_buffer is not None:
         server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # what it accepts inherits it
@@ -91,4 +97,4 @@ async def fronted(
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await drain(front, 1)
+        await drain(front, patience)

@@ -1,5 +1,8 @@
 # A body on its way: bounded by its own size, and by what all bodies together may take.
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 
 from gateway.transport.budget import Budget
@@ -23,7 +26,9 @@ class Sender:
 
 
 @pytest.mark.parametrize(("limit", "size"), [(None, HIGH_WATER + 1), (200, 100), (2, 1)])
-async def test_a_sender_is_held_back_by_what_waits_until_that_was_read(limit: int | None, size: int) -> None:
+async def test_a_sender_is_held_back_by_what_waits_until_the_next_piece_is_asked_for(
+    limit: int | None, size: int
+) -> None:
     budget = None if limit is None else Budget(limit)
     sender = Sender()
     stream = Stream(sender, 60, ValueError, budget)
@@ -33,8 +38,13 @@ async def test_a_sender_is_held_back_by_what_waits_until_that_was_read(limit: in
     held.append(sender.is_held)
     assert await stream.read() == b"x" * size
     held.append(sender.is_held)
-    assert held == [False, True, False]
     assert budget is None or budget.used == 0
+    reading = asyncio.ensure_future(stream.read())
+    await asyncio.sleep(0)
+    held.append(sender.is_held)
+    assert held == [False, True, True, False]
+    stream.end(broken=False)
+    assert await reading == b""
 
 
 async def test_streams_that_share_a_budget_hold_each_other_s_senders_back() -> None:
@@ -47,7 +57,22 @@ async def test_streams_that_share_a_budget_hold_each_other_s_senders_back() -> N
     first.forget()
     assert budget.used == 1
     assert await second.read() == b"y"
+    reading = asyncio.ensure_future(second.read())
+    await asyncio.sleep(0)
     assert not other.is_held
+    second.end(broken=False)
+    assert await reading == b""
+
+
+@pytest.mark.parametrize("ends", [Stream.abandon, Stream.forget, Stream.__del__])
+def test_what_is_not_read_any_more_takes_no_room(ends: Callable[[Stream], None]) -> None:
+    budget = Budget(20)
+    stream = Stream(Sender(), 60, ValueError, budget)
+    stream.feed(b"x" * 9)
+    stream.end(broken=True)
+    assert budget.used == 9
+    ends(stream)
+    assert budget.used == 0
 
 
 def test_the_last_quarter_is_kept_for_bodies_that_are_here() -> None:

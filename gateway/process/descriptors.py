@@ -1,0 +1,37 @@
+# The limit of open file descriptors (ulimit -n): raised at the start, and compared with what the rules file may need.
+
+import resource
+
+from gateway.config.schema import Config
+
+RESERVE = 64
+"""Descriptors for the store, the log, the listeners, the operator's connections and those that are refused."""
+
+
+def raise_limit() -> int:
+    """Raise the soft limit to the hard one, which needs no privilege; the limit that holds then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # not on every system
+        return soft
+    return hard
+
+
+def highest_limit() -> int:
+    """The limit that `raise_limit` would set."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def shortage(config: Config, limit: int) -> tuple[int, str] | None:
+    """How many descriptors may be needed, and what to do, when the limit is lower; otherwise None."""
+    upstreams = [*config.upstreams.values(), *([] if config.upstream is None else [config.upstream])]
+    kept = sum(upstream.keepalive_connections * len(upstream.all_urls) for upstream in upstreams)
+    needed = 2 * config.server.max_connections + kept + RESERVE
+    if limit == resource.RLIM_INFINITY or needed <= limit:
+        return None
+    fitting = max((limit - kept - RESERVE) // 2, 1)
+    return (
+        needed,
+        f"raise the hard limit (ulimit -Hn, LimitNOFILE=), or set server.max_connections to {fitting} at most",
+    )
