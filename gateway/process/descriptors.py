@@ -24,13 +24,13 @@ def highest_limit() -> int:
 
 
 def shortage(config: Config, limit: int) -> tuple[int, str] | None:
-    """How many descriptors may be needed, and what to do, when the limit is lower; otherwise None."""
+    """How many descriptors clients and pools may need, and what to do, when the limit is lower; otherwise None."""
     upstreams = [*config.upstreams.values(), *([] if config.upstream is None else [config.upstream])]
     kept = sum(upstream.keepalive_connections * len(upstream.all_urls) for upstream in upstreams)
-    needed = 2 * config.server.max_connections + kept + RESERVE
+    needed = config.server.max_connections + kept + RESERVE
     if limit == resource.RLIM_INFINITY or needed <= limit:
         return None
-    fitting = max((limit - kept - RESERVE) // 2, 1)
+    fitting = max(limit - kept - RESERVE, 1)
     return (
         needed,
         f"raise the hard limit (ulimit -Hn, LimitNOFILE=), or set server.max_connections to {fitting} at most",

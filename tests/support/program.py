@@ -49,7 +49,7 @@ def rules(
     """
     url = f"http://127.0.0.1:{upstream}" if isinstance(upstream, int) else upstream
     tables: dict[str, Table] = {
-        "server": {"listen": "127.0.0.1:0"},
+        "server": {"listen": "127.0.0.1:0", "max_connections": 1500},  # fits any machine's limit of open files
         "admin": {"listen": "127.0.0.1:0", "hosts": ["api.example"]},  # the Host of the tests' client
         "upstream": {"url": url},
         "store": {"url": store, "on_failure": on_failure},

@@ -12,7 +12,7 @@ CONFIG = Config(
     upstream=UpstreamConfig(urls=("http://a:1", "http://b:1"), keepalive_connections=50),
     upstreams={"other": UpstreamConfig(url="http://c:1", keepalive_connections=7)},
 )
-NEEDED = 2 * 1000 + 2 * 50 + 7 + RESERVE
+NEEDED = 1000 + 2 * 50 + 7 + RESERVE
 
 
 @pytest.mark.parametrize("limit", [NEEDED, 10 * NEEDED, resource.RLIM_INFINITY])
@@ -23,6 +23,6 @@ def test_nothing_is_said_when_there_are_enough(limit: int) -> None:
 def test_what_is_said_when_there_are_too_few_would_be_enough() -> None:
     short = shortage(CONFIG, 1024)
     assert short is not None
-    assert (short[0], "server.max_connections to 426 at most" in short[1]) == (NEEDED, True)
-    fitting = Config(server=ServerConfig(max_connections=426), upstream=CONFIG.upstream, upstreams=CONFIG.upstreams)
+    assert (short[0], "server.max_connections to 853 at most" in short[1]) == (NEEDED, True)
+    fitting = Config(server=ServerConfig(max_connections=853), upstream=CONFIG.upstream, upstreams=CONFIG.upstreams)
     assert shortage(fitting, 1024) is None
