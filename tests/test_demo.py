@@ -96,7 +96,7 @@ async def test_ctrl_c_ends_the_demo_and_all_that_it_started(tmp_path: Path) -> N
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    while b"409 duplicate" not in await process.stdout.readline():
+    while b"-->  gateway" not in await process.stdout.readline():  # all is started, and the scenes are to come
         assert not process.stdout.at_eof()
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
