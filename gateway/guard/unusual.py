@@ -6,6 +6,7 @@
 import re
 from functools import lru_cache
 
+from gateway.http.fields import QUOTED_STRING, TOKEN
 from gateway.http.headers import Headers
 
 MAX_PARAMETERS = 1000
@@ -13,11 +14,8 @@ MAX_PARAMETERS = 1000
 MAX_NESTING = 32
 """Brackets in a query, as in a[b][c]: Rack takes 32 levels, other parsers fewer."""
 
-_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 5.6.2
-_PARAMETER = re.compile(
-    rf'[ \t]*;[ \t]*(?:(?P<name>{_NAME})=(?:{_NAME}|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t !-~\x80-\xff])*"))?'
-)
-_MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}")
+_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(?:(?P<name>%b)=(?:%b|%b))?" % (TOKEN, TOKEN, QUOTED_STRING))
+_MEDIA_TYPE = re.compile(rb"%b/%b" % (TOKEN, TOKEN))
 
 
 def find_unusual(method: str, query: str, headers: Headers) -> str | None:
@@ -36,17 +34,16 @@ def find_unusual(method: str, query: str, headers: Headers) -> str | None:
 @lru_cache(maxsize=256)  # the same few, again and again
 def is_media_type(value: bytes) -> bool:
     """Whether every server reads a Content-Type alike: well-formed, no name twice, none of RFC 8187 (`charset*`)."""
-    text = value.decode("latin-1")
-    media_type = _MEDIA_TYPE.match(text)
+    media_type = _MEDIA_TYPE.match(value)
     if media_type is None:
         return False
-    at, names = media_type.end(), set[str]()
-    while at < len(text):
-        parameter = _PARAMETER.match(text, at)
+    at, names = media_type.end(), set[bytes]()
+    while at < len(value):
+        parameter = _PARAMETER.match(value, at)
         if parameter is None:
             return False
-        name = (parameter["name"] or "").lower()
-        if "*" in name or name in names:
+        name = (parameter["name"] or b"").lower()
+        if b"*" in name or name in names:
             return False
         if name:
             names.add(name)

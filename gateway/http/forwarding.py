@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 import msgspec
 
+from gateway.http.fields import QUOTED_STRING, TOKEN
 from gateway.http.headers import Headers
 
 UNIX = "unix"
@@ -18,9 +19,14 @@ OFF = "off"
 X_FORWARDED = "x-forwarded"
 FORWARDED = "forwarded"
 
-_FAMILY = re.compile(
-    rb"(?:x-)?forwarded(?:-.*)?|x-real-ip|x-scheme|x-original-ur[li]|x-original-method|x-rewrite-url|x-script-name"
+_OTHERS_OF_FAMILY = frozenset(
+    {
+        *(b"x-real-ip", b"x-scheme", b"x-original-url", b"x-original-uri", b"x-original-method", b"x-rewrite-url"),
+        b"x-script-name",
+    }
 )
+"""The names in _FAMILY that do not contain "forwarded"."""
+_FAMILY = re.compile(rb"(?:x-)?forwarded(?:-.*)?|%b" % b"|".join(sorted(_OTHERS_OF_FAMILY)))
 """Fields about the client or the original request; in lower case, with hyphens. Some servers take the path from
 them."""
 _CGI = re.compile(
@@ -29,21 +35,13 @@ _CGI = re.compile(
 )
 """Variables by which a server tells an application of the request (RFC 3875 4.1; PEP 3333), with hyphens. Some servers
 take fields of these names for them: then SCRIPT_NAME moves a request to another path."""
-_OTHERS_OF_FAMILY = frozenset(
-    {
-        *(b"x-real-ip", b"x-scheme", b"x-original-url", b"x-original-uri", b"x-original-method", b"x-rewrite-url"),
-        b"x-script-name",
-    }
-)
-"""The names in _FAMILY that do not contain "forwarded"."""
 _NOTHING: frozenset[bytes] = frozenset()
 _NO_HEADERS = Headers(b"")
 
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 5.6.2
-_PAIR = rb'%b=(?:%b|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t !-~\x80-\xff])*+")' % (_TOKEN, _TOKEN)
+_PAIR = rb"%b=(?:%b|%b)" % (TOKEN, TOKEN, QUOTED_STRING)
 _ELEMENTS = re.compile(rb"(?:%b|[ \t]*[;,][ \t]*)*+" % _PAIR)
 """A Forwarded value (RFC 7239 4) with balanced quotes: what is appended to it is parsed as another element."""
-_BARE = re.compile(_TOKEN)
+_BARE = re.compile(TOKEN)
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _RECEIVED_BY = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z:\[\]-]+")
 _FIELD_NAME = re.compile(r"[0-9A-Za-z-]+")

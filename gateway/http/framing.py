@@ -6,14 +6,15 @@ from typing import Protocol
 from typing_extensions import override
 
 from gateway.errors import Malformed
-from gateway.http.fields import TOKEN, parse_fields
+from gateway.http.fields import QUOTED_STRING, TOKEN, parse_fields
 
 MAX_CHUNK_LINE = 4096
 """Bytes of a chunk's size and extensions. Extensions are not used in practice; long ones are an attack."""
 MAX_TRAILERS = 16 * 1024
 """Bytes of the trailer section, including the empty line that ends it."""
-_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;" + TOKEN + rb"+(?:=(?:" + TOKEN + rb"|" + _QUOTED + rb"))?)*+")
+_CHUNK_LINE = re.compile(
+    rb"([0-9A-Fa-f]{1,15})(?:;" + TOKEN + rb"+(?:=(?:" + TOKEN + rb"|" + QUOTED_STRING + rb"))?)*+"
+)
 """RFC 9112 7.1.1, without the bad whitespace (BWS)."""
 _LENIENT_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*)?")
 """What servers really send. The extension is dropped, so the next recipient cannot interpret it differently."""
