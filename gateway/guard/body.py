@@ -29,7 +29,6 @@ MAX_PARTS = 8 * 1024
 MAX_DIGITS = 64
 """Digits in a row in such a body: the time that a number takes grows with their square."""
 
-_ANYTHING = msgspec.json.Decoder(msgspec.Raw)
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"000000000")
 _STRING = re.compile(rb'"[^"]*"?')
 _AT_ONCE = 65536
@@ -75,10 +74,7 @@ def read_json(
             document = _read_quickly(data, wanted)
             if document is not None:
                 return document
-    document = decode(data)
-    if b"\\u" in data:  # only an escape can leave half of a character
-        _refuse_lone_surrogates(data)
-    return document
+    return decode(data)
 
 
 def read_value(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> Json:
@@ -91,10 +87,7 @@ def read_value(data: bytes, content_type: str | None, content_encoding: str | No
     if len(data) > LARGE and _is_slow(data):
         raise IdentityError("the body has too many values, or a number of too many digits")
     _refuse_deep(data)
-    document = decode_value(data)
-    if b"\\u" in data:  # only an escape can leave half of a character
-        require_one_reading(document, "the body")
-    return document
+    return decode_value(data)
 
 
 def _json_text(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> bytes:
@@ -116,14 +109,6 @@ def _refuse_deep(data: bytes) -> None:
         raise IdentityError(f"the body has more than {MAX_BRACKETS} brackets")
     if max(accumulate(array("b", brackets), initial=0)) > MAX_DEPTH:
         raise IdentityError(f"the body is nested deeper than {MAX_DEPTH} levels")
-
-
-def _refuse_lone_surrogates(data: bytes) -> None:
-    """Raise IdentityError for a text that holds one anywhere: some frameworks answer 500 to it, others replace it."""
-    try:
-        _ANYTHING.decode(data)
-    except msgspec.DecodeError:
-        raise IdentityError("the body holds a lone surrogate") from None
 
 
 def _is_slow(data: bytes) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import IdentityError
-from gateway.guard.strict_json import Repeated, decode, object_of
+from gateway.guard.strict_json import ANYTHING, Repeated, decode, object_of
 from gateway.model import Json
 
 LARGE = 16 * 1024
@@ -65,7 +65,7 @@ def _read(data: bytes | memoryview, way: Way) -> Json:
         if count == MAX_FIRST and any(isinstance(at, int) and at >= MAX_FIRST for at in way.below):
             raise IdentityError(f"the body has a list of which only the first {MAX_FIRST} elements are read")
         return [_read(memoryview(elements[at]), way.below[at]) if at in way.below else None for at in range(count)]
-    _ANYTHING.decode(data)  # nothing is below it, but it may be no JSON at all
+    ANYTHING.decode(data)  # nothing is below it, but it may be no JSON at all
     return None
 
 
@@ -107,4 +107,3 @@ def _members(data: bytes | memoryview) -> list[tuple[str, memoryview]]:
 _FIRST_ELEMENTS = msgspec.json.Decoder(
     msgspec.defstruct("FirstElements", [(f"at_{at}", msgspec.Raw, None) for at in range(MAX_FIRST)], array_like=True)
 )
-_ANYTHING = msgspec.json.Decoder(msgspec.Raw)
