@@ -148,7 +148,8 @@ def _query_values(query: str, field: Field) -> list[str]:
                 raise IdentityError(f"{field.text} has a semicolon, at which some servers end it")
         elif _folded(decoded) == folded:
             raise IdentityError(f"{field.text} stands there under a name that some servers take for the same")
-        if ";" in pair and any(_folded(_decoded(p.partition("=")[0], "")) == folded for p in pair.split(";")[1:]):
+        behind = [_decoded(part.partition("=")[0], field.text) for part in pair.split(";")[1:]]
+        if any(_folded(name) == folded for name in behind):
             raise IdentityError(f"{field.text} stands behind a semicolon, at which some servers begin a parameter")
     return values
 

@@ -139,7 +139,7 @@ def test_retry_after_makes_no_other_status_a_refusal() -> None:
 
 @pytest.mark.parametrize("listed", ["503", "5xx"])
 def test_a_rule_that_lists_503_takes_it_with_and_without_retry_after(listed: str) -> None:
-    """What a rule lists counts as it says; the condition is a part of the default."""
+    """What a rule lists counts as it says: the condition must be written."""
     under = rule(refused=(listed,))
     assert outcomes(under, 503) == [classify_status(under, 503, headers(("Retry-After", "1")))] == [Outcome.REFUSED]
 
