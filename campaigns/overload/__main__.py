@@ -21,6 +21,7 @@ from benchmarks.proxies import Place, gateway_program, rules_file, upstream_prog
 from campaigns.memory import most_resident, resident
 from campaigns.overload.figures import Offered
 from campaigns.overload.verdicts import FEW, MAX_BUFFERED, Seen, rate, table, verdicts
+from campaigns.verdicts import tell
 
 TIMES = 4
 """How many times the sustainable rate is offered."""
@@ -135,11 +136,10 @@ def main() -> int:
         seen = run(options, Path(directory))
     print("\n".join(table(seen)))
     told = verdicts(seen)
-    for line, holds in told:
-        print(f"{'ok  ' if holds else 'NOT '} {line}")
+    all_hold = tell(told)
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(seen)) + b"\n")
-    return not all(holds for _, holds in told)
+    return not all_hold
 
 
 if __name__ == "__main__":

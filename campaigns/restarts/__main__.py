@@ -17,6 +17,7 @@ import msgspec
 from campaigns.restarts.load import Habit, SlowUpstream, Traffic, create_of
 from campaigns.restarts.operator import Operator, Plan
 from campaigns.restarts.records import Figures
+from campaigns.verdicts import tell
 from tests.support.burst import burst
 from tests.support.program import GatewayProgram
 from tests.support.supervisor import Supervisor
@@ -165,14 +166,13 @@ def main() -> int:
     seconds = round(time.monotonic() - started)
     print("\n".join([*table(figures), f"{seconds} s"]))
     told = verdicts(plan, figures)
-    for line, holds in told:
-        print(f"{'ok  ' if holds else 'NOT '} {line}")
+    all_hold = tell(told)
     for line in [*figures.refused, *figures.dropped, *figures.duplicates, *figures.wrong][:_SHOWN]:
         print(f"     {line}")
     if options.json:
         found = msgspec.json.encode({"seed": seed, "seconds": seconds, **msgspec.to_builtins(figures)})
         options.json.write_bytes(msgspec.json.format(found) + b"\n")
-    return not all(holds for _, holds in told)
+    return not all_hold
 
 
 if __name__ == "__main__":

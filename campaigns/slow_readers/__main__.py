@@ -17,6 +17,7 @@ from benchmarks.processes import Program, Running, allow_many_files, free_port, 
 from benchmarks.proxies import Place, gateway_program, rules_file
 from campaigns.memory import resident
 from campaigns.slow_heads.__main__ import GOOD, good_traffic
+from campaigns.verdicts import tell
 
 REQUEST = b"GET /large HTTP/1.1\r\nHost: api.example.com\r\n\r\n"
 RECEIVE_BUFFER = 16 * 1024
@@ -187,9 +188,7 @@ def main() -> int:
         rules = rules_file(place, server={"listen": f"127.0.0.1:{place.port}"})
         running = stack.enter_context(started("the gateway", [api, *gateway_program(place, rules)], place.directory))
         told = verdicts(uvloop.run(measure(options, running, text)))
-    for line, holds in told:
-        print(f"{'ok  ' if holds else 'NOT '} {line}")
-    return not all(holds for _, holds in told)
+    return not tell(told)
 
 
 if __name__ == "__main__":

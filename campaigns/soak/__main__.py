@@ -16,6 +16,7 @@ from benchmarks.picture import Timeline, timeline_picture
 from benchmarks.processes import allow_many_files
 from campaigns.soak.run import EXPECTED, Plan, Soak, run
 from campaigns.soak.samples import TIMED, Flat, judged
+from campaigns.verdicts import tell
 
 LABELS = {kind: kind for kind in TIMED} | {"straight": "a bare server"}
 PANELS = (
@@ -139,11 +140,10 @@ def main() -> int:
     print(f"operations: {counted(soak.operations)}\ntold: {counted(soak.told)}\n")
     print("\n".join([*flat_lines(flat), ""]))
     told = [*verdicts(soak), *((f"{each.limit.series} is flat", each.holds) for each in flat)]
-    for line, holds in told:
-        print(f"{'ok  ' if holds else 'NOT '} {line}")
+    all_hold = tell(told)
     for what in soak.wrong[:_SHOWN]:
         print(f"NOT RIGHT: {what}")
-    return not all(holds for _, holds in told)
+    return not all_hold
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import tomli_w
 
 from campaigns.upstream_faults.api import FAULTS, REFUSE, FaultyApi
 from campaigns.upstream_faults.cases import HELD, Cases, Figures, Lane
+from campaigns.verdicts import tell
 from tests.support.client import request_bytes
 from tests.support.program import GatewayProgram, create_user_rule
 from tests.support.store import stored_claims
@@ -165,12 +166,11 @@ def main() -> int:
         campaign = asyncio.run(run(Path(directory), options.fault or FAULTS, options.times, options.seed))
     print("\n".join(table(campaign.figures)))
     told = verdicts(campaign)
-    for line, holds in told:
-        print(f"{'ok  ' if holds else 'NOT '} {line}")
+    all_hold = tell(told)
     if options.json:
         found = msgspec.json.encode({"seed": options.seed, **msgspec.to_builtins(campaign)})
         options.json.write_bytes(msgspec.json.format(found) + b"\n")
-    return not all(holds for _, holds in told)
+    return not all_hold
 
 
 if __name__ == "__main__":
