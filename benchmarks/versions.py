@@ -34,7 +34,8 @@ def serving(name: str, source: Path, upstream: int, directory: Path) -> Iterator
     """Run the gateway of a source tree."""
     place = Place(free_port(), upstream, directory / name)
     place.directory.mkdir()
-    command = [sys.executable, "-m", "gateway", "run", "-c", str(rules_file(place))]
+    # -P, or the package in the current directory would come before the one that is asked for.
+    command = [sys.executable, "-P", "-m", "gateway", "run", "-c", str(rules_file(place))]
     program = Program(command, place.port, {"PYTHONPATH": str(source)})
     with started(name, [program], place.directory) as running:
         yield running

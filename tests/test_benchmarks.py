@@ -4,6 +4,7 @@
 
 import json
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import document, picture, preload, requests
+from benchmarks import document, picture, preload, requests, versions
 from benchmarks.generators import own
 from benchmarks.measure import CREATE, DUPLICATE, GET, SCENARIOS, Bench, Scenario, WrongAnswerError
 from benchmarks.processes import Program, free_port, started
@@ -21,6 +22,14 @@ from benchmarks.proxies import PROXIES, upstream_program
 from gateway.stores.open import open_sqlite
 
 ROOT = Path(__file__).parents[1]
+EARLIER = """
+import socket, sys, tomllib
+listen = tomllib.load(open(sys.argv[-1], "rb"))["server"]["listen"]
+with socket.create_server(("127.0.0.1", int(listen.rpartition(":")[2]))) as listener:
+    while True:
+        listener.accept()[0].sendall(b"earlier")
+"""
+"""An earlier version of the program, as far as it matters."""
 SHORT = ["--load", "own", "--seconds", "0.2", "--rounds", "1"]
 
 
@@ -247,3 +256,16 @@ def test_the_pictures_of_the_page_show_what_the_figures_beside_it_say(name: str)
 def test_a_page_keeps_all_that_is_not_a_table() -> None:
     page = "before\n\n<!-- one -->\n\nold\n\n<!-- end of one -->\n\nafter\n"
     assert document.filled(page, "one", ["new \\1"]) == page.replace("old", "new \\1")
+
+
+def test_an_earlier_version_is_run_from_its_own_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # where there is a package of the same name
+    package = tmp_path / "tree" / "gateway"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(EARLIER)
+    with (
+        versions.serving("before", package.parent, free_port(), tmp_path) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=30) as connection,
+    ):
+        assert connection.recv(64) == b"earlier"
