@@ -85,7 +85,7 @@ def _rule(rule: RuleConfig) -> Rule:
         key=key,
         retry_window=retry_window,
         replay_limit=rule.replay_limit if rule.retry == "replay" else 0,
-        wait_timeout=rule.wait_timeout if rule.in_flight == "wait" else 0.0,
+        wait_timeout=rule.wait_timeout if rule.in_flight == "wait" else rule.reject_after,
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
     )

@@ -245,9 +245,11 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     replay_limit: Size = Size(64 * 1024)
     """Bytes of an answer's body that are stored, encrypted, for retries."""
     in_flight: Literal["reject", "wait"] = "reject"
-    """What a create meets while another one of its identity is in flight: 409, or it waits for that one's end."""
+    """What a create meets while another one of its identity is in flight: 409 after a moment, or it waits longer."""
+    reject_after: Duration = Duration(0.25)
+    """With "reject", how long it waits for that one's end before 409; most end within that time."""
     wait_timeout: Duration = Duration(10)
-    """How long it waits at most; then 409."""
+    """With "wait", how long it waits at most; then 409."""
     max_waiting_clients: int = 100
     """How many creates of the rule wait at once at most; further ones get 409."""
     link: Literal["caller", "anyone", "nobody"] = "caller"

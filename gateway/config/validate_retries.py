@@ -28,6 +28,8 @@ def validate_retries(rule: RuleConfig, path: Path, problems: Problems) -> None:
         problems.add(limit, 'must be larger than nothing; write a size such as "64KiB"')
     if problems.sound(wait := (*path, "wait_timeout")) and not 0 < rule.wait_timeout < math.inf:
         problems.add(wait, 'must be longer than nothing, and end; write a time such as "10s"')
+    if problems.sound(moment := (*path, "reject_after")) and not 0 <= rule.reject_after < math.inf:
+        problems.add(moment, 'must end; write a time such as "250ms", or in_flight = "wait"')
     if problems.sound(most := (*path, "max_waiting_clients")) and rule.max_waiting_clients <= 0:
         problems.add(most, 'must be at least 1; write a number such as 100, or in_flight = "reject"')
 

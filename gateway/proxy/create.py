@@ -14,7 +14,7 @@ import msgspec
 from gateway.errors import BodyTooLarge, IdentityError, Malformed, Overloaded, RequestBroken, StoreBusy, StoreError
 from gateway.guard import decision
 from gateway.guard.claims import claims
-from gateway.guard.decision import Conflict, Outcome
+from gateway.guard.decision import Outcome
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
 from gateway.guard.resource import MAX_ANSWER, locate
@@ -27,6 +27,7 @@ from gateway.proxy.conflicts import ConflictAnswers
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
+from gateway.proxy.in_flight import InFlightWait
 from gateway.proxy.relay import read_whole
 from gateway.proxy.status_field import status_fields
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
@@ -57,10 +58,11 @@ class CreateHandler:
         request.status_fields = self._status_fields
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
+        waiting = InFlightWait(self._deps.in_flight, self._deps.stopwatch, exchange, rule)
         try:
             if exchange.expects_continue and not rule.needs_body:
                 view = RequestView(exchange.headers, request.target.query, match.variables, b"")
-                if await self._answer_before_body(request, rule, view):
+                if await self._answer_before_body(request, rule, view, waiting):
                     return
             body = await exchange.read_body(rule.body_limit)
             view = RequestView(exchange.headers, request.target.query, match.variables, body, line)
@@ -83,15 +85,25 @@ class CreateHandler:
             await self._forward_unguarded(request, body, "no-key")
             return
         request.record.fingerprint = wanted[0].fingerprint.hex()[:12]
-        await self._reserve(request, rule, wanted, body)
+        await self._reserve(request, rule, wanted, body, waiting)
 
-    async def _answer_before_body(self, request: RequestContext, rule: Rule, view: RequestView) -> bool:
+    async def _answer_before_body(
+        self, request: RequestContext, rule: Rule, view: RequestView, waiting: InFlightWait
+    ) -> bool:
         """Answer a create whose claims are held already, while its client still keeps the body back."""
         deps = self._deps
-        now = deps.wall_clock()
         try:
             wanted = claims(rule, view, deps.fingerprinter)
-            found = [(claim, await deps.store.get(claim.fingerprint, now)) for claim in wanted]
+            while True:
+                now = deps.wall_clock()
+                found = [(claim, await deps.store.get(claim.fingerprint, now)) for claim in wanted]
+                held = [(claim, holder) for claim, holder in found if holder is not None]
+                if not held:
+                    return False
+                conflict = decision.pick_conflict(rule, Held(tuple(held)), now)
+                if not await waiting.ended(conflict):
+                    await self._conflicts.answer(request, rule, wanted, conflict, now)
+                    return True
         except IdentityError:
             return False  # the answer to that comes once the body has been read
         except StoreError as error:
@@ -99,19 +111,12 @@ class CreateHandler:
                 return False
             self._refuse_without_store(request, error)
             return True
-        held = [(claim, holder) for claim, holder in found if holder is not None]
-        if held:
-            conflict = decision.pick_conflict(rule, Held(tuple(held)), now)
-            if conflict.conflict is Conflict.IN_PROGRESS and rule.wait_timeout:
-                return False  # it waits with its body, which it needs when the other one fails
-            await self._conflicts.answer(request, rule, wanted, conflict, now)
-        return bool(held)
 
-    async def _reserve(self, request: RequestContext, rule: Rule, wanted: Sequence[Claim], body: bytes) -> None:
-        """Reserve the claims and forward, or answer why not, after a wait for what holds them if the rule has one."""
+    async def _reserve(
+        self, request: RequestContext, rule: Rule, wanted: Sequence[Claim], body: bytes, waiting: InFlightWait
+    ) -> None:
+        """Reserve the claims and forward, or answer why not, after a wait for what holds them."""
         deps = self._deps
-        since = deps.stopwatch() if rule.wait_timeout else 0.0
-        waited_for = b""
         while True:
             operation = Operation(rule, wanted, next(self._owners), deps.wall_clock())
             deps.in_flight.begin(operation.owner)
@@ -124,15 +129,10 @@ class CreateHandler:
                 deps.in_flight.end(operation.owner)
             if reserved is None:
                 return
-            now = operation.reserved_at
-            found = decision.pick_conflict(rule, reserved, now)
-            holder = found.record.owner
-            # One that was waited for and is still in flight has an end that the store could not write yet.
-            may_wait = found.conflict is Conflict.IN_PROGRESS and holder != waited_for and rule.wait_timeout > 0
-            if not (may_wait and await self._wait(request, rule, holder, since)):
-                await self._conflicts.answer(request, rule, wanted, found, now)
+            found = decision.pick_conflict(rule, reserved, operation.reserved_at)
+            if not await waiting.ended(found):
+                await self._conflicts.answer(request, rule, wanted, found, operation.reserved_at)
                 return
-            waited_for = holder
 
     async def _ask_store(self, request: RequestContext, operation: Operation, body: bytes) -> Reserved | Held | None:
         """Reserve an operation's claims; None when the store could not, and the request was answered."""
@@ -156,18 +156,6 @@ class CreateHandler:
                     "unknown-lapsed", "warning", rule=lapsed.rule, fingerprint=lapsed.fingerprint.hex()[:12]
                 )
         return reserved
-
-    async def _wait(self, request: RequestContext, rule: Rule, owner: bytes, since: float) -> bool:
-        """Wait for an operation to end, for as long as the rule and the client do; whether to try again."""
-        deps, exchange = self._deps, request.exchange
-        if exchange.is_gone:
-            return False
-        exchange.may_stop = exchange.stops_at_eof = True  # nothing is reserved or sent
-        try:
-            remaining = rule.wait_timeout - (deps.stopwatch() - since)
-            return await deps.in_flight.wait(owner, rule.name, rule.max_waiting_clients, remaining)
-        finally:
-            exchange.may_stop = exchange.stops_at_eof = False
 
     async def _send_and_settle(self, request: RequestContext, operation: Operation, body: bytes) -> None:
         deps, rule = self._deps, operation.rule
@@ -200,6 +188,7 @@ class CreateHandler:
             now = max(deps.wall_clock(), operation.reserved_at)
             settlement = decision.settle(rule, outcome, now, resource, answer)
             settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
+            deps.in_flight.end(operation.owner)
         record = request.record
         try:
             is_written = await self._is_written(record, settled)
@@ -209,7 +198,6 @@ class CreateHandler:
             raise
         if is_written and kept is not None and answer is not None:
             self._recent.remember(operation.owner, kept)
-        deps.in_flight.end(operation.owner)
         record.outcome = OUTCOMES[outcome]
         is_unknown = outcome is Outcome.FAILED and not rule.failed_is_free
         request.fields = self._status_fields["unknown" if is_unknown else record.outcome]

@@ -1,8 +1,13 @@
 # The operations of this process that hold claims, and the creates that wait for one of them to end. No polling: they
-# are woken when the operation is settled.
+# are woken when the operation is settled, in the order in which they came.
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
+
+from gateway.front.exchange import Exchange
+from gateway.guard.decision import Conflict, Found
+from gateway.guard.rules import Rule
 
 
 class OperationsInFlight:
@@ -23,7 +28,10 @@ class OperationsInFlight:
         self._waiting[owner] = []
 
     def end(self, owner: bytes) -> None:
-        """Forget an operation whose settlement was written, or could not be; wakes those that wait. May be repeated."""
+        """Forget an operation whose settlement is the store's next write; wakes those that wait. May be repeated.
+
+        The store keeps the order: what those ask of it comes behind the settlement, and before what later creates ask.
+        """
         for waiting in self._waiting.pop(owner, ()):
             if not waiting.done():
                 waiting.set_result(None)
@@ -49,3 +57,41 @@ class OperationsInFlight:
             return True
         finally:
             self._count[rule] -= 1
+
+
+class InFlightWait:
+    """How long one create has waited for those that hold its claims, one after the other.
+
+    Mutable state: when it began to wait, and the owner token of the operation it waited for last.
+    """
+
+    __slots__ = ("_exchange", "_in_flight", "_rule", "_since", "_stopwatch", "_waited_for")
+
+    def __init__(
+        self, in_flight: OperationsInFlight, stopwatch: Callable[[], float], exchange: Exchange, rule: Rule
+    ) -> None:
+        self._in_flight = in_flight
+        self._stopwatch = stopwatch
+        self._exchange = exchange
+        self._rule = rule
+        self._since: float | None = None
+        self._waited_for = b""
+
+    def __repr__(self) -> str:
+        return f"InFlightWait({self._rule.name})"
+
+    async def ended(self, found: Found) -> bool:
+        """Wait for the end of what a create met, for as long as the rule and the client do; whether to look again."""
+        rule, exchange, owner = self._rule, self._exchange, found.record.owner
+        # One that was waited for and is still in flight has an end that the store could not write yet.
+        if found.conflict is not Conflict.IN_PROGRESS or owner == self._waited_for or exchange.is_gone:
+            return False
+        now = self._stopwatch()
+        self._since = now if self._since is None else self._since
+        self._waited_for = owner
+        remaining = rule.wait_timeout - (now - self._since)
+        exchange.may_stop = exchange.stops_at_eof = True  # nothing is reserved or sent
+        try:
+            return await self._in_flight.wait(owner, rule.name, rule.max_waiting_clients, remaining)
+        finally:
+            exchange.may_stop = exchange.stops_at_eof = False

@@ -37,6 +37,7 @@ CONFIG = Config(
     rules=(
         RuleConfig(
             name=USER.name,
+            reject_after=Duration(0),
             match=MatchConfig(path="/users"),
             unique=(
                 UniqueConfig(name="email", fields=("body.email",)),
@@ -47,6 +48,7 @@ CONFIG = Config(
         ),
         RuleConfig(
             name=INVITE.name,
+            reject_after=Duration(0),
             match=MatchConfig(path="/invites"),
             unique=(
                 UniqueConfig(name="phone", fields=("body.phone",)),
@@ -59,6 +61,7 @@ CONFIG = Config(
         ),
         RuleConfig(
             name=ORDER.name,
+            reject_after=Duration(0),
             match=MatchConfig(path="/orders"),
             unique=(UniqueConfig(name="number", fields=("header.X-Number",)),),
             keep=Duration(3600),
@@ -66,6 +69,7 @@ CONFIG = Config(
         ),
         RuleConfig(
             name=TENANT.name,
+            reject_after=Duration(0),
             match=MatchConfig(path="/{region}/tenants"),
             scope=("path.region",),
             unique=(
@@ -78,6 +82,7 @@ CONFIG = Config(
         ),
         RuleConfig(
             name=PAYMENT.name,
+            reject_after=Duration(0),
             match=MatchConfig(path="/payments"),
             key=KeyConfig(),
             unique=(UniqueConfig(name="reference", fields=("body.reference",)),),

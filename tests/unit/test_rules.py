@@ -1,12 +1,14 @@
 # Which rule a request meets.
 
+from typing import Any
+
 import pytest
 
 from gateway.config.reachability import unreachable
-from gateway.config.schema import MatchConfig
+from gateway.config.schema import Duration, MatchConfig
 from gateway.guard.rules import Match, Refusal
 from gateway.guard.template import parse_template
-from tests.support.unit import ask, compiled, rule_config
+from tests.support.unit import ask, compiled, rule, rule_config
 
 
 def met(found: Match | Refusal | None) -> str | None:
@@ -292,3 +294,17 @@ class TestUnreachable:
     )
     def test_a_rule_that_something_is_left_for_is_not(self, earlier: MatchConfig, later: MatchConfig) -> None:
         assert unreachable([rule_config(match=earlier), rule_config(match=later)]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 0.25),
+        ({"wait_timeout": Duration(3)}, 0.25),
+        ({"reject_after": Duration(0)}, 0),
+        ({"in_flight": "wait"}, 10),
+        ({"in_flight": "wait", "wait_timeout": Duration(3), "reject_after": Duration(0)}, 3),
+    ],
+)
+def test_how_long_a_create_waits_for_the_one_in_flight(changes: dict[str, Any], seconds: float) -> None:
+    assert rule(**changes).wait_timeout == seconds
