@@ -74,5 +74,6 @@ def rule(path: str) -> Table:
         "key": {},
         "retry": "replay",
         "resource": "header.Location",
-        **({"in_flight": "wait", "wait_timeout": "60s", "max_waiting_clients": 1000} if waits else {}),
+        **({"in_flight": "wait", "wait_timeout": "60s"} if waits else {"reject_after": "0s"}),
+        "max_waiting_clients": 1000,
     }
