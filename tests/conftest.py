@@ -14,8 +14,10 @@ from tests.support.upstream import RawUpstream
 class StartGateway(Protocol):
     """Starts a gateway in a directory of its own; it is ended with the test."""
 
-    async def __call__(self, toml: str | None = None, **overrides: Any) -> GatewayProgram:
-        """Use `toml`, or else `rules(upstream.url, **overrides)`."""
+    async def __call__(
+        self, toml: str | None = None, *, descriptors: int | None = None, **overrides: Any
+    ) -> GatewayProgram:
+        """Use `toml`, or else `rules(upstream.url, **overrides)`; `descriptors` is its limit of open files."""
 
 
 @pytest.fixture
@@ -30,9 +32,10 @@ async def gateway(upstream: RawUpstream, tmp_path: Path) -> AsyncIterator[StartG
     """Start gateways in front of `upstream`. What they wrote is shown when the test fails."""
     programs: list[GatewayProgram] = []
 
-    async def start(toml: str | None = None, **overrides: Any) -> GatewayProgram:
+    async def start(toml: str | None = None, *, descriptors: int | None = None, **overrides: Any) -> GatewayProgram:
         directory = tmp_path / f"gateway-{len(programs)}"
-        program = GatewayProgram(directory, rules(upstream.url, **overrides) if toml is None else toml)
+        text = rules(upstream.url, **overrides) if toml is None else toml
+        program = GatewayProgram(directory, text, descriptors=descriptors)
         programs.append(program)
         await program.start()
         return program

@@ -5,9 +5,8 @@ import contextlib
 import gc
 import os
 import signal
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +19,12 @@ from gateway.config.endpoints import (
 from gateway.config.schema import Config
 from gateway.errors import ConfigError, StoreError
 from gateway.guard.fingerprint import Fingerprinter
+from gateway.process.accept import Acceptor, TlsAcceptor
 from gateway.process.admin.listener import Admin
 from gateway.process.assembly import Assembly, wall_clock
-from gateway.process.descriptors import raise_limit, shortage
+from gateway.process.descriptors import ceiling, raise_limit, shortage
 from gateway.process.drain import drain, wait_for_final_requests
-from gateway.process.listen import Listening, bind, remove_socket, start_admin
+from gateway.process.listen import Listeners, listen
 from gateway.process.memory import release_for_ever, set_thresholds
 from gateway.process.reload import Reloader
 from gateway.process.secret import Secret, beside, ephemeral
@@ -85,24 +85,29 @@ async def serve(config: Config, path: Path) -> None:
         for task in tasks:
             closing.push_async_callback(_cancel, loop.create_task(task))
         admin = Admin(opened.store, telemetry, reloader.reload, config.admin.hosts)
-        admin_address = await start_admin(admin, config.admin.listen, inherited.get("admin", ()))
-        closing.callback(remove_socket, config.admin.listen, inherited.get("admin", ()))
+        operators = await listen("admin.listen", config.admin.listen, inherited.get("admin", ()))
+        closing.callback(operators.remove_file)
+        await admin.start(operators.sockets)
         closing.push_async_callback(admin.close)
-        server, address = await bind(assembly.front, config.server, tls, inherited.get("server", ()))
+        clients = await listen("server.listen", config.server.listen, inherited.get("server", ()))
+        if tls is None:
+            acceptor = Acceptor(clients.sockets, assembly.front, telemetry, ceiling(limit))
+        else:
+            acceptor = TlsAcceptor(clients.sockets, assembly.front, telemetry, ceiling(limit), tls.context)
         admin.ready = True
         _configure_gc()
-        telemetry.event("listening", server=address, admin=admin_address, version=__version__)
+        telemetry.event("listening", server=clients.address, admin=operators.address, version=__version__)
         manager.ready(serving(len(config.rules)))
         await signals.stop.wait()
         admin.ready = False
         manager.stopping("draining")
-        await _drain(assembly, telemetry, signals, partial(_stop_listening, server, config, inherited))
+        await _drain(assembly, telemetry, signals, partial(_stop_listening, acceptor, clients))
     telemetry.event("stopped")
     telemetry.flush()
 
 
 async def _drain(
-    assembly: Assembly, telemetry: Telemetry, signals: "_Signals", stop_listening: Callable[[], None]
+    assembly: Assembly, telemetry: Telemetry, signals: "_Signals", stop_listening: Callable[[], Awaitable[None]]
 ) -> None:
     """Drain: serve during the grace period, then let requests in progress finish, then close what is left."""
     front, server = assembly.front, assembly.config.server
@@ -113,16 +118,16 @@ async def _drain(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await signals.hurry.wait()
-    stop_listening()
+    await stop_listening()
     if grace and not signals.hurry.is_set():
         await wait_for_final_requests(front, min(grace, FINAL_REQUEST_GRACE))
     if not await drain(front, server.drain_timeout):
         telemetry.event("drain-timeout", "warning")
 
 
-def _stop_listening(server: Listening, config: Config, inherited: dict[str, list[socket.socket]]) -> None:
-    server.close()
-    remove_socket(config.server.listen, inherited.get("server", ()))
+async def _stop_listening(acceptor: Acceptor, listeners: Listeners) -> None:
+    await acceptor.close()
+    listeners.remove_file()
 
 
 class _Signals:

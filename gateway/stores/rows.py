@@ -52,7 +52,7 @@ class Rows:
 
     async def run(self, statement: str, parameters: Any) -> list[Any]:
         """Run one of the statements of gateway.stores.sql in its own transaction, and return its rows."""
-        return list(await self._database.execute_fetchall(_sql(statement), parameters))
+        return list(await self._database.execute_fetchall(sql.read(statement), parameters))
 
     async def empty_log(self) -> None:
         """Checkpoint the write-ahead log into its file, and truncate it.
@@ -101,9 +101,6 @@ def _record(fingerprint: str, owner: str, state: int, caller: str, payload: str,
 
 def _size(count: int) -> int:
     return count if count <= _EXACT else -(-count // _EXACT) * _EXACT
-
-
-_sql = cache(sql.read)
 
 
 @cache

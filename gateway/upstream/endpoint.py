@@ -1,6 +1,7 @@
 # One URL of an API: its pool of idle connections, new connections, and its health. Knows nothing about HTTP semantics.
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import ssl
@@ -17,6 +18,11 @@ from gateway.upstream.results import NotSent
 MAX_IDLE_UNSAFE = 1.0
 """How many seconds a connection may have been idle to carry a request that must not be sent twice. After a longer time
 the API may be closing it just now, and it would be unknown whether it had read the request."""
+
+_SHORTAGES = {errno.EMFILE, errno.ENFILE}
+_NEXT_ATTEMPT_AFTER = 0.02
+"""Seconds until the next attempt when there was no file descriptor."""
+_OUT_OF_DESCRIPTORS = NotSent("proxy_internal_error")
 
 
 class EndpointLimits(msgspec.Struct, frozen=True):
@@ -95,12 +101,16 @@ class Endpoint:
         return None
 
     async def connect(self) -> Connection | NotSent:
-        """Open a connection, or return why that failed, and update the health of the endpoint."""
+        """Open a connection, or return why that failed, and update the health of the endpoint.
+
+        When this process has no file descriptor left, wait for one, and give up idle connections.
+        """
         connection = await self._connect()
         if isinstance(connection, Connection) and not connection.is_usable():
             connection.close()
             connection = NotSent("connection_terminated")
-        self.down_until = self._loop.time() + self._limits.unhealthy if isinstance(connection, NotSent) else 0.0
+        if connection is not _OUT_OF_DESCRIPTORS:  # which says nothing of the endpoint
+            self.down_until = self._loop.time() + self._limits.unhealthy if isinstance(connection, NotSent) else 0.0
         return connection
 
     def try_again(self) -> None:
@@ -116,11 +126,22 @@ class Endpoint:
         self._idle.clear()
 
     async def _connect(self) -> Connection | NotSent:
+        is_short = False
         try:
             async with asyncio.timeout(self._limits.connect):
-                return await self._open()
+                while True:
+                    try:
+                        return await self._open()
+                    except OSError as error:
+                        is_short = error.errno in _SHORTAGES
+                        if not is_short:
+                            raise
+                    if self._idle:
+                        self._idle.popleft().close()
+                    await asyncio.sleep(_NEXT_ATTEMPT_AFTER)
+                    is_short = False
         except TimeoutError:
-            return NotSent("connection_timeout", timed_out=True)
+            return _OUT_OF_DESCRIPTORS if is_short else NotSent("connection_timeout", timed_out=True)
         except socket.gaierror:
             return NotSent("dns_error")
         except ssl.SSLCertVerificationError:

@@ -105,6 +105,18 @@ async def test_a_head_that_has_begun_is_not_cut_for_a_newcomer(gateway: StartGat
         assert (await client.read_response()).status == 200
 
 
+async def test_of_those_that_come_at_once_none_is_cut_for_the_next(gateway: StartGateway) -> None:
+    """What one has sent is read before another one is accepted."""
+    program = await gateway(server={"max_connections": 1})
+    os.kill(program.pid, signal.SIGSTOP)  # so that it finds all of them waiting
+    async with Client(program.port) as first, Client(program.port) as second:
+        await first.send_raw(GET[:-2])
+        os.kill(program.pid, signal.SIGCONT)
+        assert (await second.read_response()).status == 503
+        await first.send_raw(GET[-2:])
+        assert (await first.read_response()).status == 200
+
+
 async def test_a_rush_far_beyond_what_there_may_be_is_cut_short_and_leaves_nothing_behind(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:

@@ -1,6 +1,5 @@
 # Few file descriptors: the soft limit is raised, and what the hard one lacks is said.
 
-import json
 import resource
 import subprocess
 import sys
@@ -30,18 +29,9 @@ async def test_the_soft_limit_is_raised_and_half_heads_beyond_it_lose_no_request
         resource.setrlimit(resource.RLIMIT_NOFILE, own)
 
 
-def test_a_hard_limit_that_is_too_low_is_said_in_the_log(tmp_path: Path) -> None:
-    """The shell lowers it: a process cannot raise it again."""
-    file = tmp_path / "gateway.toml"
-    file.write_text(rules(9000, server={"max_connections": 10_000}), encoding="utf-8")
-    command = f"ulimit -n 512; exec {sys.executable} -m gateway run -c {file}"
-    with subprocess.Popen(["sh", "-c", command], stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        assert process.stderr is not None
-        lines = (json.loads(line) for line in process.stderr)
-        line = next(line for line in lines if line["event"] == "descriptors-low")
-        next(line for line in lines if line["event"] == "listening")
-        process.terminate()
-        assert [left["event"] for left in lines][-1] == "stopped"
+async def test_a_hard_limit_that_is_too_low_is_said_in_the_log(gateway: StartGateway) -> None:
+    program = await gateway(server={"max_connections": 10_000}, descriptors=512)
+    line = await program.wait_for_log(event="descriptors-low")
     assert (line["limit"], line["needed"] > 10_000) == (512, True)
 
 

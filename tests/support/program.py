@@ -79,7 +79,9 @@ class GatewayProgram:
         arguments: Iterable[str] = (),
         environment: Mapping[str, str] | None = None,
         supervisor: Supervisor | None = None,
+        descriptors: int | None = None,
     ) -> None:
+        """`descriptors` is the limit of its open files, soft and hard; None for that of the tests."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.file = directory / "gateway.toml"
@@ -92,6 +94,7 @@ class GatewayProgram:
         self._arguments = tuple(arguments)
         self._environment = {**os.environ, **(environment or {}), **(supervisor.environment if supervisor else {})}
         self._supervisor = supervisor
+        self._limit = () if descriptors is None else ("sh", "-c", 'ulimit -n "$0"; exec "$@"', str(descriptors))
         self._output: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -133,6 +136,7 @@ class GatewayProgram:
         self.log, self._requests = Tally(), Tally()
         command = (sys.executable, "-m", "gateway", "run", "-c", self.file.name, *self._arguments)
         self._process = await asyncio.create_subprocess_exec(
+            *self._limit,
             *(self._supervisor.command(command) if self._supervisor else command),
             pass_fds=self._supervisor.descriptors if self._supervisor else (),
             cwd=self.directory,

@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from gateway.config.schema import Config, ServerConfig, UpstreamConfig
-from gateway.process.descriptors import RESERVE, shortage
+from gateway.process.descriptors import RESERVE, ceiling, shortage
 
 CONFIG = Config(
     server=ServerConfig(max_connections=1000),
@@ -26,3 +26,13 @@ def test_what_is_said_when_there_are_too_few_would_be_enough() -> None:
     assert (short[0], "server.max_connections to 853 at most" in short[1]) == (NEEDED, True)
     fitting = Config(server=ServerConfig(max_connections=853), upstream=CONFIG.upstream, upstreams=CONFIG.upstreams)
     assert shortage(fitting, 1024) is None
+
+
+@pytest.mark.parametrize("limit", [40, 128, 1024, 65536])
+def test_clients_do_not_get_the_last_descriptors(limit: int) -> None:
+    assert limit * 3 / 4 <= ceiling(limit) < limit
+    assert limit - ceiling(limit) < RESERVE
+
+
+def test_without_a_limit_clients_get_any_descriptor() -> None:
+    assert ceiling(resource.RLIM_INFINITY) > 2**63

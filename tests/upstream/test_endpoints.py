@@ -3,7 +3,9 @@
 
 import asyncio
 import contextlib
+import errno
 import itertools
+import math
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +13,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from gateway.config.schema import Duration
+from gateway.upstream import endpoint as endpoint_module
+from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 from tests.end_to_end.test_settlement_unsent import crowded_port
@@ -210,3 +214,41 @@ def count_connects(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Endpoint, "connect", counted)
     return tried
+
+
+def lacking_descriptors(monkeypatch: pytest.MonkeyPatch, times: float) -> None:
+    """Let so many attempts to open a connection find no file descriptor."""
+    attempts = itertools.count()
+    opening = Endpoint._open
+
+    async def attempt(self: Endpoint) -> Connection:
+        if next(attempts) < times:
+            raise OSError(errno.EMFILE, "too many open files")
+        return await opening(self)
+
+    monkeypatch.setattr(Endpoint, "_open", attempt)
+
+
+async def test_for_want_of_a_descriptor_idle_connections_are_given_up_and_more_attempts_made(
+    reach: Reach, upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_module, "MAX_IDLE_UNSAFE", -1.0)  # so that idle ones are not used again
+    sender = reach(upstream.url)
+    for _ in range(2):
+        assert isinstance(await sender.send(request()), UpstreamResponse)
+    assert len(sender._endpoints[0]._idle) == 2
+    lacking_descriptors(monkeypatch, 3)
+    assert isinstance(await sender.send(request()), UpstreamResponse)
+    await upstream.ended.reach(2)
+    assert len(upstream.requests) == 3
+
+
+async def test_a_lack_of_descriptors_says_nothing_of_a_target(
+    reach: Reach, upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = reach(upstream.url, unhealthy_for=LONG, connect_timeout=Duration(0.1))
+    with monkeypatch.context() as patched:
+        lacking_descriptors(patched, math.inf)
+        assert await sender.send(request()) == NotSent("proxy_internal_error")
+    assert sender._endpoints[0].down_until == 0
+    assert isinstance(await sender.send(request()), UpstreamResponse)

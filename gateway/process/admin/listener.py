@@ -4,13 +4,14 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import cast
 
 import msgspec
 from aiohttp import web
 
 from gateway.config.changes import Reload
-from gateway.config.endpoints import TcpAddress, UnixAddress
 from gateway.errors import StoreError
+from gateway.process.accept import Acceptor
 from gateway.process.admin.access import access_checks
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
@@ -23,7 +24,7 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 class Admin:
     """GET /livez, /readyz, /metrics; POST /reload.
 
-    Mutable state: `ready`, set by the process; the aiohttp runner once it listens.
+    Mutable state: `ready`, set by the process; the aiohttp runner, and what accepts for it, once it listens.
     """
 
     def __init__(
@@ -36,27 +37,13 @@ class Admin:
         self._store = store
         self._telemetry = telemetry
         self._runner: web.AppRunner | None = None
+        self._acceptor: Acceptor | None = None
 
     def __repr__(self) -> str:
         return f"Admin(ready={self.ready})"
 
-    async def start(self, address: TcpAddress | UnixAddress) -> str:
-        """Listen; returns the bound address. Raises OSError."""
-        runner = await self._prepare()
-        if isinstance(address, UnixAddress):
-            await web.UnixSite(runner, address.path).start()
-            return str(address)
-        await web.TCPSite(runner, address.host, address.port).start()
-        bound = runner.addresses[0]
-        return str(TcpAddress(bound[0], bound[1]))
-
-    async def start_on(self, listeners: Sequence[socket.socket]) -> None:
-        """Listen on sockets that are already bound."""
-        runner = await self._prepare()
-        for listener in listeners:
-            await web.SockSite(runner, listener).start()
-
-    async def _prepare(self) -> web.AppRunner:
+    async def start(self, listeners: Sequence[socket.socket]) -> None:
+        """Serve on listening sockets."""
         app = web.Application(middlewares=[access_checks(self._hosts)])
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
@@ -64,10 +51,12 @@ class Admin:
         app.router.add_post("/reload", self._reload_rules)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
-        return self._runner
+        self._acceptor = Acceptor(listeners, cast("web.Server", self._runner.server), self._telemetry)
 
     async def close(self) -> None:
         """Stop listening."""
+        if self._acceptor is not None:
+            await self._acceptor.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
