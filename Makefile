@@ -6,7 +6,7 @@ BIN := .venv/bin
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,9 @@ loop-holds: .venv/installed ## odd requests one by one: how long each holds up t
 slow-readers: .venv/installed ## memory of 3,000 given-up downloads and 1,000 slow readers
 	@$(BIN)/python -m campaigns.slow_readers $(ARGS)
 
+evasions: .venv/installed .venv/judges/installed ## 1,370 odd requests to Flask, Django, FastAPI: what slips by
+	@$(BIN)/python -m campaigns.evasions $(ARGS)
+
 format: .venv/installed ## put the source into its form, and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -88,6 +91,7 @@ format: .venv/installed ## put the source into its form, and mend what can be me
 lock: .venv/installed ## write the lock files anew
 	@$(BIN)/uv -q pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml -o requirements.lock
 	@$(BIN)/uv -q pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
+	@$(BIN)/uv -q pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate campaigns/evasions/requirements.in -o campaigns/evasions/requirements.lock
 
 clean: ## remove the virtual environment and what the tools keep
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
@@ -96,4 +100,12 @@ clean: ## remove the virtual environment and what the tools keep
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The frameworks that judge, apart from what the gateway is developed with; axios too where there is npm.
+.venv/judges/installed: campaigns/evasions/requirements.lock campaigns/evasions/clients/package-lock.json
+	@$(PYTHON) -m venv .venv/judges
+	@.venv/judges/bin/python -m pip install --quiet --require-hashes -r campaigns/evasions/requirements.lock
+	@cp campaigns/evasions/clients/package*.json .venv/judges
+	@cd .venv/judges && { ! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --ignore-scripts; }
 	@touch $@

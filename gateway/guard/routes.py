@@ -33,7 +33,7 @@ class Route(msgspec.Struct, frozen=True):
     host: str | None
     """As `plain_host` gives it; any host when None."""
     segments: tuple[str, ...]
-    """What the path starts with, decoded and in lower case; none for every path."""
+    """What the path starts with, decoded and case-folded; none for every path."""
 
 
 class Routes(Generic[_T]):
@@ -69,7 +69,7 @@ class Routes(Generic[_T]):
         return found[0] if all(goal is found[0] for goal in found) else _AMBIGUOUS
 
     def _at(self, host: str | None, segments: tuple[str, ...]) -> _T | None:
-        path = tuple([segment.lower() for segment in segments[: self._longest]])
+        path = tuple([segment.casefold() for segment in segments[: self._longest]])
         for known in (host, None) if host is not None else (None,):
             prefixes = self._by_host.get(known, {})
             for length in range(len(path), -1, -1):
@@ -93,5 +93,5 @@ def parse_route(host: str | None, path: str) -> Route:
         raise ValueError(
             f'"{path}" can be read in more than one way; write it decoded, without a query, "//", ".", ".." or ";"'
         )
-    segments = tuple([segment.lower() for segment in read_path(path).segments])
+    segments = tuple([segment.casefold() for segment in read_path(path).segments])
     return Route(None if host is None else plain_host(host), segments)

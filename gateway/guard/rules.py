@@ -198,7 +198,7 @@ class Rules:
     def _at(self, segments: tuple[str, ...]) -> list[Rule]:
         nodes = [self._root]
         for segment in segments:
-            literal = segment.lower()
+            literal = segment.casefold()
             below = [node.children[literal] for node in nodes if literal in node.children]
             if segment:
                 below += [node.any for node in nodes if node.any is not None]

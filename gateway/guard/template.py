@@ -9,9 +9,10 @@ from gateway.http.paths import read_path
 
 
 class Template(msgspec.Struct, frozen=True):
-    """A path template. A segment of None takes any one segment; literal ones are in lower case.
+    """A path template. A segment of None takes any one segment; literal ones are case-folded.
 
-    Literal segments match without regard to case, as many APIs route: a create must not slip by as "/Users".
+    Literal segments match without regard to case, as many APIs route: a create must not slip by as "/Users", nor with
+    the long s (U+017F), which Python's regular expressions take for an s.
     """
 
     segments: tuple[str | None, ...]
@@ -48,7 +49,7 @@ def parse_template(path: str) -> Template:
                 f'"{path}" has a brace in "{segment}"; a variable is a whole segment, as in "/users/{{id}}"'
             )
         else:
-            segments.append(segment.lower())
+            segments.append(segment.casefold())
     literal = _VARIABLE.sub("x", path)
     if read_path(literal).others or "%" in path:
         raise ValueError(f'"{path}" can be read in more than one way; write it decoded, without "//", ".", ".." or ";"')

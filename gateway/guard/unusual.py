@@ -16,6 +16,8 @@ MAX_NESTING = 32
 
 _PARAMETER = re.compile(rb"[ \t]*;[ \t]*(?:(?P<name>%b)=(?:%b|%b))?" % (TOKEN, TOKEN, QUOTED_STRING))
 _MEDIA_TYPE = re.compile(rb"%b/%b" % (TOKEN, TOKEN))
+_LONGER_FORM = re.compile(rb"(?:application/x-www-form-urlencoded|multipart/form-data)[^; \t]", re.IGNORECASE)
+"""A form to an API that asks how a type begins, as Tornado does, and JSON to one that reads the suffix."""
 
 
 def find_unusual(method: str, query: str, headers: Headers) -> str | None:
@@ -27,15 +29,21 @@ def find_unusual(method: str, query: str, headers: Headers) -> str | None:
     if query and query.count("[") + query.lower().count("%5b") > MAX_NESTING:
         return f"The query has more than {MAX_NESTING} brackets."
     if b"content-type" in headers.names and not is_media_type(headers.first(b"content-type") or b""):
-        return "Content-Type is no type and subtype with parameters of different names (RFC 9110 8.3.1)."
+        return (
+            "Content-Type is no type and subtype with parameters of different names (RFC 9110 8.3.1), "
+            "or is longer than the type of a form that it begins with."
+        )
     return None
 
 
 @lru_cache(maxsize=256)  # the same few, again and again
 def is_media_type(value: bytes) -> bool:
-    """Whether every server reads a Content-Type alike: well-formed, no name twice, none of RFC 8187 (`charset*`)."""
+    """Whether every server reads a Content-Type alike.
+
+    It is well-formed, has no name twice, none of RFC 8187 (`charset*`), and does not begin as the type of a form.
+    """
     media_type = _MEDIA_TYPE.match(value)
-    if media_type is None:
+    if media_type is None or _LONGER_FORM.match(value):
         return False
     at, names = media_type.end(), set[bytes]()
     while at < len(value):

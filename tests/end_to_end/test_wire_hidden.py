@@ -69,6 +69,7 @@ async def test_no_field_of_a_client_makes_another_path_of_the_one_that_was_looke
         ("Post", "/users", "application/json"),
         ("POST", "/users", "application/json; q*=x'y'%ff"),
         ("POST", "/users", "application/x-www-form-urlencoded,x/y+json"),
+        ("POST", "/users", "application/x-www-form-urlencoded+json"),
         ("POST", "/users", "application/json; charset=utf-8; charset=utf-16"),
         ("POST", "/users?" + "&" * 6000, "application/json"),
         ("POST", "/users?x" + "[a]" * 200 + "=1", "application/json"),

@@ -12,6 +12,11 @@ from tests.support.unit import headers
         *("application/json", "application/json;charset=utf-8", 'application/json ; charset="UTF-8"', "a/b;"),
         *("application/json;odata.metadata=minimal;IEEE754Compatible=true", "multipart/form-data; boundary=--a_b'c"),
         *('multipart/form-data; boundary="a b;c=d"', 'application/vnd.api+json; ext="https://x/y"', "text/plain; ;"),
+        *(
+            "application/x-www-form-urlencoded",
+            "application/x-www-form-urlencoded ; charset=utf-8",
+            "multipart/form-data",
+        ),
     ],
 )
 def test_ordinary_types(value: str) -> None:
@@ -23,6 +28,7 @@ def test_ordinary_types(value: str) -> None:
     [
         *("", "json", "application/", "/json", "a b/c", "application/json charset=utf-8", "a/b; c", "a/b; c =d"),
         *("a/b,c/d", "application/x-www-form-urlencoded,x/y+json", "a/b; c=d,e/f", 'a/b; c="d', "a/b; c=d; C=e"),
+        *("application/x-www-form-urlencoded+json", "Multipart/Form-Data+json; boundary=x"),
         *("application/json; q*=x'y'%ff", "a/b; charset*=utf-8", "a/b; c=\xff", "\xff/b"),
     ],
 )

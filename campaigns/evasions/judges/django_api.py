@@ -1,0 +1,80 @@
+# The API of a judge in Django, as an ordinary one is written: with format suffixes, and one path in any case.
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path, re_path
+from django.views.decorators.csrf import csrf_exempt
+
+from campaigns.evasions.judges.created import TOKEN, all_created, create
+
+settings.configure(
+    ALLOWED_HOSTS=["*"],
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+    ROOT_URLCONF=__name__,
+    SECRET_KEY="of-a-judge",
+)
+
+
+def created(_: HttpRequest) -> HttpResponse:
+    """All that was created; for the campaign."""
+    return HttpResponse(all_created(), content_type="application/json")
+
+
+def guarded(kind: str, value_of: Callable[..., Any]) -> Callable[..., JsonResponse]:
+    """A view that answers 401 to strangers, and creates what `value_of` reads."""
+
+    def view(request: HttpRequest, **variables: str) -> JsonResponse:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return JsonResponse({"error": "credentials are missing"}, status=401)
+        if request.method != "POST":
+            return JsonResponse({"error": "method not allowed"}, status=405)
+        try:
+            value = value_of(request, **variables)
+        except ValueError:
+            return JsonResponse({"error": "not JSON"}, status=400)
+        if value is None:
+            return JsonResponse({"error": "a field is missing"}, status=422)
+        return JsonResponse(create(kind, value), status=201)
+
+    view.__name__ = kind
+    exempt: Callable[..., JsonResponse] = csrf_exempt(view)
+    return exempt
+
+
+def json_email(request: HttpRequest, key: str = "email") -> Any:
+    """JSON as views of Django read it: whatever its type is."""
+    data = json.loads(request.body)
+    return data.get(key) if isinstance(data, dict) else None
+
+
+def any_email(request: HttpRequest) -> Any:
+    """JSON or a form."""
+    return json_email(request) if request.content_type == "application/json" else request.POST.get("email")
+
+
+def seat(request: HttpRequest) -> Any:
+    """JSON beside three fields of a tenant."""
+    email = json_email(request)
+    tenant = [request.headers.get("X-Tenant"), request.GET.get("tenant"), request.COOKIES.get("tenant")]
+    return email and [*tenant, email]
+
+
+urlpatterns = [
+    path("created", created),
+    re_path(r"(?i)^users(?:\.json)?/?$", guarded("users", json_email)),
+    re_path(r"^notes(?:\.json)?/?$", guarded("notes", json_email)),
+    re_path(r"^members(?:\.json)?/?$", guarded("members", any_email)),
+    path("risks", guarded("risks", lambda request: json_email(request, "risk"))),
+    re_path(r"^orders/?$", guarded("orders", lambda request: request.GET.get("ref"))),
+    re_path(r"^parcels/?$", guarded("parcels", lambda request: request.headers.get("X-Ref"))),
+    re_path(r"^visits/?$", guarded("visits", lambda request: request.COOKIES.get("ref"))),
+    re_path(r"^seats/?$", guarded("seats", seat)),
+    path("teams/<str:team>/places", guarded("places", lambda _, team: team)),
+]
+app: WSGIHandler = get_wsgi_application()

@@ -1,0 +1,113 @@
+# The API of a judge in FastAPI, as an ordinary one is written.
+
+from typing import Annotated, Any
+
+from fastapi import Cookie, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+
+from campaigns.evasions.judges.created import TOKEN, all_created, create
+
+app = FastAPI()
+Credentials = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
+
+
+class User(BaseModel):
+    """A body."""
+
+    email: str
+
+
+class Risk(BaseModel):
+    """Another body."""
+
+    risk: str
+
+
+def require_token(credentials: Credentials) -> None:
+    """Answer 401 to strangers."""
+    if credentials.credentials != TOKEN:
+        raise HTTPException(401)
+
+
+GUARDED: dict[str, Any] = {"status_code": 201, "dependencies": [Depends(require_token)]}
+
+
+@app.get("/created")
+def created() -> Any:
+    """All that was created; for the campaign."""
+    return Response(all_created(), media_type="application/json")
+
+
+@app.post("/users", **GUARDED)
+def users(user: User) -> Any:
+    """JSON, as FastAPI reads it."""
+    return create("users", user.email)
+
+
+@app.post("/notes", **GUARDED)
+async def notes(request: Request) -> Any:
+    """JSON, whatever its type is."""
+    return _of_email("notes", await _json(request))
+
+
+@app.post("/members", **GUARDED)
+async def members(request: Request) -> Any:
+    """JSON or a form."""
+    is_json = request.headers.get("Content-Type", "").startswith("application/json")
+    return _of_email("members", await _json(request) if is_json else await request.form())
+
+
+@app.post("/risks", **GUARDED)
+def risks(risk: Risk) -> Any:
+    """JSON with another field."""
+    return create("risks", risk.risk)
+
+
+@app.post("/orders", **GUARDED)
+def orders(ref: Annotated[str, Query()]) -> Any:
+    """A field of the query."""
+    return create("orders", ref)
+
+
+@app.post("/parcels", **GUARDED)
+def parcels(x_ref: Annotated[str, Header()]) -> Any:
+    """A header field."""
+    return create("parcels", x_ref)
+
+
+@app.post("/visits", **GUARDED)
+def visits(ref: Annotated[str, Cookie()]) -> Any:
+    """A cookie."""
+    return create("visits", ref)
+
+
+@app.post("/seats", **GUARDED)
+def seats(
+    user: User,
+    x_tenant: Annotated[str, Header()],
+    header_tenant: Annotated[str, Query(alias="tenant")],
+    cookie_tenant: Annotated[str, Cookie(alias="tenant")],
+) -> Any:
+    """JSON beside three fields of a tenant."""
+    return create("seats", [x_tenant, header_tenant, cookie_tenant, user.email])
+
+
+@app.post("/teams/{team}/places", **GUARDED)
+def places(team: str) -> Any:
+    """A part of the path."""
+    return create("places", team)
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return await request.json()
+    except ValueError:
+        raise HTTPException(400) from None
+
+
+def _of_email(kind: str, data: Any) -> Any:
+    value = data.get("email") if hasattr(data, "get") else None
+    if value is None:
+        raise HTTPException(422)
+    return create(kind, value)

@@ -1,0 +1,92 @@
+# The API of a judge in Flask, as an ordinary one is written.
+
+from typing import Any
+
+from flask import Flask, Response, abort, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from campaigns.evasions.judges.created import TOKEN, all_created, create
+from campaigns.evasions.judges.middleware import rewritten
+
+app = Flask(__name__)
+app.url_map.strict_slashes = False
+app.wsgi_app = rewritten(ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1))
+
+
+@app.before_request
+def require_token() -> None:
+    """Answer 401 to strangers."""
+    if request.path != "/created" and request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        abort(401)
+
+
+@app.get("/created")
+def created() -> Any:
+    """All that was created; for the campaign."""
+    return Response(all_created(), mimetype="application/json")
+
+
+@app.post("/users")
+def users() -> Any:
+    """JSON, as Flask reads it."""
+    return _of_email("users", request.get_json())
+
+
+@app.post("/notes")
+def notes() -> Any:
+    """JSON, whatever its type is."""
+    return _of_email("notes", request.get_json(force=True))
+
+
+@app.post("/members")
+def members() -> Any:
+    """JSON or a form."""
+    return _of_email("members", request.get_json() if request.is_json else request.form)
+
+
+@app.post("/risks")
+def risks() -> Any:
+    """JSON with another field."""
+    return _of("risks", request.get_json().get("risk"))
+
+
+@app.post("/orders")
+def orders() -> Any:
+    """A field of the query."""
+    return _of("orders", request.args.get("ref"))
+
+
+@app.post("/parcels")
+def parcels() -> Any:
+    """A header field."""
+    return _of("parcels", request.headers.get("X-Ref"))
+
+
+@app.post("/visits")
+def visits() -> Any:
+    """A cookie."""
+    return _of("visits", request.cookies.get("ref"))
+
+
+@app.post("/seats")
+def seats() -> Any:
+    """JSON beside three fields of a tenant."""
+    email = request.get_json().get("email")
+    tenant = [request.headers.get("X-Tenant"), request.args.get("tenant"), request.cookies.get("tenant")]
+    return _of("seats", email and [*tenant, email])
+
+
+@app.post("/teams/<team>/places")
+def places(team: str) -> Any:
+    """A part of the path."""
+    return _of("places", team)
+
+
+def _of_email(kind: str, data: Any) -> Any:
+    return _of(kind, data.get("email") if hasattr(data, "get") else None)
+
+
+def _of(kind: str, value: Any) -> Any:
+    if value is None:
+        abort(422)
+    return create(kind, value), 201

@@ -1,0 +1,120 @@
+# The API of a judge out of the standard library, for the slice in `make test`: as an ordinary one is written, and
+# tolerant. It takes methods, paths and keys in any case, and decodes bodies that came compressed.
+
+import argparse
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterable
+from http.cookies import CookieError, SimpleCookie
+from socketserver import ThreadingMixIn
+from typing import Any
+from urllib.parse import parse_qs
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from campaigns.evasions.judges.created import TOKEN, all_created, create
+from campaigns.evasions.judges.middleware import Environ, rewritten
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    """A thread for each connection."""
+
+    daemon_threads = True
+
+
+class Handler(WSGIRequestHandler):
+    """Writes no log."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    """Answer a request."""
+    if environ["PATH_INFO"] == "/created":
+        status, text = "200 OK", all_created()
+    else:
+        status, answer = _answer(environ)
+        text = json.dumps(answer)
+    data = text.encode()
+    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(data)))])
+    return [data]
+
+
+def _answer(environ: Environ) -> tuple[str, Any]:
+    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace").strip("/").casefold()
+    kind = "places" if re.fullmatch("teams/[^/]+/places", path) else path
+    if environ.get("HTTP_AUTHORIZATION") != f"Bearer {TOKEN}":
+        return "401 Unauthorized", {}
+    if environ["REQUEST_METHOD"].upper() != "POST" or kind not in READERS:
+        return "404 Not Found", {}
+    try:
+        value = READERS[kind](environ)
+    except (ValueError, zlib.error, CookieError, OSError, RecursionError):
+        return "400 Bad Request", {}
+    return ("422 Unprocessable Content", {}) if value is None else ("201 Created", create(kind, value))
+
+
+def _body(environ: Environ) -> bytes:
+    data: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if coding in {"gzip", "x-gzip"}:
+        return gzip.decompress(data)
+    if coding == "deflate":
+        return zlib.decompress(data, 15 if data[:1] == b"\x78" else -15)
+    return data
+
+
+def _email(environ: Environ, wanted: str = "email") -> Any:
+    """The last key that is the wanted one but for case, as Go and ASP.NET read it."""
+    data = json.loads(_body(environ))
+    members = list(data.items()) if isinstance(data, dict) else []
+    return next((value for key, value in reversed(members) if key.casefold() == wanted), None)
+
+
+def _email_of_form(environ: Environ) -> Any:
+    if not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):  # as Tornado asks
+        return _email(environ)
+    return parse_qs(_body(environ).decode()).get("email", [None])[0]
+
+
+def _parameter(environ: Environ, name: str) -> str | None:
+    return next(iter(parse_qs(environ.get("QUERY_STRING", "")).get(name, [])), None)
+
+
+def _cookie(environ: Environ, name: str) -> str | None:
+    cookies: SimpleCookie = SimpleCookie(environ.get("HTTP_COOKIE", ""))
+    return cookies[name].value if name in cookies else None
+
+
+def _seat(environ: Environ) -> Any:
+    email = _email(environ)
+    tenant = [environ.get("HTTP_X_TENANT"), _parameter(environ, "tenant"), _cookie(environ, "tenant")]
+    return email and [*tenant, email]
+
+
+READERS: dict[str, Callable[[Environ], Any]] = {
+    "users": _email,
+    "notes": _email,
+    "members": _email_of_form,
+    "risks": lambda environ: _email(environ, "risk"),
+    "orders": lambda environ: _parameter(environ, "ref"),
+    "parcels": lambda environ: environ.get("HTTP_X_REF"),
+    "visits": lambda environ: _cookie(environ, "ref"),
+    "seats": _seat,
+    "places": lambda environ: environ["PATH_INFO"].encode("latin-1").decode().split("/")[2],
+}
+
+
+def main() -> None:
+    """Serve on a port of this machine until it is ended."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args()
+    with make_server("127.0.0.1", options.port, rewritten(app), Server, Handler) as server:
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

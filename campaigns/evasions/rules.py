@@ -1,0 +1,54 @@
+# What the judges create, the rule of each kind, and an ordinary create of it.
+
+import json
+import unicodedata
+from typing import Any
+
+from campaigns.evasions.message import JSON, Message
+from tests.support.program import Table
+
+EMAIL = {"name": "email", "fields": ["body.email"], "normalize": ["email"]}
+
+
+def _rule(kind: str, *fields: str, **changes: Any) -> Table:
+    unique = [{"name": "it", "fields": list(fields)}] if fields else [EMAIL]
+    return {"name": kind, "match": {"path": f"/{kind}"}, "unique": unique, **changes}
+
+
+RULES: tuple[Table, ...] = (
+    _rule("users"),
+    _rule("notes"),
+    _rule("members"),
+    _rule("risks", "body.risk"),
+    _rule("orders", "query.ref"),
+    _rule("parcels", "header.X-Ref"),
+    _rule("visits", "cookie.ref"),
+    _rule("seats", scope=["header.X-Tenant", "query.tenant", "cookie.tenant"]),
+    _rule("places", "path.team", match={"path": "/teams/{team}/places"}),
+)
+"""`users`: JSON as the framework reads it. `notes`: JSON, whatever its type is. `members`: JSON or a form. `risks`:
+JSON, a key with an s and a k. `orders`: a field of the query. `parcels`: a header field. `visits`: a cookie. `seats`:
+JSON beside three fields of a tenant. `places`: a part of the path."""
+
+TENANT = (b"X-Tenant: t", b"Cookie: tenant=t")
+ORDINARY: dict[str, Message] = {
+    "users": Message("/users"),
+    "notes": Message("/notes"),
+    "members": Message("/members"),
+    "risks": Message("/risks", body=b'{"risk": "r<n>"}'),
+    "orders": Message("/orders?ref=r<n>", (), b""),
+    "parcels": Message("/parcels", (b"X-Ref: r<n>",), b""),
+    "visits": Message("/visits", (b"Cookie: ref=r<n>",), b""),
+    "seats": Message("/seats?tenant=t", (JSON, *TENANT)),
+    "places": Message("/teams/t<n>/places", (), b""),
+}
+
+
+def normalised(kind: str, value: Any) -> Any:
+    """A value as a judge read it, as the rule of its kind compares it; 1 and "1" are two."""
+    if isinstance(value, list) and kind == "seats":
+        return (*value[:3], normalised("users", value[3]))
+    if isinstance(value, str) and kind in {"users", "notes", "members"}:
+        composed = unicodedata.normalize("NFC", value.strip())
+        value = unicodedata.normalize("NFC", composed.casefold())
+    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)

@@ -1,0 +1,13 @@
+# The table of attempts: to have a thing created twice, and to block the create of somebody else.
+
+from campaigns.evasions.message import Attempt
+from campaigns.evasions.table import bodies, fields, framing, paths, strangers, values
+
+SECOND_CREATES: tuple[Attempt, ...] = (
+    *paths.ATTEMPTS,
+    *bodies.ATTEMPTS,
+    *values.ATTEMPTS,
+    *fields.ATTEMPTS,
+    *framing.ATTEMPTS,
+)
+STRANGERS: tuple[Attempt, ...] = strangers.ATTEMPTS
