@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import TypeVar
 
-from gateway.config.schema import Config, Duration, KeyConfig, RuleConfig
+from gateway.config.schema import Config, KeyConfig, RuleConfig
+from gateway.config.table import Duration
 from gateway.guard.body import want
 from gateway.guard.field import Source, parse_field
 from gateway.guard.key import Key

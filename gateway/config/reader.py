@@ -12,7 +12,8 @@ import msgspec
 
 from gateway.config.hints import example, unknown_key
 from gateway.config.problems import Path, Problems, nearest, quote
-from gateway.config.schema import Config, Duration, Size, Table
+from gateway.config.schema import Config
+from gateway.config.table import Duration, Size, Table
 from gateway.config.units import parse_duration, parse_size
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")

@@ -8,7 +8,9 @@ import msgspec
 
 from gateway.config.hints import example
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import Duration, ServerConfig, Size, StoreConfig, Table, UpstreamConfig
+from gateway.config.schema import ServerConfig, StoreConfig
+from gateway.config.schema_upstreams import UpstreamConfig
+from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_size
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2

@@ -10,7 +10,8 @@ import hypothesis
 from hypothesis import strategies as st
 
 from gateway.config.compile import compile_rules
-from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
+from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match, Refusal, Rule, Rules
 from gateway.http.headers import Headers

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from gateway.config.schema import Duration
+from gateway.config.table import Duration
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 from tests.end_to_end.test_settlement_unsent import crowded_port
