@@ -102,7 +102,7 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
         if rule.forwards_missing:
             return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
         return found | {"forwarded": False, "happens": f"422 missing-identity: {error}"}
-    found["scope"] = {field.text: value for field, value in zip(rule.scope, scope, strict=False)}
+    found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = [
         {
             "entry": identity.entry.name,

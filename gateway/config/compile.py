@@ -12,9 +12,10 @@ from gateway.guard.key import Key
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
-from gateway.guard.rules import Entry, Rule, Rules
+from gateway.guard.rules import Entry, Rule, Rules, ScopeField
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
+from gateway.guard.value import ValueForm
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
@@ -40,16 +41,16 @@ def milliseconds(length: Duration) -> int:
 
 
 def _rule(rule: RuleConfig) -> Rule:
-    scope = tuple(parse_field(field) for field in rule.scope)
+    scope = tuple(ScopeField(parse_field(field), ValueForm()) for field in rule.scope)
     entries = tuple(
         Entry(
             entry.name,
             tuple(parse_field(field) for field in entry.fields),
-            tuple(NORMALISERS[name] for name in entry.normalize),
+            ValueForm(tuple(NORMALISERS[name] for name in entry.normalize)),
         )
         for entry in rule.unique
     )
-    fields = [*scope, *(field for entry in entries for field in entry.fields)]
+    fields = [*(part.field for part in scope), *(field for entry in entries for field in entry.fields)]
     in_body = [field.keys for field in fields if field.source is Source.BODY]
     keep = milliseconds(rule.keep)
     key = None if rule.key is None else _key(rule.key)

@@ -11,7 +11,7 @@ _SPACES = re.compile(r"\s+")
 
 
 def _require_few_marks(value: str) -> None:
-    """Raise ValueError for more than MAX_MARKS combining marks in a row. The value is short (identity.MAX_VALUE)."""
+    """Raise ValueError for more than MAX_MARKS combining marks in a row. The value is short (value.MAX_VALUE)."""
     if value.isascii():
         return
     count = 0

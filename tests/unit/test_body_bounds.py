@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import BodyTooLarge, IdentityError
-from gateway.guard.body import MAX_DEPTH, find, inflate, read_json
+from gateway.guard.body import MAX_DEPTH, find, read_json
+from gateway.guard.content import inflate
 from gateway.model import Json
 from tests.support.unit import patience
 

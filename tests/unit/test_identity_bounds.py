@@ -7,7 +7,8 @@ import pytest
 from gateway.config.schema import KeyConfig
 from gateway.errors import IdentityError
 from gateway.guard.claims import claims
-from gateway.guard.identity import MAX_VALUE, RequestView, identify
+from gateway.guard.identity import RequestView, identify
+from gateway.guard.value import MAX_VALUE
 from gateway.model import Json
 from tests.support.unit import request, rule
 from tests.unit.test_identity import CANARY, MAKER, unreadable, value
