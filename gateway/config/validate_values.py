@@ -74,3 +74,14 @@ def name_of(text: str, path: Path, problems: Problems) -> None:
         problems.add(path, f"{quote(text)} holds a line break or another character that cannot be shown; leave it out")
     elif len(text) > _LONGEST_NAME:
         problems.add(path, f"is longer than {_LONGEST_NAME} characters; write a shorter name")
+
+
+def same_names(names: Iterable[str], path: Path, problems: Problems) -> None:
+    """Note names of the list at `path` that stand there twice."""
+    first: dict[str, int] = {}
+    for at, name in enumerate(names):
+        if not problems.sound(place := (*path, at, "name")):
+            continue
+        if name in first:
+            problems.add(place, f"{quote(name)} is the name of {path[-1]}[{first[name]}] already; write another one")
+        first.setdefault(name, at)
