@@ -7,6 +7,7 @@ from typing import TypeVar
 from gateway.config.schema import Config, KeyConfig, RuleConfig
 from gateway.config.table import Duration
 from gateway.guard.body import want
+from gateway.guard.content import BodyFormats
 from gateway.guard.field import Source, parse_field
 from gateway.guard.key import Key
 from gateway.guard.normalize import NORMALISERS
@@ -78,7 +79,7 @@ def _rule(rule: RuleConfig) -> Rule:
         refused=frozenset().union(*[named.codes for named in refused if not named.needs_retry_after]),
         refused_with_retry_after=frozenset().union(*[named.codes for named in refused if named.needs_retry_after]),
         failed_is_free=rule.failed == "free",
-        body_limit=rule.body_limit,
+        formats=BodyFormats(rule.body_limit, frozenset(rule.json_types), rule.content_encodings),
         method_override=frozenset(name.lower().encode() for name in rule.method_override),
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),

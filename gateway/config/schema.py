@@ -192,6 +192,10 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""
     body_limit: Size = Size(1024 * 1024)
     """How many bytes of a body are read, as sent and when inflated."""
+    json_types: tuple[str, ...] = ()
+    """Media types of bodies that the API reads as JSON, beside `application/json` and `…+json`; "" for none at all."""
+    content_encodings: tuple[Literal["gzip", "x-gzip", "deflate"], ...] = ()
+    """Content codings that the API undoes, one at a time; a body in another one is refused."""
     method_override: tuple[str, ...] = ()
     """Headers by which the API lets a client change the method, such as "X-HTTP-Method-Override"."""
 

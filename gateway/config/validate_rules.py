@@ -7,6 +7,7 @@ from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig
+from gateway.config.validate_bodies import validate_bodies
 from gateway.config.validate_identity import shared_namespaces, validate_identity
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of, same_names
@@ -44,6 +45,7 @@ class _Rule:
             name_of(self.rule.namespace, (*self.path, "namespace"), self.problems)
         variables = self.match()
         validate_identity(self.rule, self.path, variables, self.problems)
+        validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)
         self.statuses()
         self.numbers()

@@ -14,7 +14,7 @@ from itertools import accumulate
 import msgspec
 
 from gateway.errors import IdentityError
-from gateway.guard.content import json_text
+from gateway.guard.content import BodyFormats, json_text
 from gateway.guard.large_body import LARGE, Way, read_wanted, ways
 from gateway.guard.strict_json import Repeated, decode, decode_value
 from gateway.model import Json
@@ -56,15 +56,18 @@ def want(paths: Iterable[tuple[str | int, ...]]) -> Wanted:
 
 
 def read_json(
-    data: bytes, content_type: str | None, content_encoding: str | None, limit: int, wanted: Wanted | None = None
+    data: bytes,
+    content_type: str | None,
+    content_encoding: str | None,
+    formats: BodyFormats,
+    wanted: Wanted | None = None,
 ) -> Json:
-    """Parse a body of `application/json` or `…+json` (RFC 8259), inflating at most `limit` bytes.
+    """Parse a body of JSON (RFC 8259), if `formats` say that it is read as that.
 
-    A missing Content-Type is taken for JSON: many clients send none, and an API may read it all the same.
     With `wanted`, only those paths are good to be read from the result; that may take a tenth of the time.
-    Raises IdentityError, and BodyTooLarge when the inflated text exceeds `limit`.
+    Raises IdentityError, CodingNotAccepted, and BodyTooLarge when the inflated text exceeds its limit.
     """
-    data = json_text(data, content_type, content_encoding, limit)
+    data = json_text(data, content_type, content_encoding, formats)
     _refuse_deep(data)
     if wanted is not None:
         if len(data) > LARGE:
@@ -76,13 +79,13 @@ def read_json(
     return decode(data)
 
 
-def read_value(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> Json:
+def read_value(data: bytes, content_type: str | None, content_encoding: str | None, formats: BodyFormats) -> Json:
     """Parse a body as read_json does, but refuse it when any part of it can be read in two ways.
 
     A large one is also refused when to read and write all of it would hold up other requests. Integral floats below
     2^53 become the integer they equal. Raises IdentityError and BodyTooLarge.
     """
-    data = json_text(data, content_type, content_encoding, limit)
+    data = json_text(data, content_type, content_encoding, formats)
     if len(data) > LARGE and _is_slow(data):
         raise IdentityError("the body has too many values, or a number of too many digits")
     _refuse_deep(data)

@@ -49,7 +49,7 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     BodyTooLarge.
     """
     if rule.body is not None and document is None:
-        document = read_json(request.body, *content_fields(request.headers), rule.body_limit, rule.body)
+        document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
     scope = tuple([canonical(part.form, part.field, read(part.field, request, document)) for part in rule.scope])
     identities = []
     for entry in rule.entries:

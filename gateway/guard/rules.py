@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from gateway.guard.body import Wanted
+from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field
 from gateway.guard.key import Key
 from gateway.guard.resource import Resource
@@ -58,7 +59,7 @@ class Rule(msgspec.Struct, frozen=True):
     refused_with_retry_after: frozenset[int]
     """Statuses that refuse only beside a well-formed Retry-After."""
     failed_is_free: bool
-    body_limit: int
+    formats: BodyFormats
     method_override: frozenset[bytes]
     resource: Resource | None
     headers: frozenset[bytes] = frozenset()

@@ -70,3 +70,36 @@ async def test_why_a_value_is_no_identity_is_explained_as_it_is_answered(
     reason = json.loads(output)["happens"].removeprefix("422 missing-identity: ")
     assert seen.json()["detail"] == f"The identity cannot be read: {reason}."
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("Content-Encoding: gzip", 415),
+        ("Content-Encoding: br", 415),
+        ("Content-Type: text/json", 422),
+        ("Content-Type: application/json; charset=utf-16", 422),
+        ("Content-Type: application/json; charset*=utf-8", 400),
+        ("Content-Type: application/vnd.api+json; charset=utf-8", 201),
+    ],
+)
+async def test_a_body_that_is_not_read_is_explained_as_it_is_answered(
+    upstream: RawUpstream, gateway: StartGateway, line: str, status: int
+) -> None:
+    program = await gateway()
+    command = ("explain", "-c", program.file.name, "--json", "/users", "-d", BODY.decode(), "-H", line)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", *command), cwd=program.directory, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    name, _, value = line.partition(": ")
+    kind = [("Content-Type", "application/json")] if name == "Content-Encoding" else []
+    async with Client(program.port) as client:
+        seen = await client.request("POST", "/users", [*kind, (name, value)], BODY)
+    assert seen.status == status
+    explained = json.loads(output)
+    assert explained["forwarded"] is (status == 201)
+    if status == 415:  # explain adds a type only where none is written
+        assert explained["happens"].startswith("415 missing-identity: the body has a Content-Encoding")
+    elif status != 201:
+        assert explained["happens"].startswith(f"{status} {seen.slug}: ")

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 
 from gateway.config.schema import UniqueConfig
-from gateway.errors import BodyTooLarge, IdentityError
+from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError
 from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, identify
 from gateway.model import Claim, Json
-from tests.support.unit import EMAIL, request, rule, untimed, values
+from tests.support.unit import EMAIL, request, rule, untimed, untyped, values
 
 MAKER = Fingerprinter(b"correct horse battery staple, and more")
 JSON = ("Content-Type", "application/json")
@@ -40,8 +40,10 @@ class TestBody:
     def test_a_value_is_read_from_json(self) -> None:
         assert value("body.user.ids[1]", request('{"user": {"ids": [1, 2]}}', JSON)) == 2
 
-    def test_a_body_without_a_content_type_is_taken_for_json(self) -> None:
-        assert value("body.email", request('{"email": "a"}')) == "a"
+    def test_a_body_without_a_content_type_is_read_only_where_the_rule_says_so(self) -> None:
+        asked = untyped('{"email": "a"}')
+        assert unreadable("body.email", asked) == "the request has no Content-Type that says its body is JSON"
+        assert identify(rule(json_types=("",)), asked)[1][0].values == ("a",)
 
     def test_null_is_a_value_and_an_absent_field_is_none(self) -> None:
         assert value("body.email", request('{"email": null}')) is None
@@ -72,9 +74,18 @@ class TestBody:
 
     def test_the_rules_limit_bounds_what_is_inflated(self) -> None:
         asked = request(gzip.compress(b'{"email": "a"}'), ("Content-Encoding", "gzip"))
-        assert identify(rule(body_limit=14), asked)[1][0].values == ("a",)
+        assert identify(rule(body_limit=14, content_encodings=("gzip",)), asked)[1][0].values == ("a",)
         with pytest.raises(BodyTooLarge):
-            identify(rule(body_limit=13), asked)
+            identify(rule(body_limit=13, content_encodings=("gzip",)), asked)
+
+    @pytest.mark.parametrize(
+        ("accepted", "coding"),
+        [((), "gzip"), ((), "br"), (("gzip",), "x-gzip"), (("deflate", "x-gzip"), "gzip, deflate"), (("gzip",), "a")],
+    )
+    def test_a_coding_that_the_rule_does_not_name_is_not_undone(self, accepted: tuple[str, ...], coding: str) -> None:
+        with pytest.raises(CodingNotAccepted) as raised:
+            identify(rule(content_encodings=accepted), request(b"\x1f\x8b", ("Content-Encoding", coding)))
+        assert raised.value.accepted == accepted
 
 
 class TestHeader:
