@@ -16,7 +16,7 @@ from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rules import Entry, Rule, Rules, ScopeField
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
-from gateway.guard.value import ValueForm
+from gateway.guard.value import ValueForm, types_of
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
@@ -47,7 +47,7 @@ def _rule(rule: RuleConfig) -> Rule:
         Entry(
             entry.name,
             tuple(parse_field(field) for field in entry.fields),
-            ValueForm(tuple(NORMALISERS[name] for name in entry.normalize)),
+            ValueForm(tuple(NORMALISERS[name] for name in entry.normalize), types_of(entry.types)),
         )
         for entry in rule.unique
     )

@@ -110,6 +110,11 @@ class MatchConfig(Table, frozen=True, kw_only=True):
     """A host name, without port; any host when absent."""
 
 
+JsonType = Literal["string", "integer", "number", "boolean", "null", "array", "object"]
+TYPES: tuple[JsonType, ...] = ("string", "integer", "boolean", "null")
+"""The default of `types`: each of their values has one spelling, if an integer is within 2^53 - 1."""
+
+
 class UniqueConfig(Table, frozen=True, kw_only=True):
     """One entry of `unique`: fields that together may exist once."""
 
@@ -119,6 +124,8 @@ class UniqueConfig(Table, frozen=True, kw_only=True):
     """Where the values come from: "body.email", "header.X-Ref", "query.ref", "path.tenant", "cookie.session"."""
     normalize: tuple[str, ...] = ()
     """Normalisers, applied in order to each value that is a string."""
+    types: tuple[JsonType, ...] = TYPES
+    """JSON types of values in a body that are taken; of another type, a value is unreadable."""
 
 
 REFUSED = (

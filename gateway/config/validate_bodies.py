@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import RuleConfig
+from gateway.config.validate_values import is_in_body
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 """RFC 6838 4.2, in lower case."""
-_BODY = re.compile(r"body(?![a-z])")
 
 
 def validate_bodies(rule: RuleConfig, path: Path, problems: Problems) -> None:
@@ -41,4 +41,4 @@ def _right_type(text: str) -> str:
 def _reads_body(rule: RuleConfig) -> bool:
     """Whether a body is read as JSON: for a field in it, or to compare a keyed create with its retry."""
     texts: Sequence[str] = [*rule.scope, *(text for entry in rule.unique for text in entry.fields)]
-    return rule.key is not None or any(_BODY.match(text) for text in texts)
+    return rule.key is not None or any(is_in_body(text) for text in texts)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, nearest, quote
-from gateway.config.schema import RuleConfig, UniqueConfig
-from gateway.config.validate_values import is_token, name_of, same_names
+from gateway.config.schema import TYPES, RuleConfig, UniqueConfig
+from gateway.config.validate_values import is_in_body, is_token, name_of, same_names
 from gateway.guard.field import Field, Source, parse_field
 from gateway.guard.normalize import NORMALISERS
 
@@ -47,12 +47,24 @@ class _Identity:
                 problems.add(fields, 'names no field; write fields = ["body.email"]')
             self.fields(entry.fields, fields)
             self.normalisers(entry.normalize, (*place, "normalize"))
+            self.types(entry, place)
         same_names([entry.name for entry in entries], path, problems)
 
     def normalisers(self, names: Sequence[str], path: Path) -> None:
         for name in self.problems.elements(path, names):
             if name not in NORMALISERS:
                 self.problems.add(path, _unknown_normaliser(name))
+
+    def types(self, entry: UniqueConfig, path: Path) -> None:
+        types, problems = (*path, "types"), self.problems
+        if entry.types == TYPES or not problems.sound(types):
+            return
+        if not entry.types:
+            problems.add(types, 'names no type; write types = ["string", "integer"]')
+        for twice in sorted({name for name in entry.types if entry.types.count(name) > 1}):
+            problems.add(types, f"{quote(twice)} stands there twice; write it once")
+        if problems.sound((*path, "fields")) and not any(is_in_body(text) for text in entry.fields):
+            problems.add(types, "has no effect without a field of the body: all other values are strings; remove it")
 
     def fields(self, texts: Sequence[str], path: Path) -> None:
         for text in self.problems.elements(path, texts):

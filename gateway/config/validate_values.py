@@ -14,6 +14,7 @@ from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_size
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
+_IN_BODY = re.compile(r"body(?![a-z])")
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
@@ -60,6 +61,11 @@ def file_names(table: Table, keys: Iterable[str], path: Path, problems: Problems
 def is_token(text: str) -> bool:
     """Whether a text is a token (RFC 9110 5.6.2), as methods and names of fields are."""
     return bool(_TOKEN.fullmatch(text))
+
+
+def is_in_body(text: str) -> bool:
+    """Whether the text of a field names a value in a body."""
+    return bool(_IN_BODY.match(text))
 
 
 def name_of(text: str, path: Path, problems: Problems) -> None:

@@ -10,6 +10,9 @@ from tests.support.program import GatewayProgram, create_user_rule
 from tests.support.shorthands import JSON, entry, post, rule
 from tests.support.upstream import RawUpstream
 
+ANY_TYPE = ["string", "number", "boolean", "null", "array", "object"]
+ANY = entry("body.email", types=ANY_TYPE)
+
 
 async def verdicts(program: GatewayProgram, sends: Iterable[tuple[Any, ...]]) -> list[int | str]:
     """Send one after the other; the slug of each answer, or its status when it is the API's."""
@@ -55,7 +58,7 @@ async def test_the_fields_of_one_entry_count_together(upstream: RawUpstream, gat
 async def test_null_empty_zero_and_false_are_identities_of_their_own_and_absent_is_none(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway()
+    program = await gateway(rules=[rule("user", "/users", entry("body.email", types=ANY_TYPE))])
     values: list[Any] = [None, "", 0, "0", False, "null", [], {}, [None], [[]], 2**53 + 1, 2**53 + 2, 0.5, "\u0000"]
     bodies = [{"email": value} for value in values]
     assert await verdicts(program, [("/users", body) for body in bodies]) == [201] * len(values)
@@ -66,8 +69,27 @@ async def test_null_empty_zero_and_false_are_identities_of_their_own_and_absent_
     assert len(upstream.requests) == len(values)
 
 
+async def test_what_an_api_may_round_coerce_or_flatten_is_refused_unless_the_entry_takes_it(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """Many take ["x"] for "x", 1.0 for 1, and round integers beyond 2^53: a create could be sent twice."""
+    program = await gateway(rules=[rule("user", "/users", entry("body.email")), rule("any", "/any", ANY)])
+    texts = [b"1.0", b"1e0", b"-0.0", b"0.5", b"9007199254740992", b"-9007199254740992", b'["x"]', b"[]", b"{}"]
+    async with Client(program.port) as client:
+        for text in texts:
+            body = b'{"email":%b}' % text
+            seen = await client.request("POST", "/users", [JSON], body)
+            assert (seen.status, seen.slug) == (422, "missing-identity"), text
+            assert "the rule takes only string, integer, boolean, null there" in seen.json()["detail"]
+            assert (await client.request("POST", "/any", [JSON], body)).status == (409 if text == b"1e0" else 201)
+        for text in (b'"x"', b"1", b"0", b"9007199254740991", b"-9007199254740991", b"true", b"null"):
+            assert (await client.request("POST", "/users", [JSON], b'{"email":%b}' % text)).status == 201, text
+    assert len(upstream.requests) == len(texts) - 1 + 7
+
+
 async def test_numbers_are_equal_by_value_and_keys_in_any_order(upstream: RawUpstream, gateway: StartGateway) -> None:
-    program = await gateway()
+    any_email = entry("body.email", normalize=["trim", "casefold"], types=ANY_TYPE)
+    program = await gateway(rules=[rule("user", "/users", any_email)])
     texts = [b"1", b"1.0", b"1e0", b"10E-1", b'{"a":1,"b":[2]}', b' {"b" :[2.0], "a":1.0}', b'"A"', b'"\\u0061 "']
     async with Client(program.port) as client:
         for text, expected in zip(texts, [201, 409, 409, 409, 201, 409, 201, 409], strict=True):

@@ -9,6 +9,7 @@ from campaigns.loop_holds.shapes import all_shapes
 from tests.conftest import StartGateway
 from tests.support.client import Client, create
 from tests.support.program import Table, create_user_rule
+from tests.support.shorthands import JSON
 from tests.support.upstream import RawUpstream
 
 MARKS = f'{{"email": "a{chr(0x301) * 15_000}{chr(0x323) * 15_000}"}}'.encode()
@@ -106,7 +107,7 @@ async def test_a_large_body_may_have_any_shape_beside_what_a_rule_reads(
 
 async def test_a_caller_s_token_may_be_long(upstream: RawUpstream, gateway: StartGateway) -> None:
     program = await gateway(rules=[rule("email", key={})])
-    headers = [("Authorization", f"Bearer {'a' * 7000}"), ("Idempotency-Key", "k")]
+    headers = [JSON, ("Authorization", f"Bearer {'a' * 7000}"), ("Idempotency-Key", "k")]
     async with Client(program.port) as client:
         assert (await client.request("POST", "/users", headers, b'{"email":"ada@example.org"}')).status == 201
 

@@ -10,7 +10,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from gateway.config.compile import compile_rules
-from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema import Config, JsonType, MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match, Refusal, Rule, Rules
@@ -23,6 +23,8 @@ untimed = hypothesis.settings(deadline=None)
 """For every property: no test depends on how long an example takes."""
 
 JSON = ("Content-Type", "application/json")
+ANY_TYPE: tuple[JsonType, ...] = ("string", "number", "boolean", "null", "array", "object")
+"""All that JSON has."""
 EMAIL = UniqueConfig(name="email", fields=("body.email",))
 
 scalars: st.SearchStrategy[Json] = (
