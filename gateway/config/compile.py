@@ -1,16 +1,17 @@
 # From checked configuration to rules and routes that can be matched. Pure.
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from gateway.config.schema import Config, KeyConfig, RuleConfig
+from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig
 from gateway.config.table import Duration
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Source, parse_field
 from gateway.guard.key import Key
-from gateway.guard.normalize import NORMALISERS
+from gateway.guard.normalize import INTEGER, NORMALISERS
+from gateway.guard.pattern import parse_pattern
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rules import Entry, Rule, Rules, ScopeField
@@ -42,12 +43,12 @@ def milliseconds(length: Duration) -> int:
 
 
 def _rule(rule: RuleConfig) -> Rule:
-    scope = tuple(ScopeField(parse_field(field), ValueForm()) for field in rule.scope)
+    scope = tuple(ScopeField(parse_field(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items)
     entries = tuple(
         Entry(
             entry.name,
             tuple(parse_field(field) for field in entry.fields),
-            ValueForm(tuple(NORMALISERS[name] for name in entry.normalize), types_of(entry.types)),
+            _form(entry.normalize, entry.types, entry.pattern),
         )
         for entry in rule.unique
     )
@@ -92,6 +93,14 @@ def _rule(rule: RuleConfig) -> Rule:
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
     )
+
+
+def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -> ValueForm:
+    normalisers = [NORMALISERS[name] for name in normalize]
+    match = None if pattern is None else parse_pattern(pattern)
+    if match is not None:
+        normalisers.append(match)
+    return ValueForm(tuple(normalisers), types_of(types), is_integer=INTEGER in normalize, pattern=match)
 
 
 def _key(key: KeyConfig) -> Key:

@@ -58,6 +58,9 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.UniqueConfig, "name"): 'name = "email"',
     (schema.UniqueConfig, "fields"): 'fields = ["body.email"]',
     (schema.UniqueConfig, "normalize"): 'normalize = ["trim", "casefold"]',
+    (schema.UniqueConfig, "pattern"): 'pattern = "[A-Z]{2}[0-9]{6}"',
+    (schema.ScopeConfig, "field"): 'field = "header.X-Tenant"',
+    (schema.ScopeConfig, "normalize"): 'normalize = ["trim", "casefold"]',
 }
 
 _TITLES: dict[type[Table], str] = {
@@ -75,6 +78,7 @@ _TITLES: dict[type[Table], str] = {
     schema.RuleConfig: "[[rules]]",
     schema.MatchConfig: "a rule's match",
     schema.UniqueConfig: "an entry of unique",
+    schema.ScopeConfig: "an item of scope",
     schema.KeyConfig: "a rule's key",
 }
 

@@ -126,6 +126,17 @@ class UniqueConfig(Table, frozen=True, kw_only=True):
     """Normalisers, applied in order to each value that is a string."""
     types: tuple[JsonType, ...] = TYPES
     """JSON types of values in a body that are taken; of another type, a value is unreadable."""
+    pattern: str | None = None
+    """A regular expression of RE2 that each value must match as a whole, once it is normalised."""
+
+
+class ScopeConfig(Table, frozen=True, kw_only=True):
+    """One item of `scope` that is more than the text of a field."""
+
+    field: str
+    """Where the value comes from."""
+    normalize: tuple[str, ...] = ()
+    """Normalisers, applied in order."""
 
 
 REFUSED = (
@@ -159,7 +170,7 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Which requests the rule guards."""
     unique: tuple[UniqueConfig, ...] = ()
     """What makes the created thing unique; each entry is claimed on its own."""
-    scope: tuple[str, ...] = ()
+    scope: tuple[str | ScopeConfig, ...] = ()
     """Fields that are part of every fingerprint, such as a tenant."""
     caller: tuple[str, ...] = ("header.Authorization",)
     """Fields that say who sends a create; a sender who has none of them is anonymous."""
@@ -205,6 +216,16 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Content codings that the API undoes, one at a time; a body in another one is refused."""
     method_override: tuple[str, ...] = ()
     """Headers by which the API lets a client change the method, such as "X-HTTP-Method-Override"."""
+
+    @property
+    def scope_items(self) -> tuple[ScopeConfig, ...]:
+        """`scope`, with tables for items that are just fields."""
+        return tuple([ScopeConfig(field=item) if isinstance(item, str) else item for item in self.scope])
+
+    @property
+    def fields_read(self) -> tuple[str, ...]:
+        """The fields of `scope` and `unique`, in the order of the file's reference."""
+        return (*(item.field for item in self.scope_items), *(text for entry in self.unique for text in entry.fields))
 
 
 class Config(Table, frozen=True, kw_only=True):

@@ -1,7 +1,6 @@
 # What a rule says of the bodies that it reads: whether it makes sense. Pure.
 
 import re
-from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import RuleConfig
@@ -40,5 +39,4 @@ def _right_type(text: str) -> str:
 
 def _reads_body(rule: RuleConfig) -> bool:
     """Whether a body is read as JSON: for a field in it, or to compare a keyed create with its retry."""
-    texts: Sequence[str] = [*rule.scope, *(text for entry in rule.unique for text in entry.fields)]
-    return rule.key is not None or any(is_in_body(text) for text in texts)
+    return rule.key is not None or any(is_in_body(text) for text in rule.fields_read)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, nearest, quote
-from gateway.config.schema import TYPES, RuleConfig, UniqueConfig
+from gateway.config.schema import TYPES, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.validate_values import is_in_body, is_token, name_of, same_names
 from gateway.guard.field import Field, Source, parse_field
 from gateway.guard.normalize import NORMALISERS
+from gateway.guard.pattern import parse_pattern
 
 
 def validate_identity(rule: RuleConfig, path: Path, variables: Sequence[str] | None, problems: Problems) -> None:
@@ -27,9 +28,20 @@ class _Identity:
         self.problems = problems
 
     def validate(self) -> None:
-        self.fields(self.rule.scope, (*self.path, "scope"))
+        self.scope()
         self.unique()
         self.fields(self.rule.caller, (*self.path, "caller"))
+
+    def scope(self) -> None:
+        path = (*self.path, "scope")
+        sound = [at for at, _ in enumerate(self.rule.scope) if self.problems.sound((*path, at))]
+        for at, item in enumerate(self.rule.scope):
+            if isinstance(item, ScopeConfig):
+                if self.problems.sound(field := (*path, at, "field")):
+                    self.field(item.field, field)
+                self.normalisers(item.normalize, (*path, at, "normalize"))
+            elif at in sound:
+                self.field(item, path)
 
     def unique(self) -> None:
         path, problems, entries = (*self.path, "unique"), self.problems, self.rule.unique
@@ -48,6 +60,8 @@ class _Identity:
             self.fields(entry.fields, fields)
             self.normalisers(entry.normalize, (*place, "normalize"))
             self.types(entry, place)
+            if entry.pattern is not None and problems.sound(pattern := (*place, "pattern")):
+                problems.parse(pattern, parse_pattern, entry.pattern)
         same_names([entry.name for entry in entries], path, problems)
 
     def normalisers(self, names: Sequence[str], path: Path) -> None:
@@ -68,10 +82,13 @@ class _Identity:
 
     def fields(self, texts: Sequence[str], path: Path) -> None:
         for text in self.problems.elements(path, texts):
-            field = self.problems.parse(path, parse_field, text)
-            error = _wrong_field(field, self.variables) if field else None
-            if error:
-                self.problems.add(path, error)
+            self.field(text, path)
+
+    def field(self, text: str, path: Path) -> None:
+        field = self.problems.parse(path, parse_field, text)
+        error = _wrong_field(field, self.variables) if field else None
+        if error:
+            self.problems.add(path, error)
 
 
 def _unknown_normaliser(name: str) -> str:
@@ -119,15 +136,20 @@ def _disagreements(
     """The keys in which two entries differ so that no request of one can equal one of the other."""
     found = []
     if len(rule.scope) != len(other.scope):
-        found.append(("scope", f"{_fields(rule.scope)} here, {_fields(other.scope)}"))
+        found.append(("scope", f"{_count(rule.scope)} here, {_count(other.scope)}"))
+    for here, there in zip(rule.scope_items, other.scope_items, strict=False):
+        if here.normalize != there.normalize:
+            named = f"{_listed(here.normalize)} for {quote(here.field)} here"
+            found.append(("scope", f"{named}, {_listed(there.normalize)}"))
+            break
     if len(entry.fields) != len(entry_there.fields):
-        found.append(("fields", f"{_fields(entry.fields)} here, {_fields(entry_there.fields)}"))
+        found.append(("fields", f"{_count(entry.fields)} here, {_count(entry_there.fields)}"))
     if entry.normalize != entry_there.normalize:
         found.append(("normalize", f"{_listed(entry.normalize)} here, {_listed(entry_there.normalize)}"))
     return found
 
 
-def _fields(fields: Sequence[str]) -> str:
+def _count(fields: Sequence[object]) -> str:
     return "1 field" if len(fields) == 1 else f"{len(fields) or 'no'} fields"
 
 

@@ -42,6 +42,10 @@ class ValueForm(msgspec.Struct, frozen=True):
     normalisers: tuple[Callable[[str], str], ...] = ()
     types: frozenset[type] = types_of(("string", "integer", "boolean", "null"))
     """Those of values in a body: each of these has one spelling. What comes from elsewhere is a string, and taken."""
+    is_integer: bool = False
+    """Whether the normalisers take integers, by their text, and nothing else but strings."""
+    pattern: Callable[[str], str] | None = None
+    """What must match, after all normalisers; of a string it is the last of these."""
 
 
 def canonical(form: ValueForm, field: Field, value: Json) -> Json:
@@ -59,16 +63,34 @@ def canonical(form: ValueForm, field: Field, value: Json) -> Json:
             raise IdentityError(
                 f"{field.text} has a quote, a percent sign or a backslash, which servers read differently"
             )
-        try:
-            for normaliser in form.normalisers:
-                value = normaliser(value)
-        except ValueError as error:
-            raise IdentityError(f"{field.text} {error}") from None
-    elif type(value) not in form.types or (type(value) is int and abs(value) > MAX_INTEGER and float not in form.types):
+        return _applied(form.normalisers, field, value)
+    if type(value) not in form.types or (type(value) is int and abs(value) > MAX_INTEGER and float not in form.types):
         raise _of_another_type(form, field, value)
-    elif isinstance(value, list | dict | int) and len(encode(value)) > MAX_VALUE:
+    if isinstance(value, list | dict | int) and len(encode(value)) > MAX_VALUE:
         raise IdentityError(f"{field.text} is an array, an object or a number of more than {MAX_VALUE} bytes")
+    if form.is_integer or form.pattern is not None:
+        return _by_text(form, field, value)
     return value
+
+
+def _by_text(form: ValueForm, field: Field, value: Json) -> Json:
+    """Treat a value that is no string as its text is treated, which only an integer has. Raises IdentityError."""
+    if type(value) is not int:
+        raise IdentityError(f"{field.text} is neither a string nor an integer, as the rule demands")
+    if form.is_integer:
+        return _applied(form.normalisers, field, str(value))
+    if form.pattern is not None:
+        _applied((form.pattern,), field, str(value))
+    return value
+
+
+def _applied(functions: Iterable[Callable[[str], str]], field: Field, text: str) -> str:
+    try:
+        for function in functions:
+            text = function(text)
+    except ValueError as error:
+        raise IdentityError(f"{field.text} {error}") from None
+    return text
 
 
 def _of_another_type(form: ValueForm, field: Field, value: Json) -> IdentityError:

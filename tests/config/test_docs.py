@@ -37,6 +37,7 @@ HEADINGS: dict[type[Table], str] = {
     schema.RuleConfig: "[[rules]]",
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
+    schema.ScopeConfig: "scope",
     schema.KeyConfig: "key",
 }
 
@@ -61,7 +62,8 @@ def tables(kind: type[Table]) -> set[type[Table]]:
     """A struct of the schema and all that stand in it."""
     found = {kind}
     for field in msgspec.structs.fields(kind):
-        for member in (field.type, *get_args(field.type)):
+        arguments = get_args(field.type)
+        for member in (field.type, *arguments, *[inner for argument in arguments for inner in get_args(argument)]):
             if isinstance(member, type) and get_origin(member) is None and issubclass(member, Table):
                 found |= tables(member)
     return found
@@ -116,6 +118,8 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
     if table is schema.UniqueConfig:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
+    if table is schema.ScopeConfig:
+        return UPSTREAM + RULE + text
     if table is schema.KeyConfig and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
@@ -142,7 +146,7 @@ def test_every_normaliser_is_documented_by_what_it_does() -> None:
     assert set(documented) == set(NORMALISERS)
     for name, (_, before, after) in documented.items():
         given, wanted = (tomllib.loads(f"value = {cell.strip('`')}")["value"] for cell in (before, after))
-        assert NORMALISERS[name](given) == wanted, name
+        assert NORMALISERS[name](str(given)) == wanted, name
         assert given != wanted, f"the example of {name} shows something"
 
 
@@ -188,6 +192,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f"match = {{ {', '.join(lines)} }}\n"
     elif table is schema.UniqueConfig:
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
+    elif table is schema.ScopeConfig:
+        text = f"scope = [{{ {', '.join(lines)} }}]\n"
     elif table is schema.KeyConfig:
         text = f"key = {{ {', '.join(lines)} }}\n"
     else:

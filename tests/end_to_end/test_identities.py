@@ -98,7 +98,7 @@ async def test_numbers_are_equal_by_value_and_keys_in_any_order(upstream: RawUps
     assert len(upstream.requests) == 3
 
 
-NORMALISERS: list[tuple[list[str], list[str], list[str]]] = [
+NORMALISERS: list[tuple[list[str], list[Any], list[Any]]] = [
     ([], ["Ann"], ["ann", " Ann", "Ann "]),
     (["trim"], ["Ann", " Ann\t", "\u2003Ann\n"], ["ann", "A nn"]),
     (["casefold"], ["Straße", "STRASSE", "strasse"], [" Straße"]),
@@ -107,6 +107,14 @@ NORMALISERS: list[tuple[list[str], list[str], list[str]]] = [
     (["digits"], ["+49 (30) 12-34", "49301234", "x4930.1234"], ["0049301234"]),
     (["email"], ["Ann.Lee@Example.com", " ann.lee@EXAMPLE.COM "], ["annlee@example.com", "ann.lee+x@example.com"]),
     (["collapse_space"], ["Ann Lee", "Ann \t\n Lee"], ["AnnLee", " Ann Lee"]),
+    (
+        ["email"],
+        ["ada@bücher.de", "ada@xn--bcher-kva.de", "Ada@BÜCHER\u3002de"],
+        ["ada@bucher.de", "ada@b.xn--bcher-kva.de"],
+    ),
+    (["integer"], [7, "7"], ["-7", 70, "0"]),
+    (["digits", "integer"], [-7, "7", "-7"], ["0"]),
+    (["auth_scheme"], ["Bearer Abc", "bearer   Abc"], ["Bearer abc", "Basic Abc"]),
     (["trim", "collapse_space", "casefold"], ["Ann Lee", "  ANN   LEE "], ["ann-lee"]),
 ]
 """Normalisers, texts that they make equal, and texts that stay apart from those and from each other."""
@@ -128,6 +136,52 @@ async def test_a_normaliser_makes_equal_what_it_says_and_nothing_else(
         assert await verdicts(program, sends) == expected, normalize
         sent = [request.json()["email"] for request in upstream.requests if request.target == path]
         assert sent == [same[0], *other], "what is forwarded is what was sent"
+
+
+async def test_what_a_normaliser_cannot_read_in_one_way_is_refused(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    program = await gateway(
+        rules=[
+            rule(name, f"/{name}", entry("body.it", normalize=[name])) for name in ("integer", "email", "auth_scheme")
+        ]
+    )
+    unreadable: dict[str, list[Any]] = {
+        "integer": ["007", "+7", " 7", "1.0", "", "seven", None, True],
+        "email": ["ada@xn--.de", "ada@xn--bücher.de", "ada@b_ü.de", "ada@ü..de"],
+        "auth_scheme": ["Bearer\tabc", "Bearer ", ""],
+    }
+    rules = [rule(name, f"/{name}", entry("body.it", normalize=[name])) for name in unreadable]
+    program = await gateway(rules=rules)
+    for name, texts in unreadable.items():
+        for text in texts:
+            seen = await post(program, f"/{name}", {"it": text})
+            assert (seen.status, seen.slug) == (422, "missing-identity"), (name, text)
+            assert not text or str(text) not in seen.json()["detail"]
+    assert not upstream.connections
+
+
+async def test_a_pattern_must_match_each_value_as_a_whole_once_it_is_normalised(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """An API that trims or folds what it gets would take other spellings for the same."""
+    passport = entry("body.it", "query.ref", normalize=["trim"], pattern="[A-Z]{2}[0-9]{6}|[0-9]{3}")
+    program = await gateway(rules=[rule("it", "/it", passport)])
+    sends: list[tuple[Any, ...]] = [
+        ("/it?ref=123", {"it": "AB123456"}),
+        ("/it?ref=123", {"it": " AB123456 "}),
+        ("/it?ref=123", {"it": 123}),
+        ("/it?ref=123", {"it": "123"}),
+        ("/it?ref=123", {"it": "ab123456"}),
+        ("/it?ref=123", {"it": "AB123456\u0000"}),
+        ("/it?ref=123", {"it": 1234}),
+        ("/it?ref=123", {"it": None}),
+        ("/it?ref=12", {"it": "AB123456"}),
+    ]
+    assert await verdicts(program, sends) == [201, "duplicate", 201, 201, *["missing-identity"] * 5]
+    seen = await post(program, "/it?ref=123", {"it": "Rumpelstiltskin"})
+    assert "body.it does not match the rule's pattern" in seen.json()["detail"]
+    assert len(upstream.requests) == 3
 
 
 async def test_identities_come_from_the_query_headers_the_path_and_cookies(
@@ -195,6 +249,18 @@ async def test_a_scope_sets_tenants_apart_and_its_absence_is_refused(
         "missing-identity",
     ]
     assert len(upstream.requests) == 3
+
+
+async def test_a_scope_may_be_normalised(upstream: RawUpstream, gateway: StartGateway) -> None:
+    """The same credentials in another spelling are no other scope."""
+    scope = ["query.tenant", {"field": "header.Authorization", "normalize": ["auth_scheme"]}]
+    program = await gateway(rules=[create_user_rule(scope=scope)])
+    body = {"email": "ada@example.org"}
+    lines = ["Bearer abc", "bearer abc", "BEARER    abc", "Bearer ABC", "Bearer\tabc"]
+    sends = [("/users?tenant=a", body, ("Authorization", line)) for line in lines]
+    assert await verdicts(program, sends) == [201, "duplicate", "duplicate", 201, "missing-identity"]
+    assert await verdicts(program, [("/users?tenant=A", body, ("Authorization", "Bearer abc"))]) == [201]
+    assert upstream.requests[1].header("Authorization") == "Bearer ABC", "what is forwarded is what was sent"
 
 
 async def test_rules_that_share_a_namespace_share_identities_and_others_do_not(

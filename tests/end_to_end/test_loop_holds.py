@@ -41,6 +41,18 @@ async def test_combining_marks_that_take_long_to_normalise_are_refused(
     assert len(upstream.requests) == 2
 
 
+@pytest.mark.parametrize(
+    "domain", ["ü." * 300 + "de", "ｘ" * 300, "xn--" + "a" * 900, "xn--bcher-kva." * 60, "\u0e33" * 300]
+)
+async def test_domains_that_are_long_hold_up_nobody(domain: str, upstream: RawUpstream, gateway: StartGateway) -> None:
+    """A name of the DNS has at most 253 characters (RFC 1035 2.3.4); a longer one is not decoded."""
+    program = await gateway(rules=[rule("email")])
+    seen = await create(program.port, f"ada@{domain}")
+    assert (seen.status, seen.slug) == (422, "missing-identity")
+    assert (await create(program.port, "ada@bücher.de")).status == 201
+    assert len(upstream.requests) == 1
+
+
 @pytest.mark.parametrize("part", ["/a%252f%5c;b//%2e%25253b", "/%252f;a%00//\\..%253b%3f"])
 async def test_a_long_path_that_can_be_read_in_very_many_ways_is_refused(
     part: str, upstream: RawUpstream, gateway: StartGateway

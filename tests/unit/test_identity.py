@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from gateway.config.schema import UniqueConfig
+from gateway.config.schema import ScopeConfig, UniqueConfig
 from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError
 from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter
@@ -267,9 +267,15 @@ class TestNormalisers:
         asked = request(f'{{"email": {text}}}')
         assert value("body.email", asked, "trim", "casefold", "digits", types=ANY_TYPE) == json.loads(text)
 
-    def test_a_scope_is_not_normalised(self) -> None:
-        found, _ = identify(rule(scope=("header.X-Tenant",)), request('{"email": "a"}', ("X-Tenant", "Acme")))
-        assert found == ("Acme",)
+    def test_a_scope_is_normalised_only_where_it_says_so(self) -> None:
+        folded = ScopeConfig(field="header.Authorization", normalize=("auth_scheme",))
+        scoped = rule(scope=("header.X-Tenant", folded))
+        for sent in ("Bearer Abc", "bearer   Abc", "BEARER Abc"):
+            asked = request('{"email": "a"}', ("X-Tenant", "Acme"), ("Authorization", sent))
+            assert identify(scoped, asked)[0] == ("Acme", "bearer Abc")
+        assert scoped.headers == {b"x-tenant", b"authorization"}
+        with pytest.raises(IdentityError, match=r"^header\.Authorization is no scheme"):
+            identify(scoped, request('{"email": "a"}', ("X-Tenant", "Acme"), ("Authorization", "Bearer\tAbc")))
 
 
 ANY = UniqueConfig(name="email", fields=("body.email",), types=ANY_TYPE)
