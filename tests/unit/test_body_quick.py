@@ -16,8 +16,8 @@ from gateway.model import Json
 from tests.support.unit import untimed
 
 FORMATS = BodyFormats(1_000_000, json_types=frozenset({""}))
-PATHS: tuple[tuple[str | int, ...], ...] = (("a",), ("b", "a"), ("c", 0), ("ü",))
-KEYS = st.sampled_from(["a", "b", "c", "ü", "d", "A", "Ü", "aa"])
+PATHS: tuple[tuple[str | int, ...], ...] = (("a",), ("b", "a"), ("c", 0), ("ü",), ("kes",))
+KEYS = st.sampled_from(["a", "b", "c", "ü", "d", "A", "Ü", "aa", "\u212ae\u017f", "Kes"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | KEYS,
     lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(KEYS, inner), max_size=4).map(tuple),

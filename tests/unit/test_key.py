@@ -108,6 +108,18 @@ def test_what_a_rule_names_is_compared_by_value_and_the_rest_by_its_bytes(line: 
     assert claim(one, line, rule=named).payload == claim(other, line, rule=named).payload
 
 
+@pytest.mark.parametrize(
+    "names", [("a", "A"), ("key", "\u212aey"), ("status", "\u017ftatus"), ("stra\u00dfe", "STRASSE")]
+)
+def test_keys_that_differ_only_in_case_are_not_compared_by_value(names: tuple[str, str]) -> None:
+    """Go and ASP.NET take the last of them, so that their order makes another request."""
+    one, other = names
+    first, swapped, spaced = f'{{"{one}":1,"{other}":2}}', f'{{"{other}":2,"{one}":1}}', f'{{"{one}":1, "{other}":2}}'
+    payloads = {claim(f'[{{"x":{text}}}]'.encode()).payload for text in (first, swapped, spaced)}
+    assert len(payloads) == 3
+    assert claim(b'{"a":{"key":1},"B":[{"Key":2}]}').payload == claim(b'{"B":[{"Key":2}], "a":{"key":1}}').payload
+
+
 @pytest.mark.parametrize(("one", "other"), [(b"\xff", b"\\xff"), (b"\xc3\xbf", b"\xff"), (b"a, b", b"a,b")])
 def test_credentials_that_differ_in_a_byte_are_of_two_callers(one: bytes, other: bytes) -> None:
     assert claim(b"", ("Authorization", one)).caller != claim(b"", ("Authorization", other)).caller
