@@ -32,9 +32,25 @@ class StoreBusy(StoreError):
 class IdentityError(Exception):
     """An identity cannot be read from a request. The text names the field and the reason, never a value."""
 
+    status = 422
+    """Of the answer that says so."""
+
     def __init__(self, reason: str, *, is_absent: bool = False) -> None:
         super().__init__(reason)
         self.is_absent = is_absent
+
+
+class CodingNotAccepted(IdentityError):
+    """A body has a content coding that its rule does not accept.
+
+    `accepted` are those that it does: without any, only plain bodies.
+    """
+
+    status = 415
+
+    def __init__(self, accepted: tuple[str, ...]) -> None:
+        super().__init__("the body has a Content-Encoding that the rule does not accept")
+        self.accepted = accepted
 
 
 class BodyTooLarge(Exception):

@@ -18,6 +18,7 @@ import pytest
 from gateway import cli
 from gateway.commands.demo.scenes import SCENES
 from gateway.config import load
+from gateway.errors import CodingNotAccepted
 from gateway.guard.decision import Conflict
 from gateway.http import problem
 from gateway.model import Claim, Record, Settlement, State
@@ -217,7 +218,8 @@ def test_every_slug_is_documented_with_its_statuses_and_no_other_is() -> None:
     table = rows(section("docs/answers.md", "By slug"))
     documented = {(ticked(row[0])[0], int(status)) for row in table for status in row[1].split(", ")}
     about_the_api = {(slug, status) for slug in ("upstream-unreachable", "outcome-unknown") for status in (502, 504)}
-    assert documented == {(slug, kind.status) for slug, kind in problem.KINDS.items()} | about_the_api
+    of_a_body = {("missing-identity", CodingNotAccepted.status)}
+    assert documented == {(slug, kind.status) for slug, kind in problem.KINDS.items()} | about_the_api | of_a_body
 
 
 def test_every_member_of_a_problem_is_documented_in_its_order() -> None:

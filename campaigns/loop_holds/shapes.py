@@ -17,6 +17,7 @@ RULES: list[Table] = [
         "name": "users",
         "match": {"path": "/users"},
         "unique": [{"name": "email", "fields": ["body.email"], "normalize": ["trim", "email", "collapse_space"]}],
+        "content_encodings": ["gzip"],
     },
     {
         "name": "nested",
@@ -33,6 +34,7 @@ RULES: list[Table] = [
         "unique": [{"name": "email", "fields": ["body.email"], "normalize": ["nfc"]}],
         "key": {"ignore": ["body.z", "body.list[0]"]},
         "retry": "replay",
+        "content_encodings": ["gzip"],
     },
     {
         "name": "elsewhere",

@@ -87,8 +87,8 @@ def explain(config: Config, method: str, target: str, headers: Headers, body: by
 def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, Any]:
     rule = match.rule
     found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
-    if len(request.body) > rule.body_limit:
-        limit = rule.body_limit
+    limit = rule.formats.limit
+    if len(request.body) > limit:
         return found | {"forwarded": False, "happens": f"413 body-too-large: the rule reads at most {limit} bytes"}
     try:
         fingerprinter = _fingerprinter(config)
@@ -101,8 +101,8 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     except IdentityError as error:
         if rule.forwards_missing:
             return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
-        return found | {"forwarded": False, "happens": f"422 missing-identity: {error}"}
-    found["scope"] = {field.text: value for field, value in zip(rule.scope, scope, strict=False)}
+        return found | {"forwarded": False, "happens": f"{error.status} missing-identity: {error}"}
+    found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = [
         {
             "entry": identity.entry.name,

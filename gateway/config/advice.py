@@ -7,6 +7,7 @@ from msgspec.structs import fields
 
 from gateway.config.problems import quote
 from gateway.config.schema import Config, RuleConfig
+from gateway.guard.content import JSON_TYPE
 from gateway.guard.statuses import parse_statuses
 
 _REDIRECT = 302
@@ -26,13 +27,26 @@ _FORMS = frozenset(
 
 def advise(config: Config) -> list[str]:
     """One line for each thing that is likely not meant, in the order of the file."""
-    return [
+    return [hint for rule in config.rules for hint in (*_about_pages(rule), *_about_types(rule))]
+
+
+def _about_pages(rule: RuleConfig) -> list[str]:
+    if not _looks_like_a_page(rule) or _says_what_a_redirect_means(rule):
+        return []
+    hint = (
         f"rule {quote(rule.name)}: {quote(rule.match.path)} looks like a web page, and many frameworks (Rails, Django) "
         f"answer a form that succeeded with 302, which leaves the outcome unknown here; if this one does, write "
         'success = ["2xx", "302", "303"], or with success = ["302", "303"] say in refused what 2xx means; if 302 means '
         f"that nothing was done, write refused = {json.dumps(['302', *_REFUSED])}"
-        for rule in config.rules
-        if _looks_like_a_page(rule) and not _says_what_a_redirect_means(rule)
+    )
+    return [hint]
+
+
+def _about_types(rule: RuleConfig) -> list[str]:
+    return [
+        f"rule {quote(rule.name)}: {quote(text)} need not be in json_types, because bodies of that type are always read"
+        for text in rule.json_types
+        if text == JSON_TYPE or text.endswith("+json")
     ]
 
 

@@ -1,19 +1,23 @@
 # From checked configuration to rules and routes that can be matched. Pure.
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from gateway.config.schema import Config, Duration, KeyConfig, RuleConfig
+from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig
+from gateway.config.table import Duration
 from gateway.guard.body import want
+from gateway.guard.content import BodyFormats
 from gateway.guard.field import Source, parse_field
 from gateway.guard.key import Key
-from gateway.guard.normalize import NORMALISERS
+from gateway.guard.normalize import INTEGER, NORMALISERS
+from gateway.guard.pattern import parse_pattern
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
-from gateway.guard.rules import Entry, Rule, Rules
+from gateway.guard.rules import Entry, Rule, Rules, ScopeField
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
+from gateway.guard.value import ValueForm, types_of
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
@@ -39,16 +43,16 @@ def milliseconds(length: Duration) -> int:
 
 
 def _rule(rule: RuleConfig) -> Rule:
-    scope = tuple(parse_field(field) for field in rule.scope)
+    scope = tuple(ScopeField(parse_field(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items)
     entries = tuple(
         Entry(
             entry.name,
             tuple(parse_field(field) for field in entry.fields),
-            tuple(NORMALISERS[name] for name in entry.normalize),
+            _form(entry.normalize, entry.types, entry.pattern),
         )
         for entry in rule.unique
     )
-    fields = [*scope, *(field for entry in entries for field in entry.fields)]
+    fields = [*(part.field for part in scope), *(field for entry in entries for field in entry.fields)]
     in_body = [field.keys for field in fields if field.source is Source.BODY]
     keep = milliseconds(rule.keep)
     key = None if rule.key is None else _key(rule.key)
@@ -76,7 +80,7 @@ def _rule(rule: RuleConfig) -> Rule:
         refused=frozenset().union(*[named.codes for named in refused if not named.needs_retry_after]),
         refused_with_retry_after=frozenset().union(*[named.codes for named in refused if named.needs_retry_after]),
         failed_is_free=rule.failed == "free",
-        body_limit=rule.body_limit,
+        formats=BodyFormats(rule.body_limit, frozenset(rule.json_types), rule.content_encodings),
         method_override=frozenset(name.lower().encode() for name in rule.method_override),
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
@@ -89,6 +93,14 @@ def _rule(rule: RuleConfig) -> Rule:
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
     )
+
+
+def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -> ValueForm:
+    normalisers = [NORMALISERS[name] for name in normalize]
+    match = None if pattern is None else parse_pattern(pattern)
+    if match is not None:
+        normalisers.append(match)
+    return ValueForm(tuple(normalisers), types_of(types), is_integer=INTEGER in normalize, pattern=match)
 
 
 def _key(key: KeyConfig) -> Key:

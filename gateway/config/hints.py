@@ -6,6 +6,8 @@ import msgspec
 
 from gateway.config import schema
 from gateway.config.problems import nearest
+from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
+from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_duration, format_size
 
 _EXAMPLES: dict[tuple[type, str], str] = {
@@ -25,16 +27,16 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.ServerTlsConfig, "client_ca"): 'client_ca = "clients.crt"',
     (schema.ServerConfig, "drain_grace"): 'drain_grace = "5s"',
     (schema.ServerConfig, "watch_interval"): 'watch_interval = "5s"',
-    (schema.UpstreamConfig, "url"): 'url = "http://127.0.0.1:9000"',
-    (schema.UpstreamConfig, "urls"): 'urls = ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]',
-    (schema.UpstreamConfig, "tls"): 'tls = { ca = "ca.crt" }',
-    (schema.UpstreamTlsConfig, "ca"): 'ca = "ca.crt"',
-    (schema.UpstreamTlsConfig, "server_name"): 'server_name = "api.example.com"',
-    (schema.UpstreamTlsConfig, "certificate"): 'certificate = "client.crt"',
-    (schema.UpstreamTlsConfig, "key"): 'key = "client.key"',
-    (schema.RouteConfig, "host"): 'host = "api.example.com"',
-    (schema.RouteConfig, "upstream"): 'upstream = "users"',
-    (schema.ForwardingConfig, "trusted_proxies"): 'trusted_proxies = ["10.0.0.0/8"]',
+    (UpstreamConfig, "url"): 'url = "http://127.0.0.1:9000"',
+    (UpstreamConfig, "urls"): 'urls = ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]',
+    (UpstreamConfig, "tls"): 'tls = { ca = "ca.crt" }',
+    (UpstreamTlsConfig, "ca"): 'ca = "ca.crt"',
+    (UpstreamTlsConfig, "server_name"): 'server_name = "api.example.com"',
+    (UpstreamTlsConfig, "certificate"): 'certificate = "client.crt"',
+    (UpstreamTlsConfig, "key"): 'key = "client.key"',
+    (RouteConfig, "host"): 'host = "api.example.com"',
+    (RouteConfig, "upstream"): 'upstream = "users"',
+    (ForwardingConfig, "trusted_proxies"): 'trusted_proxies = ["10.0.0.0/8"]',
     (schema.FingerprintConfig, "key"): 'key = "${GATEWAY_KEY}"',
     (schema.FingerprintConfig, "key_file"): 'key_file = "gateway.key"',
     (schema.RuleConfig, "name"): 'name = "create-user"',
@@ -48,22 +50,27 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "namespace"): 'namespace = "user"',
     (schema.RuleConfig, "resource"): 'resource = "header.Location"',
     (schema.RuleConfig, "unknown_hold"): 'unknown_hold = "24h"',
+    (schema.RuleConfig, "json_types"): 'json_types = ["text/json"]',
+    (schema.RuleConfig, "content_encodings"): 'content_encodings = ["gzip"]',
     (schema.RuleConfig, "method_override"): 'method_override = ["X-HTTP-Method-Override"]',
     (schema.MatchConfig, "path"): 'path = "/users"',
     (schema.MatchConfig, "host"): 'host = "api.example.com"',
     (schema.UniqueConfig, "name"): 'name = "email"',
     (schema.UniqueConfig, "fields"): 'fields = ["body.email"]',
     (schema.UniqueConfig, "normalize"): 'normalize = ["trim", "casefold"]',
+    (schema.UniqueConfig, "pattern"): 'pattern = "[A-Z]{2}[0-9]{6}"',
+    (schema.ScopeConfig, "field"): 'field = "header.X-Tenant"',
+    (schema.ScopeConfig, "normalize"): 'normalize = ["trim", "casefold"]',
 }
 
-_TITLES: dict[type[schema.Table], str] = {
+_TITLES: dict[type[Table], str] = {
     schema.Config: "the top of the file",
-    schema.UpstreamConfig: "[upstream]",
-    schema.UpstreamTlsConfig: "[upstream.tls]",
-    schema.RouteConfig: "[[routes]]",
+    UpstreamConfig: "[upstream]",
+    UpstreamTlsConfig: "[upstream.tls]",
+    RouteConfig: "[[routes]]",
     schema.ServerConfig: "[server]",
     schema.ServerTlsConfig: "[server.tls]",
-    schema.ForwardingConfig: "[forwarding]",
+    ForwardingConfig: "[forwarding]",
     schema.AdminConfig: "[admin]",
     schema.StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
@@ -71,11 +78,12 @@ _TITLES: dict[type[schema.Table], str] = {
     schema.RuleConfig: "[[rules]]",
     schema.MatchConfig: "a rule's match",
     schema.UniqueConfig: "an entry of unique",
+    schema.ScopeConfig: "an item of scope",
     schema.KeyConfig: "a rule's key",
 }
 
 
-def unknown_key(table: type[schema.Table], key: str) -> str:
+def unknown_key(table: type[Table], key: str) -> str:
     """Say that a table has no such key, and which one was likely meant, or where the key belongs."""
     homes = [other for other in _TITLES if key in _keys(other)]
     if homes:
@@ -85,7 +93,7 @@ def unknown_key(table: type[schema.Table], key: str) -> str:
     return f'unknown key; did you mean "{meant}"?' if meant else f"unknown key; known are {', '.join(_keys(table))}"
 
 
-def _holds(outer: type[schema.Table], inner: type[schema.Table]) -> bool:
+def _holds(outer: type[Table], inner: type[Table]) -> bool:
     """Whether a key of one table holds tables of the other kind."""
     return any(inner in _mentioned(field.type) for field in msgspec.structs.fields(outer))
 
@@ -94,11 +102,11 @@ def _mentioned(kind: Any) -> set[Any]:
     return {kind}.union(*[_mentioned(part) for part in get_args(kind)])
 
 
-def _keys(table: type[schema.Table]) -> list[str]:
+def _keys(table: type[Table]) -> list[str]:
     return [field.name for field in msgspec.structs.fields(table)]
 
 
-def example(table: type[schema.Table], key: str) -> str:
+def example(table: type[Table], key: str) -> str:
     """A line that would be right: an example of our own, or the key with its default."""
     text = _EXAMPLES.get((table, key))
     if text is not None:
@@ -109,9 +117,9 @@ def example(table: type[schema.Table], key: str) -> str:
 
 def _written(value: Any) -> str:
     match value:
-        case schema.Duration():
+        case Duration():
             return f'"{format_duration(value)}"'
-        case schema.Size():
+        case Size():
             return f'"{format_size(value)}"'
         case bool():
             return str(value).lower()

@@ -12,7 +12,8 @@ import msgspec
 
 from gateway.config.hints import example, unknown_key
 from gateway.config.problems import Path, Problems, nearest, quote
-from gateway.config.schema import Config, Duration, Size, Table
+from gateway.config.schema import Config
+from gateway.config.table import Duration, Size, Table
 from gateway.config.units import parse_duration, parse_size
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
@@ -51,7 +52,7 @@ class _Reader:
     def value(self, kind: Any, found: Any, path: Path, right: str) -> Any:
         origin = get_origin(kind)
         if origin in {Union, types.UnionType}:
-            kind = next(member for member in get_args(kind) if member is not types.NoneType)
+            kind = _member(kind, found)
             origin = get_origin(kind)
         if origin is tuple:
             return self.sequence(get_args(kind)[0], found, path, right)
@@ -152,6 +153,13 @@ class _Reader:
     def wrong(self, kind: Any, found: Any, path: Path, right: str) -> Any:
         self.problems.add(path, f"this is {_type_name(found)}; {right}")
         return _blank(kind)
+
+
+def _member(union: Any, found: Any) -> Any:
+    """The type of a union by which a value is read: its table if it has one and the value is one, else the first."""
+    members = [member for member in get_args(union) if member is not types.NoneType]
+    tables = [member for member in members if isinstance(member, type) and issubclass(member, Table)]
+    return tables[0] if tables and isinstance(found, dict) else members[0]
 
 
 def _blank(kind: Any) -> Any:

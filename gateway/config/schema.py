@@ -5,19 +5,8 @@
 
 from typing import Literal
 
-import msgspec
-
-
-class Duration(float):
-    """A length of time in seconds, written "250ms", "30s", "24h" or "7d"; infinite for "forever"."""
-
-
-class Size(int):
-    """A number of bytes, written "64KiB" or "1MiB"."""
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of the file."""
+from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
+from gateway.config.table import Duration, Size, Table
 
 
 class ServerTlsConfig(Table, frozen=True, kw_only=True):
@@ -77,75 +66,6 @@ class AdminConfig(Table, frozen=True, kw_only=True):
     """Names with dots by which it is reached; addresses and names without dots need no mention."""
 
 
-class UpstreamTlsConfig(Table, frozen=True, kw_only=True):
-    """`[upstream.tls]`: how an API behind https: is verified, and what the gateway shows to it."""
-
-    ca: str | None = None
-    """A PEM file: the authorities to trust, instead of the system's."""
-    server_name: str | None = None
-    """The name to ask for (SNI) and to verify; default: the URL's host."""
-    certificate: str | None = None
-    """A PEM file: a client certificate, then those that it was signed with."""
-    key: str | None = None
-    """A PEM file: the client certificate's private key."""
-    insecure_skip_verify: bool = False
-    """Take any certificate: anyone between the gateway and the API can read and change everything."""
-
-
-class UpstreamConfig(Table, frozen=True, kw_only=True):
-    """`[upstream]` and `[upstreams.NAME]`: an API behind the gateway."""
-
-    url: str | None = None
-    """"http://HOST:PORT", "https://HOST:PORT" or "unix:PATH"."""
-    urls: tuple[str, ...] = ()
-    """Several of them, in turn; in place of `url`."""
-    connect_timeout: Duration = Duration(2)
-    """How long to wait for a connection. Nothing was sent by then, so the create is safe to retry."""
-    response_timeout: Duration = Duration(30)
-    """How long to wait for the answer's head once the request was sent."""
-    idle_timeout: Duration = Duration(60)
-    """How long the API may stand still within a body, one it reads or one it sends."""
-    keepalive_connections: int = 64
-    """How many idle connections are kept at most, for each URL."""
-    keepalive_timeout: Duration = Duration(4)
-    """How long an idle connection to the API is kept. Stay below what the API itself allows."""
-    unhealthy_for: Duration = Duration(10)
-    """How long a URL that could not be connected to is left alone."""
-    host: str = "keep"
-    """The Host that the API sees: "keep" the client's, "upstream" for the URL's, or a name."""
-    tls: UpstreamTlsConfig | None = None
-    """TLS beyond the defaults, for https: URLs."""
-
-    @property
-    def all_urls(self) -> tuple[str, ...]:
-        """`url`, or all of `urls`."""
-        return self.urls if self.url is None else (self.url,)
-
-
-class RouteConfig(Table, frozen=True, kw_only=True):
-    """`[[routes]]`: which requests go to one of `[upstreams]`."""
-
-    host: str | None = None
-    """A host name, without port; any host when absent."""
-    path: str = "/"
-    """What the path starts with, by whole segments."""
-    upstream: str
-    """The NAME of `[upstreams.NAME]`."""
-
-
-class ForwardingConfig(Table, frozen=True, kw_only=True):
-    """`[forwarding]`: what the API is told of the client, and whom to believe about it."""
-
-    trusted_proxies: tuple[str, ...] = ()
-    """Networks whose peers are believed about the client; "unix" for a unix socket's peers."""
-    headers: tuple[Literal["x-forwarded", "forwarded"], ...] = ("x-forwarded",)
-    """The fields by which the API is told: X-Forwarded-For, -Proto and -Host; Forwarded (RFC 7239)."""
-    via: str = "idempotency-gateway"
-    """The name that Via (RFC 9110 7.6.3) shows, or "off"."""
-    request_id: str = "X-Request-Id"
-    """The header that carries a request's id, or "off"."""
-
-
 class StoreConfig(Table, frozen=True, kw_only=True):
     """`[store]`: where claims live."""
 
@@ -190,6 +110,11 @@ class MatchConfig(Table, frozen=True, kw_only=True):
     """A host name, without port; any host when absent."""
 
 
+JsonType = Literal["string", "integer", "number", "boolean", "null", "array", "object"]
+TYPES: tuple[JsonType, ...] = ("string", "integer", "boolean", "null")
+"""The default of `types`: each of their values has one spelling, if an integer is within 2^53 - 1."""
+
+
 class UniqueConfig(Table, frozen=True, kw_only=True):
     """One entry of `unique`: fields that together may exist once."""
 
@@ -199,6 +124,19 @@ class UniqueConfig(Table, frozen=True, kw_only=True):
     """Where the values come from: "body.email", "header.X-Ref", "query.ref", "path.tenant", "cookie.session"."""
     normalize: tuple[str, ...] = ()
     """Normalisers, applied in order to each value that is a string."""
+    types: tuple[JsonType, ...] = TYPES
+    """JSON types of values in a body that are taken; of another type, a value is unreadable."""
+    pattern: str | None = None
+    """A regular expression of RE2 that each value must match as a whole, once it is normalised."""
+
+
+class ScopeConfig(Table, frozen=True, kw_only=True):
+    """One item of `scope` that is more than the text of a field."""
+
+    field: str
+    """Where the value comes from."""
+    normalize: tuple[str, ...] = ()
+    """Normalisers, applied in order."""
 
 
 REFUSED = (
@@ -232,7 +170,7 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Which requests the rule guards."""
     unique: tuple[UniqueConfig, ...] = ()
     """What makes the created thing unique; each entry is claimed on its own."""
-    scope: tuple[str, ...] = ()
+    scope: tuple[str | ScopeConfig, ...] = ()
     """Fields that are part of every fingerprint, such as a tenant."""
     caller: tuple[str, ...] = ("header.Authorization",)
     """Fields that say who sends a create; a sender who has none of them is anonymous."""
@@ -274,8 +212,22 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""
     body_limit: Size = Size(1024 * 1024)
     """How many bytes of a body are read, as sent and when inflated."""
+    json_types: tuple[str, ...] = ()
+    """Media types of bodies that the API reads as JSON, beside `application/json` and `…+json`; "" for none at all."""
+    content_encodings: tuple[Literal["gzip", "x-gzip", "deflate"], ...] = ()
+    """Content codings that the API undoes, one at a time; a body in another one is refused."""
     method_override: tuple[str, ...] = ()
     """Headers by which the API lets a client change the method, such as "X-HTTP-Method-Override"."""
+
+    @property
+    def scope_items(self) -> tuple[ScopeConfig, ...]:
+        """`scope`, with tables for items that are just fields."""
+        return tuple([ScopeConfig(field=item) if isinstance(item, str) else item for item in self.scope])
+
+    @property
+    def fields_read(self) -> tuple[str, ...]:
+        """The fields of `scope` and `unique`, in the order of the file's reference."""
+        return (*(item.field for item in self.scope_items), *(text for entry in self.unique for text in entry.fields))
 
 
 class Config(Table, frozen=True, kw_only=True):
@@ -283,7 +235,7 @@ class Config(Table, frozen=True, kw_only=True):
 
     upstream: UpstreamConfig | None = None
     """The API for whatever no route takes."""
-    upstreams: dict[str, UpstreamConfig] = {}
+    upstreams: dict[str, UpstreamConfig] = {}  # noqa: RUF012 msgspec copies it
     """APIs by name, for `routes`."""
     routes: tuple[RouteConfig, ...] = ()
     server: ServerConfig = ServerConfig()

@@ -3,7 +3,7 @@
 import math
 import re
 
-from gateway.config.schema import Duration, Size
+from gateway.config.table import Duration, Size
 
 _MILLISECONDS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _BYTES = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024, "B": 1}

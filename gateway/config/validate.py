@@ -2,7 +2,8 @@
 
 from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_store
 from gateway.config.problems import Problems, quote
-from gateway.config.schema import Config, FingerprintConfig, Size
+from gateway.config.schema import Config, FingerprintConfig
+from gateway.config.table import Size
 from gateway.config.units import format_size
 from gateway.config.validate_forwarding import validate_forwarding
 from gateway.config.validate_rules import validate_rules

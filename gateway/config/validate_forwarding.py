@@ -71,7 +71,7 @@ def _request_id(name: str, path: Path, config: Config, problems: Problems) -> No
 
 def _headers_read(rule: RuleConfig) -> Iterator[str]:
     """The names, in lower case, of the headers that a rule reads."""
-    for text in (*rule.scope, *rule.caller, *[text for entry in rule.unique for text in entry.fields]):
+    for text in (*rule.fields_read, *rule.caller):
         field = parse_field(text)
         if field.source is Source.HEADER:
             yield field.name.lower()

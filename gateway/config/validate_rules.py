@@ -4,13 +4,13 @@ import re
 from collections.abc import Sequence
 
 from gateway.config.endpoints import is_host
-from gateway.config.problems import Path, Problems, nearest, quote
+from gateway.config.problems import Path, Problems, quote
 from gateway.config.reachability import unreachable
-from gateway.config.schema import RuleConfig, UniqueConfig
+from gateway.config.schema import RuleConfig
+from gateway.config.validate_bodies import validate_bodies
+from gateway.config.validate_identity import shared_namespaces, validate_identity
 from gateway.config.validate_retries import validate_retries
-from gateway.config.validate_values import is_token, name_of
-from gateway.guard.field import Field, Source, parse_field
-from gateway.guard.normalize import NORMALISERS
+from gateway.config.validate_values import is_token, name_of, same_names
 from gateway.guard.resource import parse_resource
 from gateway.guard.statuses import Statuses, parse_statuses
 from gateway.guard.template import parse_template
@@ -26,8 +26,8 @@ def validate_rules(rules: Sequence[RuleConfig], problems: Problems) -> None:
     """Note every problem of the rules, each on its own and then beside each other."""
     for at, rule in enumerate(rules):
         _Rule(rule, ("rules", at), problems).validate()
-    _same_names([rule.name for rule in rules], ("rules",), problems)
-    _shared_namespaces(rules, problems)
+    same_names([rule.name for rule in rules], ("rules",), problems)
+    shared_namespaces(rules, problems)
     _never_matched(rules, problems)
 
 
@@ -44,9 +44,8 @@ class _Rule:
         if self.rule.namespace is not None:
             name_of(self.rule.namespace, (*self.path, "namespace"), self.problems)
         variables = self.match()
-        self.fields(self.rule.scope, (*self.path, "scope"), variables)
-        self.unique(variables)
-        self.fields(self.rule.caller, (*self.path, "caller"), variables)
+        validate_identity(self.rule, self.path, variables, self.problems)
+        validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)
         self.statuses()
         self.numbers()
@@ -71,33 +70,6 @@ class _Rule:
             return None
         template = problems.parse(path_of_template, parse_template, match.path)
         return template.variables if template else None
-
-    def unique(self, variables: Sequence[str] | None) -> None:
-        path, problems, entries = (*self.path, "unique"), self.problems, self.rule.unique
-        if not entries and self.rule.key is None and problems.sound(path) and problems.sound((*self.path, "key")):
-            problems.add(
-                path,
-                'has no entry, and the rule has no key; write unique = [{ name = "email", fields = ["body.email"] }], '
-                'or key = { header = "Idempotency-Key" }',
-            )
-        for at, entry in enumerate(entries):
-            place = (*path, at)
-            name_of(entry.name, (*place, "name"), problems)
-            fields, normalize = (*place, "fields"), (*place, "normalize")
-            if not entry.fields and problems.sound(fields):
-                problems.add(fields, 'names no field; write fields = ["body.email"]')
-            self.fields(entry.fields, fields, variables)
-            for name in problems.elements(normalize, entry.normalize):
-                if name not in NORMALISERS:
-                    problems.add(normalize, _unknown_normaliser(name))
-        _same_names([entry.name for entry in entries], path, problems)
-
-    def fields(self, texts: Sequence[str], path: Path, variables: Sequence[str] | None) -> None:
-        for text in self.problems.elements(path, texts):
-            field = self.problems.parse(path, parse_field, text)
-            error = _wrong_field(field, variables) if field else None
-            if error:
-                self.problems.add(path, error)
 
     def statuses(self) -> None:
         problems, success, refused = self.problems, (*self.path, "success"), (*self.path, "refused")
@@ -155,16 +127,6 @@ def _makes_needless(whole: Statuses, named: Statuses) -> bool:
     return named.needs_retry_after and not whole.needs_retry_after and named.codes <= whole.codes
 
 
-def _same_names(names: Sequence[str], path: Path, problems: Problems) -> None:
-    first: dict[str, int] = {}
-    for at, name in enumerate(names):
-        if not problems.sound(place := (*path, at, "name")):
-            continue
-        if name in first:
-            problems.add(place, f"{quote(name)} is the name of {path[-1]}[{first[name]}] already; write another one")
-        first.setdefault(name, at)
-
-
 def _method(method: str, path: Path, problems: Problems) -> None:
     if method.upper() in _EVERY_METHOD:
         problems.add(path, f'{quote(method)} is no method, and no word means all; write each, as in ["POST", "PUT"]')
@@ -174,67 +136,6 @@ def _method(method: str, path: Path, problems: Problems) -> None:
         problems.add(path, f'{quote(method)} is no method but a pattern; write one such as "POST"')
     elif method not in _STANDARD_METHODS and method.upper() in _STANDARD_METHODS:
         problems.add(path, f'methods are case-sensitive; write "{method.upper()}" instead of {quote(method)}')
-
-
-def _unknown_normaliser(name: str) -> str:
-    meant = nearest(name, NORMALISERS)
-    hint = f'; did you mean "{meant}"?' if meant else ""
-    return f"unknown normaliser {quote(name)}; known are {', '.join(NORMALISERS)}{hint}"
-
-
-def _wrong_field(field: Field, variables: Sequence[str] | None) -> str | None:
-    if field.source is Source.HEADER and not is_token(field.name):
-        return f'{quote(field.text)} names no header; write one such as "header.X-Tenant"'
-    if field.source is Source.PATH and variables is not None and field.name not in variables:
-        known = f"its variables are {', '.join(variables)}" if variables else "it has no variables"
-        return f'{quote(field.text)} is not in match.path; {known}, and "{{{field.name}}}" as a segment adds one'
-    return None
-
-
-def _shared_namespaces(rules: Sequence[RuleConfig], problems: Problems) -> None:
-    """Rules that share a namespace must be able to make the same identity, or sharing it guards nothing."""
-    first: dict[tuple[str, str], tuple[int, int]] = {}
-    for at, rule in enumerate(rules):
-        path = ("rules", at)
-        if not problems.sound((*path, "name"), (*path, "namespace"), (*path, "scope")):
-            continue
-        for place, entry in enumerate(rule.unique):
-            if not problems.sound((*path, "unique", place)):
-                continue
-            namespace = rule.namespace or rule.name
-            there = first.setdefault((namespace, entry.name), (at, place))
-            for key, difference in _disagreements(rule, entry, rules[there[0]], rules[there[0]].unique[there[1]]):
-                wrong = (*path, "scope") if key == "scope" else (*path, "unique", place, key)
-                if not problems.sound(wrong):  # a scope is the same for all of a rule's entries
-                    continue
-                problems.add(
-                    wrong,
-                    f"{difference} in {problems.rule(('rules', there[0]))}, which shares namespace {quote(namespace)} "
-                    f"and entry {quote(entry.name)}: the two could never agree; write both alike, "
-                    "or give the rule a namespace of its own",
-                )
-
-
-def _disagreements(
-    rule: RuleConfig, entry: UniqueConfig, other: RuleConfig, entry_there: UniqueConfig
-) -> list[tuple[str, str]]:
-    """The keys in which two entries differ so that no request of one can equal one of the other."""
-    found = []
-    if len(rule.scope) != len(other.scope):
-        found.append(("scope", f"{_fields(rule.scope)} here, {_fields(other.scope)}"))
-    if len(entry.fields) != len(entry_there.fields):
-        found.append(("fields", f"{_fields(entry.fields)} here, {_fields(entry_there.fields)}"))
-    if entry.normalize != entry_there.normalize:
-        found.append(("normalize", f"{_listed(entry.normalize)} here, {_listed(entry_there.normalize)}"))
-    return found
-
-
-def _fields(fields: Sequence[str]) -> str:
-    return "1 field" if len(fields) == 1 else f"{len(fields) or 'no'} fields"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"[{', '.join([quote(name) for name in names])}]"
 
 
 def _never_matched(rules: Sequence[RuleConfig], problems: Problems) -> None:

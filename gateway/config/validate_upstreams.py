@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from gateway.config.endpoints import is_authority, is_host, parse_upstream
 from gateway.config.problems import Path, Problems, nearest, quote
-from gateway.config.schema import Config, RouteConfig, UpstreamConfig, UpstreamTlsConfig
+from gateway.config.schema import Config
+from gateway.config.schema_upstreams import RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.validate_values import counts, file_names, name_of, timeouts
 from gateway.guard.routes import Route, parse_route
 

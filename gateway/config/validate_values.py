@@ -8,10 +8,13 @@ import msgspec
 
 from gateway.config.hints import example
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import Duration, ServerConfig, Size, StoreConfig, Table, UpstreamConfig
+from gateway.config.schema import ServerConfig, StoreConfig
+from gateway.config.schema_upstreams import UpstreamConfig
+from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_size
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
+_IN_BODY = re.compile(r"body(?![a-z])")
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
@@ -60,6 +63,11 @@ def is_token(text: str) -> bool:
     return bool(_TOKEN.fullmatch(text))
 
 
+def is_in_body(text: str) -> bool:
+    """Whether the text of a field names a value in a body."""
+    return bool(_IN_BODY.match(text))
+
+
 def name_of(text: str, path: Path, problems: Problems) -> None:
     """Note problems of a name that people will read."""
     if not problems.sound(path):
@@ -72,3 +80,14 @@ def name_of(text: str, path: Path, problems: Problems) -> None:
         problems.add(path, f"{quote(text)} holds a line break or another character that cannot be shown; leave it out")
     elif len(text) > _LONGEST_NAME:
         problems.add(path, f"is longer than {_LONGEST_NAME} characters; write a shorter name")
+
+
+def same_names(names: Iterable[str], path: Path, problems: Problems) -> None:
+    """Note names of the list at `path` that stand there twice."""
+    first: dict[str, int] = {}
+    for at, name in enumerate(names):
+        if not problems.sound(place := (*path, at, "name")):
+            continue
+        if name in first:
+            problems.add(place, f"{quote(name)} is the name of {path[-1]}[{first[name]}] already; write another one")
+        first.setdefault(name, at)

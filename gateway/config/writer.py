@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.config.schema import Config, Duration, FingerprintConfig, RuleConfig, Size, Table
+from gateway.config.schema import Config, FingerprintConfig, RuleConfig
+from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_duration, format_size
 from gateway.guard.statuses import parse_statuses
 

@@ -7,14 +7,14 @@
 import json
 import math
 import re
-import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 import msgspec
 
-from gateway.errors import BodyTooLarge, IdentityError
+from gateway.errors import IdentityError
+from gateway.guard.content import BodyFormats, json_text
 from gateway.guard.large_body import LARGE, Way, read_wanted, ways
 from gateway.guard.strict_json import Repeated, decode, decode_value
 from gateway.model import Json
@@ -36,7 +36,6 @@ _AT_ONCE = 65536
 _NOT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 """One level down and one up, as signed bytes."""
-_WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -57,15 +56,18 @@ def want(paths: Iterable[tuple[str | int, ...]]) -> Wanted:
 
 
 def read_json(
-    data: bytes, content_type: str | None, content_encoding: str | None, limit: int, wanted: Wanted | None = None
+    data: bytes,
+    content_type: str | None,
+    content_encoding: str | None,
+    formats: BodyFormats,
+    wanted: Wanted | None = None,
 ) -> Json:
-    """Parse a body of `application/json` or `…+json` (RFC 8259), inflating at most `limit` bytes.
+    """Parse a body of JSON (RFC 8259), if `formats` say that it is read as that.
 
-    A missing Content-Type is taken for JSON: many clients send none, and an API may read it all the same.
     With `wanted`, only those paths are good to be read from the result; that may take a tenth of the time.
-    Raises IdentityError, and BodyTooLarge when the inflated text exceeds `limit`.
+    Raises IdentityError, CodingNotAccepted, and BodyTooLarge when the inflated text exceeds its limit.
     """
-    data = _json_text(data, content_type, content_encoding, limit)
+    data = json_text(data, content_type, content_encoding, formats)
     _refuse_deep(data)
     if wanted is not None:
         if len(data) > LARGE:
@@ -77,27 +79,17 @@ def read_json(
     return decode(data)
 
 
-def read_value(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> Json:
+def read_value(data: bytes, content_type: str | None, content_encoding: str | None, formats: BodyFormats) -> Json:
     """Parse a body as read_json does, but refuse it when any part of it can be read in two ways.
 
     A large one is also refused when to read and write all of it would hold up other requests. Integral floats below
     2^53 become the integer they equal. Raises IdentityError and BodyTooLarge.
     """
-    data = _json_text(data, content_type, content_encoding, limit)
+    data = json_text(data, content_type, content_encoding, formats)
     if len(data) > LARGE and _is_slow(data):
         raise IdentityError("the body has too many values, or a number of too many digits")
     _refuse_deep(data)
     return decode_value(data)
-
-
-def _json_text(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> bytes:
-    """The inflated text of a body, which may be JSON. Raises IdentityError and BodyTooLarge."""
-    _require_json(content_type)
-    if content_encoding:
-        data = inflate(data, content_encoding.strip().lower(), limit)
-    if data.startswith(b"\xef\xbb\xbf"):
-        raise IdentityError("the body starts with a byte-order mark")
-    return data
 
 
 def _refuse_deep(data: bytes) -> None:
@@ -172,45 +164,6 @@ def _in_another_case(key: str, value: dict[str, Json]) -> bool:
     if "\n" not in key and "\n".join(value).casefold().count(folded) <= (key in value):
         return False  # nearly always; folding all keys in one piece is much faster than one by one
     return any(other.casefold() == folded for other in value if other != key)
-
-
-def inflate(data: bytes, coding: str, limit: int) -> bytes:
-    """Undo one content coding (RFC 9110 8.4.1), never holding more than `limit` + 1 bytes of the result.
-
-    Raises IdentityError for a coding or a stream that cannot be read, BodyTooLarge past `limit`.
-    """
-    if coding == "identity":
-        return data
-    window = _WINDOW.get(coding)
-    if window is None:
-        raise IdentityError("the body has a Content-Encoding other than gzip or deflate")
-    try:
-        return _inflate(data, window, limit)
-    except zlib.error:  # also deflate without its zlib wrapper (RFC 9110 8.4.1.2), which not every server reads
-        raise IdentityError("the body cannot be inflated") from None
-
-
-def _inflate(data: bytes, window: int, limit: int) -> bytes:
-    stream = zlib.decompressobj(window)
-    text = stream.decompress(data, limit + 1)
-    if len(text) > limit:
-        raise BodyTooLarge(limit)
-    if not stream.eof or stream.unused_data:
-        raise IdentityError("the body's compressed stream is cut off, or something follows it")
-    return text
-
-
-def _require_json(content_type: str | None) -> None:
-    if content_type is None or content_type == "application/json":
-        return
-    media_type, *parameters = content_type.lower().split(";")
-    media_type = media_type.strip()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise IdentityError("the body's Content-Type is not JSON")
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8", "us-ascii"}:
-            raise IdentityError("the body's charset is not UTF-8")
 
 
 def _brackets(data: bytes) -> bytes:

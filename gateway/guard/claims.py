@@ -71,7 +71,7 @@ class _ClaimMaker(msgspec.Struct):
             sent = fingerprinter.payload(request.line, f"{kind}\n{coding}\n".encode() + request.body)
             payload = config.recent.get(sent)
             if payload is None:
-                document = read_value(request.body, kind, coding, rule.body_limit)
+                document = read_value(request.body, kind, coding, rule.formats)
                 is_value = True
         others = self.of_identity(None, document)
         if payload is None:

@@ -1,4 +1,4 @@
-# From a request and its rule to identities: reads the fields, and normalises them. Pure.
+# From a request and its rule to identities: reads the fields. Pure.
 
 import re
 from collections.abc import Mapping
@@ -10,18 +10,13 @@ import msgspec
 from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
-from gateway.guard.fingerprint import encode
 from gateway.guard.rules import Entry, Rule
+from gateway.guard.value import canonical
 from gateway.http.headers import Headers
 from gateway.http.paths import named_host
 from gateway.model import Json
 
-MAX_VALUE = 1024
-"""Bytes of a value that is part of an identity: of a string in UTF-8, of anything else as it is hashed."""
-_SHORT = MAX_VALUE // 4
-"""Characters that are never more than MAX_VALUE bytes."""
 _COOKIE_GAP = re.compile(r";[ \t]*")
-_CODED = re.compile(r'["%\\]')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _END_OF_NAME = re.compile(r"[\x00\[]")
 _NAME_SIGNS = str.maketrans({".": "_", " ": "_", "]": None})
@@ -54,11 +49,11 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     BodyTooLarge.
     """
     if rule.body is not None and document is None:
-        document = read_json(request.body, *content_fields(request.headers), rule.body_limit, rule.body)
-    scope = tuple([_bounded(field, read(field, request, document)) for field in rule.scope])
+        document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
+    scope = tuple([canonical(part.form, part.field, read(part.field, request, document)) for part in rule.scope])
     identities = []
     for entry in rule.entries:
-        values = [_normalise(entry, field, _bounded(field, read(field, request, document))) for field in entry.fields]
+        values = [canonical(entry.form, field, read(field, request, document)) for field in entry.fields]
         identities.append(Identity(entry, tuple(values)))
     return scope, tuple(identities)
 
@@ -88,30 +83,6 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
             return _one(_cookie_values(request.headers, field), field.text)
         case _:
             assert_never(field.source)
-
-
-def _bounded(field: Field, value: Json) -> Json:
-    """Refuse a value that is too large, because normalisers may take long and all others wait, or has two readings."""
-    if isinstance(value, str):
-        if len(value) > _SHORT and len(value.encode("utf-8", "surrogatepass")) > MAX_VALUE:
-            raise IdentityError(f"{field.text} is longer than {MAX_VALUE} bytes")
-        if field.source is Source.COOKIE and _CODED.search(value):
-            raise IdentityError(
-                f"{field.text} has a quote, a percent sign or a backslash, which servers read differently"
-            )
-    elif isinstance(value, list | dict | int) and len(encode(value)) > MAX_VALUE:
-        raise IdentityError(f"{field.text} is a list, an object or a number of more than {MAX_VALUE} bytes")
-    return value
-
-
-def _normalise(entry: Entry, field: Field, value: Json) -> Json:
-    if isinstance(value, str):
-        try:
-            for normaliser in entry.normalisers:
-                value = normaliser(value)
-        except ValueError as error:
-            raise IdentityError(f"{field.text} {error}") from None
-    return value
 
 
 def _present(value: str | None, where: str) -> str:

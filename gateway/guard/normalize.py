@@ -4,14 +4,21 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
+import idna
+
+from gateway.http.fields import TOKEN
+
 MAX_MARKS = 30
 """Combining marks in a row that are normalised, as in the Stream-Safe Text Format (Unicode Standard Annex #15, section
 13): no language needs as many, and the time that normalising takes grows with the square of their number."""
 _SPACES = re.compile(r"\s+")
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_CREDENTIALS = re.compile(rf"({TOKEN.decode()})(?: +([^ \t].*))?", re.DOTALL)
+"""RFC 9110 11.4: the spaces behind the scheme are 1*SP."""
 
 
 def _require_few_marks(value: str) -> None:
-    """Raise ValueError for more than MAX_MARKS combining marks in a row. The value is short (identity.MAX_VALUE)."""
+    """Raise ValueError for more than MAX_MARKS combining marks in a row. The value is short (value.MAX_VALUE)."""
     if value.isascii():
         return
     count = 0
@@ -32,11 +39,50 @@ def _nfkc(value: str) -> str:
 
 
 def _email(value: str) -> str:
-    """Trim, compose (NFC) and case-fold an address. Dots and +tags stay: only its owner knows what they mean."""
-    folded = _nfc(value.strip()).casefold()
-    return unicodedata.normalize("NFC", folded)  # case-folding takes some composed characters apart
+    """Trim, compose (NFC) and case-fold an address; its domain becomes Unicode (U-labels, RFC 5890 2.3.2.1).
+
+    Dots and +tags stay: only its owner knows what they mean.
+    """
+    if value.isascii():
+        folded = value.strip().casefold()
+        if "xn--" not in folded:  # nearly always
+            return folded
+    else:
+        # Case-folding takes some composed characters apart.
+        folded = unicodedata.normalize("NFC", _nfc(value.strip()).casefold())
+    local, at, domain = folded.rpartition("@")
+    if not at or (domain.isascii() and "xn--" not in domain):
+        return folded
+    return f"{local}@{_unicode_domain(domain)}"
 
 
+def _unicode_domain(domain: str) -> str:
+    """Map a domain as UTS #46 does, and decode its labels; then fold case, by which ss and the sharp s are one."""
+    try:
+        name = idna.decode(domain, uts46=True, std3_rules=True)
+    except ValueError:  # of idna, and of Unicode's tables
+        raise ValueError("has a domain that is no internationalised domain name (RFC 5891)") from None
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def _integer(value: str) -> str:
+    """Accept an integer as JSON writes it. Leading zeros, a plus sign and blanks are read differently by APIs."""
+    if not _INTEGER.fullmatch(value):
+        raise ValueError("is no integer as JSON writes it, without leading zeros, plus sign and blanks")
+    return "0" if value == "-0" else value
+
+
+def _auth_scheme(value: str) -> str:
+    """Fold the case of an authentication scheme, and make one space of those behind it (RFC 9110 11.1 and 11.4)."""
+    found = _CREDENTIALS.fullmatch(value)
+    if found is None:
+        raise ValueError("is no scheme with spaces and credentials behind it (RFC 9110 11.4)")
+    scheme, credentials = found.groups()
+    return scheme.lower() if credentials is None else f"{scheme.lower()} {credentials}"
+
+
+INTEGER = "integer"
+"""The normaliser that takes integers too: by their text, so that 7 and "7" are one."""
 NORMALISERS: Mapping[str, Callable[[str], str]] = {
     "trim": str.strip,
     "casefold": str.casefold,
@@ -45,6 +91,8 @@ NORMALISERS: Mapping[str, Callable[[str], str]] = {
     "digits": lambda value: "".join(c for c in value if c.isdecimal()),
     "email": _email,
     "collapse_space": lambda value: _SPACES.sub(" ", value),
+    INTEGER: _integer,
+    "auth_scheme": _auth_scheme,
 }
 """Each takes and returns a string, or raises ValueError whose text goes on from the field's name, and never shows the
-value. Values that are no strings are left alone."""
+value. Values that are no strings are left alone, but for INTEGER."""

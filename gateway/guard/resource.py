@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.body import find, read_json
+from gateway.guard.content import CODINGS, BodyFormats
 from gateway.guard.field import Field, Source, parse_field
 from gateway.http.headers import Headers
 from gateway.model import Json
@@ -14,6 +15,8 @@ from gateway.model import Json
 _PLACE = re.compile(r"\{([^{}]*)\}")
 MAX_ANSWER = 256 * 1024
 """Bytes of an answer that are read for its resource; a larger one simply has no link."""
+_FORMATS = BodyFormats(MAX_ANSWER, frozenset({""}), CODINGS)
+"""An answer without a Content-Type is taken for JSON: nothing but a link depends on it."""
 MAX_LINK = 2048
 """Characters of a link that are kept; the store is no place for longer ones."""
 
@@ -56,7 +59,7 @@ def locate(resource: Resource, headers: Headers, body: bytes) -> str | None:
         if resource.reads_body:
             if len(body) > MAX_ANSWER:
                 return None
-            document = read_json(body, _last(headers, b"content-type"), _last(headers, b"content-encoding"), MAX_ANSWER)
+            document = read_json(body, _last(headers, b"content-type"), _last(headers, b"content-encoding"), _FORMATS)
         link = "".join([_fill(part, headers, document, alone=len(resource.parts) == 1) for part in resource.parts])
     except (IdentityError, BodyTooLarge):
         return None

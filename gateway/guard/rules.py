@@ -1,17 +1,19 @@
 # Rules, compiled, and which of them a request meets. Pure.
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
 from gateway.guard.body import Wanted
+from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field
 from gateway.guard.key import Key
 from gateway.guard.resource import Resource
 from gateway.guard.template import Template
 from gateway.guard.unusual import find_unusual
+from gateway.guard.value import ValueForm
 from gateway.http.headers import Headers
 from gateway.http.paths import Reading, Target, named_hosts, read_path
 
@@ -27,7 +29,14 @@ class Entry(msgspec.Struct, frozen=True):
 
     name: str
     fields: tuple[Field, ...]
-    normalisers: tuple[Callable[[str], str], ...]
+    form: ValueForm
+
+
+class ScopeField(msgspec.Struct, frozen=True):
+    """One field of `scope`."""
+
+    field: Field
+    form: ValueForm
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -38,7 +47,7 @@ class Rule(msgspec.Struct, frozen=True):
     methods: frozenset[str]
     host: str | None
     template: Template
-    scope: tuple[Field, ...]
+    scope: tuple[ScopeField, ...]
     entries: tuple[Entry, ...]
     body: Wanted | None
     """What is read from a body; None when nothing is."""
@@ -50,7 +59,7 @@ class Rule(msgspec.Struct, frozen=True):
     refused_with_retry_after: frozenset[int]
     """Statuses that refuse only beside a well-formed Retry-After."""
     failed_is_free: bool
-    body_limit: int
+    formats: BodyFormats
     method_override: frozenset[bytes]
     resource: Resource | None
     headers: frozenset[bytes] = frozenset()

@@ -63,8 +63,12 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _object_of_different_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """Refuse keys that are equal, at least but for case: to some parsers (Go, ASP.NET) the order of these counts."""
     found = dict(pairs)
     if len(found) < len(pairs):
+        raise ValueError
+    names = "\n".join(found)
+    if names.casefold() != names and len({key.casefold() for key in found}) < len(found):
         raise ValueError
     return found
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import assert_never
 
-from gateway.errors import BodyTooLarge, Overloaded, RequestBroken
+from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError, Overloaded, RequestBroken
 from gateway.guard.decision import Conflict
 from gateway.http.problem import KINDS, TYPE, Problem, Reply, problem, reply
 from gateway.model import FOREVER, Claim, Record
@@ -61,6 +61,24 @@ def unreadable(error: RequestBroken | BodyTooLarge | Overloaded, rule: str | Non
             return problem("overloaded", NOT_FORWARDED, rule)
         case _:
             assert_never(error)
+
+
+def missing_identity(error: IdentityError, rule: str | None) -> tuple[Reply, bytes]:
+    """Make the answer for a create whose identity cannot be read, and the field lines that belong to it."""
+    detail = f"The identity cannot be read: {error}."
+    if not isinstance(error, CodingNotAccepted):
+        return problem("missing-identity", detail, rule), b""
+    kind = KINDS["missing-identity"]
+    document = Problem(
+        type=f"{TYPE}missing-identity",
+        title=kind.title,
+        status=error.status,
+        detail=detail,
+        rule=rule,
+        suggested_next_step="Send the body in one of the codings that Accept-Encoding names.",
+    )
+    accepted = ", ".join(error.accepted) or "identity"
+    return reply(document, kind.error), f"Accept-Encoding: {accepted}\r\n".encode()  # RFC 9110 15.5.16
 
 
 def no_answer(result: NotSent | NoResponse, rule: str | None) -> Reply:

@@ -64,7 +64,7 @@ class CreateHandler:
                 view = RequestView(exchange.headers, request.target.query, match.variables, b"")
                 if await self._answer_before_body(request, rule, view, waiting):
                     return
-            body = await exchange.read_body(rule.body_limit)
+            body = await exchange.read_body(rule.formats.limit)
             view = RequestView(exchange.headers, request.target.query, match.variables, body, line)
             wanted = claims(rule, view, self._deps.fingerprinter)
         except Malformed as error:
@@ -79,7 +79,7 @@ class CreateHandler:
             if rule.forwards_missing:
                 await self._forward_unguarded(request, body, "missing-identity")
             else:
-                request.reply(problem("missing-identity", f"The identity cannot be read: {error}.", rule.name))
+                request.reply(*answers.missing_identity(error, rule.name))
             return
         if not wanted:
             await self._forward_unguarded(request, body, "no-key")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.config.schema import Config, ServerTlsConfig, UpstreamTlsConfig
+from gateway.config.schema import Config, ServerTlsConfig
+from gateway.config.schema_upstreams import UpstreamTlsConfig
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")

@@ -2,7 +2,7 @@
 
 import ssl
 
-from gateway.config.schema import UpstreamTlsConfig
+from gateway.config.schema_upstreams import UpstreamTlsConfig
 
 
 def client_context(tls: UpstreamTlsConfig) -> ssl.SSLContext:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from gateway.config.compile import compile_routes
 from gateway.config.endpoints import UpstreamAddress, parse_upstream
-from gateway.config.schema import Config, UpstreamConfig, UpstreamTlsConfig
+from gateway.config.schema import Config
+from gateway.config.schema_upstreams import UpstreamConfig, UpstreamTlsConfig
 from gateway.errors import ConfigError
 from gateway.guard.routes import Routes
 from gateway.tls.certificates import upstream_problems

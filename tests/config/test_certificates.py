@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import serialization
 
 from gateway.commands import provision
 from gateway.config import load
-from gateway.config.schema import Config, ServerConfig, ServerTlsConfig, UpstreamConfig, UpstreamTlsConfig
+from gateway.config.schema import Config, ServerConfig, ServerTlsConfig
+from gateway.config.schema_upstreams import UpstreamConfig, UpstreamTlsConfig
 from gateway.tls import certificates
 from tests.support.authority import Authority
 from tests.support.config import written

@@ -11,6 +11,8 @@ from gateway.config.changes import RESTART
 from gateway.config.hints import example
 from gateway.config.problems import Problems
 from gateway.config.reader import read
+from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
+from gateway.config.table import Table
 from gateway.config.units import parse_duration, parse_size
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
@@ -21,20 +23,21 @@ from tests.support.config import KEY, ROOT, RULE, UPSTREAM
 REFERENCE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 SAMPLE = ROOT / "config" / "gateway.toml"
 
-HEADINGS: dict[type[schema.Table], str] = {
+HEADINGS: dict[type[Table], str] = {
     schema.ServerConfig: "[server]",
     schema.ServerTlsConfig: "[server.tls]",
     schema.AdminConfig: "[admin]",
-    schema.UpstreamConfig: "[upstream]",
-    schema.UpstreamTlsConfig: "[upstream.tls]",
-    schema.RouteConfig: "[[routes]]",
-    schema.ForwardingConfig: "[forwarding]",
+    UpstreamConfig: "[upstream]",
+    UpstreamTlsConfig: "[upstream.tls]",
+    RouteConfig: "[[routes]]",
+    ForwardingConfig: "[forwarding]",
     schema.StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
     schema.RuleConfig: "[[rules]]",
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
+    schema.ScopeConfig: "scope",
     schema.KeyConfig: "key",
 }
 
@@ -55,12 +58,13 @@ def rows(heading: str) -> dict[str, list[str]]:
     return {first.strip("`| "): rest for first, *rest in cells}
 
 
-def tables(kind: type[schema.Table]) -> set[type[schema.Table]]:
+def tables(kind: type[Table]) -> set[type[Table]]:
     """A struct of the schema and all that stand in it."""
     found = {kind}
     for field in msgspec.structs.fields(kind):
-        for member in (field.type, *get_args(field.type)):
-            if isinstance(member, type) and get_origin(member) is None and issubclass(member, schema.Table):
+        arguments = get_args(field.type)
+        for member in (field.type, *arguments, *[inner for argument in arguments for inner in get_args(argument)]):
+            if isinstance(member, type) and get_origin(member) is None and issubclass(member, Table):
                 found |= tables(member)
     return found
 
@@ -80,12 +84,12 @@ def test_the_example_of_several_upstreams_is_right() -> None:
 
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
-def test_every_key_is_documented_under_its_table_and_no_other(table: type[schema.Table]) -> None:
+def test_every_key_is_documented_under_its_table_and_no_other(table: type[Table]) -> None:
     assert set(rows(HEADINGS[table])) == {field.name for field in msgspec.structs.fields(table)}
 
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
-def test_every_default_is_documented_as_it_is(table: type[schema.Table]) -> None:
+def test_every_default_is_documented_as_it_is(table: type[Table]) -> None:
     for field in msgspec.structs.fields(table):
         kind, default, meaning = rows(HEADINGS[table])[field.name]
         assert meaning, f"{field.name} has a meaning"
@@ -101,24 +105,26 @@ def test_every_default_is_documented_as_it_is(table: type[schema.Table]) -> None
 
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
-def test_the_example_of_a_table_is_right(table: type[schema.Table]) -> None:
+def test_the_example_of_a_table_is_right(table: type[Table]) -> None:
     """Each section's example is a part of a file that is free of problems."""
     block = re.search(r"```toml\n(.*?)```", section(HEADINGS[table]), re.DOTALL)
     assert block, "the section has an example"
     assert findings(complete(block[1], table)) == []
 
 
-def complete(text: str, table: type[schema.Table]) -> str:
+def complete(text: str, table: type[Table]) -> str:
     """A whole file around an example."""
     if table is schema.MatchConfig:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
     if table is schema.UniqueConfig:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
+    if table is schema.ScopeConfig:
+        return UPSTREAM + RULE + text
     if table is schema.KeyConfig and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
-    if table is schema.RouteConfig and "[upstreams" not in text:
+    if table is RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
-    if table is schema.UpstreamTlsConfig and "[upstream]" not in text:
+    if table is UpstreamTlsConfig and "[upstream]" not in text:
         text = f'[upstream]\nurl = "https://api.example.com"\n{text}'
     return text if "[upstream]" in text else UPSTREAM + text
 
@@ -140,7 +146,7 @@ def test_every_normaliser_is_documented_by_what_it_does() -> None:
     assert set(documented) == set(NORMALISERS)
     for name, (_, before, after) in documented.items():
         given, wanted = (tomllib.loads(f"value = {cell.strip('`')}")["value"] for cell in (before, after))
-        assert NORMALISERS[name](given) == wanted, name
+        assert NORMALISERS[name](str(given)) == wanted, name
         assert given != wanted, f"the example of {name} shows something"
 
 
@@ -172,9 +178,9 @@ def test_every_key_that_the_sample_comments_out_is_right(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
-def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Table]) -> None:
+def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -> None:
     """The example of each key reads as a value of that key."""
-    left_out = {schema.FingerprintConfig: {"key_file"}, schema.UpstreamConfig: {"urls", "tls"}}.get(table, set())
+    left_out = {schema.FingerprintConfig: {"key_file"}, UpstreamConfig: {"urls", "tls"}}.get(table, set())
     keys = [field for field in msgspec.structs.fields(table) if field.name not in left_out]
     lines = [example(table, field.name) for field in keys]
     for field, line in zip(keys, lines, strict=True):
@@ -186,6 +192,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Ta
         text = f"match = {{ {', '.join(lines)} }}\n"
     elif table is schema.UniqueConfig:
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
+    elif table is schema.ScopeConfig:
+        text = f"scope = [{{ {', '.join(lines)} }}]\n"
     elif table is schema.KeyConfig:
         text = f"key = {{ {', '.join(lines)} }}\n"
     else:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from gateway.config import fingerprint_key, load
 from gateway.config.problems import Problems
 from gateway.config.reader import read
-from gateway.config.schema import Config, FingerprintConfig, UpstreamConfig
+from gateway.config.schema import Config, FingerprintConfig
+from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
 from tests.support.config import KEY, RULE, SECRET, UPSTREAM, written

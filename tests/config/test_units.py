@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.schema import Duration, Size
+from gateway.config.table import Duration, Size
 from gateway.config.units import LONGEST_DAYS, format_duration, format_size, parse_duration, parse_size
 
 

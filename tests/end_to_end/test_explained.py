@@ -52,13 +52,14 @@ async def test_what_is_explained_is_what_happens(
         assert upstream.requests == []
 
 
+@pytest.mark.parametrize("types", [["string", "integer"], ["string", "number", "array"]])
 @pytest.mark.parametrize(
     "value", ["a" * 1025, "é" * 513, "a" + "\u0301" * 31, ["a" * 1016], 10**1022], ids=lambda value: repr(value)[:8]
 )
 async def test_why_a_value_is_no_identity_is_explained_as_it_is_answered(
-    upstream: RawUpstream, gateway: StartGateway, value: object
+    upstream: RawUpstream, gateway: StartGateway, value: object, types: list[str]
 ) -> None:
-    unique = [{"name": "email", "fields": ["body.email"], "normalize": ["email"]}]
+    unique = [{"name": "email", "fields": ["body.email"], "normalize": ["email"], "types": types}]
     program = await gateway(rules=[create_user_rule(unique=unique)])
     body = json.dumps({"email": value})
     command = (sys.executable, "-m", "gateway", "explain", "-c", program.file.name, "--json", "/users", "-d", body)
@@ -70,3 +71,34 @@ async def test_why_a_value_is_no_identity_is_explained_as_it_is_answered(
     reason = json.loads(output)["happens"].removeprefix("422 missing-identity: ")
     assert seen.json()["detail"] == f"The identity cannot be read: {reason}."
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("Content-Encoding: gzip", 415),
+        ("Content-Encoding: br", 415),
+        ("Content-Type: text/json", 422),
+        ("Content-Type: application/json; charset=utf-16", 422),
+        ("Content-Type: application/json; charset*=utf-8", 400),
+        ("Content-Type: application/vnd.api+json; charset=utf-8", 201),
+    ],
+)
+async def test_a_body_that_is_not_read_is_explained_as_it_is_answered(
+    upstream: RawUpstream, gateway: StartGateway, line: str, status: int
+) -> None:
+    program = await gateway()
+    command = ("explain", "-c", program.file.name, "--json", "/users", "-d", BODY.decode(), "-H", line)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", *command), cwd=program.directory, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    name, _, value = line.partition(": ")
+    kind = [("Content-Type", "application/json")] if name == "Content-Encoding" else []
+    async with Client(program.port) as client:
+        seen = await client.request("POST", "/users", [*kind, (name, value)], BODY)
+    assert seen.status == status
+    explained = json.loads(output)
+    assert explained["forwarded"] is (status == 201)
+    if status != 201:
+        assert explained["happens"].startswith(f"{status} {seen.slug}: ")

@@ -112,20 +112,27 @@ async def test_only_json_that_says_it_is_utf_8_is_read(upstream: RawUpstream, ga
     program = await gateway()
     read = ["application/json", "APPLICATION/JSON; charset=UTF-8", 'application/vnd.api+json;charset="utf-8"']
     unread = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jso"]
-    unread += ["application/json; charset=utf-16", "application/json; charset=latin-1"]
+    unread += [
+        "application/json; charset=utf-16",
+        "application/json; charset=latin-1",
+        "text/json",
+        "application/+json",
+    ]
     async with Client(program.port) as client:
         for number, kind in enumerate(read):
             body = b'{"email":"%d"}' % number
             seen = await client.request("POST", "/users", [("Content-Type", kind)], body)
             assert seen.status == 201, kind
-        assert (await client.request("POST", "/users", (), b'{"email":"no type"}')).status == 201
+        untyped = await client.request("POST", "/users", (), b'{"email":"no type"}')
+        assert (untyped.status, untyped.slug) == (422, "missing-identity")
+        assert "no Content-Type" in untyped.json()["detail"]
         for kind in ("", "json"):
             seen = await client.request("POST", "/users", [("Content-Type", kind)], b'{"email":"x"}')
             assert (seen.status, seen.slug) == (400, "unusual-request"), kind
         for kind in unread:
             seen = await client.request("POST", "/users", [("Content-Type", kind)], b'{"email":"x"}')
             assert (seen.status, seen.slug) == (422, "missing-identity"), kind
-    assert len(upstream.requests) == 4
+    assert len(upstream.requests) == 3
 
 
 # Compressed
@@ -134,26 +141,6 @@ async def test_only_json_that_says_it_is_utf_8_is_read(upstream: RawUpstream, ga
 def squeezed(text: bytes, window: int) -> bytes:
     stream = zlib.compressobj(9, zlib.DEFLATED, window)
     return stream.compress(text) + stream.flush()
-
-
-@pytest.mark.parametrize(("coding", "window"), [("gzip", 31), ("x-gzip", 31), ("deflate", 15)])
-async def test_a_compressed_body_is_read_inflated_and_forwarded_as_it_was(
-    coding: str, window: int, upstream: RawUpstream, gateway: StartGateway
-) -> None:
-    program = await gateway()
-    body = squeezed(b'{"email":"ada@example.org"}', window)
-    async with Client(program.port) as client:
-        assert (await post(client, body, ("Content-Encoding", coding))).status == 201
-        assert (await post(client, iter([body[:5], body[5:]]), ("Content-Encoding", coding))).slug == "duplicate"
-        for damaged in (body[:-1], body + b"x", body + body, body[:12] + b"\x00" + body[13:], b"", b"{}"):
-            seen = await post(client, damaged, ("Content-Encoding", coding))
-            assert (seen.status, seen.slug) == (422, "missing-identity")
-        for other in ("br", "zstd", "gzip, gzip", "", "none"):
-            assert (await post(client, body, ("Content-Encoding", other))).slug == "missing-identity", other
-    assert (await create(program.port)).slug == "duplicate", "compressed and plain are one identity"
-    (request,) = upstream.requests
-    assert bytes(request.body) == body
-    assert request.header("Content-Encoding") == coding
 
 
 def bomb(blocks: int) -> bytes:
@@ -183,7 +170,7 @@ def test_a_bomb_is_valid_gzip() -> None:
 async def test_a_gzip_bomb_is_refused_within_bounded_memory(
     limit: str, blocks: int, upstream: RawUpstream, gateway: StartGateway, *, is_chunked: bool
 ) -> None:
-    program = await gateway(rules=[create_user_rule(**LIMITS[limit])])
+    program = await gateway(rules=[create_user_rule(**LIMITS[limit], content_encodings=["gzip"])])
     body = bomb(blocks)
     assert len(body) < MIB if blocks == 14 else 8 * MIB < len(body) < 16 * MIB
     await refused(program, slices(body) if is_chunked else body, 413, "body-too-large", ("Content-Encoding", "gzip"))

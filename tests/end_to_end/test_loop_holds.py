@@ -9,6 +9,7 @@ from campaigns.loop_holds.shapes import all_shapes
 from tests.conftest import StartGateway
 from tests.support.client import Client, create
 from tests.support.program import Table, create_user_rule
+from tests.support.shorthands import JSON
 from tests.support.upstream import RawUpstream
 
 MARKS = f'{{"email": "a{chr(0x301) * 15_000}{chr(0x323) * 15_000}"}}'.encode()
@@ -38,6 +39,18 @@ async def test_combining_marks_that_take_long_to_normalise_are_refused(
             assert "\u0301" not in seen.json()["detail"]
             assert (await create(program.port, f"behind-{len(body)}@example.org")).status == 201
     assert len(upstream.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "domain", ["ü." * 300 + "de", "ｘ" * 300, "xn--" + "a" * 900, "xn--bcher-kva." * 60, "\u0e33" * 300]
+)
+async def test_domains_that_are_long_hold_up_nobody(domain: str, upstream: RawUpstream, gateway: StartGateway) -> None:
+    """A name of the DNS has at most 253 characters (RFC 1035 2.3.4); a longer one is not decoded."""
+    program = await gateway(rules=[rule("email")])
+    seen = await create(program.port, f"ada@{domain}")
+    assert (seen.status, seen.slug) == (422, "missing-identity")
+    assert (await create(program.port, "ada@bücher.de")).status == 201
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize("part", ["/a%252f%5c;b//%2e%25253b", "/%252f;a%00//\\..%253b%3f"])
@@ -106,7 +119,7 @@ async def test_a_large_body_may_have_any_shape_beside_what_a_rule_reads(
 
 async def test_a_caller_s_token_may_be_long(upstream: RawUpstream, gateway: StartGateway) -> None:
     program = await gateway(rules=[rule("email", key={})])
-    headers = [("Authorization", f"Bearer {'a' * 7000}"), ("Idempotency-Key", "k")]
+    headers = [JSON, ("Authorization", f"Bearer {'a' * 7000}"), ("Idempotency-Key", "k")]
     async with Client(program.port) as client:
         assert (await client.request("POST", "/users", headers, b'{"email":"ada@example.org"}')).status == 201
 

@@ -12,16 +12,9 @@ from typing import Any, Literal
 
 import pytest
 
-from gateway.config.schema import (
-    Config,
-    Duration,
-    KeyConfig,
-    MatchConfig,
-    RuleConfig,
-    StoreConfig,
-    UniqueConfig,
-    UpstreamConfig,
-)
+from gateway.config.schema import Config, KeyConfig, MatchConfig, RuleConfig, StoreConfig, UniqueConfig
+from gateway.config.schema_upstreams import UpstreamConfig
+from gateway.config.table import Duration
 from gateway.front.exchange import Exchange
 from gateway.model import State
 from gateway.proxy.handler import Handler

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from gateway.config.schema import Config, Duration, UpstreamConfig
+from gateway.config.schema import Config
+from gateway.config.schema_upstreams import UpstreamConfig
+from gateway.config.table import Duration
 from gateway.front.connection import ClientConnection
 from gateway.front.exchange import Exchange
 from gateway.proxy.context import RequestContext

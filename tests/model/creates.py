@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.config.schema import Config, Duration, KeyConfig, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
+from gateway.config.schema import Config, KeyConfig, MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema_upstreams import UpstreamConfig
+from gateway.config.table import Duration
 from gateway.http.headers import Headers
 from gateway.upstream.results import NoResponse, NotSent, ResponseBroken, UpstreamResponse
 from tests.model.reference import FOREVER, Answer, Ending, Key, Kind, Sent

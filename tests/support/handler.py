@@ -8,7 +8,8 @@ from io import StringIO
 from pathlib import Path
 
 from gateway.config.compile import compile_rules
-from gateway.config.schema import Config, Duration, ServerConfig, Size
+from gateway.config.schema import Config, ServerConfig
+from gateway.config.table import Duration, Size
 from gateway.front.exchange import Exchange
 from gateway.front.server import DownstreamServer, Watcher
 from gateway.guard.admission import Admission

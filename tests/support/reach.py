@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 
-from gateway.config.schema import Duration
+from gateway.config.table import Duration
 from gateway.http.headers import Headers
 from gateway.http.write import request_fields
 from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse

@@ -34,8 +34,8 @@ def rule(name: str, path: str, *unique: Table, **changes: Any) -> Table:
     return {"name": name, "match": {"path": path}, "unique": list(unique), **changes}
 
 
-def entry(*fields: str, name: str = "it", normalize: Iterable[str] = ()) -> Table:
-    return {"name": name, "fields": list(fields), "normalize": list(normalize)}
+def entry(*fields: str, name: str = "it", normalize: Iterable[str] = (), **changes: Any) -> Table:
+    return {"name": name, "fields": list(fields), "normalize": list(normalize), **changes}
 
 
 async def post(

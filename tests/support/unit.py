@@ -10,7 +10,8 @@ import hypothesis
 from hypothesis import strategies as st
 
 from gateway.config.compile import compile_rules
-from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig, UpstreamConfig
+from gateway.config.schema import Config, JsonType, MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match, Refusal, Rule, Rules
 from gateway.http.headers import Headers
@@ -21,6 +22,9 @@ from tests.support.tally import PATIENCE
 untimed = hypothesis.settings(deadline=None)
 """For every property: no test depends on how long an example takes."""
 
+JSON = ("Content-Type", "application/json")
+ANY_TYPE: tuple[JsonType, ...] = ("string", "number", "boolean", "null", "array", "object")
+"""All that JSON has."""
 EMAIL = UniqueConfig(name="email", fields=("body.email",))
 
 scalars: st.SearchStrategy[Json] = (
@@ -68,8 +72,15 @@ def ask(rules: Rules, target: str = "/users", method: str = "POST", *lines: tupl
 def request(
     body: str | bytes = b"", *lines: tuple[str, str] | tuple[str, bytes], query: str = "", **variables: str
 ) -> RequestView:
-    """The parts of a request that fields can name."""
-    return RequestView(headers(*lines), query, variables, body.encode() if isinstance(body, str) else body)
+    """The parts of a request that fields can name. A body is JSON unless a line says what it is."""
+    data = body.encode() if isinstance(body, str) else body
+    kind = [] if not data or any(name.lower() == "content-type" for name, _ in lines) else [JSON]
+    return RequestView(headers(*kind, *lines), query, variables, data)
+
+
+def untyped(body: str) -> RequestView:
+    """A request whose body has no Content-Type."""
+    return RequestView(headers(), "", {}, body.encode())
 
 
 @contextlib.contextmanager

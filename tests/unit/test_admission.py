@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.config.compile import compile_rules
-from gateway.config.schema import Config, UpstreamConfig
+from gateway.config.schema import Config
+from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.guard.admission import Admission, Admitted
 from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rules import Refusal

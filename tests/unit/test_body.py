@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
+from gateway.guard.content import BodyFormats
 from gateway.model import Json
 from tests.support.unit import untimed, values
 
@@ -17,7 +18,9 @@ CANARY = "canary-7b1f"
 
 
 def read(body: str | bytes) -> Json:
-    return read_json(body.encode() if isinstance(body, str) else body, "application/json", None, 1024 * 1024)
+    return read_json(
+        body.encode() if isinstance(body, str) else body, "application/json", None, BodyFormats(1024 * 1024)
+    )
 
 
 def email(body: str | bytes) -> Json:

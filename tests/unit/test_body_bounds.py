@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 
 from gateway.errors import BodyTooLarge, IdentityError
-from gateway.guard.body import MAX_DEPTH, find, inflate, read_json
+from gateway.guard.body import MAX_DEPTH, find, read_json
+from gateway.guard.content import CODINGS, BodyFormats, inflate
 from gateway.model import Json
 from tests.support.unit import patience
 
 LIMIT = 1024 * 1024
+FORMATS = BodyFormats(LIMIT, codings=CODINGS)
 CANARY = "canary-7b1f"
 
 
 def read(body: str | bytes, content_type: str | None = "application/json", coding: str | None = None) -> Json:
-    return read_json(body.encode() if isinstance(body, str) else body, content_type, coding, LIMIT)
+    return read_json(body.encode() if isinstance(body, str) else body, content_type, coding, FORMATS)
 
 
 def nested(depth: int, opening: str = "[", closing: str = "]") -> str:
@@ -98,26 +100,44 @@ class TestContentType:
     @pytest.mark.parametrize(
         "content_type",
         [
-            None,
             "application/json",
             "APPLICATION/JSON",
             " application/json ; charset=utf-8",
             'application/json;charset="UTF-8"',
             "application/json; charset=utf8",
-            "application/json; charset=us-ascii",
             "application/json; profile=x; Charset = utf-8",
             "application/vnd.api+json",
             "application/merge-patch+json; charset=UTF-8",
         ],
     )
-    def test_json_in_utf8_is_read(self, content_type: str | None) -> None:
+    def test_json_in_utf8_is_read(self, content_type: str) -> None:
         assert read('{"email": "ä"}', content_type) == {"email": "ä"}
+
+    def test_us_ascii_is_a_part_of_utf8(self) -> None:
+        for content_type in ("application/json; charset=us-ascii", 'application/json;charset="US-ASCII"'):
+            assert read('{"email": "\\u00e4"}', content_type) == {"email": "ä"}
+            with pytest.raises(IdentityError, match="US-ASCII, and it holds other bytes"):
+                read('{"email": "ä"}', content_type)
+
+    @pytest.mark.parametrize("content_type", ["text/json", "Text/JSON; charset=utf-8", "text/plain;x=y", None])
+    def test_other_types_are_read_where_the_rule_names_them(self, content_type: str | None) -> None:
+        formats = BodyFormats(LIMIT, json_types=frozenset({"text/json", "text/plain", ""}))
+        assert read_json(b"[1]", content_type, None, formats) == [1]
+        for unnamed in ("text/xml", "text/jsonx", "text/json; charset=latin-1"):
+            with pytest.raises(IdentityError):
+                read_json(b"[1]", unnamed, None, formats)
 
     @pytest.mark.parametrize(
         "content_type",
         [
+            None,
             "",
             "json",
+            "+json",
+            "application/+json",
+            "a b/x+json",
+            "/x+json",
+            "a/b/x+json",
             "text/plain",
             "text/plain; x=application/json",
             "application/x-www-form-urlencoded",
@@ -133,7 +153,7 @@ class TestContentType:
             "application/json; charset=",
         ],
     )
-    def test_anything_else_is_unreadable(self, content_type: str) -> None:
+    def test_anything_else_is_unreadable(self, content_type: str | None) -> None:
         with pytest.raises(IdentityError):
             read("{}", content_type)
 
@@ -216,7 +236,7 @@ class TestContentCoding:
         tracemalloc.start()
         try:
             with pytest.raises(BodyTooLarge):
-                read_json(bomb, None, coding, limit)
+                read_json(bomb, "application/json", coding, BodyFormats(limit, codings=CODINGS))
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

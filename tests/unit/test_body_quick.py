@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from gateway.errors import IdentityError
 from gateway.guard import body
 from gateway.guard.body import find, read_json, want
+from gateway.guard.content import BodyFormats
 from gateway.guard.large_body import LARGE, MAX_FIRST, MAX_KEYS, read_wanted
 from gateway.model import Json
 from tests.support.unit import untimed
 
-LIMIT = 1_000_000
-PATHS: tuple[tuple[str | int, ...], ...] = (("a",), ("b", "a"), ("c", 0), ("ü",))
-KEYS = st.sampled_from(["a", "b", "c", "ü", "d", "A", "Ü", "aa"])
+FORMATS = BodyFormats(1_000_000, json_types=frozenset({""}))
+PATHS: tuple[tuple[str | int, ...], ...] = (("a",), ("b", "a"), ("c", 0), ("ü",), ("kes",))
+KEYS = st.sampled_from(["a", "b", "c", "ü", "d", "A", "Ü", "aa", "\u212ae\u017f", "Kes"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | KEYS,
     lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(KEYS, inner), max_size=4).map(tuple),
@@ -45,7 +46,7 @@ def wanted_alone(data: bytes, path: tuple[str | int, ...]) -> Any:
 
 def outcome(data: bytes, path: tuple[str | int, ...], *, quickly: bool) -> Any:
     try:
-        document = read_json(data, None, None, LIMIT, want(PATHS) if quickly else None)
+        document = read_json(data, None, None, FORMATS, want(PATHS) if quickly else None)
         value = find(document, path, "it", folds_case=True)
     except IdentityError as error:
         return f"unreadable: {error}"
@@ -101,7 +102,7 @@ def test_both_ways_agree_on_what_is_no_body(data: bytes) -> None:
 
 def test_the_quick_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(body, "decode")
-    assert find(read_json(b'{"a":"x","d":[{"d":1,"d":2}]}', None, None, LIMIT, want(PATHS)), ("a",), "a") == "x"
+    assert find(read_json(b'{"a":"x","d":[{"d":1,"d":2}]}', None, None, FORMATS, want(PATHS)), ("a",), "a") == "x"
 
 
 def large(tail: bytes) -> bytes:
@@ -120,7 +121,7 @@ def large(tail: bytes) -> bytes:
 )
 def test_a_large_body_is_read_as_a_small_one(tail: bytes, found: Json, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(body, "decode")  # the strict way of small bodies, which builds all values
-    assert find(read_json(large(tail), None, None, LIMIT, want(PATHS)), ("a",), "it") == found
+    assert find(read_json(large(tail), None, None, FORMATS, want(PATHS)), ("a",), "it") == found
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_large_body_is_read_as_a_small_one(tail: bytes, found: Json, monkeypat
 )
 def test_a_large_body_is_refused_as_a_small_one(tail: bytes, reason: str) -> None:
     with pytest.raises(IdentityError) as raised:
-        find(read_json(large(tail), None, None, LIMIT, want(PATHS)), ("a",), "it", folds_case=True)
+        find(read_json(large(tail), None, None, FORMATS, want(PATHS)), ("a",), "it", folds_case=True)
     assert str(raised.value) == reason
 
 
@@ -147,7 +148,7 @@ def test_a_large_body_is_refused_as_a_small_one(tail: bytes, reason: str) -> Non
 @pytest.mark.parametrize("count", [0, 1, MAX_FIRST - 1, MAX_FIRST, MAX_FIRST + 1, 20_000])
 def test_the_first_elements_of_a_long_list_can_be_wanted(at: int, count: int) -> None:
     data = json.dumps({"c": list(range(count)), "filler": "x" * LARGE}).encode()
-    document = read_json(data, None, None, LIMIT, want([("c", at)]))
+    document = read_json(data, None, None, FORMATS, want([("c", at)]))
     if at < count:
         assert find(document, ("c", at), "it") == at
     else:
@@ -158,26 +159,26 @@ def test_the_first_elements_of_a_long_list_can_be_wanted(at: int, count: int) ->
 def test_the_others_can_be_wanted_of_a_small_body_only() -> None:
     numbers = list(range(MAX_FIRST + 1))
     small = json.dumps({"c": numbers}).encode()
-    assert find(read_json(small, None, None, LIMIT, want([("c", MAX_FIRST)])), ("c", MAX_FIRST), "it") == MAX_FIRST
+    assert find(read_json(small, None, None, FORMATS, want([("c", MAX_FIRST)])), ("c", MAX_FIRST), "it") == MAX_FIRST
     with pytest.raises(IdentityError, match="of which only the first 1024 elements are read"):
-        read_json(b" " * LARGE + small, None, None, LIMIT, want([("c", MAX_FIRST)]))
+        read_json(b" " * LARGE + small, None, None, FORMATS, want([("c", MAX_FIRST)]))
     short = json.dumps({"c": numbers[: MAX_FIRST - 1], "filler": "x" * LARGE}).encode()
     with pytest.raises(IdentityError, match="it is absent"):
-        find(read_json(short, None, None, LIMIT, want([("c", MAX_FIRST)])), ("c", MAX_FIRST), "it")
+        find(read_json(short, None, None, FORMATS, want([("c", MAX_FIRST)])), ("c", MAX_FIRST), "it")
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "1", "null", '"x"', " [ ] ", "\n{ }"])
 def test_a_large_body_may_have_no_way_to_what_is_wanted(text: str) -> None:
     with pytest.raises(IdentityError, match="it is absent"):
-        find(read_json(b" " * LARGE + text.encode(), None, None, LIMIT, want(PATHS)), ("a",), "it")
+        find(read_json(b" " * LARGE + text.encode(), None, None, FORMATS, want(PATHS)), ("a",), "it")
 
 
 def test_an_object_on_the_way_has_so_many_keys_and_no_more() -> None:
     members = [b'"%d":1' % number for number in range(MAX_KEYS - 1)]
     at_most = large(b'"d":{%b},"a":"x"' % b",".join([*members, b'"x":1', b'"y":1']))
-    assert find(read_json(at_most, None, None, LIMIT, want(PATHS)), ("a",), "it") == "x"
+    assert find(read_json(at_most, None, None, FORMATS, want(PATHS)), ("a",), "it") == "x"
     just = b"{%b}" % b",".join([*members, b'"a":"x"'])
     assert len(just) > LARGE
-    assert find(read_json(just, None, None, LIMIT, want(PATHS)), ("a",), "it") == "x"
+    assert find(read_json(just, None, None, FORMATS, want(PATHS)), ("a",), "it") == "x"
     with pytest.raises(IdentityError, match=f"the body has an object with more than {MAX_KEYS} keys"):
-        read_json(just[:-1] + b',"b":1}', None, None, LIMIT, want(PATHS))
+        read_json(just[:-1] + b',"b":1}', None, None, FORMATS, want(PATHS))

@@ -4,7 +4,8 @@ import resource
 
 import pytest
 
-from gateway.config.schema import Config, ServerConfig, UpstreamConfig
+from gateway.config.schema import Config, ServerConfig
+from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.process.descriptors import RESERVE, ceiling, shortage
 
 CONFIG = Config(

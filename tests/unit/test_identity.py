@@ -2,36 +2,38 @@
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 
-from gateway.config.schema import UniqueConfig
-from gateway.errors import BodyTooLarge, IdentityError
+from gateway.config.schema import ScopeConfig, UniqueConfig
+from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError
 from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, identify
+from gateway.guard.large_body import LARGE
 from gateway.model import Claim, Json
-from tests.support.unit import EMAIL, request, rule, untimed, values
+from tests.support.unit import ANY_TYPE, request, rule, untimed, untyped, values
 
 MAKER = Fingerprinter(b"correct horse battery staple, and more")
 JSON = ("Content-Type", "application/json")
 CANARY = "canary-7b1f"
 
 
-def value(field: str, asked: RequestView, *normalize: str) -> Json:
+def value(field: str, asked: RequestView, *normalize: str, **changes: Any) -> Json:
     """What one field of a request is."""
-    unique = (UniqueConfig(name="it", fields=(field,), normalize=normalize),)
+    unique = (UniqueConfig(name="it", fields=(field,), normalize=normalize, **changes),)
     path = "/t/{tenant}/users" if field.startswith("path.") else "/users"
     _, (identity,) = identify(rule(path=path, unique=unique), asked)
     (found,) = identity.values
     return found
 
 
-def unreadable(field: str, asked: RequestView) -> str:
+def unreadable(field: str, asked: RequestView, *normalize: str, **changes: Any) -> str:
     """Why one field of a request cannot be read."""
     with pytest.raises(IdentityError) as raised:
-        value(field, asked)
+        value(field, asked, *normalize, **changes)
     assert CANARY not in str(raised.value), "a value is shown"
     return str(raised.value)
 
@@ -40,8 +42,10 @@ class TestBody:
     def test_a_value_is_read_from_json(self) -> None:
         assert value("body.user.ids[1]", request('{"user": {"ids": [1, 2]}}', JSON)) == 2
 
-    def test_a_body_without_a_content_type_is_taken_for_json(self) -> None:
-        assert value("body.email", request('{"email": "a"}')) == "a"
+    def test_a_body_without_a_content_type_is_read_only_where_the_rule_says_so(self) -> None:
+        asked = untyped('{"email": "a"}')
+        assert unreadable("body.email", asked) == "the request has no Content-Type that says its body is JSON"
+        assert identify(rule(json_types=("",)), asked)[1][0].values == ("a",)
 
     def test_null_is_a_value_and_an_absent_field_is_none(self) -> None:
         assert value("body.email", request('{"email": null}')) is None
@@ -72,9 +76,67 @@ class TestBody:
 
     def test_the_rules_limit_bounds_what_is_inflated(self) -> None:
         asked = request(gzip.compress(b'{"email": "a"}'), ("Content-Encoding", "gzip"))
-        assert identify(rule(body_limit=14), asked)[1][0].values == ("a",)
+        assert identify(rule(body_limit=14, content_encodings=("gzip",)), asked)[1][0].values == ("a",)
         with pytest.raises(BodyTooLarge):
-            identify(rule(body_limit=13), asked)
+            identify(rule(body_limit=13, content_encodings=("gzip",)), asked)
+
+    @pytest.mark.parametrize(
+        ("accepted", "coding"),
+        [((), "gzip"), ((), "br"), (("gzip",), "x-gzip"), (("deflate", "x-gzip"), "gzip, deflate"), (("gzip",), "a")],
+    )
+    def test_a_coding_that_the_rule_does_not_name_is_not_undone(self, accepted: tuple[str, ...], coding: str) -> None:
+        with pytest.raises(CodingNotAccepted) as raised:
+            identify(rule(content_encodings=accepted), request(b"\x1f\x8b", ("Content-Encoding", coding)))
+        assert raised.value.accepted == accepted
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        "text", ["7", "-7", "0", "-0", "null", "true", "false", '""', '"7"', "9007199254740991", "-9007199254740991"]
+    )
+    def test_strings_safe_integers_booleans_and_null_are_taken(self, text: str) -> None:
+        assert value("body.email", request(f'{{"email": {text}}}')) == json.loads(text)
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            *((text, "a number with a fraction or an exponent") for text in ("1.5", "1.0", "1e0", "-0.0", "1E2")),
+            *((text, "an integer beyond 2^53 - 1") for text in ("9007199254740992", "-9007199254740992", "9" * 400)),
+            *((text, "an array") for text in ("[]", '["a"]', "[[]]")),
+            *((text, "an object") for text in ("{}", '{"a": 1}')),
+        ],
+    )
+    def test_what_apis_round_or_flatten_is_taken_only_where_the_entry_says_so(self, text: str, found: str) -> None:
+        asked = request(f'{{"email": {text}}}')
+        taken = "string, integer, boolean, null"
+        assert unreadable("body.email", asked) == f"body.email is {found}, and the rule takes only {taken} there"
+        named = {"an array": "array", "an object": "object"}.get(found, "number")
+        assert value("body.email", asked, types=(named,)) == json.loads(text)
+        for other in sorted({*ANY_TYPE, "integer"} - {named}):
+            assert unreadable("body.email", asked, types=(other,)).startswith("body.email is ")
+
+    @pytest.mark.parametrize(
+        ("text", "types"),
+        [("7", ("string",)), ('"7"', ("integer", "null")), ("null", ("string",)), ("true", ("integer", "number"))],
+    )
+    def test_an_entry_may_take_less(self, text: str, types: tuple[str, ...]) -> None:
+        assert "takes only" in unreadable("body.email", request(f'{{"email": {text}}}'), types=types)
+
+    def test_the_types_are_those_of_a_body_and_everything_else_is_a_string(self) -> None:
+        asked = request("{}", ("X-Ref", "7"), query="ref=7")
+        for field in ("header.X-Ref", "query.ref"):
+            assert value(field, asked, types=("integer",)) == "7"
+
+    def test_a_body_field_of_a_scope_takes_the_same(self) -> None:
+        scoped = rule(scope=("body.tenant",))
+        assert identify(scoped, request('{"email": "a", "tenant": 7}'))[0] == (7,)
+        for text in ("1.0", "[7]", "9007199254740992"):
+            with pytest.raises(IdentityError, match=r"^body\.tenant is a"):
+                identify(scoped, request(f'{{"email": "a", "tenant": {text}}}'))
+
+    def test_a_large_body_is_no_way_around(self) -> None:
+        text = json.dumps({"filler": "x" * LARGE, "email": [1]})
+        assert unreadable("body.email", request(text)).startswith("body.email is an array")
 
 
 class TestHeader:
@@ -203,14 +265,21 @@ class TestNormalisers:
     @pytest.mark.parametrize("text", ["7", "null", "true", "1.5", '[" A "]', '{"A": " A "}'])
     def test_what_is_no_string_is_left_alone(self, text: str) -> None:
         asked = request(f'{{"email": {text}}}')
-        assert value("body.email", asked, "trim", "casefold", "digits") == json.loads(text)
+        assert value("body.email", asked, "trim", "casefold", "digits", types=ANY_TYPE) == json.loads(text)
 
-    def test_a_scope_is_not_normalised(self) -> None:
-        found, _ = identify(rule(scope=("header.X-Tenant",)), request('{"email": "a"}', ("X-Tenant", "Acme")))
-        assert found == ("Acme",)
+    def test_a_scope_is_normalised_only_where_it_says_so(self) -> None:
+        folded = ScopeConfig(field="header.Authorization", normalize=("auth_scheme",))
+        scoped = rule(scope=("header.X-Tenant", folded))
+        for sent in ("Bearer Abc", "bearer   Abc", "BEARER Abc"):
+            asked = request('{"email": "a"}', ("X-Tenant", "Acme"), ("Authorization", sent))
+            assert identify(scoped, asked)[0] == ("Acme", "bearer Abc")
+        assert scoped.headers == {b"x-tenant", b"authorization"}
+        with pytest.raises(IdentityError, match=r"^header\.Authorization is no scheme"):
+            identify(scoped, request('{"email": "a"}', ("X-Tenant", "Acme"), ("Authorization", "Bearer\tAbc")))
 
 
-BOTH = (EMAIL, UniqueConfig(name="name", fields=("body.first", "body.last")))
+ANY = UniqueConfig(name="email", fields=("body.email",), types=ANY_TYPE)
+BOTH = (ANY, UniqueConfig(name="name", fields=("body.first", "body.last")))
 ADA: dict[str, Json] = {"email": "ada", "first": "Ada", "last": "Lovelace"}
 
 
@@ -262,6 +331,6 @@ class TestClaims:
 @untimed
 @given(values)
 def test_no_claim_holds_a_value(email: Json) -> None:
-    (claim,) = claims(rule(), request(json.dumps({"email": [CANARY, email]})), MAKER)
+    (claim,) = claims(rule(unique=(ANY,)), request(json.dumps({"email": [CANARY, email]})), MAKER)
     assert CANARY not in repr(claim)
     assert CANARY.encode() not in claim.fingerprint

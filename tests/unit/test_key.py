@@ -1,3 +1,4 @@
+import gzip
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView
 from gateway.guard.key import Key, read_key
 from gateway.guard.large_body import LARGE
+from gateway.guard.rules import Rule
 from gateway.http.headers import Headers
 from gateway.model import Claim
-from tests.support.unit import headers, rule, untimed
+from tests.support.unit import JSON, headers, rule, untimed
 
 KEY = Key("Idempotency-Key", required=False, max_length=255, ignore=(), described_by=None)
 FINGERPRINTER = Fingerprinter(b"a key that is long enough for a test")
@@ -25,10 +27,11 @@ def read(value: str) -> bytes | None:
     return read_key(KEY, headers(("Idempotency-Key", value)))
 
 
-def claim(body: bytes, *lines: tuple[str, Any], line: bytes = b"POST /users") -> Claim:
-    """The claim of a request with the key "k"."""
-    sent = headers(("Idempotency-Key", "k"), *lines)
-    (found,) = claims(KEYED, RequestView(sent, "", {}, body, line), FINGERPRINTER)
+def claim(body: bytes, *lines: tuple[str, Any], line: bytes = b"POST /users", rule: Rule = KEYED) -> Claim:
+    """The claim of a request of JSON, if `lines` do not say otherwise, with the key "k"."""
+    kind = [] if any(name == "Content-Type" for name, _ in lines) else [JSON]
+    sent = headers(("Idempotency-Key", "k"), *kind, *lines)
+    (found,) = claims(rule, RequestView(sent, "", {}, body, line), FINGERPRINTER)
     return found
 
 
@@ -87,6 +90,34 @@ def test_who_sends_it_makes_another_claim_and_what_is_sent_another_payload() -> 
         claim(b'{"a": 1, "a": 1}', ("Authorization", "x")),
     ):
         assert (other.fingerprint, other.payload == first.payload) == (first.fingerprint, False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [("Content-Type", "text/json"), ("Content-Type", "text/plain; charset=utf-8"), ("Content-Encoding", "gzip")],
+)
+def test_what_a_rule_names_is_compared_by_value_and_the_rest_by_its_bytes(line: tuple[str, str]) -> None:
+    def body(text: bytes) -> bytes:
+        return gzip.compress(text) if line[1] == "gzip" else text
+
+    one, other = body(b'{"a": 1}'), body(b'{"a":1}')
+    assert claim(one, line).payload != claim(other, line).payload
+    named = rule(
+        key=KeyConfig(), unique=(), json_types=("text/json", "text/plain"), content_encodings=("deflate", "gzip")
+    )
+    assert claim(one, line, rule=named).payload == claim(other, line, rule=named).payload
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "A"), ("key", "\u212aey"), ("status", "\u017ftatus"), ("stra\u00dfe", "STRASSE")]
+)
+def test_keys_that_differ_only_in_case_are_not_compared_by_value(names: tuple[str, str]) -> None:
+    """Go and ASP.NET take the last of them, so that their order makes another request."""
+    one, other = names
+    first, swapped, spaced = f'{{"{one}":1,"{other}":2}}', f'{{"{other}":2,"{one}":1}}', f'{{"{one}":1, "{other}":2}}'
+    payloads = {claim(f'[{{"x":{text}}}]'.encode()).payload for text in (first, swapped, spaced)}
+    assert len(payloads) == 3
+    assert claim(b'{"a":{"key":1},"B":[{"Key":2}]}').payload == claim(b'{"B":[{"Key":2}], "a":{"key":1}}').payload
 
 
 @pytest.mark.parametrize(("one", "other"), [(b"\xff", b"\\xff"), (b"\xc3\xbf", b"\xff"), (b"a, b", b"a,b")])

@@ -2,6 +2,7 @@
 
 import unicodedata
 
+import idna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,14 @@ from tests.support.unit import untimed
         ("email", "a b@x.org", "a b@x.org"),
         ("collapse_space", "a \t\n b\u00a0\u00a0c", "a b c"),
         ("collapse_space", "  a  ", " a "),
+        ("integer", "7", "7"),
+        ("integer", "-12", "-12"),
+        ("integer", "-0", "0"),
+        ("integer", "90071992547409930", "90071992547409930"),
+        ("auth_scheme", "Bearer abc", "bearer abc"),
+        ("auth_scheme", "bearer   ABC=", "bearer ABC="),
+        ("auth_scheme", "NEGOTIATE", "negotiate"),
+        ("auth_scheme", 'Digest a="B",  c=d', 'digest a="B",  c=d'),
     ],
 )
 def test_a_normaliser_does_what_its_name_says(name: str, before: str, after: str) -> None:
@@ -35,21 +44,110 @@ def test_a_normaliser_does_what_its_name_says(name: str, before: str, after: str
 
 
 def test_these_are_all_of_them() -> None:
-    assert set(NORMALISERS) == {"trim", "casefold", "nfc", "nfkc", "digits", "email", "collapse_space"}
+    texts = {"trim", "casefold", "nfc", "nfkc", "digits", "email", "collapse_space"}
+    assert set(NORMALISERS) == texts | {"integer", "auth_scheme"}
+
+
+def outcome(name: str, text: str) -> str:
+    """What a normaliser makes of a text, or why it refuses it."""
+    try:
+        return NORMALISERS[name](text)
+    except ValueError as error:
+        return f"\ud800 refused: {error}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "007", "+7", " 7", "7 ", "7\n", "1.0", "1e3", "-", "--1", "٧", "7_0", "0x7", "true"]
+)
+def test_what_apis_read_as_different_integers_is_refused(text: str) -> None:
+    """One takes "007" for 7, another for a string, a third for an octal number."""
+    with pytest.raises(ValueError, match=r"^is no integer as JSON writes it"):
+        NORMALISERS["integer"](text)
+
+
+@pytest.mark.parametrize("text", ["", " Bearer a", "Bearer ", "Bearer\ta", "Bearer \ta", "a/b c", "Bäarer c"])
+def test_what_is_no_scheme_with_credentials_is_refused(text: str) -> None:
+    """Some servers split at any white space, and would read it like one that is well-formed."""
+    with pytest.raises(ValueError, match=r"^is no scheme with spaces and credentials behind it"):
+        NORMALISERS["auth_scheme"](text)
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["ada@bücher.de", "Ada@xn--bcher-kva.de", "ada@XN--BCHER-KVA.DE", "ada@bu\u0308cher.de", "ada@bücher\u3002de"],
+        ["ada@example.org", "ada@ｅｘａｍｐｌｅ．ｏｒｇ", "ADA@EXAMPLE\uff61org", "ada@exam\u00adple.org"],
+        ["ada@strasse.de", "ada@straße.de", "ada@STRASSE.de", "ada@xn--strae-oqa.de"],
+        ["ada@βόλοσ.com", "ada@βόλος.com", "ada@xn--nxasmm1c.com", "ada@xn--nxasmq6b.com"],
+        ["ada@例え.テスト", "ada@xn--r8jz45g.xn--zckzah", "ada@例え.xn--zckzah", "ada@例え。テスト"],
+        ["a@b@mail.bücher.de.", "a@b@mail.xn--bcher-kva.de."],
+    ],
+)
+def test_the_forms_of_an_internationalised_domain_are_one(spellings: list[str]) -> None:
+    """The first spelling is the canonical one; it was before such forms were known."""
+    assert {NORMALISERS["email"](text) for text in spellings} == {spellings[0]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ada@b_c.example",
+        "ada@-x-.example",
+        "ada@a..b",
+        "ada@[IPv6:::1]",
+        "xn--ada@example.org",
+        "xn--ada",
+        "a b@c d",
+        "@",
+    ],
+)
+def test_a_domain_of_ascii_is_never_refused(text: str) -> None:
+    assert NORMALISERS["email"](text.upper()) == text.casefold()
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        *("xn--.de", "xn--a.de", "xn--bücher.de", "x.xn--bcher-kva-.de", "b_ü.de", "ü..de", "ü .de", "-ü.de", "☃.net"),
+        *("xn--n3h.net", "\u200dü.de", "xn--ASCII-.de", f"{'ü.' * 200}de", "ü/x", "ü@[1.2.3.4]\u3002x"),
+    ],
+)
+def test_a_domain_that_is_no_internationalised_name_is_refused_without_being_shown(domain: str) -> None:
+    with pytest.raises(ValueError, match=r"^has a domain that is no internationalised domain name \(RFC 5891\)$"):
+        NORMALISERS["email"](f"ada@{domain}")
 
 
 @untimed
 @given(st.sampled_from(sorted(NORMALISERS)), st.text() | st.text("\u0390\u03aa\u0301\u0308\u0130\u1e9eß aA\n"))
 def test_doing_it_twice_changes_nothing_more(name: str, text: str) -> None:
-    once = NORMALISERS[name](text)
-    assert NORMALISERS[name](once) == once
+    once = outcome(name, text)
+    assert once.startswith("\ud800") or outcome(name, once) == once
+
+
+@untimed
+@given(st.text("aAüß.-\u3002ｘ1xn日\u0308", max_size=12))
+def test_doing_it_twice_to_a_domain_changes_nothing_more(domain: str) -> None:
+    once = outcome("email", f"ada@{domain}")
+    assert once.startswith("\ud800") or outcome("email", once) == once
+
+
+@untimed
+@given(st.text("abü日é-", min_size=1, max_size=8))
+def test_a_domain_and_its_a_labels_are_one(label: str) -> None:
+    try:
+        alabel = idna.encode(f"{label}.example").decode()
+    except UnicodeError:
+        return
+    assert (
+        NORMALISERS["email"](f"ada@{alabel}") == NORMALISERS["email"](f"ada@{label}.example") == f"ada@{label}.example"
+    )
 
 
 @untimed
 @given(st.text() | st.text("\u0390\u03aa\u0301\u0308\u212beE@"))
 def test_an_email_is_the_same_composed_and_decomposed(text: str) -> None:
-    email = NORMALISERS["email"]
-    assert email(unicodedata.normalize("NFD", text)) == email(unicodedata.normalize("NFC", text)) == email(text)
+    composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    assert outcome("email", decomposed) == outcome("email", composed) == outcome("email", text)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.config.schema import ServerConfig, Size
+from gateway.config.schema import ServerConfig
+from gateway.config.table import Size
 from gateway.errors import Malformed
 from gateway.front.reader import HeadParser, RequestReader
 from tests.support.http import block_of, cut, field_lines

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.config.reachability import unreachable
-from gateway.config.schema import Duration, MatchConfig
+from gateway.config.schema import MatchConfig
+from gateway.config.table import Duration
 from gateway.guard.rules import Match, Refusal
 from gateway.guard.template import parse_template
 from tests.support.unit import ask, compiled, rule, rule_config

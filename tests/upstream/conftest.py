@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from gateway.config.schema import Config, UpstreamConfig
+from gateway.config.schema import Config
+from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.http.headers import Headers
 from gateway.http.paths import split_target
 from gateway.upstream.client import Upstream

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.config.schema import Duration
+from gateway.config.table import Duration
 from gateway.errors import RequestBroken
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint

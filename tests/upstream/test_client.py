@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.schema import Duration
+from gateway.config.table import Duration
 from gateway.upstream import endpoint as endpoint_module
 from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 from tests.end_to_end.test_settlement_unsent import crowded_port

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from gateway.config.schema import Duration
+from gateway.config.table import Duration
 from gateway.upstream import endpoint as endpoint_module
 from gateway.upstream.connection import Connection
 from gateway.upstream.endpoint import Endpoint

@@ -2,7 +2,9 @@
 
 import pytest
 
-from gateway.config.schema import Config, Duration, RouteConfig, UpstreamConfig
+from gateway.config.schema import Config
+from gateway.config.schema_upstreams import RouteConfig, UpstreamConfig
+from gateway.config.table import Duration
 from gateway.guard.rules import Refusal
 from gateway.http.headers import Headers
 from gateway.http.paths import split_target

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import pytest
 
-from gateway.config.schema import Duration
+from gateway.config.table import Duration
 from gateway.upstream import resolve
 from gateway.upstream.resolve import AddressInfo, Resolver
 from gateway.upstream.results import NotSent, UpstreamResponse

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.schema import Duration, UpstreamTlsConfig
+from gateway.config.schema_upstreams import UpstreamTlsConfig
+from gateway.config.table import Duration
 from gateway.tls.client import client_context
 from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 from tests.support import behaviours as do

@@ -1,0 +1,42 @@
+# What a rule says of the bodies that it reads: whether it makes sense. Pure.
+
+import re
+
+from gateway.config.problems import Path, Problems, quote
+from gateway.config.schema import RuleConfig
+from gateway.config.validate_values import is_in_body
+
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
+"""RFC 6838 4.2, in lower case."""
+
+
+def validate_bodies(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    """Note every problem of `json_types` and `content_encodings`; `path` leads to the rule."""
+    types, codings = (*path, "json_types"), (*path, "content_encodings")
+    wrong = [text for text in problems.elements(types, rule.json_types) if text and not _MEDIA_TYPE.fullmatch(text)]
+    for place, values in ((types, rule.json_types), (codings, rule.content_encodings)):
+        if not values or not problems.sound(place):
+            continue
+        for twice in sorted({value for value in values if values.count(value) > 1}):
+            problems.add(place, f"{quote(twice)} stands there twice; write it once")
+        if not _reads_body(rule) and problems.sound((*path, "unique"), (*path, "scope"), (*path, "key")):
+            problems.add(
+                place,
+                "has no effect in a rule that reads no body; remove it, or name a field of the body in unique",
+            )
+    for text in wrong:
+        problems.add(types, _right_type(text))
+
+
+def _right_type(text: str) -> str:
+    if _MEDIA_TYPE.fullmatch(text.lower()):
+        return f"{quote(text)} is not in lower case, and types are the same in any; write {quote(text.lower())}"
+    plain = text.partition(";")[0].strip().lower()
+    if _MEDIA_TYPE.fullmatch(plain):
+        return f"{quote(text)} has parameters, and the type is read with any; write {quote(plain)}"
+    return f'{quote(text)} is no media type; write one such as "text/json", or "" for bodies without a Content-Type'
+
+
+def _reads_body(rule: RuleConfig) -> bool:
+    """Whether a body is read as JSON: for a field in it, or to compare a keyed create with its retry."""
+    return rule.key is not None or any(is_in_body(text) for text in rule.fields_read)

@@ -1,0 +1,157 @@
+# What a rule says of identities and of who sends a create: whether it makes sense. Pure.
+
+from collections.abc import Sequence
+
+from gateway.config.problems import Path, Problems, nearest, quote
+from gateway.config.schema import TYPES, RuleConfig, ScopeConfig, UniqueConfig
+from gateway.config.validate_values import is_in_body, is_token, name_of, same_names
+from gateway.guard.field import Field, Source, parse_field
+from gateway.guard.normalize import NORMALISERS
+from gateway.guard.pattern import parse_pattern
+
+
+def validate_identity(rule: RuleConfig, path: Path, variables: Sequence[str] | None, problems: Problems) -> None:
+    """Note every problem of `scope`, `unique` and `caller`; `path` leads to the rule.
+
+    `variables` are those of its template, None when they cannot be known.
+    """
+    _Identity(rule, path, variables, problems).validate()
+
+
+class _Identity:
+    """The parts of one rule that read fields, and the way to it."""
+
+    def __init__(self, rule: RuleConfig, path: Path, variables: Sequence[str] | None, problems: Problems) -> None:
+        self.rule = rule
+        self.path = path
+        self.variables = variables
+        self.problems = problems
+
+    def validate(self) -> None:
+        self.scope()
+        self.unique()
+        self.fields(self.rule.caller, (*self.path, "caller"))
+
+    def scope(self) -> None:
+        path = (*self.path, "scope")
+        sound = [at for at, _ in enumerate(self.rule.scope) if self.problems.sound((*path, at))]
+        for at, item in enumerate(self.rule.scope):
+            if isinstance(item, ScopeConfig):
+                if self.problems.sound(field := (*path, at, "field")):
+                    self.field(item.field, field)
+                self.normalisers(item.normalize, (*path, at, "normalize"))
+            elif at in sound:
+                self.field(item, path)
+
+    def unique(self) -> None:
+        path, problems, entries = (*self.path, "unique"), self.problems, self.rule.unique
+        if not entries and self.rule.key is None and problems.sound(path) and problems.sound((*self.path, "key")):
+            problems.add(
+                path,
+                'has no entry, and the rule has no key; write unique = [{ name = "email", fields = ["body.email"] }], '
+                'or key = { header = "Idempotency-Key" }',
+            )
+        for at, entry in enumerate(entries):
+            place = (*path, at)
+            name_of(entry.name, (*place, "name"), problems)
+            fields = (*place, "fields")
+            if not entry.fields and problems.sound(fields):
+                problems.add(fields, 'names no field; write fields = ["body.email"]')
+            self.fields(entry.fields, fields)
+            self.normalisers(entry.normalize, (*place, "normalize"))
+            self.types(entry, place)
+            if entry.pattern is not None and problems.sound(pattern := (*place, "pattern")):
+                problems.parse(pattern, parse_pattern, entry.pattern)
+        same_names([entry.name for entry in entries], path, problems)
+
+    def normalisers(self, names: Sequence[str], path: Path) -> None:
+        for name in self.problems.elements(path, names):
+            if name not in NORMALISERS:
+                self.problems.add(path, _unknown_normaliser(name))
+
+    def types(self, entry: UniqueConfig, path: Path) -> None:
+        types, problems = (*path, "types"), self.problems
+        if entry.types == TYPES or not problems.sound(types):
+            return
+        if not entry.types:
+            problems.add(types, 'names no type; write types = ["string", "integer"]')
+        for twice in sorted({name for name in entry.types if entry.types.count(name) > 1}):
+            problems.add(types, f"{quote(twice)} stands there twice; write it once")
+        if problems.sound((*path, "fields")) and not any(is_in_body(text) for text in entry.fields):
+            problems.add(types, "has no effect without a field of the body: all other values are strings; remove it")
+
+    def fields(self, texts: Sequence[str], path: Path) -> None:
+        for text in self.problems.elements(path, texts):
+            self.field(text, path)
+
+    def field(self, text: str, path: Path) -> None:
+        field = self.problems.parse(path, parse_field, text)
+        error = _wrong_field(field, self.variables) if field else None
+        if error:
+            self.problems.add(path, error)
+
+
+def _unknown_normaliser(name: str) -> str:
+    meant = nearest(name, NORMALISERS)
+    hint = f'; did you mean "{meant}"?' if meant else ""
+    return f"unknown normaliser {quote(name)}; known are {', '.join(NORMALISERS)}{hint}"
+
+
+def _wrong_field(field: Field, variables: Sequence[str] | None) -> str | None:
+    if field.source is Source.HEADER and not is_token(field.name):
+        return f'{quote(field.text)} names no header; write one such as "header.X-Tenant"'
+    if field.source is Source.PATH and variables is not None and field.name not in variables:
+        known = f"its variables are {', '.join(variables)}" if variables else "it has no variables"
+        return f'{quote(field.text)} is not in match.path; {known}, and "{{{field.name}}}" as a segment adds one'
+    return None
+
+
+def shared_namespaces(rules: Sequence[RuleConfig], problems: Problems) -> None:
+    """Rules that share a namespace must be able to make the same identity, or sharing it guards nothing."""
+    first: dict[tuple[str, str], tuple[int, int]] = {}
+    for at, rule in enumerate(rules):
+        path = ("rules", at)
+        if not problems.sound((*path, "name"), (*path, "namespace"), (*path, "scope")):
+            continue
+        for place, entry in enumerate(rule.unique):
+            if not problems.sound((*path, "unique", place)):
+                continue
+            namespace = rule.namespace or rule.name
+            there = first.setdefault((namespace, entry.name), (at, place))
+            for key, difference in _disagreements(rule, entry, rules[there[0]], rules[there[0]].unique[there[1]]):
+                wrong = (*path, "scope") if key == "scope" else (*path, "unique", place, key)
+                if not problems.sound(wrong):  # a scope is the same for all of a rule's entries
+                    continue
+                problems.add(
+                    wrong,
+                    f"{difference} in {problems.rule(('rules', there[0]))}, which shares namespace {quote(namespace)} "
+                    f"and entry {quote(entry.name)}: the two could never agree; write both alike, "
+                    "or give the rule a namespace of its own",
+                )
+
+
+def _disagreements(
+    rule: RuleConfig, entry: UniqueConfig, other: RuleConfig, entry_there: UniqueConfig
+) -> list[tuple[str, str]]:
+    """The keys in which two entries differ so that no request of one can equal one of the other."""
+    found = []
+    if len(rule.scope) != len(other.scope):
+        found.append(("scope", f"{_count(rule.scope)} here, {_count(other.scope)}"))
+    for here, there in zip(rule.scope_items, other.scope_items, strict=False):
+        if here.normalize != there.normalize:
+            named = f"{_listed(here.normalize)} for {quote(here.field)} here"
+            found.append(("scope", f"{named}, {_listed(there.normalize)}"))
+            break
+    if len(entry.fields) != len(entry_there.fields):
+        found.append(("fields", f"{_count(entry.fields)} here, {_count(entry_there.fields)}"))
+    if entry.normalize != entry_there.normalize:
+        found.append(("normalize", f"{_listed(entry.normalize)} here, {_listed(entry_there.normalize)}"))
+    return found
+
+
+def _count(fields: Sequence[object]) -> str:
+    return "1 field" if len(fields) == 1 else f"{len(fields) or 'no'} fields"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"[{', '.join([quote(name) for name in names])}]"

@@ -1,0 +1,89 @@
+# What a body is said to be: its media type, charset and content coding (RFC 9110 8.3 and 8.4), undone. Pure.
+
+import re
+import zlib
+
+import msgspec
+
+from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError
+
+_WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+CODINGS = tuple(_WINDOW)
+"""The content codings that can be undone."""
+JSON_TYPE = "application/json"
+_JSON_SUFFIX = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+\+json")
+"""RFC 6839 3.1."""
+
+
+class BodyFormats(msgspec.Struct, frozen=True):
+    """Which bodies are read."""
+
+    limit: int
+    """Bytes of a body, as sent and when inflated."""
+    json_types: frozenset[str] = frozenset()
+    """Media types that are JSON, beside `application/json` and `…+json`; "" stands for a missing Content-Type."""
+    codings: tuple[str, ...] = ()
+    """Content codings that are undone."""
+
+
+def json_text(data: bytes, content_type: str | None, content_encoding: str | None, formats: BodyFormats) -> bytes:
+    """The inflated text of a body, which may be JSON.
+
+    Raises IdentityError, CodingNotAccepted and BodyTooLarge.
+    """
+    is_ascii = content_type != JSON_TYPE and _is_ascii(content_type, formats)
+    if content_encoding:
+        data = _decoded(data, content_encoding.strip().lower(), formats)
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise IdentityError("the body starts with a byte-order mark")
+    if is_ascii and not data.isascii():
+        raise IdentityError("the body's charset is US-ASCII, and it holds other bytes")
+    return data
+
+
+def _is_ascii(content_type: str | None, formats: BodyFormats) -> bool:
+    """Whether a Content-Type says that a body of JSON is in US-ASCII, not UTF-8. Raises IdentityError if neither."""
+    if content_type is None:
+        if "" not in formats.json_types:
+            raise IdentityError("the request has no Content-Type that says its body is JSON")
+        return False
+    media_type, *parameters = [part.strip() for part in content_type.lower().split(";")]
+    if media_type != JSON_TYPE and media_type not in formats.json_types and not _JSON_SUFFIX.fullmatch(media_type):
+        raise IdentityError("the body's Content-Type is not JSON")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        charset = value.strip('"')
+        if name == "charset" and charset not in {"utf-8", "utf8"}:
+            if charset != "us-ascii":
+                raise IdentityError("the body's charset is not UTF-8")
+            return True
+    return False
+
+
+def _decoded(data: bytes, coding: str, formats: BodyFormats) -> bytes:
+    if coding == "identity":
+        return data
+    if coding not in formats.codings:
+        raise CodingNotAccepted(formats.codings)
+    return inflate(data, coding, formats.limit)
+
+
+def inflate(data: bytes, coding: str, limit: int) -> bytes:
+    """Undo one of CODINGS (RFC 9110 8.4.1), never holding more than `limit` + 1 bytes of the result.
+
+    Raises IdentityError for a stream that cannot be read, BodyTooLarge past `limit`.
+    """
+    try:
+        return _inflate(data, _WINDOW[coding], limit)
+    except zlib.error:  # also deflate without its zlib wrapper (RFC 9110 8.4.1.2), which not every server reads
+        raise IdentityError("the body cannot be inflated") from None
+
+
+def _inflate(data: bytes, window: int, limit: int) -> bytes:
+    stream = zlib.decompressobj(window)
+    text = stream.decompress(data, limit + 1)
+    if len(text) > limit:
+        raise BodyTooLarge(limit)
+    if not stream.eof or stream.unused_data:
+        raise IdentityError("the body's compressed stream is cut off, or something follows it")
+    return text
