@@ -119,7 +119,7 @@ WAITING: dict[Talk, Behaviour | None] = {
 def uncollected() -> Iterator[None]:
     """The collector does not run by itself, and lists nothing that was there before."""
     gc.collect()
-    gc.freeze()  # Hypothesis, say, keeps the last run of a state machine, with its connections
+    gc.freeze()  # what other tests have left is none of its business
     gc.disable()
     yield
     gc.enable()
