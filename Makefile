@@ -2,6 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Tests start the gateway hundreds of times: its bytecode is kept, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
+
+# All tests are spread over the cores; a few are over before workers have started.
+WORKERS = $(if $(ARGS),,-n auto --maxprocesses 4 --dist worksteal)
+
 # What is left out takes long: whole programs from end to end, the model, the benchmarks, deploy/.
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
@@ -15,10 +21,10 @@ run: .venv/installed ## the gateway in front of an example API, ready to be curl
 	@$(BIN)/gateway run -c config/gateway.toml --example
 
 test: .venv/installed ## every test; ARGS="FILE -k NAME" chooses some
-	@$(BIN)/pytest -q $(ARGS)
+	@$(BIN)/pytest -q $(WORKERS) $(ARGS)
 
 test-fast: .venv/installed ## the quick tests, in about a minute
-	@$(BIN)/pytest -q -m "not slow" $(FAST) $(ARGS)
+	@$(BIN)/pytest -q $(WORKERS) -m "not slow" $(FAST) $(ARGS)
 
 check: .venv/installed ## style, types, and which layer imports which
 	@$(BIN)/ruff format --check .

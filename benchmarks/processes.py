@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.commands.processes import free_addresses
+
 TICKS = os.sysconf("SC_CLK_TCK")
 CORES = sorted(os.sched_getaffinity(0))
 ONE_CORE = CORES[-1:]
@@ -88,10 +90,8 @@ def first_line(*argv: str) -> str:
 
 def free_port() -> int:
     """Return an unused TCP port."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        return port
+    (address,) = free_addresses(1)
+    return int(address.rpartition(":")[2])
 
 
 def allow_many_files() -> None:

@@ -1,5 +1,6 @@
 # Fixtures that more than one test file needs: the driven upstream, and the real program in front of it.
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,10 @@ import pytest
 
 from tests.support.program import GatewayProgram, rules
 from tests.support.upstream import RawUpstream
+
+# Programs that tests start read no authorities of the machine: the import of aiohttp does, and that is a third of what
+# a start of the gateway costs.
+os.environ["SSL_CERT_FILE"] = os.devnull
 
 
 class StartGateway(Protocol):

@@ -3,6 +3,7 @@
 # a program has a PATH of its own.
 
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -43,8 +44,8 @@ def programs(tmp_path: Path) -> Path:
 
 def run(programs: Path, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", module, *arguments]
-    environment = {"PATH": str(programs)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    environment = os.environ | {"PATH": str(programs)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def pretend(programs: Path, name: str, *lines: str) -> None:

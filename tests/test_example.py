@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.commands import processes
 from gateway.commands.processes import Child, ChildError, free_addresses, start_example
+from gateway.errors import GatewayError
 from gateway.example.address import parse_address
 from gateway.example.api import CRASH_AFTER_COMMIT, CRASH_HEADER
 
@@ -198,6 +201,25 @@ async def test_a_start_that_fails_tells_what_the_api_wrote(tmp_path: Path) -> No
     database = str(tmp_path / "no such directory" / "example.db")
     with pytest.raises(ChildError, match="ended with status 1 before it listened\n  api: cannot use the database"):
         await start_example(address, database, 0, log=tmp_path / "example.log")
+
+
+def test_free_addresses_are_different_ones_that_the_system_gives_to_nobody_by_itself() -> None:
+    """Or another program could listen there before the one that they were chosen for."""
+    ports = [parse_address(address)[1] for address in free_addresses(50)]
+    assert len(set(ports)) == 50
+    least, most = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split())
+    if (least, most) == (32768, 60999):  # as Linux has it by default
+        assert [port for port in ports if least <= port <= most] == []
+
+
+def test_free_addresses_leave_out_what_is_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    (taken,) = free_addresses(1)
+    port = parse_address(taken)[1]
+    monkeypatch.setattr(processes, "UNASSIGNED_PORTS", range(port, port + 1))
+    assert free_addresses(1) == [taken]
+    refusal = pytest.raises(GatewayError, match=rf"of the ports {port} to {port}, 1 must be free")
+    with socket.create_server(("127.0.0.1", port)), refusal:
+        free_addresses(1)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import random
 import signal
 import socket
 import sys
@@ -18,6 +19,9 @@ READY_PAUSE = 0.05
 """Seconds between two attempts: half a minute in total, enough for a busy machine."""
 
 TAIL_LINES = 12
+
+UNASSIGNED_PORTS = range(20_000, 32_000)
+"""Ports that Linux and macOS by default give to no socket that has not asked for one of them."""
 
 
 class ChildError(GatewayError):
@@ -132,12 +136,19 @@ async def start_gateway(listen: str, config: Path, *, log: Path | None = None) -
 
 
 def free_addresses(count: int) -> list[str]:
-    """Return loopback addresses with unused ports."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    """Return loopback addresses with unused ports.
+
+    They are from UNASSIGNED_PORTS, so that no other program gets one of them by chance before it is listened on.
+    Raises GatewayError when there are not enough.
+    """
+    addresses: list[str] = []
+    for port in random.sample(UNASSIGNED_PORTS, len(UNASSIGNED_PORTS)):
+        with socket.socket() as trial, contextlib.suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            addresses.append(f"127.0.0.1:{port}")
+        if len(addresses) == count:
+            return addresses
+    raise GatewayError(f"of the ports {UNASSIGNED_PORTS[0]} to {UNASSIGNED_PORTS[-1]}, {count} must be free")
 
 
 def _require_free(name: str, host: str, port: int) -> None:

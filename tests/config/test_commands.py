@@ -1,12 +1,16 @@
 import argparse
 import json
 import os
+import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from gateway import cli
 from gateway.commands import check, explain, provision, show
 from gateway.config import load
 from gateway.stores.inspect import APPLICATION_ID
@@ -194,3 +198,25 @@ def test_explain_says_that_a_request_goes_nowhere(
 def test_explain_is_silent_about_upstreams_where_there_is_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(explain, "-c", written(here, UPSTREAM + RULE + WITH_KEY), "/x") == 0
     assert "upstream" not in capsys.readouterr().out
+
+
+def test_a_command_imports_no_other_command() -> None:
+    """All of them together took longer to import than `gateway version` takes."""
+    program = "import sys; from gateway.cli import main; main(['version']); print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    commands = {name for name in said.stdout.split() if name.startswith("gateway.commands.")}
+    assert commands == {"gateway.commands.version"}
+
+
+def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert re.findall(r"^    ([a-z]+) ", capsys.readouterr().out, re.MULTILINE) == list(cli.COMMANDS)
+
+
+def test_an_unknown_command_is_refused_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["rum"])
+    said = capsys.readouterr().err
+    assert "invalid choice: 'rum'" in said
+    assert all(name in said for name in cli.COMMANDS)

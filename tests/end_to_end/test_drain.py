@@ -38,7 +38,7 @@ async def test_during_the_grace_all_is_served_and_readiness_says_no(
         assert not stopping.done()
         second = asyncio.create_task(program.stop())
         assert await stopping == await second == 0
-    assert [line["event"] for line in program.log if line["event"] != "request"][-2:] == ["draining", "stopped"]
+    assert program.events()[-2:] == ["draining", "stopped"]
 
 
 async def test_a_client_that_is_connected_when_the_grace_ends_may_still_send_its_request(

@@ -49,7 +49,7 @@ async def test_after_sigterm_a_create_in_flight_finishes_and_settles_and_nobody_
         assert response.header("Connection") == "close"
         assert await busy.wait_for_end() == "closed"
     assert await stopping == 0
-    assert [line["event"] for line in program.log if line["event"] != "request"][-2:] == ["draining", "stopped"]
+    assert program.events()[-2:] == ["draining", "stopped"]
     (claim,) = stored_claims(program.directory / "gateway.db")
     assert (claim.state, claim.resource) == ("created", "/users/7")
     assert len(upstream.requests) == 2, "what waited behind it on the connection was begun"

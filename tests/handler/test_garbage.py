@@ -119,11 +119,13 @@ WAITING: dict[Talk, Behaviour | None] = {
 
 @pytest.fixture
 def uncollected() -> Iterator[None]:
-    """The collector does not run by itself."""
+    """The collector does not run by itself, and lists nothing that was there before."""
     gc.collect()
+    gc.freeze()  # what other tests have left is none of its business
     gc.disable()
     yield
     gc.enable()
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("talk", WAITING, ids=lambda talk: talk.__name__)

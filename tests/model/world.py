@@ -236,4 +236,5 @@ class World:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._api.operations.clear()  # or tasks, their errors and `Admitted`, which is untracked, keep each other
         await self._door.store.close()

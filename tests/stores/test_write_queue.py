@@ -73,8 +73,11 @@ async def busy(store: Store) -> AsyncIterator[None]:
 async def until_late(store: Store) -> None:
     """Let so much time pass that whoever waits by now has waited for too long."""
     await asyncio.sleep(0)  # the writer takes a batch, if it can
+    queue = cast("SqliteStore", store)._queue
     for _ in range(_TICKS + 1):
-        cast("SqliteStore", store)._queue._tick()
+        if queue._timer is not None:
+            queue._timer.cancel()  # this tick comes in its place; each starts a timer, and all would fire together
+        queue._tick()
 
 
 async def told(answer: Awaitable[Any]) -> str:

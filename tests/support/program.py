@@ -194,6 +194,10 @@ class GatewayProgram:
         await self._requests.reach(count)
         return list(self._requests)
 
+    def events(self) -> list[str]:
+        """What was logged since the start, in order: all but requests, and stalls, for which the machine may be why."""
+        return [line["event"] for line in self.log if line["event"] not in {"request", "loop-stalled"}]
+
     @contextlib.contextmanager
     def disk_full(self) -> Iterator[None]:
         """Let it write to no file while inside: the kernel refuses each byte. Pipes and sockets are not touched."""
