@@ -23,7 +23,7 @@ from gateway.http.headers import Headers
 from gateway.http.problem import problem
 from gateway.model import FREE, Claim, Held, Reserved
 from gateway.proxy import answers
-from gateway.proxy.conflicts import ConflictAnswers
+from gateway.proxy.conflicts import ConflictAnswers, HeldCreate
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
@@ -85,7 +85,7 @@ class CreateHandler:
             await self._forward_unguarded(request, body, "no-key")
             return
         request.record.fingerprint = wanted[0].fingerprint.hex()[:12]
-        await self._reserve(request, rule, wanted, body, waiting)
+        await self._reserve(request, rule, wanted, view, waiting)
 
     async def _answer_before_body(
         self, request: RequestContext, rule: Rule, view: RequestView, waiting: InFlightWait
@@ -102,7 +102,7 @@ class CreateHandler:
                     return False
                 conflict = decision.pick_conflict(rule, Held(tuple(held)), now)
                 if not await waiting.ended(conflict):
-                    await self._conflicts.answer(request, rule, wanted, conflict, now)
+                    await self._conflicts.answer(HeldCreate(request, rule, view, wanted, conflict, now))
                     return True
         except IdentityError:
             return False  # the answer to that comes once the body has been read
@@ -113,7 +113,7 @@ class CreateHandler:
             return True
 
     async def _reserve(
-        self, request: RequestContext, rule: Rule, wanted: Sequence[Claim], body: bytes, waiting: InFlightWait
+        self, request: RequestContext, rule: Rule, wanted: Sequence[Claim], view: RequestView, waiting: InFlightWait
     ) -> None:
         """Reserve the claims and forward, or answer why not, after a wait for what holds them."""
         deps = self._deps
@@ -121,9 +121,9 @@ class CreateHandler:
             operation = Operation(rule, wanted, next(self._owners), deps.wall_clock())
             deps.in_flight.begin(operation.owner)
             try:
-                reserved = await self._ask_store(request, operation, body)
+                reserved = await self._ask_store(request, operation, view.body)
                 if isinstance(reserved, Reserved):
-                    await self._send_and_settle(request, operation, body)
+                    await self._send_and_settle(request, operation, view.body)
                     return
             finally:
                 deps.in_flight.end(operation.owner)
@@ -131,7 +131,7 @@ class CreateHandler:
                 return
             found = decision.pick_conflict(rule, reserved, operation.reserved_at)
             if not await waiting.ended(found):
-                await self._conflicts.answer(request, rule, wanted, found, operation.reserved_at)
+                await self._conflicts.answer(HeldCreate(request, rule, view, wanted, found, operation.reserved_at))
                 return
 
     async def _ask_store(self, request: RequestContext, operation: Operation, body: bytes) -> Reserved | Held | None:
