@@ -8,7 +8,7 @@ from gateway.errors import StoreError
 from gateway.guard.decision import Conflict, Found
 from gateway.guard.identity import RequestView
 from gateway.guard.rules import Rule
-from gateway.model import Claim
+from gateway.model import Claim, Held
 from gateway.proxy import answers
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
@@ -28,7 +28,8 @@ class HeldCreate(msgspec.Struct, frozen=True):
     """What of it is read; without its body while the client still keeps that back."""
     wanted: Sequence[Claim]
     """The claims that it must hold."""
-    found: Found
+    held: Held
+    """Those of them that are."""
     now: int
     """When they were found held, in milliseconds."""
 
@@ -51,9 +52,9 @@ class ConflictAnswers:
     def __repr__(self) -> str:
         return "ConflictAnswers()"
 
-    async def answer(self, create: HeldCreate) -> None:
-        """Answer a create whose claims are held."""
-        request, rule, found = create.request, create.rule, create.found
+    async def answer(self, create: HeldCreate, found: Found) -> None:
+        """Answer a create for the conflict that was `found`."""
+        request, rule = create.request, create.rule
         request.record.fingerprint = found.record.fingerprint.hex()[:12]
         if found.is_retry and found.conflict is Conflict.DUPLICATE and rule.replay_limit:
             stored = await self._stored_answer(rule, create.wanted, found.record.owner)

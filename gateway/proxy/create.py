@@ -100,9 +100,7 @@ class CreateHandler:
                 held = [(claim, holder) for claim, holder in found if holder is not None]
                 if not held:
                     return False
-                conflict = decision.pick_conflict(rule, Held(tuple(held)), now)
-                if not await waiting.ended(conflict):
-                    await self._conflicts.answer(HeldCreate(request, rule, view, wanted, conflict, now))
+                if not await self._look_again(HeldCreate(request, rule, view, wanted, Held(tuple(held)), now), waiting):
                     return True
         except IdentityError:
             return False  # the answer to that comes once the body has been read
@@ -129,10 +127,17 @@ class CreateHandler:
                 deps.in_flight.end(operation.owner)
             if reserved is None:
                 return
-            found = decision.pick_conflict(rule, reserved, operation.reserved_at)
-            if not await waiting.ended(found):
-                await self._conflicts.answer(HeldCreate(request, rule, view, wanted, found, operation.reserved_at))
+            held = HeldCreate(request, rule, view, wanted, reserved, operation.reserved_at)
+            if not await self._look_again(held, waiting):
                 return
+
+    async def _look_again(self, create: HeldCreate, waiting: InFlightWait) -> bool:
+        """Wait for the end of what holds a create's claims, or answer it; whether its claims may be free now."""
+        found = decision.pick_conflict(create.rule, create.held, create.now)
+        if await waiting.ended(found):
+            return True
+        await self._conflicts.answer(create, found)
+        return False
 
     async def _ask_store(self, request: RequestContext, operation: Operation, body: bytes) -> Reserved | Held | None:
         """Reserve an operation's claims; None when the store could not, and the request was answered."""
