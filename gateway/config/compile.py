@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import TypeVar
 
+from gateway.config.conditions import parse_answer_condition
 from gateway.config.schema import Config, Duration, KeyConfig, RuleConfig
+from gateway.config.schema_outcome import OutcomeConfig
+from gateway.guard.answer import OutcomeEntry, make_outcomes
 from gateway.guard.body import want
 from gateway.guard.field import Source, parse_field
 from gateway.guard.key import Key
@@ -88,7 +91,12 @@ def _rule(rule: RuleConfig) -> Rule:
         wait_timeout=rule.wait_timeout if rule.in_flight == "wait" else rule.reject_after,
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
+        outcomes=make_outcomes([_outcome(entry) for entry in rule.outcome]),
     )
+
+
+def _outcome(entry: OutcomeConfig) -> OutcomeEntry:
+    return OutcomeEntry(tuple([parse_answer_condition(condition) for condition in entry.when]), entry.verdict)
 
 
 def _key(key: KeyConfig) -> Key:

@@ -5,19 +5,10 @@
 
 from typing import Literal
 
-import msgspec
-
-
-class Duration(float):
-    """A length of time in seconds, written "250ms", "30s", "24h" or "7d"; infinite for "forever"."""
-
-
-class Size(int):
-    """A number of bytes, written "64KiB" or "1MiB"."""
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of the file."""
+from gateway.config.schema_base import Duration as Duration
+from gateway.config.schema_base import Size as Size
+from gateway.config.schema_base import Table as Table
+from gateway.config.schema_outcome import OutcomeConfig
 
 
 class ServerTlsConfig(Table, frozen=True, kw_only=True):
@@ -270,6 +261,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Statuses by which the API says that it created the thing."""
     refused: tuple[str, ...] = REFUSED
     """Statuses by which the API says that it did nothing; "except" and "with Retry-After" narrow an entry."""
+    outcome: tuple[OutcomeConfig, ...] = ()
+    """What an answer means by what is in it; asked before `success` and `refused`."""
     failed: Literal["unknown", "free"] = "unknown"
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""
     body_limit: Size = Size(1024 * 1024)
@@ -283,7 +276,7 @@ class Config(Table, frozen=True, kw_only=True):
 
     upstream: UpstreamConfig | None = None
     """The API for whatever no route takes."""
-    upstreams: dict[str, UpstreamConfig] = {}
+    upstreams: dict[str, UpstreamConfig] = {}  # noqa: RUF012 msgspec gives each its own
     """APIs by name, for `routes`."""
     routes: tuple[RouteConfig, ...] = ()
     server: ServerConfig = ServerConfig()

@@ -7,6 +7,7 @@ from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig, UniqueConfig
+from gateway.config.validate_outcome import validate_outcome
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of
 from gateway.guard.field import Field, Source, parse_field
@@ -49,6 +50,7 @@ class _Rule:
         self.fields(self.rule.caller, (*self.path, "caller"), variables)
         validate_retries(self.rule, self.path, self.problems)
         self.statuses()
+        validate_outcome(self.rule.outcome, (*self.path, "outcome"), self.problems)
         self.numbers()
         self.headers()
         if self.rule.resource is not None and self.problems.sound(path := (*self.path, "resource")):

@@ -37,6 +37,8 @@ _NOT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 """One level down and one up, as signed bytes."""
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+CODINGS = frozenset({"identity", *_WINDOW})
+"""The content codings that can be undone."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -92,7 +94,7 @@ def read_value(data: bytes, content_type: str | None, content_encoding: str | No
 
 def _json_text(data: bytes, content_type: str | None, content_encoding: str | None, limit: int) -> bytes:
     """The inflated text of a body, which may be JSON. Raises IdentityError and BodyTooLarge."""
-    _require_json(content_type)
+    require_json(content_type)
     if content_encoding:
         data = inflate(data, content_encoding.strip().lower(), limit)
     if data.startswith(b"\xef\xbb\xbf"):
@@ -150,15 +152,15 @@ def find(document: Json, keys: Sequence[str | int], where: str, *, folds_case: b
     for key in keys:
         if isinstance(key, int):
             if not isinstance(value, list) or key >= len(value):
-                raise IdentityError(f"{where} is absent")
+                raise IdentityError(f"{where} is absent", is_absent=True)
             value = value[key]
             continue
         if not isinstance(value, dict):
-            raise IdentityError(f"{where} is absent")
+            raise IdentityError(f"{where} is absent", is_absent=True)
         if folds_case and _in_another_case(key, value):
             raise IdentityError(f"{where} has a key that differs only in case, which an API may take for the same")
         if key not in value:
-            raise IdentityError(f"{where} is absent")
+            raise IdentityError(f"{where} is absent", is_absent=True)
         if isinstance(value, Repeated) and key in value.keys_twice:
             raise IdentityError(f"{where} stands there more than once")
         value = value[key]
@@ -200,7 +202,8 @@ def _inflate(data: bytes, window: int, limit: int) -> bytes:
     return text
 
 
-def _require_json(content_type: str | None) -> None:
+def require_json(content_type: str | None) -> None:
+    """Raise IdentityError for a Content-Type other than JSON in UTF-8. None counts as JSON, see read_json."""
     if content_type is None or content_type == "application/json":
         return
     media_type, *parameters = content_type.lower().split(";")

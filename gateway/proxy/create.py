@@ -28,6 +28,7 @@ from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.in_flight import InFlightWait
+from gateway.proxy.judgement import judge_answer, judge_whole
 from gateway.proxy.relay import read_whole
 from gateway.proxy.status_field import status_fields
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
@@ -56,6 +57,7 @@ class CreateHandler:
         rule, exchange = match.rule, request.exchange
         request.record.rule = rule.name
         request.status_fields = self._status_fields
+        request.answer_is_read = rule.outcomes is not None and rule.outcomes.reads_body
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
         waiting = InFlightWait(self._deps.in_flight, self._deps.stopwatch, exchange, rule)
@@ -170,7 +172,9 @@ class CreateHandler:
             result = await self._send(request, body)
             match result:
                 case UpstreamResponse():
-                    outcome = decision.classify_status(rule, result.status, result.headers)
+                    outcome, needs_body = judge_answer(rule, result)
+                    if needs_body:  # until it has come, what its head says stands
+                        result, outcome = await judge_whole(rule, result)
                     if outcome is Outcome.SUCCEEDED:
                         is_stored = bool(rule.replay_limit) and may_be_stored(result, rule.replay_limit)
                         result = await _read_ahead(rule, result, rule.replay_limit if is_stored else 0)
@@ -270,6 +274,7 @@ OUTCOMES = {
     Outcome.SUCCEEDED: "created",
     Outcome.REFUSED: "refused",
     Outcome.FAILED: "failed",
+    Outcome.UNCERTAIN: "unknown",
     Outcome.NOT_SENT: "upstream-unreachable",
     Outcome.NO_RESPONSE: "outcome-unknown",
 }
