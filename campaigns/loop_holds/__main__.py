@@ -11,10 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from campaigns.loop_holds.answers import RULE, all_answers
 from campaigns.loop_holds.shapes import RULES, Shape, all_shapes
+from tests.support import behaviours
 from tests.support.client import Client, NoResponseError
 from tests.support.program import GatewayProgram, rules
-from tests.support.upstream import RawUpstream
+from tests.support.upstream import Act, RawUpstream
 
 LIMIT = 50.0
 """Milliseconds for which no request may hold up another one."""
@@ -67,12 +69,20 @@ async def send(port: int, shape: Shape, seen: Seen) -> None:
         seen.windows.append((start, time.monotonic_ns()))
 
 
+def answering(shape: Shape) -> Act:
+    """Answer 200 as a shape says."""
+    assert shape.answer is not None
+    content_type, body = shape.answer
+    headers = [("Content-Type", content_type), *([("Content-Encoding", "gzip")] if shape.is_packed else [])]
+    return behaviours.answer(200, headers, body)
+
+
 async def run(directory: Path, shapes: Iterable[Shape], rounds: int) -> Campaign:
     """Send all shapes to the real program, beside a bystander."""
     seen = [Seen(shape) for shape in shapes]
     idle = Seen(Shape("nothing", ""))
     async with RawUpstream() as upstream:
-        toml = rules(upstream.url, rules=RULES, log={"requests": "none"})
+        toml = rules(upstream.url, rules=[*RULES, RULE], log={"requests": "none"})
         async with GatewayProgram(directory / "gateway", toml) as program:
             command = (sys.executable, "-m", "campaigns.loop_holds.bystander", str(program.admin_port))
             bystander = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -85,6 +95,8 @@ async def run(directory: Path, shapes: Iterable[Shape], rounds: int) -> Campaign
                 idle.windows.append((start, time.monotonic_ns()))
                 for _ in range(rounds):
                     for each in seen:
+                        if each.shape.answer is not None:
+                            upstream.script(answering(each.shape))
                         await send(program.port, each.shape, each)
                         upstream.requests.clear()
                 await asyncio.sleep(0.1)
@@ -113,7 +125,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="requests whose name contains this")
     parser.add_argument("--show", type=int, default=30, help="lines of the table (default: %(default)s)")
     options = parser.parse_args()
-    shapes = [shape for shape in all_shapes() if options.only in shape.name]
+    shapes = [shape for shape in (*all_shapes(), *all_answers()) if options.only in shape.name]
     with tempfile.TemporaryDirectory(prefix="gateway-campaign-") as directory:
         campaign = asyncio.run(run(Path(directory), shapes, options.rounds))
     print("\n".join(table(campaign, options.show)))

@@ -61,6 +61,10 @@ class Shape:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     method: str = "POST"
+    answer: tuple[str, bytes] | None = None
+    """What the API answers: its type and its body; the usual, if not this."""
+    is_packed: bool = False
+    """Whether that body is compressed with gzip."""
 
 
 def filled(head: bytes, part: bytes, tail: bytes, size: int) -> bytes:

@@ -13,6 +13,7 @@ from gateway.config.schema import Config
 from gateway.errors import BodyTooLarge, IdentityError, Malformed
 from gateway.guard.admission import Admission
 from gateway.guard.claims import claims
+from gateway.guard.condition import describe
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, identify
 from gateway.guard.rules import Match, Refusal, Rule
@@ -124,6 +125,11 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
             "sent": first.is_key,
             "fingerprint": first.fingerprint.hex() if first.is_key and fingerprinter is not None else None,
         }
+    if rule.outcomes is not None:
+        found["outcome"] = [
+            {"is": entry.verdict, "when": [describe(each.field.text, each) for each in entry.when]}
+            for entry in rule.outcomes.entries
+        ]
     return found | {"forwarded": True, "happens": _happens(rule, first)}
 
 
@@ -162,6 +168,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         rows.append(("key", f"{key['header']}: {'sent' if key['sent'] else 'not sent'}"))
         if key["sent"]:
             rows.append(("  fingerprint", key["fingerprint"] or "(its key is made when the gateway first runs)"))
+    for entry in found.get("outcome", []):
+        rows.append(("outcome", f"{entry['is']} when {' and '.join(entry['when'])}"))
     if "upstream" in found:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))

@@ -4,8 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from gateway.config.conditions import parse_answer_condition
 from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig
+from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.table import Duration
+from gateway.guard.answer import OutcomeEntry, make_outcomes
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Source, parse_field
@@ -92,6 +95,7 @@ def _rule(rule: RuleConfig) -> Rule:
         wait_timeout=rule.wait_timeout if rule.in_flight == "wait" else rule.reject_after,
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
+        outcomes=make_outcomes([_outcome(entry) for entry in rule.outcome]),
     )
 
 
@@ -101,6 +105,10 @@ def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -
     if match is not None:
         normalisers.append(match)
     return ValueForm(tuple(normalisers), types_of(types), is_integer=INTEGER in normalize, pattern=match)
+
+
+def _outcome(entry: OutcomeConfig) -> OutcomeEntry:
+    return OutcomeEntry(tuple([parse_answer_condition(condition) for condition in entry.when]), entry.verdict)
 
 
 def _key(key: KeyConfig) -> Key:

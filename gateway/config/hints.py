@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.config import schema
 from gateway.config.problems import nearest
+from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_duration, format_size
@@ -52,6 +53,16 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "unknown_hold"): 'unknown_hold = "24h"',
     (schema.RuleConfig, "json_types"): 'json_types = ["text/json"]',
     (schema.RuleConfig, "content_encodings"): 'content_encodings = ["gzip"]',
+    (schema.RuleConfig, "outcome"): (
+        'outcome = [{ when = [{ field = "answer.body.errors[0]", exists = true }], is = "refused" }]'
+    ),
+    (OutcomeConfig, "when"): 'when = [{ field = "answer.body.errors[0]", exists = true }]',
+    (OutcomeConfig, "is"): 'is = "refused"',
+    (ConditionConfig, "field"): 'field = "answer.body.code"',
+    (ConditionConfig, "equals"): 'equals = "DUPLICATE"',
+    (ConditionConfig, "one_of"): 'one_of = ["DUPLICATE", "EXISTS"]',
+    (ConditionConfig, "matches"): 'matches = "*DUPLICATE*"',
+    (ConditionConfig, "exists"): "exists = true",
     (schema.RuleConfig, "method_override"): 'method_override = ["X-HTTP-Method-Override"]',
     (schema.MatchConfig, "path"): 'path = "/users"',
     (schema.MatchConfig, "host"): 'host = "api.example.com"',
@@ -80,6 +91,8 @@ _TITLES: dict[type[Table], str] = {
     schema.UniqueConfig: "an entry of unique",
     schema.ScopeConfig: "an item of scope",
     schema.KeyConfig: "a rule's key",
+    OutcomeConfig: "an entry of outcome",
+    ConditionConfig: "a condition",
 }
 
 
@@ -103,7 +116,7 @@ def _mentioned(kind: Any) -> set[Any]:
 
 
 def _keys(table: type[Table]) -> list[str]:
-    return [field.name for field in msgspec.structs.fields(table)]
+    return [field.encode_name for field in msgspec.structs.fields(table)]
 
 
 def example(table: type[Table], key: str) -> str:
@@ -111,7 +124,7 @@ def example(table: type[Table], key: str) -> str:
     text = _EXAMPLES.get((table, key))
     if text is not None:
         return text
-    field = next(field for field in msgspec.structs.fields(table) if field.name == key)
+    field = next(field for field in msgspec.structs.fields(table) if field.encode_name == key)
     return f"{key} = {_written(field.default)}"
 
 

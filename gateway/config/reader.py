@@ -13,6 +13,7 @@ import msgspec
 from gateway.config.hints import example, unknown_key
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.schema import Config
+from gateway.config.schema_outcome import Scalar
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import parse_duration, parse_size
 
@@ -35,25 +36,26 @@ class _Reader:
 
     def table(self, kind: type[_T], found: Mapping[str, Any], path: Path) -> _T:
         fields = msgspec.structs.fields(kind)
-        known = {field.name for field in fields}
+        known = {field.encode_name for field in fields}
         for key in found:
             if key not in known:
                 self.problems.add((*path, key), unknown_key(kind, key))
         values = {}
         for field in fields:
-            place = (*path, field.name)
-            if field.name in found:
-                values[field.name] = self.value(field.type, found[field.name], place, example(kind, field.name))
+            key = field.encode_name
+            place = (*path, key)
+            if key in found:
+                values[field.name] = self.value(field.type, found[key], place, example(kind, key))
             elif field.required:
-                self.problems.add(place, f"is missing; write {example(kind, field.name)}")
+                self.problems.add(place, f"is missing; write {example(kind, key)}")
                 values[field.name] = _blank(field.type)
         return kind(**values)
 
     def value(self, kind: Any, found: Any, path: Path, right: str) -> Any:
         origin = get_origin(kind)
         if origin in {Union, types.UnionType}:
-            kind = _member(kind, found)
-            origin = get_origin(kind)
+            member = _member(kind, found)
+            return self.scalar(found, path, right) if member is None else self.value(member, found, path, right)
         if origin is tuple:
             return self.sequence(get_args(kind)[0], found, path, right)
         if origin is dict:
@@ -76,6 +78,16 @@ class _Reader:
             return self.wrong(kind, found, path, f"a whole number without quotes belongs here; write {right}")
         text = self.text(found, path, right)
         return _blank(kind) if text is None else text
+
+    def scalar(self, found: Any, path: Path, right: str) -> Scalar:
+        if isinstance(found, bool | int | float):
+            return found
+        if isinstance(found, str):
+            return self.text(found, path, right) or ""
+        self.problems.add(
+            path, f"this is {_type_name(found)}; a string, a number, true or false belongs here; write {right}"
+        )
+        return ""
 
     def sequence(self, kind: Any, found: Any, path: Path, right: str) -> Any:
         if not isinstance(found, list):
@@ -156,8 +168,13 @@ class _Reader:
 
 
 def _member(union: Any, found: Any) -> Any:
-    """The type of a union by which a value is read: its table if it has one and the value is one, else the first."""
+    """The type of a union by which a value is read: its table if it has one and the value is one, else the first.
+
+    None for a union of scalars.
+    """
     members = [member for member in get_args(union) if member is not types.NoneType]
+    if len(members) > 1 and set(members) <= set(get_args(Scalar)):
+        return None
     tables = [member for member in members if isinstance(member, type) and issubclass(member, Table)]
     return tables[0] if tables and isinstance(found, dict) else members[0]
 
@@ -169,6 +186,8 @@ def _blank(kind: Any) -> Any:
         return None
     if origin in {tuple, dict}:
         return origin()
+    if origin is Literal:
+        return get_args(kind)[0]
     if issubclass(kind, Table):
         return kind(**{field.name: _blank(field.type) for field in msgspec.structs.fields(kind) if field.required})
     return kind()

@@ -5,6 +5,7 @@
 
 from typing import Literal
 
+from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
 from gateway.config.table import Duration, Size, Table
 
@@ -208,6 +209,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Statuses by which the API says that it created the thing."""
     refused: tuple[str, ...] = REFUSED
     """Statuses by which the API says that it did nothing; "except" and "with Retry-After" narrow an entry."""
+    outcome: tuple[OutcomeConfig, ...] = ()
+    """What an answer means by what is in it; asked before `success` and `refused`."""
     failed: Literal["unknown", "free"] = "unknown"
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""
     body_limit: Size = Size(1024 * 1024)

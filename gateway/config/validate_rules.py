@@ -9,6 +9,7 @@ from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig
 from gateway.config.validate_bodies import validate_bodies
 from gateway.config.validate_identity import shared_namespaces, validate_identity
+from gateway.config.validate_outcome import validate_outcome
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of, same_names
 from gateway.guard.resource import parse_resource
@@ -48,6 +49,7 @@ class _Rule:
         validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)
         self.statuses()
+        validate_outcome(self.rule.outcome, (*self.path, "outcome"), self.problems)
         self.numbers()
         self.headers()
         if self.rule.resource is not None and self.problems.sound(path := (*self.path, "resource")):

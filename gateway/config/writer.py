@@ -11,7 +11,7 @@ from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
-_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls"}
+_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls", "outcome"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _table(table: Table) -> dict[str, Any]:
         if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
             value = HIDDEN
         if value is not None and (value or field.name not in _OFF_WHEN_EMPTY):
-            document[field.name] = _value(value)
+            document[field.encode_name] = _value(value)
     return document
 
 

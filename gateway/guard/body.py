@@ -142,15 +142,15 @@ def find(document: Json, keys: Sequence[str | int], where: str, *, folds_case: b
     for key in keys:
         if isinstance(key, int):
             if not isinstance(value, list) or key >= len(value):
-                raise IdentityError(f"{where} is absent")
+                raise IdentityError(f"{where} is absent", is_absent=True)
             value = value[key]
             continue
         if not isinstance(value, dict):
-            raise IdentityError(f"{where} is absent")
+            raise IdentityError(f"{where} is absent", is_absent=True)
         if folds_case and _in_another_case(key, value):
             raise IdentityError(f"{where} has a key that differs only in case, which an API may take for the same")
         if key not in value:
-            raise IdentityError(f"{where} is absent")
+            raise IdentityError(f"{where} is absent", is_absent=True)
         if isinstance(value, Repeated) and key in value.keys_twice:
             raise IdentityError(f"{where} stands there more than once")
         value = value[key]

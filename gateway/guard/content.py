@@ -31,9 +31,9 @@ def json_text(data: bytes, content_type: str | None, content_encoding: str | Non
 
     Raises IdentityError, CodingNotAccepted and BodyTooLarge.
     """
-    is_ascii = content_type != JSON_TYPE and _is_ascii(content_type, formats)
+    is_ascii = require_json(content_type, formats)
     if content_encoding:
-        data = _decoded(data, content_encoding.strip().lower(), formats)
+        data = decoded(data, content_encoding.strip().lower(), formats)
     if data.startswith(b"\xef\xbb\xbf"):
         raise IdentityError("the body starts with a byte-order mark")
     if is_ascii and not data.isascii():
@@ -41,8 +41,10 @@ def json_text(data: bytes, content_type: str | None, content_encoding: str | Non
     return data
 
 
-def _is_ascii(content_type: str | None, formats: BodyFormats) -> bool:
-    """Whether a Content-Type says that a body of JSON is in US-ASCII, not UTF-8. Raises IdentityError if neither."""
+def require_json(content_type: str | None, formats: BodyFormats) -> bool:
+    """Raise IdentityError for a Content-Type other than JSON in UTF-8 or US-ASCII; whether it is US-ASCII."""
+    if content_type == JSON_TYPE:
+        return False
     if content_type is None:
         if "" not in formats.json_types:
             raise IdentityError("the request has no Content-Type that says its body is JSON")
@@ -60,7 +62,8 @@ def _is_ascii(content_type: str | None, formats: BodyFormats) -> bool:
     return False
 
 
-def _decoded(data: bytes, coding: str, formats: BodyFormats) -> bytes:
+def decoded(data: bytes, coding: str, formats: BodyFormats) -> bytes:
+    """Undo one content coding, in lower case. Raises as inflate does, and CodingNotAccepted."""
     if coding == "identity":
         return data
     if coding not in formats.codings:

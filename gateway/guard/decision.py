@@ -47,6 +47,8 @@ class Outcome(enum.Enum):
     SUCCEEDED = "succeeded"
     REFUSED = "refused"
     FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    """It answered, and a rule's `outcome` says that nobody can know what it did."""
     NOT_SENT = "not-sent"
     """No byte of the request left."""
     NO_RESPONSE = "no-response"
@@ -57,6 +59,7 @@ ON_OUTCOME: Mapping[Outcome, State | None] = {
     Outcome.SUCCEEDED: State.CREATED,
     Outcome.REFUSED: None,
     Outcome.FAILED: State.UNKNOWN,
+    Outcome.UNCERTAIN: State.UNKNOWN,
     Outcome.NOT_SENT: None,
     Outcome.NO_RESPONSE: State.UNKNOWN,
 }
@@ -105,14 +108,16 @@ def classify_status(rule: Rule, status: int, headers: Headers) -> Outcome:
     return Outcome.FAILED
 
 
+def state_after(rule: Rule, outcome: Outcome) -> State | None:
+    """Say what an operation's claims become under a rule; None is free."""
+    return None if outcome is Outcome.FAILED and rule.failed_is_free else ON_OUTCOME[outcome]
+
+
 def settle(
     rule: Rule, outcome: Outcome, now: int, resource: str | None = None, answer: bytes | None = None
 ) -> Settlement:
     """Say what becomes of an operation's claims. `now` in milliseconds; `answer` is encrypted already."""
-    state = ON_OUTCOME[outcome]
-    if outcome is Outcome.FAILED and rule.failed_is_free:
-        state = None
-    match state:
+    match state := state_after(rule, outcome):
         case State.CREATED:
             return Settlement(state, later(now, rule.keep), resource, answer)
         case State.UNKNOWN:

@@ -59,13 +59,18 @@ def parse_field(text: str) -> Field:
         return Field(text, Source.HOST, ("Host",))
     if source == Source.HOST.value:
         raise ValueError(f'"{text}" goes too deep; write "host", or "header.NAME" for a header')
-    keys = tuple(_steps(text, len(source)))
+    keys = parse_keys(text, len(source))
     if not keys:
         raise ValueError(f'"{text}" names no value; write "{source}.NAME"')
     kind = Source(source)
     if kind is not Source.BODY and (len(keys) != 1 or not isinstance(keys[0], str)):
         raise ValueError(f'"{text}" goes too deep; only body fields do, write "{source}.NAME"')
     return Field(text, kind, keys)
+
+
+def parse_keys(text: str, at: int) -> tuple[str | int, ...]:
+    """Read the keys of a field path, from `at` on. Raises ValueError with a text that says what would be right."""
+    return tuple(_steps(text, at))
 
 
 def _steps(text: str, at: int) -> Iterator[str | int]:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError
-from gateway.guard.body import find, read_json
+from gateway.guard.body import Wanted, find, read_json, want
 from gateway.guard.content import CODINGS, BodyFormats
 from gateway.guard.field import Field, Source, parse_field
 from gateway.http.headers import Headers
@@ -15,7 +15,7 @@ from gateway.model import Json
 _PLACE = re.compile(r"\{([^{}]*)\}")
 MAX_ANSWER = 256 * 1024
 """Bytes of an answer that are read for its resource; a larger one simply has no link."""
-_FORMATS = BodyFormats(MAX_ANSWER, frozenset({""}), CODINGS)
+ANSWER_FORMATS = BodyFormats(MAX_ANSWER, frozenset({""}), CODINGS)
 """An answer without a Content-Type is taken for JSON: nothing but a link depends on it."""
 MAX_LINK = 2048
 """Characters of a link that are kept; the store is no place for longer ones."""
@@ -25,7 +25,13 @@ class Resource(msgspec.Struct, frozen=True):
     """A parsed `resource`: literal text and fields in turns."""
 
     parts: tuple[str | Field, ...]
-    reads_body: bool
+    body: Wanted | None = None
+    """What is read from a body; None when nothing is."""
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether it needs the body."""
+        return self.body is not None
 
 
 def parse_resource(text: str) -> Resource:
@@ -34,15 +40,15 @@ def parse_resource(text: str) -> Resource:
     Raises ValueError with a text that says what would be right.
     """
     if text.startswith("header."):
-        return Resource((_answer_field(text),), reads_body=False)
+        return Resource((_answer_field(text),))
     if not text.startswith(("/", "http://", "https://")):
         raise ValueError(f'"{text}" is no link; write "header.Location", or a template such as "/users/{{body.id}}"')
     pieces = _PLACE.split(text)
     if any("{" in literal or "}" in literal for literal in pieces[::2]):
         raise ValueError(f'"{text}" has a brace without its partner; write {{body.id}}')
     parts = [piece if at % 2 == 0 else _answer_field(piece) for at, piece in enumerate(pieces)]
-    fields = [part for part in parts if isinstance(part, Field)]
-    return Resource(tuple(parts), any(field.source is Source.BODY for field in fields))
+    in_body = [part.keys for part in parts if isinstance(part, Field) and part.source is Source.BODY]
+    return Resource(tuple(parts), want(in_body) if in_body else None)
 
 
 def _answer_field(text: str) -> Field:
@@ -56,10 +62,11 @@ def locate(resource: Resource, headers: Headers, body: bytes) -> str | None:
     """Fill a resource from an answer; None when any part of it is missing, or could not stand in a link."""
     try:
         document: Json = None
-        if resource.reads_body:
+        if resource.body is not None:
             if len(body) > MAX_ANSWER:
                 return None
-            document = read_json(body, _last(headers, b"content-type"), _last(headers, b"content-encoding"), _FORMATS)
+            content = _last(headers, b"content-type"), _last(headers, b"content-encoding")
+            document = read_json(body, *content, ANSWER_FORMATS, resource.body)
         link = "".join([_fill(part, headers, document, alone=len(resource.parts) == 1) for part in resource.parts])
     except (IdentityError, BodyTooLarge):
         return None

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.guard.answer import Outcomes
 from gateway.guard.body import Wanted
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field
@@ -77,6 +78,8 @@ class Rule(msgspec.Struct, frozen=True):
     max_waiting_clients: int = 0
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who may see the link to the created thing."""
+    outcomes: Outcomes | None = None
+    """What answers mean by what is in them; None where their statuses say it."""
 
     @property
     def tells_retries(self) -> bool:

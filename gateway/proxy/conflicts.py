@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from gateway.errors import StoreError
 from gateway.guard.decision import Conflict, Found
+from gateway.guard.identity import RequestView
 from gateway.guard.rules import Rule
-from gateway.model import Claim
+from gateway.model import Claim, Held
 from gateway.proxy import answers
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
@@ -14,6 +17,21 @@ from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
 from gateway.upstream.results import UpstreamResponse
 
 _REPLAYED = b"Idempotent-Replayed: true\r\n"
+
+
+class HeldCreate(msgspec.Struct, frozen=True):
+    """A create that was not let through, because claims of it are held."""
+
+    request: RequestContext
+    rule: Rule
+    view: RequestView
+    """What of it is read; without its body while the client still keeps that back."""
+    wanted: Sequence[Claim]
+    """The claims that it must hold."""
+    held: Held
+    """Those of them that are."""
+    now: int
+    """When they were found held, in milliseconds."""
 
 
 class ConflictAnswers:
@@ -34,20 +52,19 @@ class ConflictAnswers:
     def __repr__(self) -> str:
         return "ConflictAnswers()"
 
-    async def answer(
-        self, request: RequestContext, rule: Rule, wanted: Sequence[Claim], found: Found, now: int
-    ) -> None:
-        """Answer a create that asked for the claims `wanted`. `now` in milliseconds."""
+    async def answer(self, create: HeldCreate, found: Found) -> None:
+        """Answer a create for the conflict that was `found`."""
+        request, rule = create.request, create.rule
         request.record.fingerprint = found.record.fingerprint.hex()[:12]
         if found.is_retry and found.conflict is Conflict.DUPLICATE and rule.replay_limit:
-            stored = await self._stored_answer(rule, wanted, found.record.owner)
+            stored = await self._stored_answer(rule, create.wanted, found.record.owner)
             if stored is not None:
                 request.record.outcome = "replayed"
                 request.fields = _REPLAYED + self._status_fields["replayed"]
                 await deliver(request, stored, self._deps.idle_timeouts)
                 return
         shows_link = rule.link == "anyone" or (rule.link == "caller" and found.record.caller == found.claim.caller)
-        request.reply(answers.conflict(found.conflict, found.claim, found.record, now, shows_link=shows_link))
+        request.reply(answers.conflict(found.conflict, found.claim, found.record, create.now, shows_link=shows_link))
 
     async def _stored_answer(self, rule: Rule, wanted: Sequence[Claim], owner: bytes) -> UpstreamResponse | None:
         """Read the answer that the caller of an operation got or missed; None when it cannot be given again."""

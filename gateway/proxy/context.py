@@ -27,6 +27,8 @@ class RequestContext(msgspec.Struct):
     """The lines that say what became of a guarded create, by what happened."""
     fields: bytes = b""
     """More field lines for the API's answer."""
+    answer_is_read: bool = False
+    """Whether something in the body of the API's answer decides, so that no coding is asked for that hides it."""
 
     def reply(self, reply: Reply, fields: bytes = b"") -> None:
         """Send an answer of the gateway's own, with more field lines, and record it."""

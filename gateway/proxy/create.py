@@ -23,11 +23,12 @@ from gateway.http.headers import Headers
 from gateway.http.problem import problem
 from gateway.model import FREE, Claim, Held, Reserved
 from gateway.proxy import answers
-from gateway.proxy.conflicts import ConflictAnswers
+from gateway.proxy.conflicts import ConflictAnswers, HeldCreate
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.in_flight import InFlightWait
+from gateway.proxy.judgement import judge_answer, judge_whole
 from gateway.proxy.relay import read_whole
 from gateway.proxy.status_field import status_fields
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
@@ -56,6 +57,7 @@ class CreateHandler:
         rule, exchange = match.rule, request.exchange
         request.record.rule = rule.name
         request.status_fields = self._status_fields
+        request.answer_is_read = rule.outcomes is not None and rule.outcomes.reads_body
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
         waiting = InFlightWait(self._deps.in_flight, self._deps.stopwatch, exchange, rule)
@@ -85,7 +87,7 @@ class CreateHandler:
             await self._forward_unguarded(request, body, "no-key")
             return
         request.record.fingerprint = wanted[0].fingerprint.hex()[:12]
-        await self._reserve(request, rule, wanted, body, waiting)
+        await self._reserve(request, rule, wanted, view, waiting)
 
     async def _answer_before_body(
         self, request: RequestContext, rule: Rule, view: RequestView, waiting: InFlightWait
@@ -100,9 +102,7 @@ class CreateHandler:
                 held = [(claim, holder) for claim, holder in found if holder is not None]
                 if not held:
                     return False
-                conflict = decision.pick_conflict(rule, Held(tuple(held)), now)
-                if not await waiting.ended(conflict):
-                    await self._conflicts.answer(request, rule, wanted, conflict, now)
+                if not await self._look_again(HeldCreate(request, rule, view, wanted, Held(tuple(held)), now), waiting):
                     return True
         except IdentityError:
             return False  # the answer to that comes once the body has been read
@@ -113,7 +113,7 @@ class CreateHandler:
             return True
 
     async def _reserve(
-        self, request: RequestContext, rule: Rule, wanted: Sequence[Claim], body: bytes, waiting: InFlightWait
+        self, request: RequestContext, rule: Rule, wanted: Sequence[Claim], view: RequestView, waiting: InFlightWait
     ) -> None:
         """Reserve the claims and forward, or answer why not, after a wait for what holds them."""
         deps = self._deps
@@ -121,18 +121,25 @@ class CreateHandler:
             operation = Operation(rule, wanted, next(self._owners), deps.wall_clock())
             deps.in_flight.begin(operation.owner)
             try:
-                reserved = await self._ask_store(request, operation, body)
+                reserved = await self._ask_store(request, operation, view.body)
                 if isinstance(reserved, Reserved):
-                    await self._send_and_settle(request, operation, body)
+                    await self._send_and_settle(request, operation, view.body)
                     return
             finally:
                 deps.in_flight.end(operation.owner)
             if reserved is None:
                 return
-            found = decision.pick_conflict(rule, reserved, operation.reserved_at)
-            if not await waiting.ended(found):
-                await self._conflicts.answer(request, rule, wanted, found, operation.reserved_at)
+            held = HeldCreate(request, rule, view, wanted, reserved, operation.reserved_at)
+            if not await self._look_again(held, waiting):
                 return
+
+    async def _look_again(self, create: HeldCreate, waiting: InFlightWait) -> bool:
+        """Wait for the end of what holds a create's claims, or answer it; whether its claims may be free now."""
+        found = decision.pick_conflict(create.rule, create.held, create.now)
+        if await waiting.ended(found):
+            return True
+        await self._conflicts.answer(create, found)
+        return False
 
     async def _ask_store(self, request: RequestContext, operation: Operation, body: bytes) -> Reserved | Held | None:
         """Reserve an operation's claims; None when the store could not, and the request was answered."""
@@ -165,7 +172,9 @@ class CreateHandler:
             result = await self._send(request, body)
             match result:
                 case UpstreamResponse():
-                    outcome = decision.classify_status(rule, result.status, result.headers)
+                    outcome, needs_body = judge_answer(rule, result)
+                    if needs_body:  # until it has come, what its head says stands
+                        result, outcome = await judge_whole(rule, result)
                     if outcome is Outcome.SUCCEEDED:
                         is_stored = bool(rule.replay_limit) and may_be_stored(result, rule.replay_limit)
                         result = await _read_ahead(rule, result, rule.replay_limit if is_stored else 0)
@@ -265,6 +274,7 @@ OUTCOMES = {
     Outcome.SUCCEEDED: "created",
     Outcome.REFUSED: "refused",
     Outcome.FAILED: "failed",
+    Outcome.UNCERTAIN: "unknown",
     Outcome.NOT_SENT: "upstream-unreachable",
     Outcome.NO_RESPONSE: "outcome-unknown",
 }

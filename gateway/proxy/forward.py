@@ -6,6 +6,8 @@ from typing import assert_never
 import msgspec
 
 from gateway.front.exchange import Exchange
+from gateway.guard.content import CODINGS
+from gateway.http import codings
 from gateway.http.fields import CHUNKED
 from gateway.http.write import request_fields, response_head
 from gateway.proxy.answers import no_answer
@@ -17,6 +19,7 @@ from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamRespo
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _HOST = frozenset({b"host"})
+_READABLE = frozenset([b"identity", *[coding.encode() for coding in CODINGS]])
 _BACK_TO_HTTP = (b"h2c", b"http/", b"tls/")
 """Protocols in which requests to the API would not be examined."""
 
@@ -38,11 +41,15 @@ async def send(
     head = exchange.head
     headers = exchange.headers
     forwarding = exchange.forwarding
+    dropped, added = forwarding.dropped, forwarding.added
+    if context.answer_is_read and codings.NAME in headers.names:
+        dropped |= {codings.NAME}
+        added += codings.accept_only(headers.values(codings.NAME), _READABLE)
     upgrade = _upgrade(exchange) if body is None and b"upgrade" in headers.names else None
     fields = request_fields(
         headers,
-        forwarding.dropped | _HOST if upstream.rewrites_host else forwarding.dropped,
-        forwarding.added,
+        dropped | _HOST if upstream.rewrites_host else dropped,
+        added,
         body_length=None if body is None else len(body),
         chunked=head.length == CHUNKED,
         upgrade=upgrade,

@@ -30,6 +30,14 @@ class Store(Protocol):
         After a StoreError the store keeps retrying the write; the claims stay held until it succeeds.
         """
 
+    async def resettle(
+        self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement, now: int
+    ) -> bool:
+        """Change how an operation ended, for those of `claims` that it still holds in the state `was`, not in flight.
+
+        False when there is none. All are changed in one commit, or none when StoreError is raised.
+        """
+
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
         """The answer that was settled with one of `claims` while `owner` held it; None when there is none."""
 
@@ -88,13 +96,17 @@ def reserve_in(
 
 
 def settle_in(
-    records: MutableMapping[bytes, Record], claims: Sequence[Claim], owner: bytes, settlement: Settlement
+    records: MutableMapping[bytes, Record],
+    claims: Sequence[Claim],
+    owner: bytes,
+    settlement: Settlement,
+    was: State = State.IN_FLIGHT,
 ) -> list[Record | None]:
-    """Apply a settlement to the `records` that `owner` holds in flight; gives the new records, None for a freed one."""
+    """Apply a settlement to the `records` that `owner` holds in a state; the new records, None for a freed one."""
     changed: list[Record | None] = []
     for claim in claims:
         record = records.get(claim.fingerprint)
-        if record is None or record.owner != owner or record.state is not State.IN_FLIGHT:
+        if record is None or record.owner != owner or record.state is not was:
             continue
         if settlement.state is None:
             del records[claim.fingerprint]

@@ -37,10 +37,24 @@ class MemoryStore(Store):
         changed = settle_in(self._records, claims, owner, settlement)
         if changed and settlement.answer is not None:
             self._answers[claims[0].fingerprint] = (owner, settlement.answer)
+        self._note_expiry(changed)
+        return _done(bool(changed))
+
+    @override
+    async def resettle(
+        self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement, now: int
+    ) -> bool:
+        changed = settle_in(self._records, claims, owner, settlement, was)
+        for claim in claims:
+            if claim.fingerprint not in self._records:
+                self._answers.pop(claim.fingerprint, None)
+        self._note_expiry(changed)
+        return bool(changed)
+
+    def _note_expiry(self, changed: Sequence[Record | None]) -> None:
         for record in changed:
             if record is not None and record.expires_at is not None:
                 heapq.heappush(self._expiring, (record.expires_at, record.fingerprint))
-        return _done(bool(changed))
 
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:

@@ -33,14 +33,28 @@ class Rows:
             return {}
         size = _size(len(fingerprints))
         wanted = [*fingerprints, *[b""] * (size - len(fingerprints))]
-        found = records(await self._database.execute_fetchall(_lookup_sql(size), wanted))
+        found = records(await self._database.execute_fetchall(_per_claim_sql("lookup", size), wanted))
         return {record.fingerprint: record for record in found}
 
     async def read_answer(self, fingerprints: Sequence[bytes], owner: bytes) -> bytes | None:
         """Return the answer stored with one of the claims, while `owner` holds it."""
-        statement = _answer_sql(len(fingerprints))
+        statement = _per_claim_sql("answer", len(fingerprints))
         found = list(await self._database.execute_fetchall(statement, (*fingerprints, owner)))
         return found[0][0] if found else None
+
+    async def resettle(
+        self, fingerprints: Sequence[bytes], owner: bytes, was: State, settlement: Settlement
+    ) -> list[bytes]:
+        """Change the claims that `owner` holds in a state, in one commit; the fingerprints of those."""
+        held = (*fingerprints, owner, int(was))
+        if settlement.state is None:
+            changed = await self._database.execute_fetchall(_per_claim_sql("free", len(fingerprints)), held)
+        else:
+            ended = (int(settlement.state), settlement.expires_at, settlement.resource)
+            changed = await self._database.execute_fetchall(
+                _per_claim_sql("resettle", len(fingerprints)), (*ended, *held)
+            )
+        return [row[0] for row in changed]
 
     async def write(self, rows: Sequence[Row]) -> None:
         """Write all rows in order, in one commit."""
@@ -104,13 +118,8 @@ def _size(count: int) -> int:
 
 
 @cache
-def _lookup_sql(count: int) -> str:
-    return sql.read("lookup").replace(":places", ",".join(["?"] * count))
-
-
-@cache
-def _answer_sql(count: int) -> str:
-    return sql.read("answer").replace(":places", ",".join(["?"] * count))
+def _per_claim_sql(statement: str, count: int) -> str:
+    return sql.read(statement).replace(":places", ",".join(["?"] * count))
 
 
 @cache

@@ -14,7 +14,7 @@ import aiosqlite
 from typing_extensions import override
 
 from gateway.errors import StoreError
-from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement
+from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
 from gateway.stores.base import Store, reserve_in, settle_in
 from gateway.stores.file_identity import FileIdentity
 from gateway.stores.purge_walk import PurgeWalk
@@ -64,6 +64,17 @@ class SqliteStore(Store):
         call: Call[bool] = Call(claims, owner, now, settlement)
         self._queue.add(call)
         return call.future
+
+    @override
+    async def resettle(
+        self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement, now: int
+    ) -> bool:
+        fingerprints = [claim.fingerprint for claim in claims]
+        try:
+            return bool(await self._between_batches(lambda: self._rows.resettle(fingerprints, owner, was, settlement)))
+        finally:
+            for fingerprint in fingerprints:
+                self._recent.forget(fingerprint)  # as in forget
 
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:

@@ -195,6 +195,28 @@ def test_explain_says_that_a_request_goes_nowhere(
     assert happens in capsys.readouterr().out
 
 
+def test_explain_says_what_answers_mean(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entries = """outcome = [
+      { when = [
+        { field = "answer.status", one_of = [400, 409] },
+        { field = "answer.body.code", equals = "X" },
+      ], is = "created" },
+      { when = [{ field = "answer.body.errors[0]", exists = true }], is = "refused" },
+    ]
+    """
+    file = written(here, UPSTREAM + RULE + entries + WITH_KEY)
+    sent = ("/users", "-d", '{"email": "a@example.com"}')
+    assert run(explain, "-c", file, *sent, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["outcome"] == [
+        {"is": "created", "when": ["answer.status equals 400 or 409", 'answer.body.code equals "X"']},
+        {"is": "refused", "when": ["answer.body.errors[0] exists"]},
+    ]
+    assert run(explain, "-c", file, *sent) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert 'outcome        created when answer.status equals 400 or 409 and answer.body.code equals "X"' in lines
+    assert "outcome        refused when answer.body.errors[0] exists" in lines
+
+
 def test_explain_is_silent_about_upstreams_where_there_is_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(explain, "-c", written(here, UPSTREAM + RULE + WITH_KEY), "/x") == 0
     assert "upstream" not in capsys.readouterr().out

@@ -11,11 +11,13 @@ from gateway.config.changes import RESTART
 from gateway.config.hints import example
 from gateway.config.problems import Problems
 from gateway.config.reader import read
+from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.table import Table
 from gateway.config.units import parse_duration, parse_size
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
+from gateway.guard.answer import AnswerSource, parse_answer_field
 from gateway.guard.field import Source
 from gateway.guard.normalize import NORMALISERS
 from tests.support.config import KEY, ROOT, RULE, UPSTREAM
@@ -39,6 +41,8 @@ HEADINGS: dict[type[Table], str] = {
     schema.UniqueConfig: "unique",
     schema.ScopeConfig: "scope",
     schema.KeyConfig: "key",
+    OutcomeConfig: "outcome",
+    ConditionConfig: "Conditions",
 }
 
 
@@ -85,13 +89,13 @@ def test_the_example_of_several_upstreams_is_right() -> None:
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
 def test_every_key_is_documented_under_its_table_and_no_other(table: type[Table]) -> None:
-    assert set(rows(HEADINGS[table])) == {field.name for field in msgspec.structs.fields(table)}
+    assert set(rows(HEADINGS[table])) == {field.encode_name for field in msgspec.structs.fields(table)}
 
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
 def test_every_default_is_documented_as_it_is(table: type[Table]) -> None:
     for field in msgspec.structs.fields(table):
-        kind, default, meaning = rows(HEADINGS[table])[field.name]
+        kind, default, meaning = rows(HEADINGS[table])[field.encode_name]
         assert meaning, f"{field.name} has a meaning"
         if field.required or field.default is None:
             assert default == ("required" if field.required else "none"), field.name
@@ -156,6 +160,11 @@ def test_every_source_of_a_field_is_documented_and_no_other_is() -> None:
     assert re.findall(r'"(\w+)"', section("Fields").partition("source = ")[2].partition("\n")[0]) == sources
 
 
+def test_every_source_of_a_field_of_an_answer_is_documented_and_no_other_is() -> None:
+    documented = [parse_answer_field(field) for field in rows("Fields of an answer")]
+    assert [field.source for field in documented] == list(AnswerSource)
+
+
 def test_every_key_that_waits_for_a_restart_is_documented_and_no_other_is() -> None:
     lines = "".join(re.findall(r"^- .*$", section("Reloading"), re.MULTILINE))
     assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", lines)) == set(RESTART)
@@ -182,11 +191,11 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
     """The example of each key reads as a value of that key."""
     left_out = {schema.FingerprintConfig: {"key_file"}, UpstreamConfig: {"urls", "tls"}}.get(table, set())
     keys = [field for field in msgspec.structs.fields(table) if field.name not in left_out]
-    lines = [example(table, field.name) for field in keys]
+    lines = [example(table, field.encode_name) for field in keys]
     for field, line in zip(keys, lines, strict=True):
         parsed: dict[str, Any] = tomllib.loads(line)
-        assert list(parsed) == [field.name]
-        assert parsed[field.name] != "None", "a key without a default has an example of its own"
+        assert list(parsed) == [field.encode_name]
+        assert parsed[field.encode_name] != "None", "a key without a default has an example of its own"
     text = "\n".join(lines) + "\n"
     if table is schema.MatchConfig:
         text = f"match = {{ {', '.join(lines)} }}\n"
@@ -196,6 +205,12 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f"scope = [{{ {', '.join(lines)} }}]\n"
     elif table is schema.KeyConfig:
         text = f"key = {{ {', '.join(lines)} }}\n"
+    elif table is OutcomeConfig:
+        text = f"{RULE}outcome = [{{ {', '.join(lines)} }}]\n"
+    elif table is ConditionConfig:
+        first, *tests = lines
+        conditions = ", ".join([f"{{ {first}, {test} }}" for test in tests])
+        text = f'{RULE}outcome = [{{ when = [{conditions}], is = "refused" }}]\n'
     else:
         text = f"{HEADINGS[table]}\n{text}"
     assert findings(complete(text, table)) == []

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytest
 
 from gateway.config.schema import Config, KeyConfig, MatchConfig, RuleConfig, StoreConfig, UniqueConfig
+from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration
 from gateway.front.exchange import Exchange
@@ -123,6 +124,11 @@ def entries(*fields: str) -> tuple[UniqueConfig, ...]:
     return tuple(UniqueConfig(name=field, fields=(field,)) for field in fields)
 
 
+def by_id(verdict: Literal["created", "refused", "unknown"]) -> tuple[OutcomeConfig, ...]:
+    """What an answer with a 7 for its id means."""
+    return (OutcomeConfig(when=(ConditionConfig(field="answer.body.id", equals=7),), verdict=verdict),)
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One way that a create may take."""
@@ -141,6 +147,8 @@ class Scenario:
     is_slow: bool = False
     """Whether the client reads nothing of an answer until the gateway waits for it."""
     on_failure: Literal["reject", "forward"] = "reject"
+    outcome: tuple[OutcomeConfig, ...] = ()
+    """What its rule says of answers by what is in them."""
     has_key: bool = False
     """Whether the create has an Idempotency-Key, by which its answer is stored."""
 
@@ -156,6 +164,7 @@ class Scenario:
                     match=match,
                     unique=self.unique,
                     resource=self.resource,
+                    outcome=self.outcome,
                     key=KeyConfig() if self.has_key else None,
                     retry="replay" if self.has_key else "reject",
                 ),

@@ -14,7 +14,7 @@ from gateway.model import Record, State
 from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
 from gateway.stores.sqlite import SqliteStore
-from tests.handler.cancelling import Scenario, cancelled_everywhere, entries, tell, when_told
+from tests.handler.cancelling import Scenario, by_id, cancelled_everywhere, entries, tell, when_told
 from tests.support.behaviours import answer, broken_body, close_without_answer, streamed
 from tests.support.handler import NOW, open_file
 from tests.support.tally import PATIENCE
@@ -29,13 +29,13 @@ BOTH = entries("body.email", "body.username")
 LINK = "/users/{body.id}"
 
 
-def in_pieces(*, pad: bytes = b"") -> Callable[[Call], Awaitable[None]]:
-    """Answer 201 so that there is something to wait for everywhere."""
+def in_pieces(status: int = 201, *, pad: bytes = b"") -> Callable[[Call], Awaitable[None]]:
+    """Answer so that there is something to wait for everywhere."""
     body = (b"{", b'"pad": "%b",' % pad, b'"id"', b": 7}")
-    head = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    head = b"HTTP/1.1 %d So\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
     async def act(call: Call) -> None:
-        for piece in (head % sum(map(len, body)), *body):
+        for piece in (head % (status, sum(map(len, body))), *body):
             await call.send(piece)
             for _ in range(TURNS):
                 await asyncio.sleep(0)
@@ -64,6 +64,10 @@ SCENARIOS = [
     ),
     Scenario("an answer that breaks off", broken_body(), 201, State.CREATED, BOTH, LINK),
     Scenario("a key, and an answer that is stored", in_pieces(), 201, State.CREATED, BOTH, has_key=True),
+    Scenario(
+        "an answer that is created by its body", in_pieces(500), 500, State.CREATED, BOTH, outcome=by_id("created")
+    ),
+    Scenario("an answer that is refused by its body", in_pieces(500), 500, None, BOTH, outcome=by_id("refused")),
     Scenario("refused", answer(422), 422, None, BOTH),
     Scenario("failed", answer(500), 500, State.UNKNOWN, BOTH),
     Scenario("not answered", close_without_answer(), 502, State.UNKNOWN, BOTH),

@@ -27,6 +27,7 @@ class Late(NamedTuple):
     at: int
     link: str | None
     answer: Answer | None
+    says: str = ""
 
 
 class Waiter(NamedTuple):
@@ -189,7 +190,8 @@ class Agreement(RuleBasedStateMachine):
         ended = self.reference.claims[keys[0]].operation
         late = Late(keys, "no answer", at, None, None)
         if outcome is not None:
-            late = Late(keys, outcome.ending, at, link(operation.create, outcome, number), answer(outcome, number))
+            told = link(operation.create, outcome, number), answer(outcome, number)
+            late = Late(keys, outcome.ending, at, *told, outcome.says)
         if self.world.is_down:
             self.late.append(late)
         else:

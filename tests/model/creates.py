@@ -12,7 +12,8 @@ from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration
 from gateway.http.headers import Headers
 from gateway.upstream.results import NoResponse, NotSent, ResponseBroken, UpstreamResponse
-from tests.model.reference import FOREVER, Answer, Ending, Key, Kind, Sent
+from tests.model.reference import FOREVER, UNREADABLE, Answer, Ending, Key, Kind, Sent
+from tests.model.tasks import SAID, TASK, TASK_RULE, body
 from tests.support.handler import FINGERPRINTER
 
 SECOND = 1000
@@ -104,6 +105,7 @@ CONFIG = Config(
             wait_timeout=Duration(24 * 3600),
             max_waiting_clients=1000,
         ),
+        TASK_RULE,
     ),
 )
 
@@ -173,6 +175,7 @@ PERSONS = [
 OTHERS = [
     *[_order(number, expectation) for number, expectation in product(["7", "8"], ["", "Expect: 100-continue"])],
     *[_tenant(region, name) for region, name in product(["eu", "us"], ["acme", "umbrella"])],
+    *[_create(TASK, [("task", "number", number)], "/tasks", f"X-Number: {number}") for number in ("7", "8")],
 ]
 JOBS = [_keyed(JOB, [], caller, "k1", file=file) for caller, file in product(["ada", "bob"], ["x", "y"])]
 """A second one with the same key waits for the first."""
@@ -214,8 +217,13 @@ class Outcome:
     """The status that the client gets, and the slug when the gateway answers."""
     result: Callable[[int], UpstreamResponse | NotSent | NoResponse]
     """By the number of the thing that is created; may raise."""
-    is_readable: bool = True
-    """Whether an answer says all that it has to say."""
+    says: str = ""
+    """What an answer's body says, for rules that ask for it."""
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether an answer says all that it has to say."""
+        return self.says != UNREADABLE
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -225,20 +233,39 @@ class Outcome:
 
 
 def _answer(
-    status: int, number: int, *, pieces: int = 1, breaks_off: bool = False, retry_after: bytes | None = None
+    status: int,
+    number: int,
+    *,
+    says: str = "",
+    pieces: int = 1,
+    breaks_off: bool = False,
+    retry_after: bytes | None = None,
 ) -> UpstreamResponse:
-    body = b'{"id": %d}' % number
-    block = b"Content-Type: application/json\r\nLocation: /things/%d\r\nContent-Length: %d\r\n" % (number, len(body))
+    data = body(number, says)
+    block = b"Content-Type: application/json\r\nLocation: /things/%d\r\nContent-Length: %d\r\n" % (number, len(data))
     if retry_after is not None:
         block += b"Retry-After: %b\r\n" % retry_after
     if pieces == 1:
-        return UpstreamResponse(status, b"Status", Headers(block), body, None, length_known=True)
-    rest = _Rest(body[4:6], *([] if breaks_off else [body[6:]]), breaks_off=breaks_off)
-    return UpstreamResponse(status, b"Status", Headers(block), body[:4], rest, length_known=True)
+        return UpstreamResponse(status, b"Status", Headers(block), data, None, length_known=True)
+    rest = _Rest(data[4:6], *([] if breaks_off else [data[6:]]), breaks_off=breaks_off)
+    return UpstreamResponse(status, b"Status", Headers(block), data[:4], rest, length_known=True)
 
 
-def _status(status: int) -> Outcome:
-    return Outcome(str(status), status, (status, None), lambda number: _answer(status, number))
+def _status(status: int, says: str = "", pieces: int = 1) -> Outcome:
+    name = f"{status} {says}".rstrip()
+    return Outcome(
+        name, status, (status, None), lambda number: _answer(status, number, says=says, pieces=pieces), says=says
+    )
+
+
+def _broken(status: int) -> Outcome:
+    return Outcome(
+        f"{status} that breaks off",
+        status,
+        (status, None),
+        lambda number: _answer(status, number, pieces=2, breaks_off=True),
+        says=UNREADABLE,
+    )
 
 
 def _fault(number: int) -> UpstreamResponse:
@@ -253,18 +280,14 @@ COMMON = [
     _status(500),
     _status(422),
     Outcome("201 in pieces", 201, (201, None), lambda number: _answer(201, number, pieces=3)),
-    Outcome(
-        "201 that breaks off",
-        201,
-        (201, None),
-        lambda number: _answer(201, number, pieces=2, breaks_off=True),
-        is_readable=False,
-    ),
+    _broken(201),
     FAULT,
 ]
 STATUSES = [200, 204, 301, 302, 303, 304, 307, 400, 401, 403, 404, 408, 409, 429, 501, 502, 503, 504]
 RARE = [
     *map(_status, STATUSES),
+    *[_status(status, says, pieces) for status in (200, 400, 500) for says in SAID for pieces in (1, 3) if says],
+    *map(_broken, (400, 500)),
     Outcome(
         "503 with Retry-After",
         "503 with Retry-After",
@@ -301,7 +324,7 @@ def link(create: Create, outcome: Outcome, number: int) -> str | None:
 def answer(outcome: Outcome, number: int) -> Answer | None:
     """Say what can be stored of an answer."""
     if isinstance(outcome.ending, int) and outcome.is_readable:
-        return outcome.ending, b'{"id": %d}' % number
+        return outcome.ending, body(number, outcome.says)
     return None
 
 

@@ -11,7 +11,7 @@ from gateway.front.reader import HeadParser
 from gateway.http.forwarding import Peer
 from gateway.http.request import read_request_head
 from gateway.http.write import CONTINUE
-from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement
+from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
 from gateway.proxy.in_flight import OperationsInFlight
 from gateway.stores.base import Store
 from gateway.transport.budget import Budget
@@ -155,6 +155,11 @@ class Door:
             self.late.append((owner, claims, settlement, now))
             return _failed()
         return self._past("end", lambda: self.store.settle(owner, claims, settlement, now))
+
+    async def resettle(
+        self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement, now: int
+    ) -> bool:
+        return await self.store.resettle(owner, claims, was, settlement, now)
 
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
         return await self.store.read_answer(claims, owner)

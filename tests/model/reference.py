@@ -40,8 +40,12 @@ class Kind:
     retry_window: float = 0
     replays: bool = False
     waits: bool = False
+    says: tuple[tuple[str, Literal["created", "refused", "unknown"]], ...] = ()
+    """What an answer means by what its body says, whatever its status is."""
 
 
+UNREADABLE = "?"
+"""What a body says that breaks off."""
 Answer = tuple[int, bytes]
 """The status and the body of an answer of the API."""
 
@@ -122,22 +126,25 @@ class Reference:
         return Conflict(slug, frozenset(key[1] for key in found), links, next(iter(found.values())))
 
     def settle(
-        self, keys: Sequence[Key], ending: Ending, now: int, link: str | None = None, answer: Answer | None = None
+        self,
+        keys: Sequence[Key],
+        ending: Ending,
+        now: int,
+        link: str | None = None,
+        answer: Answer | None = None,
+        says: str = "",
     ) -> None:
         """An operation ends. Time never runs backwards within one."""
         for key in keys:
             claim = self.claims[key]
             kind, taken = claim.kind, claim.taken
-            if ending in kind.success:
+            meaning = _meaning(kind, ending, says)
+            if meaning == "created":
                 until = max(now, taken) + kind.keep
                 self.claims[key] = replace(
                     claim, state="created", until=until, link=link, answer=answer if kind.replays else None
                 )
-            elif (
-                ending in kind.refused
-                or ending == "not sent"
-                or (ending != "no answer" and kind.failed_is_free)  # any status that is neither
-            ):
+            elif meaning == "refused":
                 self._release(key)
             else:
                 self.claims[key] = replace(claim, state="unknown", until=max(now, taken) + kind.unknown_hold)
@@ -168,3 +175,18 @@ class Reference:
     def _release(self, key: Key) -> None:
         del self.claims[key]
         self.releases[key] += 1
+
+
+def _meaning(kind: Kind, ending: Ending, says: str) -> Literal["created", "refused", "unknown"]:
+    """What an ending means under a rule; "refused" for all that frees."""
+    if ending in {"not sent", "no answer"}:
+        return "refused" if ending == "not sent" else "unknown"
+    said = dict(kind.says)
+    if says in said:
+        return said[says]
+    if ending in kind.success:
+        return "created"
+    if ending in kind.refused or kind.failed_is_free:
+        could_be_there = says == UNREADABLE and {"created", "unknown"} & {*said.values()}
+        return "unknown" if could_be_there else "refused"
+    return "unknown"

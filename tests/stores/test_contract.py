@@ -418,3 +418,54 @@ class TestWhoSentWhat:
         await take(store, ("a",), 2, CREATED.expires_at)
         await store.settle(owner(2), claims("a"), CREATED, CREATED.expires_at)
         assert await store.read_answer(claims("a"), owner(2)) is None
+
+
+class TestResettle:
+    """How an operation ended is found out later."""
+
+    async def settled(self, store: Store, settlement: Settlement, *names: str) -> None:
+        await take(store, names, 1)
+        assert await store.settle(owner(1), claims(*names), settlement, NOW)
+
+    async def test_what_was_unknown_is_created_with_its_link(self, store: Store) -> None:
+        await self.settled(store, UNKNOWN, "a", "b")
+        assert names_of(await store.reserve(claims("a", "b"), owner(2), NOW)) == ["entry-a", "entry-b"]
+        assert await store.resettle(owner(1), claims("a", "b"), State.UNKNOWN, CREATED, NOW)
+        for name in ("a", "b"):
+            record = await store.get(claim(name).fingerprint, NOW)
+            assert record is not None
+            assert (record.state, record.expires_at, record.resource, record.owner) == (
+                State.CREATED, CREATED.expires_at, CREATED.resource, owner(1),
+            )  # fmt: skip
+        found = await store.reserve(claims("a"), owner(2), NOW)
+        assert isinstance(found, Held)
+        assert found.conflicts[0][1].state is State.CREATED
+
+    @pytest.mark.parametrize(("was", "settlement"), [(State.UNKNOWN, UNKNOWN), (State.CREATED, CREATED)])
+    async def test_what_did_not_happen_or_is_gone_is_free(
+        self, store: Store, was: State, settlement: Settlement
+    ) -> None:
+        await self.settled(store, msgspec.structs.replace(settlement, answer=b"sealed"), "a", "b")
+        assert names_of(await store.reserve(claims("a"), owner(2), NOW)) == ["entry-a"]
+        assert await store.resettle(owner(1), claims("a", "b"), was, FREE, NOW)
+        await take(store, ("a", "b"), 2)
+        assert await store.read_answer(claims("a"), owner(1)) is None
+
+    @pytest.mark.parametrize("settlement", [FREE, CREATED])
+    async def test_only_what_its_owner_still_holds_in_that_state_is_changed(
+        self, store: Store, settlement: Settlement
+    ) -> None:
+        await self.settled(store, UNKNOWN, "a")
+        await take(store, ("b",), 1)
+        await create(store, "c", 1)
+        before = [await store.get(claim(name).fingerprint, NOW) for name in "abc"]
+        assert not await store.resettle(owner(2), claims("a", "b", "c"), State.UNKNOWN, settlement, NOW)
+        assert not await store.resettle(owner(1), claims("b", "c", "d"), State.UNKNOWN, settlement, NOW)
+        assert not await store.resettle(owner(1), claims("a", "b"), State.CREATED, settlement, NOW)
+        assert [await store.get(claim(name).fingerprint, NOW) for name in "abc"] == before
+
+    async def test_it_goes_by_its_new_expiry(self, store: Store) -> None:
+        await self.settled(store, Settlement(State.UNKNOWN, NOW + 1), "a")
+        await store.resettle(owner(1), claims("a"), State.UNKNOWN, Settlement(State.CREATED, NOW + 100), NOW)
+        assert await store.purge(NOW + 99, 10) == Purged(0, 0)
+        assert await store.purge(NOW + 100, 10) == Purged(1, 0)

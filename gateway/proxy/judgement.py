@@ -1,0 +1,22 @@
+# What an answer of the API means, which may take its body to say.
+
+from gateway.guard import decision
+from gateway.guard.decision import Outcome
+from gateway.guard.outcome import judge
+from gateway.guard.resource import MAX_ANSWER
+from gateway.guard.rules import Rule
+from gateway.proxy.relay import read_whole
+from gateway.upstream.results import UpstreamResponse
+
+
+def judge_answer(rule: Rule, answer: UpstreamResponse) -> tuple[Outcome, bool]:
+    """Say what an answer means as far as it has come, and whether the rest of it may mean something else."""
+    if rule.outcomes is None:
+        return decision.classify_status(rule, answer.status, answer.headers), False
+    return judge(rule, rule.outcomes, answer.status, answer.headers, answer.body if answer.rest is None else None)
+
+
+async def judge_whole(rule: Rule, answer: UpstreamResponse) -> tuple[UpstreamResponse, Outcome]:
+    """Read on in an answer, up to MAX_ANSWER bytes, and say what it means then."""
+    answer = await read_whole(answer, MAX_ANSWER)
+    return answer, judge_answer(rule, answer)[0]

@@ -1,0 +1,42 @@
+# Requests that the gateway makes to an API by itself, on behalf of a client: with that client's fields and credentials,
+# and a target of its own.
+
+from gateway.http.headers import Headers
+from gateway.http.write import request_fields
+from gateway.proxy.context import RequestContext
+from gateway.proxy.relay import read_whole
+from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
+
+_ABOUT_ITS_OWN = (b"content-", b"if-")
+"""How the names of fields begin that are about the client's own body, or about what its own target names."""
+_NOT_ASKED = frozenset({b"accept", b"accept-encoding", b"expect", b"range"})
+
+
+async def ask(
+    request: RequestContext, target: str, limit: int, added: bytes = b"Accept: application/json\r\n"
+) -> UpstreamResponse | NotSent | NoResponse:
+    """GET `target`, in origin form, from the API of a request, as its client would; the answer with its whole body.
+
+    `added` are field lines. An answer whose body is longer than `limit` bytes or breaks off has a `rest` still, which
+    was abandoned.
+    """
+    exchange, upstream = request.exchange, request.upstream
+    has_host = not upstream.rewrites_host and b"host" in exchange.headers.names
+    dropped = exchange.forwarding.dropped | _dropped(exchange.headers)
+    fields = request_fields(
+        exchange.headers,
+        dropped if has_host else dropped | {b"host"},
+        exchange.forwarding.added + added,
+        body_length=None,
+        chunked=False,
+    )
+    line = b"GET %b HTTP/1.1\r\n" % target.encode("ascii")
+    result = await upstream.send(Request(line, fields, has_host, b"", is_head=False, is_safe=True))
+    if isinstance(result, UpstreamResponse):
+        result = await read_whole(result, limit)
+        result.abandon()
+    return result
+
+
+def _dropped(headers: Headers) -> frozenset[bytes]:
+    return _NOT_ASKED.union([name for name in headers.names if name.startswith(_ABOUT_ITS_OWN)])

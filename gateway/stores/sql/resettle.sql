@@ -1,0 +1,4 @@
+-- Changes how an operation ended, for the given claims, where it still holds them in a state.
+UPDATE claims SET state = ?, expires_at = ?, resource = ?
+WHERE fingerprint IN (:places) AND owner = ? AND state = ?
+RETURNING fingerprint
