@@ -11,6 +11,7 @@ from gateway.guard.field import Field
 from gateway.guard.key import Key
 from gateway.guard.resource import Resource
 from gateway.guard.template import Template
+from gateway.guard.template_tree import TemplateTree
 from gateway.guard.unusual import find_unusual
 from gateway.http.headers import Headers
 from gateway.http.paths import Reading, Target, named_hosts, read_path
@@ -94,37 +95,15 @@ class Refusal(msgspec.Struct, frozen=True):
     detail: str
 
 
-class _Node:
-    """One segment of all templates: children by literal segment, one for any segment, the rules that end here.
-
-    Mutable while rules are added, then only read.
-    """
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.any: _Node | None = None
-        self.rules: list[tuple[int, Rule]] = []
-
-    def child(self, segment: str | None) -> "_Node":
-        if segment is not None:
-            return self.children.setdefault(segment, _Node())
-        if self.any is None:
-            self.any = _Node()
-        return self.any
-
-
 class Rules:
     """All rules, in the order of the file: the first that matches guards."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._root = _Node()
+        self._tree: TemplateTree[Rule] = TemplateTree()
         self._all: list[Rule] = []
         overrides = set(METHOD_OVERRIDES)
         for rule in rules:
-            node = self._root
-            for segment in rule.template.segments:
-                node = node.child(segment)
-            node.rules.append((len(self._all), rule))
+            self._tree.add(rule.template, rule)
             self._all.append(rule)
             overrides |= rule.method_override
         self._overrides = frozenset(overrides)
@@ -163,7 +142,7 @@ class Rules:
     def _read(self, path: str) -> tuple[Reading, list[Rule]]:
         """Read a path, and find the rules that guard it, if it can be read in one way."""
         reading = read_path(path)
-        return reading, [] if reading.others else self._at(reading.segments)
+        return reading, [] if reading.others else self._tree.find(reading.segments)
 
     def _hidden(self, rules: list[Rule], headers: Headers) -> Refusal | None:
         """Refuse to let a field that decides here reach the API otherwise, or under two names."""
@@ -186,7 +165,7 @@ class Rules:
                 if overridden or method.upper() in rule.methods:
                     return _TOO_MANY_READINGS
         for segments in reading.others:
-            for rule in _on_host(self._at(segments), target, headers):
+            for rule in _on_host(self._tree.find(segments), target, headers):
                 if overridden or method.upper() in rule.methods:
                     return Refusal(
                         "ambiguous-path",
@@ -194,21 +173,6 @@ class Rules:
                         "segments, parameters, backslashes, and encoded slashes or percent signs.",
                     )
         return None
-
-    def _at(self, segments: tuple[str, ...]) -> list[Rule]:
-        nodes = [self._root]
-        for segment in segments:
-            literal = segment.lower()
-            below = [node.children[literal] for node in nodes if literal in node.children]
-            if segment:
-                below += [node.any for node in nodes if node.any is not None]
-            if not below:
-                return []
-            nodes = below
-        found = [found for node in nodes for found in node.rules]
-        if len(found) > 1:
-            found.sort(key=lambda numbered: numbered[0])
-        return [rule for _, rule in found]
 
 
 _TOO_MANY_READINGS = Refusal(
