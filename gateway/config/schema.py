@@ -183,7 +183,7 @@ class MatchConfig(Table, frozen=True, kw_only=True):
     """`match`: which requests a rule guards."""
 
     path: str
-    """A path template: "/tenants/{tenant}/users"."""
+    """A path template: "/tenants/{tenant}/users", "/index.php/{rest*}"."""
     methods: tuple[str, ...] = ("POST",)
     """Request methods."""
     host: str | None = None

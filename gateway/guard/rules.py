@@ -136,7 +136,8 @@ class Rules:
                 unusual = find_unusual(method, target.query, headers)
                 if unusual is not None:
                     return Refusal("unusual-request", unusual)
-                return Match(rule, {name: reading.segments[at] for at, name in rule.template.names})
+                segments = rule.template.fold(reading.segments)
+                return Match(rule, {name: segments[at] for at, name in rule.template.names})
         return None
 
     def _read(self, path: str) -> tuple[Reading, list[Rule]]:

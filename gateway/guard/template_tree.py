@@ -17,6 +17,8 @@ class _Node(Generic[_T]):
         self.children: dict[str, _Node[_T]] = {}
         self.any: _Node[_T] | None = None
         self.ends: list[tuple[int, _T]] = []
+        """Those with a tail, too: it may be empty."""
+        self.tails: list[tuple[int, _T]] = []
 
     def child(self, segment: str | None) -> "_Node[_T]":
         if segment is not None:
@@ -42,20 +44,23 @@ class TemplateTree(Generic[_T]):
         for segment in template.segments:
             node = node.child(segment)
         node.ends.append((self._count, value))
+        if template.has_tail:
+            node.tails.append((self._count, value))
         self._count += 1
 
     def find(self, segments: tuple[str, ...]) -> list[_T]:
         """The values of the templates that match a path's decoded segments, in their order."""
-        nodes = [self._root]
+        nodes, found = [self._root], []
         for segment in segments:
+            found += [tail for node in nodes for tail in node.tails]
             literal = segment.lower()
             below = [node.children[literal] for node in nodes if literal in node.children]
             if segment:
                 below += [node.any for node in nodes if node.any is not None]
-            if not below:
-                return []
             nodes = below
-        found = [end for node in nodes for end in node.ends]
+            if not nodes:
+                break
+        found += [end for node in nodes for end in node.ends]
         if len(found) > 1:
             found.sort(key=lambda numbered: numbered[0])
         return [value for _, value in found]
