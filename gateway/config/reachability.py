@@ -29,7 +29,15 @@ def _covers(earlier: RuleConfig, later: RuleConfig) -> bool:
         wide, narrow = parse_template(earlier.match.path), parse_template(later.match.path)
     except ValueError:
         return False
-    return _takes_all(wide, narrow)
+    # What the later rule matches by a suffix that it lists, the earlier one takes, or has it refused.
+    if _takes_all(wide, narrow):
+        return True
+    if later.match.extensions or narrow.has_tail or not narrow.segments:
+        return False
+    stem, _, suffix = (narrow.segments[-1] or "").rpartition(".")
+    listed = {extension.lower() for extension in earlier.match.extensions}
+    shortened = Template((*narrow.segments[:-1], stem), narrow.names)
+    return bool(stem) and suffix in listed and _takes_all(wide, shortened)
 
 
 def _takes_all(wide: Template, narrow: Template) -> bool:

@@ -188,6 +188,8 @@ class MatchConfig(Table, frozen=True, kw_only=True):
     """Request methods."""
     host: str | None = None
     """A host name, without port; any host when absent."""
+    extensions: tuple[str, ...] = ()
+    """Suffixes that make no difference to the API: with "json", "/users.json" is "/users"."""
 
 
 class UniqueConfig(Table, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from gateway.guard.template import parse_template
 _STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"}
 _EVERY_METHOD = {"*", "**", "ANY", "ALL", ".*"}
 """How other programs write any method. Here they would match no request, and creates would pass unguarded."""
+_EXTENSION = re.compile(r"[A-Za-z0-9+_-]+")
 _METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 """Every method that is registered, and any that is likely to be made up; a token (RFC 9110 9.1) may hold more."""
 
@@ -29,9 +30,14 @@ def validate_match(match: MatchConfig, path: Path, problems: Problems) -> Sequen
             path_of_host,
             f'{quote(host)} is no host name; write one such as "api.example.com", without port or wildcard',
         )
+    _extensions(match.extensions, (*path, "extensions"), problems)
     if not problems.sound(path_of_template := (*path, "path")):
         return None
     template = problems.parse(path_of_template, parse_template, match.path)
+    if template and not template.segments and not template.has_tail and match.extensions:
+        problems.add(
+            (*path, "extensions"), f"{quote(match.path)} has no segment that a suffix could be on; leave it out"
+        )
     return template.variables if template else None
 
 
@@ -56,3 +62,22 @@ def _method(method: str, path: Path, problems: Problems) -> None:
         problems.add(path, f'{quote(method)} is no method but a pattern; write one such as "POST"')
     elif method not in _STANDARD_METHODS and method.upper() in _STANDARD_METHODS:
         problems.add(path, f'methods are case-sensitive; write "{method.upper()}" instead of {quote(method)}')
+
+
+def _extensions(extensions: Sequence[str], path: Path, problems: Problems) -> None:
+    known: dict[str, str] = {}
+    for extension in problems.elements(path, extensions):
+        bare = extension.lstrip(".")
+        if bare != extension and _EXTENSION.fullmatch(bare):
+            problems.add(path, f"{quote(extension)} begins with a dot; write {quote(bare)}")
+        elif not _EXTENSION.fullmatch(extension):
+            problems.add(
+                path,
+                f'{quote(extension)} is no suffix; write one such as "json", of letters, digits, "+", "_" and "-", '
+                "because only what is behind a path's last dot is taken off",
+            )
+        elif extension.lower() in known:
+            problems.add(
+                path, f"{quote(extension)} stands there already as {quote(known[extension.lower()])}; keep one"
+            )
+        known.setdefault(extension.lower(), extension)

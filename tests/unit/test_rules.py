@@ -41,7 +41,6 @@ class TestPath:
             "/users/1/",
             "/x/users",
             "/tenants/users",
-            "/users.",
             "/.users",
             "*",
             "/tenants/a/users/1",
@@ -198,8 +197,8 @@ class TestMethodOverride:
         assert met(ask(self.accepting, "//users", "GET")) is None
 
 
-def match(path: str, *methods: str, host: str | None = None) -> MatchConfig:
-    return MatchConfig(path=path, methods=methods or ("POST",), host=host)
+def match(path: str, *methods: str, host: str | None = None, extensions: tuple[str, ...] = ()) -> MatchConfig:
+    return MatchConfig(path=path, methods=methods or ("POST",), host=host, extensions=extensions)
 
 
 class TestUnreachable:
@@ -219,6 +218,11 @@ class TestUnreachable:
             ([match("/a/{r*}")], match("/A/{x}")),
             ([match("/a/{r*}")], match("/a/{r*}")),
             ([match("/{x}/{r*}")], match("/a/b/{r*}")),
+            ([match("/users")], match("/users", extensions=("json",))),
+            ([match("/users", extensions=("json",))], match("/users", extensions=("xml",))),
+            ([match("/users", extensions=("JSON",))], match("/Users.json")),
+            ([match("/a/{r*}", extensions=("json",))], match("/a.json")),
+            ([match("/{x}")], match("/users.json", extensions=("json",))),
             ([match("/users", "PUT", "POST")], match("/users")),
             ([match("/users", "PUT"), match("/{x}", "POST")], match("/users", "POST", "PUT")),
         ],
@@ -244,6 +248,15 @@ class TestUnreachable:
             (match("/{x}/{r*}"), match("/")),
             (match("/a/{x}"), match("/a/{r*}")),
             (match("/a"), match("/a/{r*}")),
+            (match("/users"), match("/users.json")),
+            (match("/users.json"), match("/users", extensions=("json",))),
+            (match("/users", extensions=("json",)), match("/users.xml")),
+            (match("/users", extensions=("json",)), match("/users.json.json")),
+            (match("/users", extensions=("json",)), match("/users.json", extensions=("xml",))),
+            (match("/users", extensions=("json",)), match("/users.json/{r*}")),
+            (match("/users", extensions=("json",)), match("/.json")),
+            (match("/", extensions=("json",)), match("/.json")),
+            (match("/users", extensions=("json",)), match("/")),
             (match("/users", host="api"), match("/users")),
             (match("/users", host="api"), match("/users", host="other")),
             (match("/users", "PUT"), match("/users")),
