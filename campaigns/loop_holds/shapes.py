@@ -37,6 +37,11 @@ RULES: list[Table] = [
         "content_encodings": ["gzip"],
     },
     {
+        "name": "tail",
+        "match": {"path": "/tail/{rest*}", "extensions": ["json"]},
+        "unique": [{"name": "rest", "fields": ["path.rest"], "normalize": ["casefold"]}],
+    },
+    {
         "name": "elsewhere",
         "match": {"path": "/elsewhere/{name}"},
         "unique": [
@@ -48,7 +53,7 @@ RULES: list[Table] = [
         ],
     },
 ]
-"""A rule for bodies, one for values deep in them, one with keys, and one for values that stand anywhere else."""
+"""For bodies, values deep in them, keys, a path of any length, and values that stand anywhere else."""
 BODY_PATHS = ("/users", "/nested", "/keyed")
 
 
@@ -164,6 +169,10 @@ PATHS: dict[str, str] = {
     "bytes that are not UTF-8": "/%ff",
     "plain segments": "/a",
     "one long segment": "a",
+    "dots": ".",
+    "suffixes": ".json",
+    "suffixes and slashes": "/.json",
+    "escaped suffixes": "%2ejson",
 }
 QUERIES: dict[str, Callable[[int], str]] = {
     "parameters": lambda number: f"{number:x}=1&",
@@ -216,10 +225,10 @@ def all_shapes(sizes: tuple[int, ...] = (16 * 1024, MIB // 4, MIB - 16)) -> Iter
         yield Shape(f"a gzip bomb of {name}", "/users", (JSON, ("Content-Encoding", "gzip")), packed[: MIB - 1])
         packed = gzip.compress(filled(b'{"email":"a","list":[', text, b"0]}", MIB - 16), 9)
         yield Shape(f"1 MiB of {name} as gzip", "/keyed", (JSON, ("Content-Encoding", "gzip")), packed)
-    for method, (name, part) in itertools.product(("POST", "GET"), PATHS.items()):
-        for size in (1000, LINE - 100):
-            target = f"/q{part * (size // len(part))}"
-            yield Shape(f"a path of {size} bytes: {name}, {method}", target, method=method)
+    paths = itertools.product(("/q", "/users", "/tail", "/tail/a"), ("POST", "GET"), PATHS.items(), (1000, LINE - 100))
+    for start, method, (name, part), size in paths:
+        target = f"{start}{part * (size // len(part))}"
+        yield Shape(f"a path of {size} bytes: {start} and {name}, {method}", target, method=method)
     yield from _elsewhere()
 
 

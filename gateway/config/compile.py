@@ -73,6 +73,7 @@ def _rule(rule: RuleConfig) -> Rule:
         methods=frozenset(rule.match.methods),
         host=plain_host(rule.match.host) if rule.match.host else None,
         template=parse_template(rule.match.path),
+        extensions=frozenset(extension.lower() for extension in rule.match.extensions),
         scope=scope,
         entries=entries,
         body=want(in_body) if in_body else None,

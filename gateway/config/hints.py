@@ -66,6 +66,7 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "method_override"): 'method_override = ["X-HTTP-Method-Override"]',
     (schema.MatchConfig, "path"): 'path = "/users"',
     (schema.MatchConfig, "host"): 'host = "api.example.com"',
+    (schema.MatchConfig, "extensions"): 'extensions = ["json"]',
     (schema.UniqueConfig, "name"): 'name = "email"',
     (schema.UniqueConfig, "fields"): 'fields = ["body.email"]',
     (schema.UniqueConfig, "normalize"): 'normalize = ["trim", "casefold"]',

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.config.schema import RuleConfig
-from gateway.guard.template import parse_template
+from gateway.guard.template import Template, parse_template
 
 
 def unreachable(rules: Sequence[RuleConfig]) -> list[tuple[RuleConfig, RuleConfig]]:
@@ -29,6 +29,23 @@ def _covers(earlier: RuleConfig, later: RuleConfig) -> bool:
         wide, narrow = parse_template(earlier.match.path), parse_template(later.match.path)
     except ValueError:
         return False
-    return len(wide.segments) == len(narrow.segments) and all(
-        taken is None or taken == segment for taken, segment in zip(wide.segments, narrow.segments, strict=True)
+    # What the later rule matches by a suffix that it lists, the earlier one takes, or has it refused.
+    if _takes_all(wide, narrow):
+        return True
+    if later.match.extensions or narrow.has_tail or not narrow.segments:
+        return False
+    stem, _, suffix = (narrow.segments[-1] or "").rpartition(".")
+    listed = {extension.lower() for extension in earlier.match.extensions}
+    shortened = Template((*narrow.segments[:-1], stem), narrow.names)
+    return bool(stem) and suffix in listed and _takes_all(wide, shortened)
+
+
+def _takes_all(wide: Template, narrow: Template) -> bool:
+    """Whether every path of one template is one of the other's, too."""
+    if wide.has_tail:
+        fits = len(wide.segments) <= len(narrow.segments)
+    else:
+        fits = len(wide.segments) == len(narrow.segments) and not narrow.has_tail
+    return fits and all(
+        taken is None or taken == segment for taken, segment in zip(wide.segments, narrow.segments, strict=False)
     )

@@ -104,11 +104,13 @@ class MatchConfig(Table, frozen=True, kw_only=True):
     """`match`: which requests a rule guards."""
 
     path: str
-    """A path template: "/tenants/{tenant}/users"."""
+    """A path template: "/tenants/{tenant}/users", "/index.php/{rest*}"."""
     methods: tuple[str, ...] = ("POST",)
     """Request methods."""
     host: str | None = None
     """A host name, without port; any host when absent."""
+    extensions: tuple[str, ...] = ()
+    """Suffixes that make no difference to the API: with "json", "/users.json" is "/users"."""
 
 
 JsonType = Literal["string", "integer", "number", "boolean", "null", "array", "object"]

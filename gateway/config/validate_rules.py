@@ -1,26 +1,17 @@
 # What makes sense beyond the types: the rules. Pure.
 
-import re
 from collections.abc import Sequence
 
-from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig
 from gateway.config.validate_bodies import validate_bodies
 from gateway.config.validate_identity import shared_namespaces, validate_identity
+from gateway.config.validate_match import never_matched, validate_match
 from gateway.config.validate_outcome import validate_outcome
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of, same_names
 from gateway.guard.resource import parse_resource
 from gateway.guard.statuses import Statuses, parse_statuses
-from gateway.guard.template import parse_template
-
-_STANDARD_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"}
-_EVERY_METHOD = {"*", "**", "ANY", "ALL", ".*"}
-"""How other programs write any method. Here they would match no request, and creates would pass unguarded."""
-_METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-"""Every method that is registered, and any that is likely to be made up; a token (RFC 9110 9.1) may hold more."""
 
 
 def validate_rules(rules: Sequence[RuleConfig], problems: Problems) -> None:
@@ -29,7 +20,7 @@ def validate_rules(rules: Sequence[RuleConfig], problems: Problems) -> None:
         _Rule(rule, ("rules", at), problems).validate()
     same_names([rule.name for rule in rules], ("rules",), problems)
     shared_namespaces(rules, problems)
-    _never_matched(rules, problems)
+    never_matched(rules, problems)
 
 
 class _Rule:
@@ -44,7 +35,7 @@ class _Rule:
         name_of(self.rule.name, (*self.path, "name"), self.problems)
         if self.rule.namespace is not None:
             name_of(self.rule.namespace, (*self.path, "namespace"), self.problems)
-        variables = self.match()
+        variables = validate_match(self.rule.match, (*self.path, "match"), self.problems)
         validate_identity(self.rule, self.path, variables, self.problems)
         validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)
@@ -54,24 +45,6 @@ class _Rule:
         self.headers()
         if self.rule.resource is not None and self.problems.sound(path := (*self.path, "resource")):
             self.problems.parse(path, parse_resource, self.rule.resource)
-
-    def match(self) -> Sequence[str] | None:
-        """Validate `match`; return the template's variables, None when they cannot be known."""
-        match, path, problems = self.rule.match, (*self.path, "match"), self.problems
-        if problems.sound(methods := (*path, "methods")) and not match.methods:
-            problems.add(methods, 'names no method; write methods = ["POST"]')
-        for method in problems.elements(methods, match.methods):
-            _method(method, methods, problems)
-        host = match.host
-        if host is not None and problems.sound(path_of_host := (*path, "host")) and not is_host(host):
-            problems.add(
-                path_of_host,
-                f'{quote(host)} is no host name; write one such as "api.example.com", without port or wildcard',
-            )
-        if not problems.sound(path_of_template := (*path, "path")):
-            return None
-        template = problems.parse(path_of_template, parse_template, match.path)
-        return template.variables if template else None
 
     def statuses(self) -> None:
         problems, success, refused = self.problems, (*self.path, "success"), (*self.path, "refused")
@@ -127,25 +100,3 @@ class _Rule:
 def _makes_needless(whole: Statuses, named: Statuses) -> bool:
     """Whether `named` waits for a Retry-After that `whole` does without."""
     return named.needs_retry_after and not whole.needs_retry_after and named.codes <= whole.codes
-
-
-def _method(method: str, path: Path, problems: Problems) -> None:
-    if method.upper() in _EVERY_METHOD:
-        problems.add(path, f'{quote(method)} is no method, and no word means all; write each, as in ["POST", "PUT"]')
-    elif "|" in method or not is_token(method):
-        problems.add(path, f'{quote(method)} is no method; write one such as "POST", and several as ["POST", "PUT"]')
-    elif not _METHOD.fullmatch(method):
-        problems.add(path, f'{quote(method)} is no method but a pattern; write one such as "POST"')
-    elif method not in _STANDARD_METHODS and method.upper() in _STANDARD_METHODS:
-        problems.add(path, f'methods are case-sensitive; write "{method.upper()}" instead of {quote(method)}')
-
-
-def _never_matched(rules: Sequence[RuleConfig], problems: Problems) -> None:
-    places = {id(rule): at for at, rule in enumerate(rules) if problems.sound(("rules", at, "match"))}
-    for later, earlier in unreachable([rule for rule in rules if id(rule) in places]):
-        taker = problems.rule(("rules", places[id(earlier)]))
-        problems.add(
-            ("rules", places[id(later)], "match"),
-            f"can never match, because {taker} stands earlier and takes every request that this one would; "
-            "move this rule above it, narrow that one, or remove one of the two",
-        )

@@ -23,28 +23,27 @@ _ONE_SEGMENT = re.compile(
     rf"|\{{[*+]{{0,2}}(?P<brace>{_NAME})(?:[:=?].*|\.\.\.)?\}}"  # {id:int}, {id?}, {*rest}, {id=*}, {rest...}
 )
 _SEVERAL_SEGMENTS = re.compile(
-    rf"\*+(?:{_NAME})?"  # *, **, *rest
-    rf"|\[\[?\.\.\.{_NAME}\]?\]"  # [...rest]
-    rf"|<path:{_NAME}>"
-    rf"|:{_NAME}[*+]"
-    rf"|\{{\*{{1,2}}{_NAME}\}}|\{{{_NAME}\.\.\.\}}|\{{{_NAME}(?::path|=\*\*)\}}"
+    rf"\*+(?P<star>{_NAME})?"  # *, **, *rest
+    rf"|\[\[?\.\.\.(?P<square>{_NAME})\]?\]"  # [...rest], [[...rest]]
+    rf"|<path:(?P<angle>{_NAME})>"
+    rf"|:(?P<colon>{_NAME})[*+]"
+    rf"|\{{\*{{1,2}}(?P<before>{_NAME})\}}|\{{(?P<behind>{_NAME})(?:\.\.\.|\+|:path|=\*\*)\}}"
 )
-_VARIABLE = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+_OURS = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\*?\}")
 
 
 def explain_dialect(path: str) -> str | None:
     """Say what in a path is written as elsewhere, and what would be right; None when nothing is."""
-    for segment in path.split("/"):
-        if _VARIABLE.fullmatch(segment):
+    segments = path.removesuffix("/").split("/")
+    for at, segment in enumerate(segments):
+        if _OURS.fullmatch(segment):
             continue
-        if _SEVERAL_SEGMENTS.fullmatch(segment):
-            return (
-                f'"{segment}" matches only itself here; {{NAME}} takes any one segment, and nothing takes several: '
-                "write one rule for each number of segments"
-            )
+        several = _SEVERAL_SEGMENTS.fullmatch(segment)
+        if several is not None:
+            return _instead_of(several, is_last=at == len(segments) - 1)
         one = _ONE_SEGMENT.fullmatch(segment)
         if one is not None:
-            return f'"{segment}" is no variable here; write "{{{one[one.lastgroup or 0].replace("-", "_")}}}"'
+            return f'"{segment}" is no variable here; write "{{{_name(one)}}}"'
         if segment == "{$}":
             return '"{$}" marks no end here; a path ends where it ends, leave it out'
         if "(?" in segment or "{" in segment or "}" in segment:
@@ -56,5 +55,24 @@ def explain_dialect(path: str) -> str | None:
         if re.search(r"\(\.?:", segment):
             return f'"{segment}" has an optional part; write one rule with it and one without it'
     if _REGEX.search(path):
-        return "it is a regular expression; write literal segments, and {NAME} for any one segment"
+        return (
+            "it is a regular expression; write literal segments, {NAME} for any one, "
+            "and at the end {rest*} for all that follow"
+        )
     return None
+
+
+def _instead_of(several: re.Match[str], *, is_last: bool) -> str:
+    here = f'"{several[0]}" matches only itself here; '
+    if not is_last:
+        return (
+            f"{here}{{NAME}} takes any one segment, and nothing takes several amid a path: "
+            "write one rule for each number of segments"
+        )
+    if several.lastgroup is None:
+        return f'{here}write "{{rest*}}" for all segments that follow, or "{{NAME}}" for any one'
+    return f'{here}write "{{{_name(several)}*}}" for all segments that follow'
+
+
+def _name(found: re.Match[str]) -> str:
+    return found[found.lastgroup or 0].replace("-", "_")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from gateway.guard.field import Field
 from gateway.guard.key import Key
 from gateway.guard.resource import Resource
 from gateway.guard.template import Template
+from gateway.guard.template_tree import Suffixed, TemplateTree, without_suffix
 from gateway.guard.unusual import find_unusual
 from gateway.guard.value import ValueForm
 from gateway.http.headers import Headers
@@ -80,6 +81,8 @@ class Rule(msgspec.Struct, frozen=True):
     """Who may see the link to the created thing."""
     outcomes: Outcomes | None = None
     """What answers mean by what is in them; None where their statuses say it."""
+    extensions: frozenset[str] = frozenset()
+    """Suffixes of a path, in lower case and without a dot, that make no difference to the API."""
 
     @property
     def tells_retries(self) -> bool:
@@ -106,37 +109,26 @@ class Refusal(msgspec.Struct, frozen=True):
     detail: str
 
 
-class _Node:
-    """One segment of all templates: children by literal segment, one for any segment, the rules that end here.
+class _Lookup(NamedTuple):
+    """What is known of a path before the rest of a request."""
 
-    Mutable while rules are added, then only read.
-    """
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.any: _Node | None = None
-        self.rules: list[tuple[int, Rule]] = []
-
-    def child(self, segment: str | None) -> "_Node":
-        if segment is not None:
-            return self.children.setdefault(segment, _Node())
-        if self.any is None:
-            self.any = _Node()
-        return self.any
+    reading: Reading
+    rules: list[Rule]
+    """Those that match, in their order; none where the path can be read in more than one way."""
+    folded: dict[str, tuple[str, ...]]
+    """By a rule's name, the segments as its template takes them, where it does not take each as it is."""
+    suffixed: list[Suffixed[Rule]]
 
 
 class Rules:
     """All rules, in the order of the file: the first that matches guards."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._root = _Node()
+        self._tree: TemplateTree[Rule] = TemplateTree()
         self._all: list[Rule] = []
         overrides = set(METHOD_OVERRIDES)
         for rule in rules:
-            node = self._root
-            for segment in rule.template.segments:
-                node = node.child(segment)
-            node.rules.append((len(self._all), rule))
+            self._tree.add(rule.template, rule.extensions, rule)
             self._all.append(rule)
             overrides |= rule.method_override
         self._overrides = frozenset(overrides)
@@ -147,11 +139,15 @@ class Rules:
 
     def match(self, method: str, target: Target, headers: Headers) -> Match | Refusal | None:
         """Find the rule that guards a request; None when it may pass untouched."""
-        reading, rules = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)
+        lookup = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)
+        if lookup is None:
+            return None
+        reading, rules, folded, suffixed = lookup
         if reading.others or reading.is_open:
             return self._match_odd(method, reading, target, headers)
-        if rules:
-            rules = _on_host(rules, target, headers)
+        rules = _on_host(rules, target, headers)
+        if suffixed and (refusal := self._match_suffixed(method, rules, suffixed, target, headers)):
+            return refusal
         if not rules:
             return None
         hidden = self._hidden(rules, headers)
@@ -169,13 +165,24 @@ class Rules:
                 unusual = find_unusual(method, target.query, headers)
                 if unusual is not None:
                     return Refusal("unusual-request", unusual)
-                return Match(rule, {name: reading.segments[at] for at, name in rule.template.names})
+                segments = folded.get(rule.name, reading.segments) if folded else reading.segments
+                return Match(rule, {name: segments[at] for at, name in rule.template.names})
         return None
 
-    def _read(self, path: str) -> tuple[Reading, list[Rule]]:
-        """Read a path, and find the rules that guard it, if it can be read in one way."""
+    def _read(self, path: str) -> _Lookup | None:
+        """Read a path, and find the rules that guard it; None when none can, whatever else the request says."""
         reading = read_path(path)
-        return reading, [] if reading.others else self._at(reading.segments)
+        if reading.others or reading.is_open:
+            return _Lookup(reading, [], {}, [])
+        found, folded = self._tree.find(reading.segments), {}
+        if not found.values and not found.suffixed:
+            return None
+        for rule in found.values:
+            if rule in found.shortened:
+                folded[rule.name] = rule.template.fold(without_suffix(reading.segments))
+            elif rule.template.has_tail:
+                folded[rule.name] = rule.template.fold(reading.segments)
+        return _Lookup(reading, found.values, folded, found.suffixed)
 
     def _hidden(self, rules: list[Rule], headers: Headers) -> Refusal | None:
         """Refuse to let a field that decides here reach the API otherwise, or under two names."""
@@ -198,7 +205,9 @@ class Rules:
                 if overridden or method.upper() in rule.methods:
                     return _TOO_MANY_READINGS
         for segments in reading.others:
-            for rule in _on_host(self._at(segments), target, headers):
+            found = self._tree.find(segments)
+            meant = [*found.values, *[suffixed.value for suffixed in found.suffixed]]
+            for rule in _on_host(meant, target, headers):
                 if overridden or method.upper() in rule.methods:
                     return Refusal(
                         "ambiguous-path",
@@ -207,20 +216,24 @@ class Rules:
                     )
         return None
 
-    def _at(self, segments: tuple[str, ...]) -> list[Rule]:
-        nodes = [self._root]
-        for segment in segments:
-            literal = segment.casefold()
-            below = [node.children[literal] for node in nodes if literal in node.children]
-            if segment:
-                below += [node.any for node in nodes if node.any is not None]
-            if not below:
-                return []
-            nodes = below
-        found = [found for node in nodes for found in node.rules]
-        if len(found) > 1:
-            found.sort(key=lambda numbered: numbered[0])
-        return [rule for _, rule in found]
+    def _match_suffixed(
+        self, method: str, rules: list[Rule], suffixed: list[Suffixed[Rule]], target: Target, headers: Headers
+    ) -> Refusal | None:
+        """Refuse what an API would take for a create of another path, unless the first of `rules` knows the suffix."""
+        overridden = not self._overrides.isdisjoint(headers.names)
+        for each in suffixed:
+            rule = each.value
+            if not _on_host([rule], target, headers):
+                continue
+            for asked in rule.methods if overridden else rule.methods & {method.upper()}:
+                first = next((match for match in rules if asked in match.methods), None)
+                if first is None or first not in each.unless:
+                    return Refusal(
+                        "ambiguous-path",
+                        f'The path could be read as one that rule "{rule.name}" guards with a suffix behind it, as in '
+                        '"/users.json", and the rule\'s extensions do not list the suffix. Send the path without it.',
+                    )
+        return None
 
 
 _TOO_MANY_READINGS = Refusal(

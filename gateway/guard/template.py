@@ -16,16 +16,26 @@ class Template(msgspec.Struct, frozen=True):
     """
 
     segments: tuple[str | None, ...]
+    """Without the tail."""
     names: tuple[tuple[int, str], ...]
-    """Positions and names of the variables."""
+    """Positions and names of the variables; the tail's position is the one behind the last segment."""
+    has_tail: bool = False
+    """Whether any number of segments may follow, or none."""
 
     @property
     def variables(self) -> tuple[str, ...]:
         """The variables' names."""
         return tuple(name for _, name in self.names)
 
+    def fold(self, segments: tuple[str, ...]) -> tuple[str, ...]:
+        """The segments of a path that matches, with those that the tail takes as one, joined by slashes."""
+        if not self.has_tail:
+            return segments
+        length = len(self.segments)
+        return (*segments[:length], "/".join(segments[length:]))
 
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+_VARIABLE = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<tail>\*?)\}")
 
 
 def parse_template(path: str) -> Template:
@@ -39,11 +49,14 @@ def parse_template(path: str) -> Template:
         raise ValueError(f'"{path}" has a query; write only the path, and read query.NAME in a field')
     segments: list[str | None] = []
     names: list[tuple[int, str]] = []
-    for at, segment in enumerate(path.split("/")[1:]):
+    written = path.removesuffix("/").split("/")[1:]
+    for at, segment in enumerate(written):
         variable = _VARIABLE.fullmatch(segment)
         if variable:
             segments.append(None)
-            names.append((at, variable[1]))
+            names.append((at, variable["name"]))
+            if variable["tail"] and at < len(written) - 1:
+                raise ValueError(f'"{path}": "{segment}" takes all segments that follow, so it must be the last one')
         elif "{" in segment or "}" in segment:
             raise ValueError(
                 f'"{path}" has a brace in "{segment}"; a variable is a whole segment, as in "/users/{{id}}"'
@@ -53,8 +66,7 @@ def parse_template(path: str) -> Template:
     literal = _VARIABLE.sub("x", path)
     if read_path(literal).others or "%" in path:
         raise ValueError(f'"{path}" can be read in more than one way; write it decoded, without "//", ".", ".." or ";"')
-    if segments and segments[-1] == "":
-        segments.pop()
     if len({name for _, name in names}) < len(names):
         raise ValueError(f'"{path}" has two variables of one name; give each its own')
-    return Template(tuple(segments), tuple(names))
+    has_tail = bool(written) and written[-1].endswith("*}")
+    return Template(tuple(segments[:-1] if has_tail else segments), tuple(names), has_tail)

@@ -23,6 +23,8 @@ BODY = b'{"email": "ada@example.org"}'
         ("GET", "*", 400, "bad-request"),
         ("POST", "http:///users", 400, "bad-request"),
         ("POST", "/x//../users", 400, "ambiguous-path"),
+        ("POST", "/users.json", 400, "ambiguous-path"),
+        ("GET", "/users.json", 200, None),
         ("POST", "/users", 201, None),
         ("GET", "/users", 200, None),
         ("OPTIONS", "*", 200, None),

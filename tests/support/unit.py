@@ -69,6 +69,17 @@ def ask(rules: Rules, target: str = "/users", method: str = "POST", *lines: tupl
     return rules.match(method, split_target(target), headers(*lines))
 
 
+def met(found: Match | Refusal | None) -> str | None:
+    """The name of the rule that was met, "!" and the slug of a refusal, or None."""
+    match found:
+        case Match():
+            return found.rule.name
+        case Refusal():
+            return f"!{found.slug}"
+        case None:
+            return None
+
+
 def request(
     body: str | bytes = b"", *lines: tuple[str, str] | tuple[str, bytes], query: str = "", **variables: str
 ) -> RequestView:

@@ -23,17 +23,19 @@ ONE_SEGMENT = {
     "/orders/{order-id}": "order_id",
 }
 SEVERAL_SEGMENTS = [
-    "/orders/*",
-    "/**",
-    "/a/**/b",
     "/orders/*rest",
     "/orders/{*rest}",
     "/orders/{**rest}",
     "/orders/{rest...}",
-    "/orders/{id=**}",
+    "/orders/{rest=**}",
     "/orders/<path:rest>",
     "/orders/[...rest]",
+    "/orders/[[...rest]]",
+    "/orders/{rest+}",
+    "/orders/:rest*",
+    "/orders/{rest:path}",
 ]
+WITHOUT_NAME = ["/orders/*", "/**"]
 REGULAR_EXPRESSIONS = [
     "^/orders$",
     "/orders$",
@@ -60,9 +62,24 @@ def test_a_variable_in_another_dialect_is_refused_with_ours(path: str, name: str
 
 
 @pytest.mark.parametrize("path", SEVERAL_SEGMENTS)
-def test_a_wildcard_is_refused(path: str) -> None:
-    """No template matches a varying number of segments, and the text says so."""
-    with pytest.raises(ValueError, match="takes any one segment, and nothing takes several"):
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_wildcard_at_the_end_is_refused_with_ours(path: str, end: str) -> None:
+    """The text says how the same is written here, with the same name."""
+    with pytest.raises(ValueError, match=r'matches only itself here; write "\{rest\*\}" for all segments'):
+        parse_template(path + end)
+
+
+@pytest.mark.parametrize("path", WITHOUT_NAME)
+def test_a_wildcard_without_a_name_may_mean_one_segment_or_several(path: str) -> None:
+    """Spring's * takes one, Express's takes all."""
+    with pytest.raises(ValueError, match=r'write "\{rest\*\}" for all segments that follow, or "\{NAME\}" for any one'):
+        parse_template(path)
+
+
+@pytest.mark.parametrize("path", ["/a/**/b", "/a/{*rest}/b", "/*/b", "/a/:rest*/b"])
+def test_a_wildcard_amid_a_path_is_refused(path: str) -> None:
+    """Nothing matches a varying number of segments there, and the text says so."""
+    with pytest.raises(ValueError, match="takes any one segment, and nothing takes several amid a path"):
         parse_template(path)
 
 
@@ -98,8 +115,8 @@ def test_literal_paths_with_such_characters_match_as_they_stand(path: str) -> No
 
 
 def test_variables_of_our_own_are_no_dialect() -> None:
-    """The one way in which a variable is written here."""
-    assert explain_dialect("/tenants/{tenant}/users/{_id2}") is None
+    """The ways in which variables are written here."""
+    assert explain_dialect("/tenants/{tenant}/users/{_id2}/{rest*}") is None
 
 
 @pytest.mark.parametrize("path", ["/users/:id", "/users/<id>", "/users/(.+)", "/users$"])

@@ -8,19 +8,7 @@ from gateway.config.reachability import unreachable
 from gateway.config.schema import MatchConfig
 from gateway.config.table import Duration
 from gateway.guard.rules import Match, Refusal
-from gateway.guard.template import parse_template
-from tests.support.unit import ask, compiled, rule, rule_config
-
-
-def met(found: Match | Refusal | None) -> str | None:
-    """The name of the rule that was met, "!" and the slug of a refusal, or None."""
-    match found:
-        case Match():
-            return found.rule.name
-        case Refusal():
-            return f"!{found.slug}"
-        case None:
-            return None
+from tests.support.unit import ask, compiled, met, rule, rule_config
 
 
 class TestPath:
@@ -56,7 +44,6 @@ class TestPath:
             "/users/1/",
             "/x/users",
             "/tenants/users",
-            "/users.",
             "/.users",
             "*",
             "/tenants/a/users/1",
@@ -213,47 +200,8 @@ class TestMethodOverride:
         assert met(ask(self.accepting, "//users", "GET")) is None
 
 
-class TestTemplate:
-    def test_a_template_is_read(self) -> None:
-        template = parse_template("/Tenants/{tenant}/users/{id}/")
-        assert template.segments == ("tenants", None, "users", None)
-        assert template.names == ((1, "tenant"), (3, "id"))
-        assert template.variables == ("tenant", "id")
-        assert parse_template("/").segments == ()
-
-    @pytest.mark.parametrize(
-        ("path", "says"),
-        [
-            ("", 'does not start with "/"; write it as in "/tenants/{tenant}/users"'),
-            ("users", 'does not start with "/"'),
-            ("http://x/users", 'does not start with "/"'),
-            ("/users?x", "has a query"),
-            ("/users/{id", 'has a brace in "{id"; a variable is a whole segment, as in "/users/{id}"'),
-            ("/users/x{id}", 'has a brace in "x{id}"'),
-            ("/users/{}", "has a brace"),
-            ("/users/{1a}", "has a brace"),
-            ("/users/{a-b}", 'write "{a_b}"'),
-            ("/users/{é}", "has a brace"),
-            ("/{a}/{a}", "has two variables of one name"),
-            ("//users", "can be read in more than one way"),
-            ("/users//", "can be read in more than one way"),
-            ("/a/../users", "can be read in more than one way"),
-            ("/users;v=1", "can be read in more than one way"),
-            ("/users#x", "can be read in more than one way"),
-            ("/a\\users", "can be read in more than one way"),
-            ("/%75sers", "can be read in more than one way"),
-            ("/users%2F", "can be read in more than one way"),
-            ("/users\n", "can be read in more than one way"),
-        ],
-    )
-    def test_what_is_no_template_is_refused_with_what_would_be_right(self, path: str, says: str) -> None:
-        with pytest.raises(ValueError) as raised:  # noqa: PT011 - the text is compared below
-            parse_template(path)
-        assert says in str(raised.value)
-
-
-def match(path: str, *methods: str, host: str | None = None) -> MatchConfig:
-    return MatchConfig(path=path, methods=methods or ("POST",), host=host)
+def match(path: str, *methods: str, host: str | None = None, extensions: tuple[str, ...] = ()) -> MatchConfig:
+    return MatchConfig(path=path, methods=methods or ("POST",), host=host, extensions=extensions)
 
 
 class TestUnreachable:
@@ -267,6 +215,17 @@ class TestUnreachable:
             ([match("/{x}/b")], match("/a/b")),
             ([match("/users")], match("/users", host="api")),
             ([match("/users", host="api")], match("/users", host="api")),
+            ([match("/{r*}")], match("/")),
+            ([match("/{r*}")], match("/a/{x}/b")),
+            ([match("/a/{r*}")], match("/a")),
+            ([match("/a/{r*}")], match("/A/{x}")),
+            ([match("/a/{r*}")], match("/a/{r*}")),
+            ([match("/{x}/{r*}")], match("/a/b/{r*}")),
+            ([match("/users")], match("/users", extensions=("json",))),
+            ([match("/users", extensions=("json",))], match("/users", extensions=("xml",))),
+            ([match("/users", extensions=("JSON",))], match("/Users.json")),
+            ([match("/a/{r*}", extensions=("json",))], match("/a.json")),
+            ([match("/{x}")], match("/users.json", extensions=("json",))),
             ([match("/users", "PUT", "POST")], match("/users")),
             ([match("/users", "PUT"), match("/{x}", "POST")], match("/users", "POST", "PUT")),
         ],
@@ -286,6 +245,21 @@ class TestUnreachable:
             (match("/users"), match("/users/x")),
             (match("/users"), match("/{x}")),
             (match("/a/{x}"), match("/{x}/b")),
+            (match("/a/{r*}"), match("/{r*}")),
+            (match("/a/{r*}"), match("/{x}/{r*}")),
+            (match("/{x}/{r*}"), match("/{r*}")),
+            (match("/{x}/{r*}"), match("/")),
+            (match("/a/{x}"), match("/a/{r*}")),
+            (match("/a"), match("/a/{r*}")),
+            (match("/users"), match("/users.json")),
+            (match("/users.json"), match("/users", extensions=("json",))),
+            (match("/users", extensions=("json",)), match("/users.xml")),
+            (match("/users", extensions=("json",)), match("/users.json.json")),
+            (match("/users", extensions=("json",)), match("/users.json", extensions=("xml",))),
+            (match("/users", extensions=("json",)), match("/users.json/{r*}")),
+            (match("/users", extensions=("json",)), match("/.json")),
+            (match("/", extensions=("json",)), match("/.json")),
+            (match("/users", extensions=("json",)), match("/")),
             (match("/users", host="api"), match("/users")),
             (match("/users", host="api"), match("/users", host="other")),
             (match("/users", "PUT"), match("/users")),
