@@ -112,6 +112,12 @@ def test_failed_as_free_is_not_stronger_than_an_entry() -> None:
         assert state_after(by, expected) is state
 
 
+def test_what_can_only_have_been_refused_is_freed_where_its_status_frees_too() -> None:
+    by = rule(outcome=(entry("refused", errors=True),), failed="free")
+    assert judged(by, 500, b"<html>") == (FAILED, False)
+    assert state_after(by, FAILED) is None
+
+
 @pytest.mark.parametrize(
     ("entries", "status", "line", "expected"),
     [
