@@ -6,7 +6,7 @@ BIN := .venv/bin
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers strangers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -80,6 +80,9 @@ loop-holds: .venv/installed ## odd requests one by one: how long each holds up t
 
 slow-readers: .venv/installed ## memory of 3,000 given-up downloads and 1,000 slow readers
 	@$(BIN)/python -m campaigns.slow_readers $(ARGS)
+
+strangers: .venv/installed ## a flood of refused creates, and who learns what exists
+	@$(BIN)/python -m campaigns.strangers $(ARGS)
 
 format: .venv/installed ## put the source into its form, and mend what can be mended
 	@$(BIN)/ruff format .

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from gateway.config.schema import Config, Duration, KeyConfig, RuleConfig
+from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.guard.authorize import Authorize
 from gateway.guard.body import want
 from gateway.guard.field import Source, parse_field
 from gateway.guard.key import Key
@@ -55,7 +57,7 @@ def _rule(rule: RuleConfig) -> Rule:
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
     deciding = {field.name.lower().encode() for field in fields if field.source in _IN_HEADERS}
-    if key is not None or retry_window:
+    if key is not None or retry_window or rule.authorize is not None:
         deciding |= {field.name.lower().encode() for field in caller if field.source in _IN_HEADERS}
     if key is not None:
         deciding.add(key.header.lower().encode())
@@ -81,14 +83,24 @@ def _rule(rule: RuleConfig) -> Rule:
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
         caller=caller,
-        needs_caller=key is not None or retry_window > 0 or (rule.resource is not None and rule.link == "caller"),
+        needs_caller=(
+            key is not None
+            or retry_window > 0
+            or rule.authorize is not None
+            or (rule.resource is not None and rule.link == "caller")
+        ),
         key=key,
         retry_window=retry_window,
         replay_limit=rule.replay_limit if rule.retry == "replay" else 0,
         wait_timeout=rule.wait_timeout if rule.in_flight == "wait" else rule.reject_after,
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
+        authorize=None if rule.authorize is None else _authorize(rule.authorize),
     )
+
+
+def _authorize(authorize: AuthorizeConfig) -> Authorize:
+    return Authorize(authorize.path, authorize.cache, authorize.before == "claim")
 
 
 def _key(key: KeyConfig) -> Key:

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.config import schema
 from gateway.config.problems import nearest
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.units import format_duration, format_size
 
 _EXAMPLES: dict[tuple[type, str], str] = {
@@ -42,6 +43,8 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "unique"): 'unique = [{ name = "email", fields = ["body.email"] }]',
     (schema.RuleConfig, "key"): 'key = { header = "Idempotency-Key", required = true }',
     (schema.RuleConfig, "retry_window"): 'retry_window = "10m"',
+    (schema.RuleConfig, "authorize"): 'authorize = { path = "/me" }',
+    (AuthorizeConfig, "path"): 'path = "/me"',
     (schema.KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
     (schema.KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
     (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
@@ -72,6 +75,7 @@ _TITLES: dict[type[schema.Table], str] = {
     schema.MatchConfig: "a rule's match",
     schema.UniqueConfig: "an entry of unique",
     schema.KeyConfig: "a rule's key",
+    AuthorizeConfig: "a rule's authorize",
 }
 
 

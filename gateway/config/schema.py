@@ -5,19 +5,10 @@
 
 from typing import Literal
 
-import msgspec
-
-
-class Duration(float):
-    """A length of time in seconds, written "250ms", "30s", "24h" or "7d"; infinite for "forever"."""
-
-
-class Size(int):
-    """A number of bytes, written "64KiB" or "1MiB"."""
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of the file."""
+from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_base import Duration as Duration
+from gateway.config.schema_base import Size as Size
+from gateway.config.schema_base import Table as Table
 
 
 class ServerTlsConfig(Table, frozen=True, kw_only=True):
@@ -254,6 +245,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """How many creates of the rule wait at once at most; further ones get 409."""
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
+    authorize: AuthorizeConfig | None = None
+    """Who may know what exists: those whose credentials the API takes on another path; default: everybody."""
     missing: Literal["reject", "forward"] = "reject"
     """What happens when a field is absent or unreadable: 422, or passed on without a guard."""
     namespace: str | None = None
@@ -283,7 +276,7 @@ class Config(Table, frozen=True, kw_only=True):
 
     upstream: UpstreamConfig | None = None
     """The API for whatever no route takes."""
-    upstreams: dict[str, UpstreamConfig] = {}
+    upstreams: dict[str, UpstreamConfig] = {}  # noqa: RUF012 - each configuration has one of its own
     """APIs by name, for `routes`."""
     routes: tuple[RouteConfig, ...] = ()
     server: ServerConfig = ServerConfig()

@@ -7,6 +7,7 @@ from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig, UniqueConfig
+from gateway.config.validate_authorize import validate_authorize, validate_questions
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of
 from gateway.guard.field import Field, Source, parse_field
@@ -29,6 +30,7 @@ def validate_rules(rules: Sequence[RuleConfig], problems: Problems) -> None:
     _same_names([rule.name for rule in rules], ("rules",), problems)
     _shared_namespaces(rules, problems)
     _never_matched(rules, problems)
+    validate_questions(rules, problems)
 
 
 class _Rule:
@@ -51,6 +53,7 @@ class _Rule:
         self.statuses()
         self.numbers()
         self.headers()
+        validate_authorize(self.rule, self.path, self.problems)
         if self.rule.resource is not None and self.problems.sound(path := (*self.path, "resource")):
             self.problems.parse(path, parse_resource, self.rule.resource)
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.guard.authorize import Authorize
 from gateway.guard.body import Wanted
 from gateway.guard.field import Field
 from gateway.guard.key import Key
@@ -54,7 +55,7 @@ class Rule(msgspec.Struct, frozen=True):
     method_override: frozenset[bytes]
     resource: Resource | None
     headers: frozenset[bytes] = frozenset()
-    """Names, in lower case, of the header fields that decide: of scope, entries and key, and of a caller's retries."""
+    """Names, in lower case, of the header fields that decide: of scope, entries and key, and of caller."""
     caller: tuple[Field, ...] = ()
     needs_caller: bool = False
     """Whether it matters who sends a create."""
@@ -68,6 +69,8 @@ class Rule(msgspec.Struct, frozen=True):
     max_waiting_clients: int = 0
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who may see the link to the created thing."""
+    authorize: Authorize | None = None
+    """Who may know what exists; everybody where it is None."""
 
     @property
     def tells_retries(self) -> bool:
