@@ -25,7 +25,8 @@ _IN_HEADERS = {Source.HEADER, Source.HOST}
 
 def compile_rules(config: Config) -> Rules:
     """Compile the rules of a configuration that was found free of problems."""
-    return Rules(_rule(rule) for rule in config.rules)
+    overrides = frozenset(name.lower().encode() for rule in config.rules for name in rule.method_override)
+    return Rules(_rule(rule, overrides) for rule in config.rules)
 
 
 def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | None) -> Routes[_T]:
@@ -40,7 +41,8 @@ def milliseconds(length: Duration) -> int:
     return FOREVER if math.isinf(length) else round(length * 1000)
 
 
-def _rule(rule: RuleConfig) -> Rule:
+def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
+    """`overrides` are the headers by which any rule lets a client change the method."""
     scope = tuple(parse_field(field) for field in rule.scope)
     entries = tuple(
         Entry(
@@ -95,12 +97,12 @@ def _rule(rule: RuleConfig) -> Rule:
         wait_timeout=rule.wait_timeout if rule.in_flight == "wait" else rule.reject_after,
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
-        authorize=None if rule.authorize is None else _authorize(rule.authorize),
+        authorize=None if rule.authorize is None else _authorize(rule.authorize, overrides),
     )
 
 
-def _authorize(authorize: AuthorizeConfig) -> Authorize:
-    return Authorize(authorize.path, authorize.cache, authorize.before == "claim")
+def _authorize(authorize: AuthorizeConfig, overrides: frozenset[bytes]) -> Authorize:
+    return Authorize(authorize.path, authorize.cache, authorize.before == "claim", overrides)
 
 
 def _key(key: KeyConfig) -> Key:

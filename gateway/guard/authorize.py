@@ -17,6 +17,8 @@ class Authorize(msgspec.Struct, frozen=True):
     """Seconds for which a caller who may know is remembered; 0 for not at all."""
     before_claim: bool
     """Whether it is asked before anything is claimed, not only before an answer that tells of another create."""
+    left_out: frozenset[bytes] = frozenset()
+    """Names, in lower case, of the caller's header fields left out: those that change a method."""
 
 
 class Verdict(enum.Enum):

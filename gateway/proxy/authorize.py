@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from gateway.guard.authorize import Authorize, Verdict, judge
-from gateway.guard.rules import METHOD_OVERRIDES, Rule
+from gateway.guard.rules import Rule
 from gateway.model import Claim
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
@@ -109,7 +109,7 @@ class Authorizer:
     async def _ask(self, request: RequestContext, rule: Rule, authorize: Authorize) -> Verdict | UpstreamResponse:
         """Ask the API; the answer if it refuses, not read yet."""
         started = self._deps.stopwatch()
-        result = await ask_as_sent(request, authorize.path, METHOD_OVERRIDES | rule.method_override)
+        result = await ask_as_sent(request, authorize.path, authorize.left_out)
         reason = f"status {result.status}" if isinstance(result, UpstreamResponse) else result.error
         if isinstance(result, UpstreamResponse):
             verdict = judge(result.status)

@@ -11,6 +11,7 @@ from gateway.config.changes import RESTART
 from gateway.config.hints import example
 from gateway.config.problems import Problems
 from gateway.config.reader import read
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.units import parse_duration, parse_size
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
@@ -36,6 +37,7 @@ HEADINGS: dict[type[schema.Table], str] = {
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
     schema.KeyConfig: "key",
+    AuthorizeConfig: "authorize",
 }
 
 
@@ -114,7 +116,7 @@ def complete(text: str, table: type[schema.Table]) -> str:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
     if table is schema.UniqueConfig:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
-    if table is schema.KeyConfig and "[[rules]]" not in text:
+    if table in {schema.KeyConfig, AuthorizeConfig} and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is schema.RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
@@ -186,8 +188,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Ta
         text = f"match = {{ {', '.join(lines)} }}\n"
     elif table is schema.UniqueConfig:
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
-    elif table is schema.KeyConfig:
-        text = f"key = {{ {', '.join(lines)} }}\n"
+    elif table in {schema.KeyConfig, AuthorizeConfig}:
+        text = f"{HEADINGS[table]} = {{ {', '.join(lines)} }}\n"
     else:
         text = f"{HEADINGS[table]}\n{text}"
     assert findings(complete(text, table)) == []

@@ -100,7 +100,9 @@ async def test_the_question_is_the_callers_own_and_nothing_of_the_create(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
     upstream.default = api = Api()
-    program = await gateway(rules=[orders(authorize={"path": "/me?x=%20"}, method_override=["X-Real-Method"])])
+    others = rule("put", "/orders", entry("body.email"), method_override=["X-Real-Method"])
+    others["match"]["methods"] = ["PUT"]
+    program = await gateway(rules=[orders(authorize={"path": "/me?x=%20"}), others])
     upstream.script(behaviours.answer(201), behaviours.answer(200))
     sent = [
         ADA, ("Cookie", "s=1"), ("Accept", "text/html"), ("Accept-Encoding", "gzip"), ("Content-Language", "de"),
@@ -174,8 +176,10 @@ async def test_only_a_known_caller_is_remembered_and_only_if_the_rule_says_so_an
 ) -> None:
     upstream.default = api = Api()
     each_time = {**orders(authorize={"cache": "0s"}), "name": "each-time", "match": {"path": "/each"}}
-    program = await gateway(rules=[orders(), each_time])
+    by_user = {**orders(caller=["header.X-User"]), "name": "by-user", "match": {"path": "/by-user"}}
+    program = await gateway(rules=[orders(), each_time, by_user])
     assert (await send(program, ADA)).status == 201
+    assert (await post(program, "/by-user", ORDER, ADA)).status == 201
     api.me = behaviours.answer(204)
 
     async def asked_for(count: int, target: str, *headers: tuple[str, str]) -> None:
@@ -187,6 +191,7 @@ async def test_only_a_known_caller_is_remembered_and_only_if_the_rule_says_so_an
     await asked_for(1, "/orders", ADA)
     await asked_for(1, "/orders", EVE)
     await asked_for(1, "/orders", ADA, ("Host", "other.example"))
+    await asked_for(1, "/by-user", ("X-User", ADA[1]))
     await asked_for(3, "/orders")  # a cookie may tell one anonymous caller from another
     assert (await post(program, "/each", ORDER, ADA)).status == 201
     await asked_for(3, "/each", ADA)

@@ -22,6 +22,7 @@ from gateway.config.schema import (
     UniqueConfig,
     UpstreamConfig,
 )
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.front.exchange import Exchange
 from gateway.model import State
 from gateway.proxy.handler import Handler
@@ -150,6 +151,7 @@ class Scenario:
     on_failure: Literal["reject", "forward"] = "reject"
     has_key: bool = False
     """Whether the create has an Idempotency-Key, by which its answer is stored."""
+    authorize: AuthorizeConfig | None = None
 
     def config(self, upstream: RawUpstream) -> Config:
         """Its rules file."""
@@ -165,6 +167,8 @@ class Scenario:
                     resource=self.resource,
                     key=KeyConfig() if self.has_key else None,
                     retry="replay" if self.has_key else "reject",
+                    caller=("header.X-Number",) if self.authorize else ("header.Authorization",),
+                    authorize=self.authorize,
                 ),
             ),
         )
@@ -203,7 +207,8 @@ async def _has_arrived(upstream: RawUpstream, number: int) -> bool:
         await client.send_raw(request_bytes("GET", last))
         await upstream.started.first(lambda request: request.target == last)
     await upstream.ended.reach(len(upstream.connections))
-    return any(request.header("X-Number") == str(number) for request in upstream.started)
+    creates = [request for request in upstream.started if request.method == "POST"]
+    return any(request.header("X-Number") == str(number) for request in creates)
 
 
 async def _status(client: Client) -> int:

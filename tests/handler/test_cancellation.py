@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.model import Record, State
 from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
@@ -64,6 +65,15 @@ SCENARIOS = [
     ),
     Scenario("an answer that breaks off", broken_body(), 201, State.CREATED, BOTH, LINK),
     Scenario("a key, and an answer that is stored", in_pieces(), 201, State.CREATED, BOTH, has_key=True),
+    Scenario(
+        "asked about first",
+        in_pieces(),
+        201,
+        State.CREATED,
+        BOTH,
+        LINK,
+        authorize=AuthorizeConfig(path="/me", before="claim"),
+    ),
     Scenario("refused", answer(422), 422, None, BOTH),
     Scenario("failed", answer(500), 500, State.UNKNOWN, BOTH),
     Scenario("not answered", close_without_answer(), 502, State.UNKNOWN, BOTH),
