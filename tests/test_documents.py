@@ -260,7 +260,8 @@ FULL_RECORD = RequestRecord(
 
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
     rooms = "".join(
-        SOURCES[ROOT / "gateway" / "proxy" / name] for name in ("handler.py", "create.py", "conflicts.py", "forward.py")
+        SOURCES[ROOT / "gateway" / "proxy" / name]
+        for name in ("handler.py", "create.py", "conflicts.py", "authorize.py", "forward.py")
     )
     told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms)}
     slugs = {*problem.KINDS, "upstream-unreachable"}
@@ -291,7 +292,7 @@ def test_every_metric_and_label_is_documented_and_no_other_is() -> None:
 def test_every_outcome_and_event_to_watch_exists() -> None:
     watched = ticked(section("docs/operations.md", "What to watch"))
     events = {texts_in(call)[0] for kind in ("event", "repeated") for call in calls_of(kind)}
-    known = {*OUTCOMES.values(), *problem.KINDS, "unguarded"} | events
+    known = {*OUTCOMES.values(), *problem.KINDS, "unauthorized", "unguarded"} | events
     assert {value for text in watched for value in re.findall(r'"([a-z-]+)"', text)} <= known
 
 

@@ -10,6 +10,8 @@ from gateway.config import fingerprint_key, load
 from gateway.config.compile import compile_routes, compile_rules
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
+from gateway.config.table import Duration
+from gateway.config.units import format_duration
 from gateway.errors import BodyTooLarge, IdentityError, Malformed
 from gateway.guard.admission import Admission
 from gateway.guard.claims import claims
@@ -117,7 +119,13 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     if not wanted:
         return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
     first = wanted[0]
-    if rule.tells_retries:
+    if rule.authorize is not None:
+        found["authorize"] = {
+            "path": rule.authorize.path,
+            "before": "claim" if rule.authorize.before_claim else "answer",
+            "cache": format_duration(Duration(rule.authorize.cache)),
+        }
+    if rule.tells_retries or rule.authorize is not None:
         found["caller"] = "anonymous" if first.caller is None else "known"
     if rule.key is not None:
         found["key"] = {
@@ -137,6 +145,8 @@ def _happens(rule: Rule, first: Claim) -> str:
     text = "forwarded when all its claims are free, otherwise 409"
     if first.is_key:
         text += "; 422 when its key was sent with another request"
+    if rule.authorize is not None:
+        text += "; 401 or 403 of the API to a caller who may not know"
     if rule.replay_limit and first.payload is not None:
         text += "; when its caller sends it again, the API's answer once more"
     return text
@@ -163,6 +173,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
     if "caller" in found:
         rows.append(("caller", found["caller"]))
+    if "authorize" in found:
+        rows.append(("who may know", _who_may_know(**found["authorize"], caller=found["caller"])))
     if "key" in found:
         key = found["key"]
         rows.append(("key", f"{key['header']}: {'sent' if key['sent'] else 'not sent'}"))
@@ -174,6 +186,12 @@ def _lines(found: dict[str, Any]) -> list[str]:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))
     return [f"{label:<15}{text}" for label, text in rows]
+
+
+def _who_may_know(path: str, before: str, cache: str, caller: str) -> str:
+    asked = "anything is claimed" if before == "claim" else "an answer tells of another create"
+    remembered = "asked each time" if caller == "anonymous" or cache == "0s" else f"remembered for {cache}"
+    return f"whom the API answers GET {path} with 2xx, asked before {asked}; {remembered}"
 
 
 def _shown(value: object) -> str:

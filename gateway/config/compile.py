@@ -6,9 +6,11 @@ from typing import TypeVar
 
 from gateway.config.conditions import parse_answer_condition
 from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.table import Duration
 from gateway.guard.answer import OutcomeEntry, make_outcomes
+from gateway.guard.authorize import Authorize
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Source, parse_field
@@ -30,7 +32,8 @@ _IN_HEADERS = {Source.HEADER, Source.HOST}
 
 def compile_rules(config: Config) -> Rules:
     """Compile the rules of a configuration that was found free of problems."""
-    return Rules(_rule(rule) for rule in config.rules)
+    overrides = frozenset(name.lower().encode() for rule in config.rules for name in rule.method_override)
+    return Rules(_rule(rule, overrides) for rule in config.rules)
 
 
 def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | None) -> Routes[_T]:
@@ -45,7 +48,8 @@ def milliseconds(length: Duration) -> int:
     return FOREVER if math.isinf(length) else round(length * 1000)
 
 
-def _rule(rule: RuleConfig) -> Rule:
+def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
+    """`overrides` are the headers by which any rule lets a client change the method."""
     scope = tuple(ScopeField(parse_field(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items)
     entries = tuple(
         Entry(
@@ -62,7 +66,7 @@ def _rule(rule: RuleConfig) -> Rule:
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
     deciding = {field.name.lower().encode() for field in fields if field.source in _IN_HEADERS}
-    if key is not None or retry_window:
+    if key is not None or retry_window or rule.authorize is not None:
         deciding |= {field.name.lower().encode() for field in caller if field.source in _IN_HEADERS}
     if key is not None:
         deciding.add(key.header.lower().encode())
@@ -89,7 +93,12 @@ def _rule(rule: RuleConfig) -> Rule:
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
         caller=caller,
-        needs_caller=key is not None or retry_window > 0 or (rule.resource is not None and rule.link == "caller"),
+        needs_caller=(
+            key is not None
+            or retry_window > 0
+            or rule.authorize is not None
+            or (rule.resource is not None and rule.link == "caller")
+        ),
         key=key,
         retry_window=retry_window,
         replay_limit=rule.replay_limit if rule.retry == "replay" else 0,
@@ -97,6 +106,7 @@ def _rule(rule: RuleConfig) -> Rule:
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
         outcomes=make_outcomes([_outcome(entry) for entry in rule.outcome]),
+        authorize=None if rule.authorize is None else _authorize(rule.authorize, overrides),
     )
 
 
@@ -110,6 +120,10 @@ def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -
 
 def _outcome(entry: OutcomeConfig) -> OutcomeEntry:
     return OutcomeEntry(tuple([parse_answer_condition(condition) for condition in entry.when]), entry.verdict)
+
+
+def _authorize(authorize: AuthorizeConfig, overrides: frozenset[bytes]) -> Authorize:
+    return Authorize(authorize.path, authorize.cache, authorize.before == "claim", overrides)
 
 
 def _key(key: KeyConfig) -> Key:

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.config import schema
 from gateway.config.problems import nearest
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.table import Duration, Size, Table
@@ -45,6 +46,8 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "unique"): 'unique = [{ name = "email", fields = ["body.email"] }]',
     (schema.RuleConfig, "key"): 'key = { header = "Idempotency-Key", required = true }',
     (schema.RuleConfig, "retry_window"): 'retry_window = "10m"',
+    (schema.RuleConfig, "authorize"): 'authorize = { path = "/me" }',
+    (AuthorizeConfig, "path"): 'path = "/me"',
     (schema.KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
     (schema.KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
     (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
@@ -94,6 +97,7 @@ _TITLES: dict[type[Table], str] = {
     schema.KeyConfig: "a rule's key",
     OutcomeConfig: "an entry of outcome",
     ConditionConfig: "a condition",
+    AuthorizeConfig: "a rule's authorize",
 }
 
 

@@ -5,6 +5,7 @@
 
 from typing import Literal
 
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
 from gateway.config.table import Duration, Size, Table
@@ -195,6 +196,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """How many creates of the rule wait at once at most; further ones get 409."""
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
+    authorize: AuthorizeConfig | None = None
+    """Who may know what exists: those whose credentials the API takes on another path; default: everybody."""
     missing: Literal["reject", "forward"] = "reject"
     """What happens when a field is absent or unreadable: 422, or passed on without a guard."""
     namespace: str | None = None

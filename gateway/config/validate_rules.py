@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import RuleConfig
+from gateway.config.validate_authorize import validate_authorize, validate_questions
 from gateway.config.validate_bodies import validate_bodies
 from gateway.config.validate_identity import shared_namespaces, validate_identity
 from gateway.config.validate_match import never_matched, validate_match
@@ -21,6 +22,7 @@ def validate_rules(rules: Sequence[RuleConfig], problems: Problems) -> None:
     same_names([rule.name for rule in rules], ("rules",), problems)
     shared_namespaces(rules, problems)
     never_matched(rules, problems)
+    validate_questions(rules, problems)
 
 
 class _Rule:
@@ -43,6 +45,7 @@ class _Rule:
         validate_outcome(self.rule.outcome, (*self.path, "outcome"), self.problems)
         self.numbers()
         self.headers()
+        validate_authorize(self.rule, self.path, self.problems)
         if self.rule.resource is not None and self.problems.sound(path := (*self.path, "resource")):
             self.problems.parse(path, parse_resource, self.rule.resource)
 

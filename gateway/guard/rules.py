@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from gateway.guard.answer import Outcomes
+from gateway.guard.authorize import Authorize
 from gateway.guard.body import Wanted
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field
@@ -65,7 +66,7 @@ class Rule(msgspec.Struct, frozen=True):
     method_override: frozenset[bytes]
     resource: Resource | None
     headers: frozenset[bytes] = frozenset()
-    """Names, in lower case, of the header fields that decide: of scope, entries and key, and of a caller's retries."""
+    """Names, in lower case, of the header fields that decide: of scope, entries and key, and of caller."""
     caller: tuple[Field, ...] = ()
     needs_caller: bool = False
     """Whether it matters who sends a create."""
@@ -83,6 +84,8 @@ class Rule(msgspec.Struct, frozen=True):
     """What answers mean by what is in them; None where their statuses say it."""
     extensions: frozenset[str] = frozenset()
     """Suffixes of a path, in lower case and without a dot, that make no difference to the API."""
+    authorize: Authorize | None = None
+    """Who may know what exists; everybody where it is None."""
 
     @property
     def tells_retries(self) -> bool:

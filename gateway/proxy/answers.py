@@ -50,6 +50,21 @@ def _conflict(
     return reply(document, shared.error, retry_after)
 
 
+def bare_conflict(kind: Conflict, claim: Claim) -> Reply:
+    """Make the same for a caller of whom it is not clear whether he may know: without anything of the other create."""
+    shared = KINDS[kind]
+    document = Problem(
+        type=TYPE + kind,
+        title=shared.title,
+        status=shared.status,
+        detail=_DETAILS[kind].format(claim.entry),
+        rule=claim.rule,
+        conflict_field=claim.entry,
+        suggested_next_step=shared.next_step,
+    )
+    return reply(document, shared.error, 1 if kind is Conflict.OUTCOME_UNKNOWN else shared.retry_after)
+
+
 def unreadable(error: RequestBroken | BodyTooLarge | Overloaded, rule: str | None) -> Reply:
     """Make the answer for a request whose body could not be read."""
     match error:

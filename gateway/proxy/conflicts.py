@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from gateway.errors import StoreError
+from gateway.guard.authorize import Verdict
 from gateway.guard.decision import Conflict, Found
 from gateway.guard.identity import RequestView
 from gateway.guard.rules import Rule
@@ -56,6 +57,9 @@ class ConflictAnswers:
         """Answer a create for the conflict that was `found`."""
         request, rule = create.request, create.rule
         request.record.fingerprint = found.record.fingerprint.hex()[:12]
+        if request.verdict is Verdict.UNCLEAR:
+            request.reply(answers.bare_conflict(found.conflict, found.claim))
+            return
         if found.is_retry and found.conflict is Conflict.DUPLICATE and rule.replay_limit:
             stored = await self._stored_answer(rule, create.wanted, found.record.owner)
             if stored is not None:

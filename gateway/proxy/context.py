@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.front.exchange import Exchange
+from gateway.guard.authorize import Verdict
 from gateway.http.paths import Target
 from gateway.http.problem import Reply
 from gateway.telemetry import RequestRecord
@@ -29,6 +30,8 @@ class RequestContext(msgspec.Struct):
     """More field lines for the API's answer."""
     answer_is_read: bool = False
     """Whether something in the body of the API's answer decides, so that no coding is asked for that hides it."""
+    verdict: Verdict | None = None
+    """What the API said of its caller; None where it was not asked."""
 
     def reply(self, reply: Reply, fields: bytes = b"") -> None:
         """Send an answer of the gateway's own, with more field lines, and record it."""

@@ -23,6 +23,7 @@ from gateway.http.headers import Headers
 from gateway.http.problem import problem
 from gateway.model import FREE, Claim, Held, Reserved
 from gateway.proxy import answers
+from gateway.proxy.authorize import Authorizer
 from gateway.proxy.conflicts import ConflictAnswers, HeldCreate
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
@@ -30,7 +31,7 @@ from gateway.proxy.forward import deliver, send
 from gateway.proxy.in_flight import InFlightWait
 from gateway.proxy.judgement import judge_answer, judge_whole
 from gateway.proxy.relay import read_whole
-from gateway.proxy.status_field import status_fields
+from gateway.proxy.status_field import status_fields, without_field
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
 from gateway.telemetry import RequestRecord
 from gateway.upstream.client import CancelledUnsent
@@ -45,9 +46,9 @@ class CreateHandler:
         self._owners = _owner_tokens()
         self._cipher = AnswerCipher(deps.fingerprinter.answer_key)
         self._status_fields = status_fields(deps.status_header)
-        self._status_name = deps.status_header.lower().encode()
         self._recent = RecentAnswers()
         self._conflicts = ConflictAnswers(deps, self._cipher, self._recent, self._status_fields)
+        self._authorizer = Authorizer(deps, self._status_fields)
 
     def __repr__(self) -> str:
         return "CreateHandler()"
@@ -62,7 +63,8 @@ class CreateHandler:
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
         waiting = InFlightWait(self._deps.in_flight, self._deps.stopwatch, exchange, rule)
         try:
-            if exchange.expects_continue and not rule.needs_body:
+            # Where not everybody may know, a body that is wanted, or not, must not tell whether a claim is held.
+            if exchange.expects_continue and not rule.needs_body and rule.authorize is None:
                 view = RequestView(exchange.headers, request.target.query, match.variables, b"")
                 if await self._answer_before_body(request, rule, view, waiting):
                     return
@@ -87,6 +89,9 @@ class CreateHandler:
             await self._forward_unguarded(request, body, "no-key")
             return
         request.record.fingerprint = wanted[0].fingerprint.hex()[:12]
+        asks_first = rule.authorize is not None and rule.authorize.before_claim
+        if asks_first and await self._authorizer.refuses(request, rule, wanted):
+            return
         await self._reserve(request, rule, wanted, view, waiting)
 
     async def _answer_before_body(
@@ -135,6 +140,10 @@ class CreateHandler:
 
     async def _look_again(self, create: HeldCreate, waiting: InFlightWait) -> bool:
         """Wait for the end of what holds a create's claims, or answer it; whether its claims may be free now."""
+        if create.rule.authorize is not None and await self._authorizer.refuses(
+            create.request, create.rule, create.wanted
+        ):
+            return False
         found = decision.pick_conflict(create.rule, create.held, create.now)
         if await waiting.ended(found):
             return True
@@ -233,11 +242,7 @@ class CreateHandler:
             return None
 
     async def _send(self, request: RequestContext, body: bytes) -> UpstreamResponse | NotSent | NoResponse:
-        """Send a create; its answer comes without a field that would stand beside the gateway's own."""
-        result = await send(request, body, self._deps.stopwatch)
-        if isinstance(result, UpstreamResponse) and self._status_name in result.headers.names:
-            return msgspec.structs.replace(result, headers=result.headers.without((self._status_name,)))
-        return result
+        return without_field(await send(request, body, self._deps.stopwatch), self._deps.status_header)
 
     async def _forward_unguarded(self, request: RequestContext, body: bytes, reason: str) -> None:
         """Forward a create without a guard, as its rule or the store's setting says; the answer is marked."""

@@ -9,7 +9,8 @@ from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamRespo
 
 _ABOUT_ITS_OWN = (b"content-", b"if-")
 """How the names of fields begin that are about the client's own body, or about what its own target names."""
-_NOT_ASKED = frozenset({b"accept", b"accept-encoding", b"expect", b"range"})
+_NOT_SENT = frozenset({b"expect", b"range"})
+_NOT_ASKED = frozenset({b"accept", b"accept-encoding"})
 
 
 async def ask(
@@ -20,9 +21,29 @@ async def ask(
     `added` are field lines. An answer whose body is longer than `limit` bytes or breaks off has a `rest` still, which
     was abandoned.
     """
+    result = await _get(request, target, added, _NOT_ASKED)
+    if isinstance(result, UpstreamResponse):
+        result = await read_whole(result, limit)
+        result.abandon()
+    return result
+
+
+async def ask_as_sent(
+    request: RequestContext, target: str, left_out: frozenset[bytes]
+) -> UpstreamResponse | NotSent | NoResponse:
+    """GET `target`, in origin form, and for the client itself: it says what kinds of answers it takes.
+
+    `left_out` are names, in lower case, of fields of the client's that are not sent.
+    """
+    return await _get(request, target, b"", left_out)
+
+
+async def _get(
+    request: RequestContext, target: str, added: bytes, left_out: frozenset[bytes]
+) -> UpstreamResponse | NotSent | NoResponse:
     exchange, upstream = request.exchange, request.upstream
     has_host = not upstream.rewrites_host and b"host" in exchange.headers.names
-    dropped = exchange.forwarding.dropped | _dropped(exchange.headers)
+    dropped = exchange.forwarding.dropped | _dropped(exchange.headers) | left_out
     fields = request_fields(
         exchange.headers,
         dropped if has_host else dropped | {b"host"},
@@ -31,12 +52,8 @@ async def ask(
         chunked=False,
     )
     line = b"GET %b HTTP/1.1\r\n" % target.encode("ascii")
-    result = await upstream.send(Request(line, fields, has_host, b"", is_head=False, is_safe=True))
-    if isinstance(result, UpstreamResponse):
-        result = await read_whole(result, limit)
-        result.abandon()
-    return result
+    return await upstream.send(Request(line, fields, has_host, b"", is_head=False, is_safe=True))
 
 
 def _dropped(headers: Headers) -> frozenset[bytes]:
-    return _NOT_ASKED.union([name for name in headers.names if name.startswith(_ABOUT_ITS_OWN)])
+    return _NOT_SENT.union([name for name in headers.names if name.startswith(_ABOUT_ITS_OWN)])

@@ -217,6 +217,26 @@ def test_explain_says_what_answers_mean(here: Path, capsys: pytest.CaptureFixtur
     assert "outcome        refused when answer.body.errors[0] exists" in lines
 
 
+@pytest.mark.parametrize(
+    ("authorize", "headers", "shown"),
+    [
+        ('{ path = "/me" }', ["Authorization: x"], "asked before an answer tells of another create; remembered for 1m"),
+        ('{ path = "/me", before = "claim" }', [], "asked before anything is claimed; asked each time"),
+        ('{ path = "/me", cache = "0s" }', ["Authorization: x"], "tells of another create; asked each time"),
+    ],
+)
+def test_explain_says_who_may_know(
+    here: Path, capsys: pytest.CaptureFixture[str], authorize: str, headers: list[str], shown: str
+) -> None:
+    file = written(here, f"{UPSTREAM}{RULE}authorize = {authorize}\n{WITH_KEY}")
+    words = [word for header in headers for word in ("-H", header)]
+    assert run(explain, "-c", file, "/users", *words, "-d", '{"email": "a@example.com"}') == 0
+    said = capsys.readouterr().out
+    assert f"{'who may know':<15}whom the API answers GET /me with 2xx, " in said
+    assert shown in said
+    assert f"{'caller':<15}{'known' if headers else 'anonymous'}" in said
+
+
 def test_explain_is_silent_about_upstreams_where_there_is_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(explain, "-c", written(here, UPSTREAM + RULE + WITH_KEY), "/x") == 0
     assert "upstream" not in capsys.readouterr().out

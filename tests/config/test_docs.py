@@ -11,6 +11,7 @@ from gateway.config.changes import RESTART
 from gateway.config.hints import example
 from gateway.config.problems import Problems
 from gateway.config.reader import read
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.table import Table
@@ -43,6 +44,7 @@ HEADINGS: dict[type[Table], str] = {
     schema.KeyConfig: "key",
     OutcomeConfig: "outcome",
     ConditionConfig: "Conditions",
+    AuthorizeConfig: "authorize",
 }
 
 
@@ -124,7 +126,7 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    if table is schema.KeyConfig and "[[rules]]" not in text:
+    if table in {schema.KeyConfig, AuthorizeConfig} and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
@@ -203,8 +205,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
     elif table is schema.ScopeConfig:
         text = f"scope = [{{ {', '.join(lines)} }}]\n"
-    elif table is schema.KeyConfig:
-        text = f"key = {{ {', '.join(lines)} }}\n"
+    elif table in {schema.KeyConfig, AuthorizeConfig}:
+        text = f"{HEADINGS[table]} = {{ {', '.join(lines)} }}\n"
     elif table is OutcomeConfig:
         text = f"{RULE}outcome = [{{ {', '.join(lines)} }}]\n"
     elif table is ConditionConfig:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytest
 
 from gateway.config.schema import Config, KeyConfig, MatchConfig, RuleConfig, StoreConfig, UniqueConfig
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration
@@ -151,6 +152,7 @@ class Scenario:
     """What its rule says of answers by what is in them."""
     has_key: bool = False
     """Whether the create has an Idempotency-Key, by which its answer is stored."""
+    authorize: AuthorizeConfig | None = None
 
     def config(self, upstream: RawUpstream) -> Config:
         """Its rules file."""
@@ -167,6 +169,8 @@ class Scenario:
                     outcome=self.outcome,
                     key=KeyConfig() if self.has_key else None,
                     retry="replay" if self.has_key else "reject",
+                    caller=("header.X-Number",) if self.authorize else ("header.Authorization",),
+                    authorize=self.authorize,
                 ),
             ),
         )
@@ -205,7 +209,8 @@ async def _has_arrived(upstream: RawUpstream, number: int) -> bool:
         await client.send_raw(request_bytes("GET", last))
         await upstream.started.first(lambda request: request.target == last)
     await upstream.ended.reach(len(upstream.connections))
-    return any(request.header("X-Number") == str(number) for request in upstream.started)
+    creates = [request for request in upstream.started if request.method == "POST"]
+    return any(request.header("X-Number") == str(number) for request in creates)
 
 
 async def _status(client: Client) -> int:

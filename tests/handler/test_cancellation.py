@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.model import Record, State
 from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
@@ -68,6 +69,15 @@ SCENARIOS = [
         "an answer that is created by its body", in_pieces(500), 500, State.CREATED, BOTH, outcome=by_id("created")
     ),
     Scenario("an answer that is refused by its body", in_pieces(500), 500, None, BOTH, outcome=by_id("refused")),
+    Scenario(
+        "asked about first",
+        in_pieces(),
+        201,
+        State.CREATED,
+        BOTH,
+        LINK,
+        authorize=AuthorizeConfig(path="/me", before="claim"),
+    ),
     Scenario("refused", answer(422), 422, None, BOTH),
     Scenario("failed", answer(500), 500, State.UNKNOWN, BOTH),
     Scenario("not answered", close_without_answer(), 502, State.UNKNOWN, BOTH),
