@@ -133,6 +133,17 @@ def _happens(rule: Rule, first: Claim) -> str:
         text += "; 422 when its key was sent with another request"
     if rule.replay_limit and first.payload is not None:
         text += "; when its caller sends it again, the API's answer once more"
+    match rule.duplicate:
+        case "accept":
+            text += f"; a duplicate of what was created gets {rule.accept_status}"
+        case "redirect":
+            text += "; a duplicate of what was created gets 303 to it, where its link is known and may be shown"
+        case "upsert":
+            text += (
+                f"; a duplicate of what was created is sent to its link by {rule.upsert_method}, where that is known"
+            )
+    if rule.exists:
+        text += f'; when the API answers a status of exists, "{rule.exists_entry}" counts as created'
     return text
 
 

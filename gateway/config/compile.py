@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import TypeVar
 
-from gateway.config.schema import Config, Duration, KeyConfig, RuleConfig
+from gateway.config.schema import Config, Duration, KeyConfig, RuleConfig, UpsertConfig
+from gateway.config.schema_duplicates import ACCEPT_STATUS
 from gateway.guard.body import want
 from gateway.guard.field import Source, parse_field
 from gateway.guard.key import Key
@@ -55,7 +56,8 @@ def _rule(rule: RuleConfig) -> Rule:
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
     deciding = {field.name.lower().encode() for field in fields if field.source in _IN_HEADERS}
-    if key is not None or retry_window:
+    is_upsert = rule.duplicate == "upsert"
+    if key is not None or retry_window or is_upsert:
         deciding |= {field.name.lower().encode() for field in caller if field.source in _IN_HEADERS}
     if key is not None:
         deciding.add(key.header.lower().encode())
@@ -81,13 +83,21 @@ def _rule(rule: RuleConfig) -> Rule:
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
         caller=caller,
-        needs_caller=key is not None or retry_window > 0 or (rule.resource is not None and rule.link == "caller"),
+        needs_caller=key is not None
+        or retry_window > 0
+        or is_upsert
+        or (rule.resource is not None and rule.link == "caller"),
         key=key,
         retry_window=retry_window,
         replay_limit=rule.replay_limit if rule.retry == "replay" else 0,
         wait_timeout=rule.wait_timeout if rule.in_flight == "wait" else rule.reject_after,
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
+        duplicate=rule.duplicate,
+        accept_status=rule.accept_status or ACCEPT_STATUS,
+        upsert_method=(rule.upsert or UpsertConfig()).method if is_upsert else "",
+        exists=frozenset().union(*[parse_statuses(text).codes for text in rule.exists]),
+        exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
     )
 
 

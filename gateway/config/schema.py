@@ -7,17 +7,10 @@ from typing import Literal
 
 import msgspec
 
-
-class Duration(float):
-    """A length of time in seconds, written "250ms", "30s", "24h" or "7d"; infinite for "forever"."""
-
-
-class Size(int):
-    """A number of bytes, written "64KiB" or "1MiB"."""
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of the file."""
+from gateway.config.schema_duplicates import UpsertConfig as UpsertConfig
+from gateway.config.schema_types import Duration as Duration
+from gateway.config.schema_types import Size as Size
+from gateway.config.schema_types import Table as Table
 
 
 class ServerTlsConfig(Table, frozen=True, kw_only=True):
@@ -252,6 +245,12 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """With "wait", how long it waits at most; then 409."""
     max_waiting_clients: int = 100
     """How many creates of the rule wait at once at most; further ones get 409."""
+    duplicate: Literal["reject", "accept", "redirect", "upsert"] = "reject"
+    """What a duplicate of a created thing gets: 409, a success, 303 to the thing, or it is sent there as a change."""
+    accept_status: int | None = None
+    """The status of "accept": 200, 202 or 204; default: 200."""
+    upsert: UpsertConfig | None = None
+    """How "upsert" sends it; default: by PUT."""
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
     missing: Literal["reject", "forward"] = "reject"
@@ -270,6 +269,10 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Statuses by which the API says that it created the thing."""
     refused: tuple[str, ...] = REFUSED
     """Statuses by which the API says that it did nothing; "except" and "with Retry-After" narrow an entry."""
+    exists: tuple[str, ...] = ()
+    """Statuses by which the API says that the thing exists already."""
+    exists_entry: str | None = None
+    """The entry of `unique` that `exists` is about; default: the only one."""
     failed: Literal["unknown", "free"] = "unknown"
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""
     body_limit: Size = Size(1024 * 1024)
@@ -283,7 +286,7 @@ class Config(Table, frozen=True, kw_only=True):
 
     upstream: UpstreamConfig | None = None
     """The API for whatever no route takes."""
-    upstreams: dict[str, UpstreamConfig] = {}
+    upstreams: dict[str, UpstreamConfig] = msgspec.field(default_factory=dict)
     """APIs by name, for `routes`."""
     routes: tuple[RouteConfig, ...] = ()
     server: ServerConfig = ServerConfig()

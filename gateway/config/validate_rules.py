@@ -7,6 +7,7 @@ from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig, UniqueConfig
+from gateway.config.validate_duplicates import validate_duplicates, validate_exists
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of
 from gateway.guard.field import Field, Source, parse_field
@@ -48,6 +49,7 @@ class _Rule:
         self.unique(variables)
         self.fields(self.rule.caller, (*self.path, "caller"), variables)
         validate_retries(self.rule, self.path, self.problems)
+        validate_duplicates(self.rule, self.path, self.problems)
         self.statuses()
         self.numbers()
         self.headers()
@@ -127,6 +129,8 @@ class _Rule:
                     f"{quote(text)} has no effect, because {quote(wider)} is refused with and without Retry-After; "
                     "keep one of the two",
                 )
+        exists = self.parsed((*self.path, "exists"), self.rule.exists)
+        validate_exists(self.rule, self.path, problems, exists, {**created, **not_done})
 
     def parsed(self, path: Path, texts: Sequence[str]) -> dict[str, Statuses]:
         """What those texts name that can be read."""

@@ -68,6 +68,16 @@ class Rule(msgspec.Struct, frozen=True):
     max_waiting_clients: int = 0
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who may see the link to the created thing."""
+    duplicate: Literal["reject", "accept", "redirect", "upsert"] = "reject"
+    """What a duplicate of a created thing gets."""
+    accept_status: int = 0
+    """That of an accepted duplicate."""
+    upsert_method: str = ""
+    """The method by which a duplicate is sent to the thing that exists; empty where it is not."""
+    exists: frozenset[int] = frozenset()
+    """Statuses by which the API says that the thing exists already."""
+    exists_entry: str | None = None
+    """The name of the entry that these are about."""
 
     @property
     def tells_retries(self) -> bool:
@@ -77,7 +87,7 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        return self.body is not None or self.tells_retries
+        return self.body is not None or self.tells_retries or self.upsert_method != ""
 
 
 class Match(msgspec.Struct, frozen=True):

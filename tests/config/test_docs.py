@@ -36,6 +36,7 @@ HEADINGS: dict[type[schema.Table], str] = {
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
     schema.KeyConfig: "key",
+    schema.UpsertConfig: "upsert",
 }
 
 
@@ -114,7 +115,7 @@ def complete(text: str, table: type[schema.Table]) -> str:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
     if table is schema.UniqueConfig:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
-    if table is schema.KeyConfig and "[[rules]]" not in text:
+    if table in {schema.KeyConfig, schema.UpsertConfig} and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is schema.RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
@@ -174,7 +175,11 @@ def test_every_key_that_the_sample_comments_out_is_right(tmp_path: Path) -> None
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
 def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Table]) -> None:
     """The example of each key reads as a value of that key."""
-    left_out = {schema.FingerprintConfig: {"key_file"}, schema.UpstreamConfig: {"urls", "tls"}}.get(table, set())
+    left_out = {
+        schema.FingerprintConfig: {"key_file"},
+        schema.UpstreamConfig: {"urls", "tls"},
+        schema.RuleConfig: {"accept_status", "upsert"},  # each needs another `duplicate`
+    }.get(table, set())
     keys = [field for field in msgspec.structs.fields(table) if field.name not in left_out]
     lines = [example(table, field.name) for field in keys]
     for field, line in zip(keys, lines, strict=True):
@@ -186,6 +191,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Ta
         text = f"match = {{ {', '.join(lines)} }}\n"
     elif table is schema.UniqueConfig:
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
+    elif table is schema.UpsertConfig:
+        text = f'resource = "header.Location"\nduplicate = "upsert"\nupsert = {{ {", ".join(lines)} }}\n'
     elif table is schema.KeyConfig:
         text = f"key = {{ {', '.join(lines)} }}\n"
     else:
