@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.errors import StoreError
 from gateway.front.exchange import Exchange
 from gateway.http.paths import Target
-from gateway.http.problem import Reply
-from gateway.telemetry import RequestRecord
+from gateway.http.problem import Reply, problem
+from gateway.proxy.answers import NOT_FORWARDED
+from gateway.telemetry import RequestRecord, Telemetry
 from gateway.upstream.client import Upstream
 
 _NONE: Mapping[str, bytes] = {}
@@ -38,3 +40,10 @@ def answer(exchange: Exchange, record: RequestRecord, reply: Reply, fields: byte
     record.outcome = reply.slug
     record.status = reply.status
     exchange.reply(reply, fields)
+
+
+def refuse_without_store(request: RequestContext, telemetry: Telemetry, error: StoreError) -> None:
+    """Answer a create for which the store could not do what it needs. Nothing was forwarded."""
+    rule = request.record.rule
+    telemetry.repeated("store-failure", "error", rule=rule, reason=str(error))
+    request.reply(problem("store-unavailable", NOT_FORWARDED, rule))

@@ -24,12 +24,12 @@ from gateway.http.problem import problem
 from gateway.model import FREE, Claim, Held, Reserved
 from gateway.proxy import answers
 from gateway.proxy.conflicts import ConflictAnswers, HeldCreate
-from gateway.proxy.context import RequestContext
+from gateway.proxy.context import RequestContext, refuse_without_store
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.in_flight import InFlightWait
 from gateway.proxy.relay import read_whole
-from gateway.proxy.status_field import status_fields
+from gateway.proxy.status_field import status_fields, without_field
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
 from gateway.telemetry import RequestRecord
 from gateway.upstream.client import CancelledUnsent
@@ -107,7 +107,7 @@ class CreateHandler:
         except StoreError as error:
             if deps.forward_without_store:
                 return False
-            self._refuse_without_store(request, error)
+            refuse_without_store(request, deps.telemetry, error)
             return True
 
     async def _reserve(
@@ -146,7 +146,7 @@ class CreateHandler:
             reserved = await deps.store.reserve(wanted, operation.owner, operation.reserved_at)
         except StoreError as error:
             if isinstance(error, StoreBusy) or not deps.forward_without_store:
-                self._refuse_without_store(request, error)
+                refuse_without_store(request, deps.telemetry, error)
                 return None
             deps.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
             await self._forward_unguarded(request, body, "store-unavailable")
@@ -229,11 +229,7 @@ class CreateHandler:
             return None
 
     async def _send(self, request: RequestContext, body: bytes) -> UpstreamResponse | NotSent | NoResponse:
-        """Send a create; its answer comes without a field that would stand beside the gateway's own."""
-        result = await send(request, body, self._deps.stopwatch)
-        if isinstance(result, UpstreamResponse) and self._status_name in result.headers.names:
-            return msgspec.structs.replace(result, headers=result.headers.without((self._status_name,)))
-        return result
+        return without_field(await send(request, body, self._deps.stopwatch), self._status_name)
 
     async def _forward_unguarded(self, request: RequestContext, body: bytes, reason: str) -> None:
         """Forward a create without a guard, as its rule or the store's setting says; the answer is marked."""
@@ -245,11 +241,6 @@ class CreateHandler:
             marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
             result = msgspec.structs.replace(result, headers=Headers(marked))
         await deliver(request, result, self._deps.idle_timeouts)
-
-    def _refuse_without_store(self, request: RequestContext, error: StoreError) -> None:
-        rule = request.record.rule
-        self._deps.telemetry.repeated("store-failure", "error", rule=rule, reason=str(error))
-        request.reply(problem("store-unavailable", answers.NOT_FORWARDED, rule))
 
 
 async def _read_ahead(rule: Rule, answer: UpstreamResponse, limit: int) -> UpstreamResponse:

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
+from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
+
 STATUSES: Mapping[str, str] = {
     "created": "created",
     "refused": "refused",
@@ -33,3 +37,12 @@ def status_fields(name: str) -> dict[str, bytes]:
     if name == "off":
         return dict.fromkeys(STATUSES, b"")
     return {happened: f"{name}: {value}\r\n".encode() for happened, value in STATUSES.items()}
+
+
+def without_field(
+    result: UpstreamResponse | NotSent | NoResponse, name: bytes
+) -> UpstreamResponse | NotSent | NoResponse:
+    """Leave a field (`name` in lower case) out of an API's answer: it would stand beside the gateway's own."""
+    if isinstance(result, UpstreamResponse) and name in result.headers.names:
+        return msgspec.structs.replace(result, headers=result.headers.without((name,)))
+    return result
