@@ -21,7 +21,7 @@ from gateway.guard.resource import MAX_ANSWER, locate
 from gateway.guard.rules import Match, Rule
 from gateway.http.headers import Headers
 from gateway.http.problem import problem
-from gateway.model import FREE, Claim, Held, Reserved
+from gateway.model import FREE, Claim, Held, Reserved, State
 from gateway.proxy import answers
 from gateway.proxy.conflicts import ConflictAnswers, HeldCreate
 from gateway.proxy.context import RequestContext, refuse_without_store
@@ -171,8 +171,9 @@ class CreateHandler:
             match result:
                 case UpstreamResponse():
                     outcome = decision.classify_status(rule, result.status, result.headers)
-                    if outcome is Outcome.SUCCEEDED:
-                        is_stored = bool(rule.replay_limit) and may_be_stored(result, rule.replay_limit)
+                    if decision.ON_OUTCOME[outcome] is State.CREATED:
+                        may_store = bool(rule.replay_limit) and outcome is Outcome.SUCCEEDED
+                        is_stored = may_store and may_be_stored(result, rule.replay_limit)
                         result = await _read_ahead(rule, result, rule.replay_limit if is_stored else 0)
                         if rule.resource is not None:
                             resource = locate(rule.resource, result.headers, result.body)
@@ -191,7 +192,7 @@ class CreateHandler:
         finally:
             # A clock that was set back must not shorten what is kept.
             now = max(deps.wall_clock(), operation.reserved_at)
-            settlement = decision.settle(rule, outcome, now, resource, answer)
+            settlement = decision.settle(rule, outcome, now, resource, answer, operation.claims)
             settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
             deps.in_flight.end(operation.owner)
         record = request.record
@@ -259,6 +260,7 @@ def _owner_tokens() -> Iterator[bytes]:
 
 OUTCOMES = {
     Outcome.SUCCEEDED: "created",
+    Outcome.EXISTS: "exists",
     Outcome.REFUSED: "refused",
     Outcome.FAILED: "failed",
     Outcome.NOT_SENT: "upstream-unreachable",

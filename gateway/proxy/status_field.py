@@ -8,6 +8,7 @@ from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 
 STATUSES: Mapping[str, str] = {
     "created": "created",
+    "exists": "duplicate",
     "refused": "refused",
     "failed": "failed",
     "unknown": "unknown",
