@@ -19,7 +19,7 @@ from gateway import cli
 from gateway.commands.demo.scenes import SCENES
 from gateway.config import load
 from gateway.guard.decision import Conflict
-from gateway.http import problem
+from gateway.http import existing, problem
 from gateway.model import Claim, Record, Settlement, State
 from gateway.proxy import answers
 from gateway.proxy.create import OUTCOMES
@@ -258,9 +258,10 @@ FULL_RECORD = RequestRecord(
 
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
     rooms = "".join(
-        SOURCES[ROOT / "gateway" / "proxy" / name] for name in ("handler.py", "create.py", "conflicts.py", "forward.py")
+        SOURCES[ROOT / "gateway" / "proxy" / name]
+        for name in ("handler.py", "create.py", "conflicts.py", "upsert.py", "forward.py")
     )
-    told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms)}
+    told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms), existing.ACCEPTED, existing.REDIRECTED}
     slugs = {*problem.KINDS, "upstream-unreachable"}
     assert set(names("docs/operations.md", "Outcomes")) == told - slugs
     assert "upgraded" in told

@@ -29,6 +29,8 @@ class RequestContext(msgspec.Struct):
     """The lines that say what became of a guarded create, by what happened."""
     fields: bytes = b""
     """More field lines for the API's answer."""
+    upserted: bytes = b""
+    """The owner token of the operation whose thing the request was sent to last; see Upserts."""
 
     def reply(self, reply: Reply, fields: bytes = b"") -> None:
         """Send an answer of the gateway's own, with more field lines, and record it."""

@@ -136,8 +136,7 @@ class CreateHandler:
         found = decision.pick_conflict(create.rule, create.held, create.now)
         if await waiting.ended(found):
             return True
-        await self._conflicts.answer(create, found)
-        return False
+        return await self._conflicts.answer(create, found)
 
     async def _ask_store(self, request: RequestContext, operation: Operation, body: bytes) -> Reserved | Held | None:
         """Reserve an operation's claims; None when the store could not, and the request was answered."""

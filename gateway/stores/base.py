@@ -36,8 +36,8 @@ class Store(Protocol):
     ) -> bool:
         """Change how an operation ended, for those of `claims` that it still holds in the state `was`, not in flight.
 
-        False when there is none. All are changed in one commit, or none when StoreError is raised. Carried out also when
-        the wait for it is cancelled. `settlement.frees` is not looked at.
+        False when there is none. All are changed in one commit, or none when StoreError is raised. Cancelling the wait
+        does not cancel it. `settlement.frees` is not looked at.
         """
 
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
