@@ -68,6 +68,8 @@ class Settlement(msgspec.Struct, frozen=True):
     resource: str | None = None
     answer: bytes | None = None
     """The API's answer, encrypted, for retries; kept with the operation's first claim, for as long as that."""
+    frees: tuple[bytes, ...] = ()
+    """Fingerprints of claims that become free all the same, when an operation is settled; never looked at later."""
 
 
 FREE = Settlement(None)

@@ -20,7 +20,7 @@ from gateway.commands.demo.scenes import SCENES
 from gateway.config import load
 from gateway.errors import CodingNotAccepted
 from gateway.guard.decision import Conflict
-from gateway.http import problem
+from gateway.http import existing, problem
 from gateway.model import Claim, Record, Settlement, State
 from gateway.proxy import answers
 from gateway.proxy.create import OUTCOMES
@@ -261,9 +261,9 @@ FULL_RECORD = RequestRecord(
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
     rooms = "".join(
         SOURCES[ROOT / "gateway" / "proxy" / name]
-        for name in ("handler.py", "create.py", "conflicts.py", "authorize.py", "forward.py")
+        for name in ("handler.py", "create.py", "conflicts.py", "authorize.py", "upsert.py", "forward.py")
     )
-    told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms)}
+    told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms), existing.ACCEPTED, existing.REDIRECTED}
     slugs = {*problem.KINDS, "upstream-unreachable"}
     assert set(names("docs/operations.md", "Outcomes")) == told - slugs
     assert "upgraded" in told

@@ -23,8 +23,9 @@ CONNECTIONS = 12
 MOST_PASSES = 16
 """Creates that may pass a point before the process dies there; less than IDENTITIES, so that one round is enough."""
 MOST_PASSES_OF_FEW = 12
-"""The same at points that fewer creates pass: those of stored answers, of replays, and of creates that wait."""
-OF_FEW = ("answer-stored", "replay-first-byte", "replay-last-byte", "waiter-woken")
+"""The same at points that fewer creates pass: those of stored answers, of replays, of creates that wait, and of
+what is gone."""
+OF_FEW = ("answer-stored", "replay-first-byte", "replay-last-byte", "waiter-woken", "gone-freed")
 MOST_ROUNDS = 10
 KILLS_TO_A_CHECK = 20
 CHECKS_TO_A_STORE = 10
@@ -81,6 +82,7 @@ class Chain:
         self._take_account()
         self._records = Records()
         self._upstream.counts.clear()
+        self._upstream.gone.clear()
         self._upstream.given.clear()
 
     def _take_account(self) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from campaigns.crash.traffic import Sent
+from campaigns.crash.traffic import Kind, Sent
 from campaigns.crash.upstream import CountingUpstream, Given
 from tests.support.burst import Outcome
 
@@ -142,9 +142,10 @@ class Records:
                     wrong.append(f"a passed request was answered {outcome.slug or outcome.status}")
             elif outcome.was_sent:
                 self.senders.setdefault(sent.identity, {})[sent] = None
-                self._judge_create(sent, sent.identity, outcome, told_before.get(sent.identity), api, broken, wrong)
+                judge = self._judge_upsert if sent.kind is Kind.UPSERTED else self._judge_create
+                judge(sent, sent.identity, outcome, told_before.get(sent.identity), api, broken, wrong)
         for identity, count in (api.counts - before).items():
-            if api.counts[identity] > 1:
+            if api.counts[identity] > 1 + api.gone[identity]:
                 broken.duplicates += count
                 wrong.append(f"{identity} reached the API {api.counts[identity]} times")
         return wrong
@@ -198,6 +199,40 @@ class Records:
             self.told[identity] = became
             self.open.pop(identity, None)
             self.fresh[identity] = None
+
+    def _judge_upsert(
+        self,
+        _sent: Sent,
+        identity: str,
+        outcome: Outcome,
+        known: str | None,
+        api: CountingUpstream,
+        broken: Broken,
+        wrong: list[str],
+    ) -> None:
+        """What was created may be gone, and is then created once more: only from there may it become unknown."""
+        met = "upserted" if ("idempotency-status", "upserted") in outcome.fields else _met(outcome)
+        if met in {None, "in-progress"}:
+            if identity not in self.told:
+                self.open[identity] = None
+            return
+        self.met[met] += 1
+        became = "created" if met == "upserted" else _BECAME.get(met)
+        was_gone = api.gone[identity] > 0
+        if met == "duplicate" or became is None or (became == "created" and not api.counts[identity]):
+            broken.other += 1
+            wrong.append(f"{identity}, which reached the API {api.counts[identity]} times, is answered {met}")
+            return
+        if known is not None and (became != known or met == "created") and not (known == "created" and was_gone):
+            broken.forgotten += 1
+            wrong.append(f"{identity} was {known}, and is answered {met}")
+        if self.told.get(identity) != "unknown":
+            self.told[identity] = became
+        self.open.pop(identity, None)
+        if known is None:
+            self.fresh[identity] = None
+        else:
+            self.fresh.pop(identity, None)
 
 
 def is_retry_of(sent: Sent, given: Given | None) -> bool:

@@ -26,11 +26,13 @@ class Kind(Enum):
     KEYED_WAITING = "/tickets"
     SAME_BYTES_WAITING = "/notes"
     """Without a key: a retry is told by its bytes and its caller."""
+    UPSERTED = "/contacts"
+    """Duplicates of it are sent to what exists, which may be gone by then."""
 
     @property
     def is_replayed(self) -> bool:
         """Whether a retry by the same caller gets the API's answer again."""
-        return self is not Kind.PLAIN
+        return self not in {Kind.PLAIN, Kind.UPSERTED}
 
     @property
     def has_key(self) -> bool:
@@ -42,6 +44,7 @@ _SETTINGS: dict[Kind, dict[str, Any]] = {
     Kind.PLAIN: {},
     Kind.KEYED: {"key": {}, "retry": "replay"},
     Kind.KEYED_WAITING: {"key": {}, "retry": "replay", "in_flight": "wait"},
+    Kind.UPSERTED: {"duplicate": "upsert"},
     Kind.SAME_BYTES_WAITING: {"retry": "replay", "retry_window": "1h", "in_flight": "wait"},
 }
 RULES = [

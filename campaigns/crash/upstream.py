@@ -1,5 +1,5 @@
 # The API behind the crash campaign: gives every create an answer of its own, and counts each identity as soon as its
-# field has arrived, even if the request is incomplete.
+# field has arrived, even if the request is incomplete. What was created may be gone when it is to be changed.
 
 import asyncio
 import random
@@ -13,6 +13,8 @@ MOST_DELAY = 0.004
 
 
 _STATUSES = ((200, "OK"), (201, "Created"), (202, "Accepted"))
+_GONE = 0.5
+"""How likely what is to be changed is gone."""
 _MOST_BODY = 400
 """Bytes of an answer's text, half of them at random."""
 
@@ -59,6 +61,11 @@ class CountingUpstream:
 
     def __init__(self, chance: random.Random) -> None:
         self.counts: Counter[str] = Counter()
+        """How many creates came of each identity."""
+        self.gone: Counter[str] = Counter()
+        """How often what was created of each identity was found gone for the first time."""
+        self._is_there: dict[str, str] = {}
+        """Identities by the path of what was created."""
         self.given: dict[str, Given] = {}
         """By identity, what was answered to it last, even if nobody was there any more to get it."""
         self._chance = chance
@@ -66,18 +73,26 @@ class CountingUpstream:
     def count(self, head: bytes) -> None:
         """Take note of a request."""
         identity = _value(head, b"X-Identity")
-        if identity:
+        if identity and head.startswith(b"POST "):
             self.counts[identity] += 1
 
     def answer_later(self, head: bytes, transport: asyncio.Transport) -> None:
-        """Answer a create with what no other one gets, and 200 to anything else."""
+        """Answer a create with what no other one gets, a change with 200 or 404, and anything else with 200."""
         identity = _value(head, b"X-Identity")
-        if identity:
+        if head.startswith(b"PUT "):
+            answer = self._change(head.split(b" ", 2)[1].decode())
+        elif identity:
             answer = self._give(identity, _value(head, b"Authorization").removeprefix("Bearer "))
         else:
             answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
         delay = max(0.0, self._chance.uniform(-MOST_DELAY, MOST_DELAY))
         asyncio.get_running_loop().call_later(delay, self._answer, transport, answer)
+
+    def _change(self, path: str) -> bytes:
+        if path in self._is_there and self._chance.random() < _GONE:
+            self.gone[self._is_there.pop(path)] += 1
+        status = b"200 OK" if path in self._is_there else b"404 Not Found"
+        return b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status
 
     def _give(self, identity: str, caller: str) -> bytes:
         status, reason = self._chance.choice(_STATUSES)
@@ -91,6 +106,7 @@ class CountingUpstream:
             ("set-cookie", f"session={mark}"),
             ("content-length", str(len(body))),
         )
+        self._is_there[f"/users/{mark}"] = identity
         self.given[identity] = Given(status, fields, body, caller)
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
         return f"HTTP/1.1 {status} {reason}\r\n{lines}\r\n".encode() + body

@@ -149,6 +149,17 @@ def _happens(rule: Rule, first: Claim) -> str:
         text += "; 401 or 403 of the API to a caller who may not know"
     if rule.replay_limit and first.payload is not None:
         text += "; when its caller sends it again, the API's answer once more"
+    match rule.duplicate:
+        case "accept":
+            text += f"; a duplicate of what was created gets {rule.accept_status}"
+        case "redirect":
+            text += "; a duplicate of what was created gets 303 to it, where its link is known and may be shown"
+        case "upsert":
+            text += (
+                f"; a duplicate of what was created is sent to its link by {rule.upsert_method}, where that is known"
+            )
+    if rule.exists:
+        text += f'; when the API answers a status of exists, "{rule.exists_entry}" counts as created'
     return text
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 from gateway.config.conditions import parse_answer_condition
 from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.table import Duration
 from gateway.guard.answer import OutcomeEntry, make_outcomes
@@ -66,7 +67,8 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
     deciding = {field.name.lower().encode() for field in fields if field.source in _IN_HEADERS}
-    if key is not None or retry_window or rule.authorize is not None:
+    is_upsert = rule.duplicate == "upsert"
+    if key is not None or retry_window or is_upsert or rule.authorize is not None:
         deciding |= {field.name.lower().encode() for field in caller if field.source in _IN_HEADERS}
     if key is not None:
         deciding.add(key.header.lower().encode())
@@ -96,6 +98,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         needs_caller=(
             key is not None
             or retry_window > 0
+            or is_upsert
             or rule.authorize is not None
             or (rule.resource is not None and rule.link == "caller")
         ),
@@ -107,6 +110,11 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         link=rule.link,
         outcomes=make_outcomes([_outcome(entry) for entry in rule.outcome]),
         authorize=None if rule.authorize is None else _authorize(rule.authorize, overrides),
+        duplicate=rule.duplicate,
+        accept_status=rule.accept_status or ACCEPT_STATUS,
+        upsert_method=(rule.upsert or UpsertConfig()).method if is_upsert else "",
+        exists=frozenset().union(*[parse_statuses(text).codes for text in rule.exists]),
+        exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
     )
 
 

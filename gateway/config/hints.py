@@ -7,6 +7,7 @@ import msgspec
 from gateway.config import schema
 from gateway.config.problems import nearest
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.table import Duration, Size, Table
@@ -50,6 +51,10 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (AuthorizeConfig, "path"): 'path = "/me"',
     (schema.KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
     (schema.KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
+    (schema.RuleConfig, "accept_status"): "accept_status = 202",
+    (schema.RuleConfig, "upsert"): 'upsert = { method = "PATCH" }',
+    (schema.RuleConfig, "exists"): 'exists = ["409"]',
+    (schema.RuleConfig, "exists_entry"): 'exists_entry = "email"',
     (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
     (schema.RuleConfig, "namespace"): 'namespace = "user"',
     (schema.RuleConfig, "resource"): 'resource = "header.Location"',
@@ -98,16 +103,17 @@ _TITLES: dict[type[Table], str] = {
     OutcomeConfig: "an entry of outcome",
     ConditionConfig: "a condition",
     AuthorizeConfig: "a rule's authorize",
+    UpsertConfig: "a rule's upsert",
 }
 
 
 def unknown_key(table: type[Table], key: str) -> str:
     """Say that a table has no such key, and which one was likely meant, or where the key belongs."""
     homes = [other for other in _TITLES if key in _keys(other)]
-    if homes:
-        near = [other for other in homes if _holds(table, other) or _holds(other, table)]
-        return f"unknown key here; it belongs to {' or '.join([_TITLES[home] for home in near or homes])}"
+    near = [other for other in homes if _holds(table, other) or _holds(other, table)]
     meant = nearest(key, _keys(table))
+    if near or (homes and not meant):
+        return f"unknown key here; it belongs to {' or '.join([_TITLES[home] for home in near or homes])}"
     return f'unknown key; did you mean "{meant}"?' if meant else f"unknown key; known are {', '.join(_keys(table))}"
 
 

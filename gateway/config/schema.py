@@ -6,6 +6,7 @@
 from typing import Literal
 
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
 from gateway.config.table import Duration, Size, Table
@@ -194,6 +195,12 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """With "wait", how long it waits at most; then 409."""
     max_waiting_clients: int = 100
     """How many creates of the rule wait at once at most; further ones get 409."""
+    duplicate: Literal["reject", "accept", "redirect", "upsert"] = "reject"
+    """What a duplicate of a created thing gets: 409, a success, 303 to the thing, or it is sent there as a change."""
+    accept_status: int | None = None
+    """The status of "accept": 200, 202 or 204; default: 200."""
+    upsert: UpsertConfig | None = None
+    """How "upsert" sends it; default: by PUT."""
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
     authorize: AuthorizeConfig | None = None
@@ -216,6 +223,10 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Statuses by which the API says that it did nothing; "except" and "with Retry-After" narrow an entry."""
     outcome: tuple[OutcomeConfig, ...] = ()
     """What an answer means by what is in it; asked before `success` and `refused`."""
+    exists: tuple[str, ...] = ()
+    """Statuses by which the API says that the thing exists already."""
+    exists_entry: str | None = None
+    """The entry of `unique` that `exists` is about; default: the only one."""
     failed: Literal["unknown", "free"] = "unknown"
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""
     body_limit: Size = Size(1024 * 1024)

@@ -6,6 +6,7 @@ from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import RuleConfig
 from gateway.config.validate_authorize import validate_authorize, validate_questions
 from gateway.config.validate_bodies import validate_bodies
+from gateway.config.validate_duplicates import validate_duplicates, validate_exists
 from gateway.config.validate_identity import shared_namespaces, validate_identity
 from gateway.config.validate_match import never_matched, validate_match
 from gateway.config.validate_outcome import validate_outcome
@@ -41,6 +42,7 @@ class _Rule:
         validate_identity(self.rule, self.path, variables, self.problems)
         validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)
+        validate_duplicates(self.rule, self.path, self.problems)
         self.statuses()
         validate_outcome(self.rule.outcome, (*self.path, "outcome"), self.problems)
         self.numbers()
@@ -77,6 +79,8 @@ class _Rule:
                     f"{quote(text)} has no effect, because {quote(wider)} is refused with and without Retry-After; "
                     "keep one of the two",
                 )
+        exists = self.parsed((*self.path, "exists"), self.rule.exists)
+        validate_exists(self.rule, self.path, problems, exists, {**created, **not_done})
 
     def parsed(self, path: Path, texts: Sequence[str]) -> dict[str, Statuses]:
         """What those texts name that can be read."""

@@ -5,13 +5,14 @@ from typing import Any
 import msgspec
 
 from gateway.config.schema import Config, FingerprintConfig, RuleConfig
+from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_duration, format_size
 from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
-_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls", "outcome"}
+_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls", "outcome", "exists"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -24,13 +25,15 @@ def effective(config: Config) -> dict[str, Any]:
 
 
 def _filled(rule: RuleConfig) -> RuleConfig:
-    created = [parse_statuses(text).codes for text in rule.success]
+    taken = [parse_statuses(text).codes for text in (*rule.success, *rule.exists)]
     return msgspec.structs.replace(
         rule,
         namespace=rule.namespace or rule.name,
         refused=tuple(
-            [text for text in rule.refused if not any(parse_statuses(text).codes <= wider for wider in created)]
+            [text for text in rule.refused if not any(parse_statuses(text).codes <= wider for wider in taken)]
         ),
+        accept_status=rule.accept_status or (ACCEPT_STATUS if rule.duplicate == "accept" else None),
+        upsert=rule.upsert or (UpsertConfig() if rule.duplicate == "upsert" else None),
         unknown_hold=rule.keep if rule.unknown_hold is None else rule.unknown_hold,
     )
 

@@ -3,7 +3,7 @@
 # The promise behind them: a create is forwarded again only when it is certain that the first one did not happen.
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -45,6 +45,8 @@ class Outcome(enum.Enum):
     """How the upstream took a create."""
 
     SUCCEEDED = "succeeded"
+    EXISTS = "exists"
+    """It said that the thing exists already."""
     REFUSED = "refused"
     FAILED = "failed"
     UNCERTAIN = "uncertain"
@@ -57,6 +59,7 @@ class Outcome(enum.Enum):
 
 ON_OUTCOME: Mapping[Outcome, State | None] = {
     Outcome.SUCCEEDED: State.CREATED,
+    Outcome.EXISTS: State.CREATED,
     Outcome.REFUSED: None,
     Outcome.FAILED: State.UNKNOWN,
     Outcome.UNCERTAIN: State.UNKNOWN,
@@ -98,6 +101,8 @@ def classify_status(rule: Rule, status: int, headers: Headers) -> Outcome:
     """Say what an answer's head means under a rule."""
     if status in rule.success:
         return Outcome.SUCCEEDED
+    if status in rule.exists:
+        return Outcome.EXISTS
     if status in rule.refused:
         return Outcome.REFUSED
     if status in rule.refused_with_retry_after:
@@ -114,16 +119,27 @@ def state_after(rule: Rule, outcome: Outcome) -> State | None:
 
 
 def settle(
-    rule: Rule, outcome: Outcome, now: int, resource: str | None = None, answer: bytes | None = None
+    rule: Rule,
+    outcome: Outcome,
+    now: int,
+    resource: str | None = None,
+    answer: bytes | None = None,
+    claims: Sequence[Claim] = (),
 ) -> Settlement:
-    """Say what becomes of an operation's claims. `now` in milliseconds; `answer` is encrypted already."""
+    """Say what becomes of an operation's `claims`. `now` in milliseconds; `answer` is encrypted already."""
     match state := state_after(rule, outcome):
         case State.CREATED:
-            return Settlement(state, later(now, rule.keep), resource, answer)
+            frees = _other_claims(rule, claims) if outcome is Outcome.EXISTS else ()
+            return Settlement(state, later(now, rule.keep), resource, answer, frees)
         case State.UNKNOWN:
             return Settlement(state, later(now, rule.unknown_hold))
         case _:
             return FREE
+
+
+def _other_claims(rule: Rule, claims: Sequence[Claim]) -> tuple[bytes, ...]:
+    """The claims that an API does not speak of when it says that the thing exists: nothing was made for them."""
+    return tuple([claim.fingerprint for claim in claims if claim.is_key or claim.entry != rule.exists_entry])
 
 
 def later(now: int, length: int) -> int:

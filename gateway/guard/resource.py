@@ -82,6 +82,8 @@ def _fill(part: str | Field, headers: Headers, document: Json, *, alone: bool) -
         value = find(document, part.keys, part.text)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise IdentityError(f"{part.text} cannot stand in a link")
+    if not alone and value in {".", ".."}:
+        raise IdentityError(f"{part.text} would be a dot segment of a link")  # RFC 3986 5.2.4: it names another thing
     # A header that is the whole link is a URL already; anything else becomes one segment of one.
     return str(value) if alone else quote(str(value), safe="")
 

@@ -86,6 +86,16 @@ class Rule(msgspec.Struct, frozen=True):
     """Suffixes of a path, in lower case and without a dot, that make no difference to the API."""
     authorize: Authorize | None = None
     """Who may know what exists; everybody where it is None."""
+    duplicate: Literal["reject", "accept", "redirect", "upsert"] = "reject"
+    """What a duplicate of a created thing gets."""
+    accept_status: int = 0
+    """That of an accepted duplicate."""
+    upsert_method: str = ""
+    """The method by which a duplicate is sent to the thing that exists; empty where it is not."""
+    exists: frozenset[int] = frozenset()
+    """Statuses by which the API says that the thing exists already."""
+    exists_entry: str | None = None
+    """The name of the entry that these are about."""
 
     @property
     def tells_retries(self) -> bool:
@@ -95,7 +105,7 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        return self.body is not None or self.tells_retries
+        return self.body is not None or self.tells_retries or self.upsert_method != ""
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -20,8 +20,10 @@ import aiosqlite
 from gateway.errors import GatewayError
 from gateway.front.connection import ClientConnection
 from gateway.front.transport import LOST
+from gateway.model import State
 from gateway.proxy.conflicts import ConflictAnswers
 from gateway.proxy.in_flight import OperationsInFlight
+from gateway.proxy.upsert import Upserts
 from gateway.stores import sql
 from gateway.stores.sqlite import SqliteStore
 from gateway.upstream.connection import Connection
@@ -221,6 +223,26 @@ def _stored_answer(_fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Calla
     return stored_answer
 
 
+def _upsert(_fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    async def upsert(self: Upserts, *args: Any) -> Any:
+        _stage.set(None)  # what is sent next is no create
+        return await method(self, *args)
+
+    return upsert
+
+
+def _resettle(fuse: _Fuse, method: Callable[..., Awaitable[bool]]) -> Callable[..., Any]:
+    async def resettle(store: SqliteStore, owner: bytes, claims: Any, was: State, *args: Any) -> bool:
+        if was is not State.CREATED:
+            return await method(store, owner, claims, was, *args)
+        fuse.at("before-gone-freed")
+        is_freed = await method(store, owner, claims, was, *args)
+        fuse.at("after-gone-freed")
+        return is_freed
+
+    return resettle
+
+
 def _write(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
     def write(self: ClientConnection, data: bytes) -> None:
         stage = _stage.get()
@@ -248,6 +270,8 @@ _PLACES: tuple[tuple[tuple[str, ...], type[Any], str, Callable[[_Fuse, Any], Cal
     (("client-first-byte", "client-last-byte"), ClientConnection, "write", _write),
     ((), ConflictAnswers, "_stored_answer", _stored_answer),
     (("replay-first-byte", "replay-last-byte"), ClientConnection, "write", _write),
+    ((), Upserts, "__call__", _upsert),
+    (("gone-freed",), SqliteStore, "resettle", _resettle),
 )
 POINTS = tuple(f"{side}-{name}" for names, *_ in _PLACES for name in names for side in ("before", "after"))
 """The valid values of GATEWAY_CRASH_AT."""
@@ -258,7 +282,8 @@ def arm(value: str) -> None:
 
     Needs a SQLite store. The points of single bytes are passed only on connections without TLS; those of the last byte
     to a client only by responses written in one piece, with a Content-Length. Those of a stored answer are passed only
-    by creates whose answer is stored, those of waiters once by each create that waits. Raises GatewayError.
+    by creates whose answer is stored, those of waiters once by each create that waits, and those of what is gone by
+    upserts that find it so. Raises GatewayError.
     """
     point, colon, count = value.partition(":")
     if point not in POINTS or (colon and not (count.isascii() and count.isdecimal() and int(count) > 0)):

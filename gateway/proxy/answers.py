@@ -8,6 +8,7 @@ from typing import assert_never
 
 from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError, Overloaded, RequestBroken
 from gateway.guard.decision import Conflict
+from gateway.http import existing
 from gateway.http.problem import KINDS, TYPE, Problem, Reply, problem, reply
 from gateway.model import FOREVER, Claim, Record
 from gateway.upstream.results import NoResponse, NotSent
@@ -63,6 +64,16 @@ def bare_conflict(kind: Conflict, claim: Claim) -> Reply:
         suggested_next_step=shared.next_step,
     )
     return reply(document, shared.error, 1 if kind is Conflict.OUTCOME_UNKNOWN else shared.retry_after)
+
+
+def accepted(status: int, claim: Claim, link: str | None) -> Reply:
+    """Make the answer to a duplicate that its sender shall take for a success; `link` only where it may be shown."""
+    return existing.accepted(status, _DETAILS[Conflict.DUPLICATE].format(claim.entry), claim.rule, claim.entry, link)
+
+
+def redirected(claim: Claim, link: str) -> Reply:
+    """Make the answer that leads the sender of a duplicate to what exists."""
+    return existing.redirected(_DETAILS[Conflict.DUPLICATE].format(claim.entry), claim.rule, claim.entry, link)
 
 
 def unreadable(error: RequestBroken | BodyTooLarge | Overloaded, rule: str | None) -> Reply:

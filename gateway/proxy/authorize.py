@@ -38,6 +38,7 @@ class Authorizer:
     def __init__(self, deps: HandlerDependencies, status_fields: Mapping[str, bytes]) -> None:
         self._deps = deps
         self._status_fields = status_fields
+        self._status_name = deps.status_header.lower().encode()
         self._allowed: OrderedDict[_Caller, float] = OrderedDict()
         self._asked: dict[_Caller, asyncio.Future[Verdict | None]] = {}
 
@@ -64,7 +65,7 @@ class Authorizer:
         request.record.outcome = "unauthorized"
         request.fields = self._status_fields["refused"]
         exchange.may_stop = True
-        await deliver(request, without_field(verdict, self._deps.status_header), self._deps.idle_timeouts)
+        await deliver(request, without_field(verdict, self._status_name), self._deps.idle_timeouts)
         return True
 
     async def _find_out(

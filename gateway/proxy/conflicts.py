@@ -1,4 +1,5 @@
-# What a create gets whose claims are held: an answer of the gateway's own, or the API's answer to it once more.
+# What a create gets whose claims are held: an answer of the gateway's own, the API's answer to it once more, or what
+# the API answers to a change of what exists.
 
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +16,7 @@ from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
+from gateway.proxy.upsert import Upserted, Upserts
 from gateway.upstream.results import UpstreamResponse
 
 _REPLAYED = b"Idempotent-Replayed: true\r\n"
@@ -49,26 +51,41 @@ class ConflictAnswers:
         self._cipher = cipher
         self._recent = recent
         self._status_fields = status_fields
+        self._upserts = Upserts(deps, status_fields)
 
     def __repr__(self) -> str:
         return "ConflictAnswers()"
 
-    async def answer(self, create: HeldCreate, found: Found) -> None:
-        """Answer a create for the conflict that was `found`."""
+    async def answer(self, create: HeldCreate, found: Found) -> bool:
+        """Answer a create for the conflict that was `found`; True when it was not, because its claims may be free."""
         request, rule = create.request, create.rule
         request.record.fingerprint = found.record.fingerprint.hex()[:12]
         if request.verdict is Verdict.UNCLEAR:
             request.reply(answers.bare_conflict(found.conflict, found.claim))
-            return
+            return False
         if found.is_retry and found.conflict is Conflict.DUPLICATE and rule.replay_limit:
             stored = await self._stored_answer(rule, create.wanted, found.record.owner)
             if stored is not None:
                 request.record.outcome = "replayed"
                 request.fields = _REPLAYED + self._status_fields["replayed"]
                 await deliver(request, stored, self._deps.idle_timeouts)
-                return
+                return False
         shows_link = rule.link == "anyone" or (rule.link == "caller" and found.record.caller == found.claim.caller)
+        if found.conflict is Conflict.DUPLICATE and rule.duplicate != "reject":
+            link = found.record.resource if shows_link else None
+            match rule.duplicate:
+                case "accept":
+                    request.reply(answers.accepted(rule.accept_status, found.claim, link))
+                    return False
+                case "redirect" if link:
+                    request.reply(answers.redirected(found.claim, link))
+                    return False
+                case "upsert":
+                    upserted = await self._upserts(create, found)
+                    if upserted is not Upserted.NOT_DONE:
+                        return upserted is Upserted.FREED
         request.reply(answers.conflict(found.conflict, found.claim, found.record, create.now, shows_link=shows_link))
+        return False
 
     async def _stored_answer(self, rule: Rule, wanted: Sequence[Claim], owner: bytes) -> UpstreamResponse | None:
         """Read the answer that the caller of an operation got or missed; None when it cannot be given again."""

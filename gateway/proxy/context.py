@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.errors import StoreError
 from gateway.front.exchange import Exchange
 from gateway.guard.authorize import Verdict
 from gateway.http.paths import Target
-from gateway.http.problem import Reply
-from gateway.telemetry import RequestRecord
+from gateway.http.problem import Reply, problem
+from gateway.proxy.answers import NOT_FORWARDED
+from gateway.telemetry import RequestRecord, Telemetry
 from gateway.upstream.client import Upstream
 
 _NONE: Mapping[str, bytes] = {}
@@ -32,6 +34,8 @@ class RequestContext(msgspec.Struct):
     """Whether something in the body of the API's answer decides, so that no coding is asked for that hides it."""
     verdict: Verdict | None = None
     """What the API said of its caller; None where it was not asked."""
+    upserted: bytes = b""
+    """The owner token of the operation whose thing the request was sent to last; see Upserts."""
 
     def reply(self, reply: Reply, fields: bytes = b"") -> None:
         """Send an answer of the gateway's own, with more field lines, and record it."""
@@ -43,3 +47,10 @@ def answer(exchange: Exchange, record: RequestRecord, reply: Reply, fields: byte
     record.outcome = reply.slug
     record.status = reply.status
     exchange.reply(reply, fields)
+
+
+def refuse_without_store(request: RequestContext, telemetry: Telemetry, error: StoreError) -> None:
+    """Answer a create for which the store could not do what it needs. Nothing was forwarded."""
+    rule = request.record.rule
+    telemetry.repeated("store-failure", "error", rule=rule, reason=str(error))
+    request.reply(problem("store-unavailable", NOT_FORWARDED, rule))

@@ -21,11 +21,11 @@ from gateway.guard.resource import MAX_ANSWER, locate
 from gateway.guard.rules import Match, Rule
 from gateway.http.headers import Headers
 from gateway.http.problem import problem
-from gateway.model import FREE, Claim, Held, Reserved
+from gateway.model import FREE, Claim, Held, Reserved, State
 from gateway.proxy import answers
 from gateway.proxy.authorize import Authorizer
 from gateway.proxy.conflicts import ConflictAnswers, HeldCreate
-from gateway.proxy.context import RequestContext
+from gateway.proxy.context import RequestContext, refuse_without_store
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.in_flight import InFlightWait
@@ -46,6 +46,7 @@ class CreateHandler:
         self._owners = _owner_tokens()
         self._cipher = AnswerCipher(deps.fingerprinter.answer_key)
         self._status_fields = status_fields(deps.status_header)
+        self._status_name = deps.status_header.lower().encode()
         self._recent = RecentAnswers()
         self._conflicts = ConflictAnswers(deps, self._cipher, self._recent, self._status_fields)
         self._authorizer = Authorizer(deps, self._status_fields)
@@ -114,7 +115,7 @@ class CreateHandler:
         except StoreError as error:
             if deps.forward_without_store:
                 return False
-            self._refuse_without_store(request, error)
+            refuse_without_store(request, deps.telemetry, error)
             return True
 
     async def _reserve(
@@ -147,8 +148,7 @@ class CreateHandler:
         found = decision.pick_conflict(create.rule, create.held, create.now)
         if await waiting.ended(found):
             return True
-        await self._conflicts.answer(create, found)
-        return False
+        return await self._conflicts.answer(create, found)
 
     async def _ask_store(self, request: RequestContext, operation: Operation, body: bytes) -> Reserved | Held | None:
         """Reserve an operation's claims; None when the store could not, and the request was answered."""
@@ -157,7 +157,7 @@ class CreateHandler:
             reserved = await deps.store.reserve(wanted, operation.owner, operation.reserved_at)
         except StoreError as error:
             if isinstance(error, StoreBusy) or not deps.forward_without_store:
-                self._refuse_without_store(request, error)
+                refuse_without_store(request, deps.telemetry, error)
                 return None
             deps.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
             await self._forward_unguarded(request, body, "store-unavailable")
@@ -184,8 +184,9 @@ class CreateHandler:
                     outcome, needs_body = judge_answer(rule, result)
                     if needs_body:  # until it has come, what its head says stands
                         result, outcome = await judge_whole(rule, result)
-                    if outcome is Outcome.SUCCEEDED:
-                        is_stored = bool(rule.replay_limit) and may_be_stored(result, rule.replay_limit)
+                    if decision.ON_OUTCOME[outcome] is State.CREATED:
+                        may_store = bool(rule.replay_limit) and outcome is Outcome.SUCCEEDED
+                        is_stored = may_store and may_be_stored(result, rule.replay_limit)
                         result = await _read_ahead(rule, result, rule.replay_limit if is_stored else 0)
                         if rule.resource is not None:
                             resource = locate(rule.resource, result.headers, result.body)
@@ -204,7 +205,7 @@ class CreateHandler:
         finally:
             # A clock that was set back must not shorten what is kept.
             now = max(deps.wall_clock(), operation.reserved_at)
-            settlement = decision.settle(rule, outcome, now, resource, answer)
+            settlement = decision.settle(rule, outcome, now, resource, answer, operation.claims)
             settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
             deps.in_flight.end(operation.owner)
         record = request.record
@@ -242,7 +243,7 @@ class CreateHandler:
             return None
 
     async def _send(self, request: RequestContext, body: bytes) -> UpstreamResponse | NotSent | NoResponse:
-        return without_field(await send(request, body, self._deps.stopwatch), self._deps.status_header)
+        return without_field(await send(request, body, self._deps.stopwatch), self._status_name)
 
     async def _forward_unguarded(self, request: RequestContext, body: bytes, reason: str) -> None:
         """Forward a create without a guard, as its rule or the store's setting says; the answer is marked."""
@@ -254,11 +255,6 @@ class CreateHandler:
             marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
             result = msgspec.structs.replace(result, headers=Headers(marked))
         await deliver(request, result, self._deps.idle_timeouts)
-
-    def _refuse_without_store(self, request: RequestContext, error: StoreError) -> None:
-        rule = request.record.rule
-        self._deps.telemetry.repeated("store-failure", "error", rule=rule, reason=str(error))
-        request.reply(problem("store-unavailable", answers.NOT_FORWARDED, rule))
 
 
 async def _read_ahead(rule: Rule, answer: UpstreamResponse, limit: int) -> UpstreamResponse:
@@ -277,6 +273,7 @@ def _owner_tokens() -> Iterator[bytes]:
 
 OUTCOMES = {
     Outcome.SUCCEEDED: "created",
+    Outcome.EXISTS: "exists",
     Outcome.REFUSED: "refused",
     Outcome.FAILED: "failed",
     Outcome.UNCERTAIN: "unknown",

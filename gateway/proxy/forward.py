@@ -34,21 +34,31 @@ class IdleTimeouts(msgspec.Struct, frozen=True):
 
 
 async def send(
-    context: RequestContext, body: bytes | None, stopwatch: Callable[[], float]
+    context: RequestContext,
+    body: bytes | None,
+    stopwatch: Callable[[], float],
+    *,
+    line: bytes | None = None,
+    dropped: frozenset[bytes] | None = None,
 ) -> UpstreamResponse | NotSent | NoResponse:
-    """Send a request with a body that was read, or with None the body as it comes."""
+    """Send a request with a body that was read, or with None the body as it comes.
+
+    `line` is another request line, for a body that was read, with its line end; `dropped` names fields, in lower case,
+    that are left out.
+    """
     exchange, upstream, record = context.exchange, context.upstream, context.record
     head = exchange.head
     headers = exchange.headers
     forwarding = exchange.forwarding
-    dropped, added = forwarding.dropped, forwarding.added
+    left_out = forwarding.dropped if dropped is None else forwarding.dropped | dropped
+    added = forwarding.added
     if context.answer_is_read and codings.NAME in headers.names:
-        dropped |= {codings.NAME}
+        left_out |= {codings.NAME}
         added += codings.accept_only(headers.values(codings.NAME), _READABLE)
     upgrade = _upgrade(exchange) if body is None and b"upgrade" in headers.names else None
     fields = request_fields(
         headers,
-        dropped | _HOST if upstream.rewrites_host else dropped,
+        left_out | _HOST if upstream.rewrites_host else left_out,
         added,
         body_length=None if body is None else len(body),
         chunked=head.length == CHUNKED,
@@ -56,7 +66,7 @@ async def send(
     )
     content: bytes | AsyncIterator[bytes] | None = exchange.body_at_hand() if body is None else body
     request = Request(
-        head.line,
+        head.line if line is None else line,
         fields,
         not upstream.rewrites_host and b"host" in headers.names,
         exchange.body_pieces() if content is None else content,

@@ -8,6 +8,7 @@ from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 
 STATUSES: Mapping[str, str] = {
     "created": "created",
+    "exists": "duplicate",
     "refused": "refused",
     "failed": "failed",
     "unknown": "unknown",
@@ -16,6 +17,9 @@ STATUSES: Mapping[str, str] = {
     "duplicate": "duplicate",
     "in-progress": "in-progress",
     "replayed": "replayed",
+    "accepted": "accepted",
+    "redirected": "redirected",
+    "upserted": "upserted",
     "key-reused": "key-reused",
     "key-missing": "refused",
     "key-malformed": "refused",
@@ -40,10 +44,9 @@ def status_fields(name: str) -> dict[str, bytes]:
 
 
 def without_field(
-    result: UpstreamResponse | NotSent | NoResponse, name: str
+    result: UpstreamResponse | NotSent | NoResponse, name: bytes
 ) -> UpstreamResponse | NotSent | NoResponse:
-    """Leave out of an API's answer the field of this name: it would stand beside the gateway's own."""
-    field = name.lower().encode()
-    if isinstance(result, UpstreamResponse) and field in result.headers.names:
-        return msgspec.structs.replace(result, headers=result.headers.without((field,)))
+    """Leave a field (`name` in lower case) out of an API's answer: it would stand beside the gateway's own."""
+    if isinstance(result, UpstreamResponse) and name in result.headers.names:
+        return msgspec.structs.replace(result, headers=result.headers.without((name,)))
     return result

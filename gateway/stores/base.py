@@ -27,6 +27,7 @@ class Store(Protocol):
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
         """Write how an operation ended; False when `owner` does not hold the claims in flight (fenced out).
 
+        `settlement.frees` names those of them that become free, in the same commit.
         After a StoreError the store keeps retrying the write; the claims stay held until it succeeds.
         """
 
@@ -35,7 +36,8 @@ class Store(Protocol):
     ) -> bool:
         """Change how an operation ended, for those of `claims` that it still holds in the state `was`, not in flight.
 
-        False when there is none. All are changed in one commit, or none when StoreError is raised.
+        False when there is none. All are changed in one commit, or none when StoreError is raised. Cancelling the wait
+        does not cancel it. `settlement.frees` is not looked at.
         """
 
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
@@ -104,11 +106,12 @@ def settle_in(
 ) -> list[Record | None]:
     """Apply a settlement to the `records` that `owner` holds in a state; the new records, None for a freed one."""
     changed: list[Record | None] = []
+    frees = settlement.frees if was is State.IN_FLIGHT else ()
     for claim in claims:
         record = records.get(claim.fingerprint)
         if record is None or record.owner != owner or record.state is not was:
             continue
-        if settlement.state is None:
+        if settlement.state is None or claim.fingerprint in frees:
             del records[claim.fingerprint]
             changed.append(None)
             continue

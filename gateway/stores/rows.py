@@ -91,9 +91,13 @@ def reserving(claims: Iterable[Claim], owner: bytes, now: int) -> list[Row]:
 def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> list[Row]:
     """Return the rows that settle claims held by an owner."""
     state = _FREE_STATE if settlement.state is None else int(settlement.state)
-    ended = (state, "", "", 0, settlement.expires_at, 0, settlement.resource, None, None)
+    ended = ("", "", 0, settlement.expires_at, 0, settlement.resource, None, None)
     return [
-        (claim.fingerprint, owner, *ended, settlement.answer if at == 0 else None) for at, claim in enumerate(claims)
+        (
+            *(claim.fingerprint, owner, _FREE_STATE if claim.fingerprint in settlement.frees else state),
+            *(*ended, settlement.answer if at == 0 else None),
+        )
+        for at, claim in enumerate(claims)
     ]
 
 

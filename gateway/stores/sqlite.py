@@ -70,11 +70,15 @@ class SqliteStore(Store):
         self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement, now: int
     ) -> bool:
         fingerprints = [claim.fingerprint for claim in claims]
-        try:
-            return bool(await self._between_batches(lambda: self._rows.resettle(fingerprints, owner, was, settlement)))
-        finally:
-            for fingerprint in fingerprints:
-                self._recent.forget(fingerprint)  # as in forget
+
+        async def change() -> bool:
+            try:
+                return bool(await self._rows.resettle(fingerprints, owner, was, settlement))
+            finally:  # here, in the writer's turn, because nobody may be left who waits for it
+                for fingerprint in fingerprints:
+                    self._recent.forget(fingerprint)
+
+        return await self._between_batches(change)
 
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:

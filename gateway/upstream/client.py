@@ -16,13 +16,24 @@ class CancelledUnsent(asyncio.CancelledError):
 class Upstream:
     """An API behind the gateway: one or more endpoints, used round-robin. Mutable state: the round-robin index."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], *, response_timeout: float, rewrites_host: bool) -> None:
-        """`response_timeout` in seconds; `rewrites_host` says that the API never sees the client's Host."""
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        response_timeout: float,
+        rewrites_host: bool,
+        hosts: frozenset[str] = frozenset(),
+    ) -> None:
+        """`response_timeout` in seconds; `rewrites_host` says that the API never sees the client's Host.
+
+        `hosts` are the API's own, as `named_host` writes them.
+        """
         self._endpoints = tuple(endpoints)
         self._response_timeout = response_timeout
         self._loop = asyncio.get_running_loop()
         self._next = -1
         self.rewrites_host = rewrites_host
+        self.hosts = hosts
 
     def __repr__(self) -> str:
         return f"Upstream({', '.join(map(repr, self._endpoints))})"

@@ -9,6 +9,7 @@ from gateway.config.schema import Config
 from gateway.config.schema_upstreams import UpstreamConfig, UpstreamTlsConfig
 from gateway.errors import ConfigError
 from gateway.guard.routes import Routes
+from gateway.http.paths import named_host
 from gateway.tls.certificates import upstream_problems
 from gateway.tls.client import client_context
 from gateway.transport.budget import Budget
@@ -79,7 +80,15 @@ def _upstream(config: UpstreamConfig, shared: EndpointShared) -> Upstream:
         secured = EndpointTls(context, _server_name(tls, address)) if address.tls and context is not None else None
         host = address.authority if config.host in {"keep", "upstream"} else config.host
         endpoints.append(Endpoint(address, host, limits, secured, shared))
-    return Upstream(endpoints, response_timeout=config.response_timeout, rewrites_host=config.host != "keep")
+    hosts = [address.authority for address in addresses if not address.unix]
+    if config.host not in {"keep", "upstream"}:
+        hosts.append(config.host)
+    return Upstream(
+        endpoints,
+        response_timeout=config.response_timeout,
+        rewrites_host=config.host != "keep",
+        hosts=frozenset([named_host(host) for host in hosts]),
+    )
 
 
 def _server_name(tls: UpstreamTlsConfig, address: UpstreamAddress) -> str:

@@ -237,6 +237,25 @@ def test_explain_says_who_may_know(
     assert f"{'caller':<15}{'known' if headers else 'anonymous'}" in said
 
 
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ('duplicate = "accept"', "otherwise 409; a duplicate of what was created gets 200"),
+        ('duplicate = "accept"\naccept_status = 204', "gets 204"),
+        ('duplicate = "redirect"', "gets 303 to it, where its link is known and may be shown"),
+        ('duplicate = "upsert"', "is sent to its link by PUT, where that is known"),
+        ('duplicate = "upsert"\nupsert = { method = "PATCH" }', "is sent to its link by PATCH, where that is known"),
+        ('exists = ["409"]', 'otherwise 409; when the API answers a status of exists, "email" counts as created'),
+    ],
+)
+def test_explain_says_what_a_duplicate_gets(
+    here: Path, capsys: pytest.CaptureFixture[str], keys: str, says: str
+) -> None:
+    file = written(here, UPSTREAM + RULE + f'resource = "header.Location"\n{keys}\n' + WITH_KEY)
+    assert run(explain, "-c", file, "/users", "-d", '{"email": "a@example.com"}', "--json") == 0
+    assert json.loads(capsys.readouterr().out)["happens"].endswith(says)
+
+
 def test_explain_is_silent_about_upstreams_where_there_is_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(explain, "-c", written(here, UPSTREAM + RULE + WITH_KEY), "/x") == 0
     assert "upstream" not in capsys.readouterr().out

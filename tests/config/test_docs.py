@@ -12,6 +12,7 @@ from gateway.config.hints import example
 from gateway.config.problems import Problems
 from gateway.config.reader import read
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.table import Table
@@ -45,6 +46,7 @@ HEADINGS: dict[type[Table], str] = {
     OutcomeConfig: "outcome",
     ConditionConfig: "Conditions",
     AuthorizeConfig: "authorize",
+    UpsertConfig: "upsert",
 }
 
 
@@ -126,7 +128,7 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    if table in {schema.KeyConfig, AuthorizeConfig} and "[[rules]]" not in text:
+    if table in {schema.KeyConfig, AuthorizeConfig, UpsertConfig} and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
@@ -191,7 +193,11 @@ def test_every_key_that_the_sample_comments_out_is_right(tmp_path: Path) -> None
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
 def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -> None:
     """The example of each key reads as a value of that key."""
-    left_out = {schema.FingerprintConfig: {"key_file"}, UpstreamConfig: {"urls", "tls"}}.get(table, set())
+    left_out = {
+        schema.FingerprintConfig: {"key_file"},
+        UpstreamConfig: {"urls", "tls"},
+        schema.RuleConfig: {"accept_status", "upsert"},  # each needs another `duplicate`
+    }.get(table, set())
     keys = [field for field in msgspec.structs.fields(table) if field.name not in left_out]
     lines = [example(table, field.encode_name) for field in keys]
     for field, line in zip(keys, lines, strict=True):
@@ -213,6 +219,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         first, *tests = lines
         conditions = ", ".join([f"{{ {first}, {test} }}" for test in tests])
         text = f'{RULE}outcome = [{{ when = [{conditions}], is = "refused" }}]\n'
+    elif table is UpsertConfig:
+        text = f'resource = "header.Location"\nduplicate = "upsert"\nupsert = {{ {", ".join(lines)} }}\n'
     else:
         text = f"{HEADINGS[table]}\n{text}"
     assert findings(complete(text, table)) == []

@@ -166,6 +166,8 @@ class Agreement(RuleBasedStateMachine):
     def check_ended(self, operation: Operation, outcome: Outcome) -> None:
         """Hold a create to how the API has answered it."""
         self.seen[f"API: {outcome.name}"] += 1
+        if outcome.ending in operation.create.kind.exists:
+            self.seen["exists already"] += 1
         if outcome is FAULT:
             assert isinstance(operation.task.exception(), ZeroDivisionError)
             assert not operation.client.got

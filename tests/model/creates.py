@@ -20,7 +20,9 @@ SECOND = 1000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 
-USER = Kind("create-user", keep=DAY, unknown_hold=DAY)
+TAKEN = frozenset({409})
+"""By this some APIs say that a thing exists."""
+USER = Kind("create-user", keep=DAY, unknown_hold=DAY, exists=TAKEN, exists_entry="username")
 INVITE = Kind("invite", keep=12 * HOUR, unknown_hold=60 * SECOND)
 ORDER = Kind("order", keep=HOUR, unknown_hold=HOUR, failed_is_free=True)
 TENANT = Kind(
@@ -30,7 +32,15 @@ TENANT = Kind(
     success=frozenset({200, 201}),
     refused=frozenset(range(400, 500)),
 )
-PAYMENT = Kind("payment", keep=DAY, unknown_hold=HOUR, retry_window=600 * SECOND, replays=True)
+PAYMENT = Kind(
+    "payment",
+    keep=DAY,
+    unknown_hold=HOUR,
+    exists=TAKEN,
+    exists_entry="reference",
+    retry_window=600 * SECOND,
+    replays=True,
+)
 JOB = Kind("job", keep=HOUR, unknown_hold=60 * SECOND, replays=True, waits=True)
 KEY = "Idempotency-Key"
 NOBODY = Sent()
@@ -48,6 +58,8 @@ CONFIG = Config(
             ),
             namespace="person",
             resource="header.Location",
+            exists=("409",),
+            exists_entry="username",
         ),
         RuleConfig(
             name=INVITE.name,
@@ -90,6 +102,7 @@ CONFIG = Config(
             key=KeyConfig(),
             unique=(UniqueConfig(name="reference", fields=("body.reference",)),),
             resource="header.Location",
+            exists=("409",),
             unknown_hold=Duration(3600),
             retry="replay",
             retry_window=Duration(600),
@@ -279,11 +292,12 @@ COMMON = [
     Outcome("no answer", "no answer", (502, "outcome-unknown"), lambda _: NoResponse("connection_terminated")),
     _status(500),
     _status(422),
+    _status(409),
     Outcome("201 in pieces", 201, (201, None), lambda number: _answer(201, number, pieces=3)),
     _broken(201),
     FAULT,
 ]
-STATUSES = [200, 204, 301, 302, 303, 304, 307, 400, 401, 403, 404, 408, 409, 429, 501, 502, 503, 504]
+STATUSES = [200, 204, 301, 302, 303, 304, 307, 400, 401, 403, 404, 408, 429, 501, 502, 503, 504]
 RARE = [
     *map(_status, STATUSES),
     *[_status(status, says, pieces) for status in (200, 400, 500) for says in SAID for pieces in (1, 3) if says],

@@ -37,6 +37,9 @@ class Kind:
     failed_is_free: bool = False
     success: frozenset[Ending] = SUCCESS
     refused: frozenset[Ending] = REFUSED
+    exists: frozenset[Ending] = frozenset()
+    exists_entry: str = ""
+    """Which of its entries exists when the API says so."""
     retry_window: float = 0
     replays: bool = False
     waits: bool = False
@@ -144,6 +147,12 @@ class Reference:
                 self.claims[key] = replace(
                     claim, state="created", until=until, link=link, answer=answer if kind.replays else None
                 )
+            elif ending in kind.exists:
+                if key[1] == kind.exists_entry:
+                    until = max(now, taken) + kind.keep
+                    self.claims[key] = replace(claim, state="created", until=until, link=link)
+                else:
+                    self._release(key)
             elif meaning == "refused":
                 self._release(key)
             else:

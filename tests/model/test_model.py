@@ -16,6 +16,7 @@ MOST = 6
 """How many times the runs are repeated, at most, until everything was met."""
 MET = {
     "forwarded",
+    "exists already",
     "told: 409 in-progress",
     "told: 409 duplicate",
     "told: 409 outcome-unknown",

@@ -154,6 +154,19 @@ class TestSettle:
         assert await state_of(store, "a") is await state_of(store, "b") is None
         assert await store.reserve(claims("b", "a"), owner(2), NOW) == Reserved()
 
+    @pytest.mark.parametrize("settlement", [CREATED, UNKNOWN])
+    async def test_claims_that_it_names_are_free_and_the_others_are_not(
+        self, store: Store, settlement: Settlement
+    ) -> None:
+        await take(store, ("a", "b", "c"), 1)
+        freed = tuple(claim(name).fingerprint for name in ("a", "c", "nobody's"))
+        parted = msgspec.structs.replace(settlement, frees=freed)
+        assert await store.settle(owner(1), claims("a", "b", "c"), parted, NOW) is True
+        assert await state_of(store, "a") is await state_of(store, "c") is None
+        assert await state_of(store, "b") is settlement.state
+        assert await store.settle(owner(1), claims("b"), FREE, NOW) is False, "the operation has ended"
+        await take(store, ("c", "a"), 2)
+
     @pytest.mark.parametrize("resource", ["/users/é ?#'\"\\", "https://api.example/" + "x" * 2000, "", "null", None])
     async def test_a_resource_is_kept_as_it_is(self, store: Store, resource: str | None) -> None:
         await create(store, "a", 1, Settlement(State.CREATED, FOREVER, resource))
@@ -463,6 +476,22 @@ class TestResettle:
         assert not await store.resettle(owner(1), claims("b", "c", "d"), State.UNKNOWN, settlement, NOW)
         assert not await store.resettle(owner(1), claims("a", "b"), State.CREATED, settlement, NOW)
         assert [await store.get(claim(name).fingerprint, NOW) for name in "abc"] == before
+
+    async def test_it_is_carried_out_although_nobody_waits_for_it(self, store: Store) -> None:
+        await self.settled(store, CREATED, "a")
+        met = asyncio.ensure_future(store.reserve(claims("a"), owner(2), NOW))
+        change = asyncio.create_task(store.resettle(owner(1), claims("a"), State.CREATED, FREE, NOW))
+        await asyncio.sleep(0)  # it has made its call
+        change.cancel()
+        assert names_of(await met) == ["entry-a"]
+        assert await state_of(store, "a") is None
+        await take(store, ("a",), 3)
+
+    async def test_what_a_settlement_names_as_free_is_no_part_of_it(self, store: Store) -> None:
+        await self.settled(store, UNKNOWN, "a")
+        change = msgspec.structs.replace(CREATED, frees=(claim("a").fingerprint,))
+        assert await store.resettle(owner(1), claims("a"), State.UNKNOWN, change, NOW)
+        assert await state_of(store, "a") is State.CREATED
 
     async def test_it_goes_by_its_new_expiry(self, store: Store) -> None:
         await self.settled(store, Settlement(State.UNKNOWN, NOW + 1), "a")

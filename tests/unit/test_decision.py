@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config.schema import UniqueConfig
 from gateway.errors import GatewayError
 from gateway.guard.decision import (
     ON_HELD,
@@ -18,7 +19,7 @@ from gateway.guard.decision import (
 )
 from gateway.guard.rules import Rule
 from gateway.model import FOREVER, FREE, Claim, Held, Record, Settlement, State
-from tests.support.unit import headers, rule, untimed
+from tests.support.unit import EMAIL, headers, rule, untimed
 
 NOW = 1_700_000_000_000
 HOUR = 3600 * 1000
@@ -151,6 +152,24 @@ def test_a_rule_that_lists_a_class_takes_all_of_it() -> None:
     assert outcomes(old, 303, 500) == [Outcome.SUCCEEDED, Outcome.FAILED]
 
 
+def test_a_status_of_exists_is_taken_out_of_the_default_of_refused() -> None:
+    under = rule(exists=("409", "422"))
+    assert outcomes(under, 409, 422) == [Outcome.EXISTS] * 2
+    assert outcomes(under, 201, 400, 500) == [Outcome.SUCCEEDED, Outcome.REFUSED, Outcome.FAILED]
+
+
+def test_what_exists_by_the_apis_word_is_one_identity_and_no_other_claim() -> None:
+    email, username = (Claim(name.encode(), "create-user", name, HOUR) for name in ("email", "username"))
+    key = Claim(b"key", "create-user", "username", HOUR, is_key=True)  # a header may be called as an entry is
+    entries = (EMAIL, UniqueConfig(name="username", fields=("body.username",)))
+    under = rule(unique=entries, exists=("409",), exists_entry="username")
+    told = settle(under, Outcome.EXISTS, NOW, claims=(key, email, username))
+    assert (told.state, told.frees) == (State.CREATED, (b"key", b"email"))
+    alone = rule(unique=entries[:1], exists=("409",))
+    assert settle(alone, Outcome.EXISTS, NOW, claims=(key, email)).frees == (b"key",)
+    assert settle(under, Outcome.SUCCEEDED, NOW, claims=(key, email, username)).frees == ()
+
+
 def test_a_rule_may_count_a_redirect_as_created() -> None:
     """Listing 302 in success leaves every other default as it is."""
     form = rule(success=("2xx", "302"))
@@ -165,6 +184,7 @@ def test_a_rule_may_count_a_redirect_as_created() -> None:
     ("ending", "settlement"),
     [
         (Outcome.SUCCEEDED, Settlement(State.CREATED, NOW + 24 * HOUR, "/users/1")),
+        (Outcome.EXISTS, Settlement(State.CREATED, NOW + 24 * HOUR, "/users/1")),
         (Outcome.REFUSED, FREE),
         (Outcome.FAILED, Settlement(State.UNKNOWN, NOW + 2 * HOUR)),
         (Outcome.NOT_SENT, FREE),

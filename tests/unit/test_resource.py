@@ -97,6 +97,8 @@ def test_a_compressed_answer_is_inflated() -> None:
         '{"id": null}',
         '{"id": true}',
         '{"id": ""}',
+        '{"id": "."}',
+        '{"id": ".."}',
         '{"id": 1.5}',
         '{"id": [7]}',
         '{"id": {"a": 7}}',
