@@ -44,7 +44,7 @@ def _table(table: Table) -> dict[str, Any]:
         value = getattr(table, field.name)
         if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
             value = HIDDEN
-        if value is not None and (value or field.name not in _OFF_WHEN_EMPTY):
+        if value is not None and not (field.name in _OFF_WHEN_EMPTY and value in ((), {})):
             document[field.encode_name] = _value(value)
     return document
 
