@@ -30,8 +30,8 @@ REPLAYED = {
     "after-replay-last-byte": WHOLE,
 }
 """The end of what the client of the replay got; nothing at all when it is empty."""
-WOKEN = {"before-waiter-woken": b"", "after-waiter-woken": WHOLE}
-"""The end of what the client of the create got that was waited for."""
+WOKEN = ("before-waiter-woken", "after-waiter-woken")
+"""Before the client of the create that was waited for gets anything: how that ended is being written."""
 
 
 @dataclass(frozen=True)
@@ -180,9 +180,10 @@ async def test_it_dies_when_a_create_that_waited_is_woken(point: str, api: HeldA
         assert await waiter == b""
         await program.died_at(point)
     await api.all_ended()
-    assert got.endswith(WOKEN[point])
-    assert bool(got) == bool(WOKEN[point])
+    assert got == b""
     assert creates_at(api, GRACE) == 1
-    assert states(tmp_path / "gateway.db") == ["created"] * 6
-    assert stored_answers(tmp_path / "gateway.db") == 3
-    await expect_afterwards(api, tmp_path, GRACE, CREATED)
+    left = states(tmp_path / "gateway.db")
+    is_written = point == "after-waiter-woken" and left == ["created"] * 6  # the store's thread may have been quicker
+    assert is_written or left == [*["created"] * 4, *["in_flight"] * 2]
+    assert stored_answers(tmp_path / "gateway.db") == (3 if is_written else 2)
+    await expect_afterwards(api, tmp_path, GRACE, CREATED if is_written else UNKNOWN)

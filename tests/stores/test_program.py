@@ -43,6 +43,7 @@ async def test_no_value_of_a_request_is_in_any_file_or_line(
             upstream.url,
             rules=[
                 create_user_rule(
+                    unique=[{"name": "email", "fields": ["body.email"], "types": ["string", "array", "object"]}],
                     match={"methods": ["POST"], "path": "/t/{tenant}/users"},
                     scope=["header.X-Tenant", "path.tenant", "query.ref", "cookie.session"],
                 )
