@@ -14,7 +14,8 @@ from gateway.errors import BodyTooLarge, IdentityError, Malformed
 from gateway.guard.admission import Admission
 from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter
-from gateway.guard.identity import RequestView, identify
+from gateway.guard.identity import RequestView, identify, sent_values
+from gateway.guard.question import fill
 from gateway.guard.rules import Match, Refusal, Rule
 from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
@@ -116,6 +117,8 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     if not wanted:
         return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
     first = wanted[0]
+    if rule.verify is not None:
+        found["verify"] = fill(rule.verify.question, sent_values(rule, request))
     if rule.tells_retries:
         found["caller"] = "anonymous" if first.caller is None else "known"
     if rule.key is not None:
@@ -131,8 +134,10 @@ def _happens(rule: Rule, first: Claim) -> str:
     text = "forwarded when all its claims are free, otherwise 409"
     if first.is_key:
         text += "; 422 when its key was sent with another request"
-    if rule.replay_limit and first.payload is not None:
+    if rule.replay_limit and (first.is_key or (rule.retry_window and first.payload is not None)):
         text += "; when its caller sends it again, the API's answer once more"
+    if rule.verify is not None:
+        text += "; when the outcome of an earlier one is unknown, the API is asked first"
     return text
 
 
@@ -162,6 +167,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         rows.append(("key", f"{key['header']}: {'sent' if key['sent'] else 'not sent'}"))
         if key["sent"]:
             rows.append(("  fingerprint", key["fingerprint"] or "(its key is made when the gateway first runs)"))
+    if "verify" in found:
+        rows.append(("verify", f"GET {found['verify']}" if found["verify"] else "(its values cannot be asked for)"))
     if "upstream" in found:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))

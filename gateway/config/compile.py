@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from gateway.config.schema import Config, Duration, KeyConfig, RuleConfig
+from gateway.config.schema_verify import VerifyConfig
 from gateway.guard.body import want
-from gateway.guard.field import Source, parse_field
+from gateway.guard.field import Field, Source, parse_field
 from gateway.guard.key import Key
 from gateway.guard.normalize import NORMALISERS
+from gateway.guard.question import CREDENTIALS, Verify, is_about, parse_question
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rules import Entry, Rule, Rules
@@ -55,10 +57,10 @@ def _rule(rule: RuleConfig) -> Rule:
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
     deciding = {field.name.lower().encode() for field in fields if field.source in _IN_HEADERS}
-    if key is not None or retry_window:
-        deciding |= {field.name.lower().encode() for field in caller if field.source in _IN_HEADERS}
     if key is not None:
         deciding.add(key.header.lower().encode())
+    if key is not None or retry_window or rule.verify is not None:
+        deciding |= {field.name.lower().encode() for field in caller if field.source in _IN_HEADERS}
     refused = [parse_statuses(text) for text in rule.refused]
     return Rule(
         name=rule.name,
@@ -71,7 +73,7 @@ def _rule(rule: RuleConfig) -> Rule:
         body=want(in_body) if in_body else None,
         forwards_missing=rule.missing == "forward",
         keep=keep,
-        unknown_hold=keep if rule.unknown_hold is None else milliseconds(rule.unknown_hold),
+        unknown_hold=milliseconds(rule.hold),
         success=frozenset().union(*[parse_statuses(text).codes for text in rule.success]),
         refused=frozenset().union(*[named.codes for named in refused if not named.needs_retry_after]),
         refused_with_retry_after=frozenset().union(*[named.codes for named in refused if named.needs_retry_after]),
@@ -81,13 +83,39 @@ def _rule(rule: RuleConfig) -> Rule:
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
         caller=caller,
-        needs_caller=key is not None or retry_window > 0 or (rule.resource is not None and rule.link == "caller"),
+        needs_caller=(
+            key is not None
+            or retry_window > 0
+            or rule.verify is not None
+            or (rule.resource is not None and rule.link == "caller")
+        ),
         key=key,
         retry_window=retry_window,
         replay_limit=rule.replay_limit if rule.retry == "replay" else 0,
         wait_timeout=rule.wait_timeout if rule.in_flight == "wait" else rule.reject_after,
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
+        verify=None if rule.verify is None else _verify(rule.verify, scope, entries, caller),
+    )
+
+
+def _verify(
+    verify: VerifyConfig, scope: tuple[Field, ...], entries: tuple[Entry, ...], caller: tuple[Field, ...]
+) -> Verify:
+    question = parse_question(verify.path)
+    headers = verify.headers or {}
+    replaced = frozenset[bytes]()
+    if headers:
+        names = [*headers, *[field.name for field in caller if field.source in _IN_HEADERS]]
+        replaced = CREDENTIALS.union([name.lower().encode() for name in names])
+    return Verify(
+        question,
+        covered=frozenset([entry.name for entry in entries if is_about(question, scope, entry.fields)]),
+        found=None if verify.found is None else parse_field(verify.found),
+        resource=None if verify.resource is None else parse_resource(verify.resource),
+        absent_after=milliseconds(verify.absent_after),
+        headers="".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode(),
+        replaced=replaced,
     )
 
 

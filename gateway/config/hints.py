@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.config import schema
 from gateway.config.problems import nearest
+from gateway.config.schema_verify import VerifyConfig
 from gateway.config.units import format_duration, format_size
 
 _EXAMPLES: dict[tuple[type, str], str] = {
@@ -48,6 +49,11 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "namespace"): 'namespace = "user"',
     (schema.RuleConfig, "resource"): 'resource = "header.Location"',
     (schema.RuleConfig, "unknown_hold"): 'unknown_hold = "24h"',
+    (schema.RuleConfig, "verify"): 'verify = { path = "/users?email={body.email}", found = "body.items[0].id" }',
+    (VerifyConfig, "path"): 'path = "/users?email={body.email}"',
+    (VerifyConfig, "found"): 'found = "body.items[0].id"',
+    (VerifyConfig, "resource"): 'resource = "/users/{body.items[0].id}"',
+    (VerifyConfig, "headers"): 'headers = { Authorization = "Bearer ${GATEWAY_TOKEN}" }',
     (schema.RuleConfig, "method_override"): 'method_override = ["X-HTTP-Method-Override"]',
     (schema.MatchConfig, "path"): 'path = "/users"',
     (schema.MatchConfig, "host"): 'host = "api.example.com"',
@@ -72,6 +78,7 @@ _TITLES: dict[type[schema.Table], str] = {
     schema.MatchConfig: "a rule's match",
     schema.UniqueConfig: "an entry of unique",
     schema.KeyConfig: "a rule's key",
+    VerifyConfig: "a rule's verify",
 }
 
 

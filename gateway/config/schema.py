@@ -5,19 +5,10 @@
 
 from typing import Literal
 
-import msgspec
-
-
-class Duration(float):
-    """A length of time in seconds, written "250ms", "30s", "24h" or "7d"; infinite for "forever"."""
-
-
-class Size(int):
-    """A number of bytes, written "64KiB" or "1MiB"."""
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of the file."""
+from gateway.config.schema_base import Duration as Duration
+from gateway.config.schema_base import Size as Size
+from gateway.config.schema_base import Table as Table
+from gateway.config.schema_verify import DEFAULT_HOLD, VerifyConfig
 
 
 class ServerTlsConfig(Table, frozen=True, kw_only=True):
@@ -265,7 +256,9 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     keep: Duration = Duration(24 * 3600)
     """How long an identity is remembered after it was created; or "forever"."""
     unknown_hold: Duration | None = None
-    """How long an identity stays blocked when the outcome is unknown; default: as long as `keep`."""
+    """How long an identity stays blocked when the outcome is unknown; default: as long as `keep`, with `verify` 1h."""
+    verify: VerifyConfig | None = None
+    """How an unknown outcome is found out: a question to the API."""
     success: tuple[str, ...] = ("2xx", "303")
     """Statuses by which the API says that it created the thing."""
     refused: tuple[str, ...] = REFUSED
@@ -277,13 +270,20 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     method_override: tuple[str, ...] = ()
     """Headers by which the API lets a client change the method, such as "X-HTTP-Method-Override"."""
 
+    @property
+    def hold(self) -> Duration:
+        """`unknown_hold`, or its default."""
+        if self.unknown_hold is not None:
+            return self.unknown_hold
+        return self.keep if self.verify is None else min(self.keep, DEFAULT_HOLD)
+
 
 class Config(Table, frozen=True, kw_only=True):
     """A whole rules file."""
 
     upstream: UpstreamConfig | None = None
     """The API for whatever no route takes."""
-    upstreams: dict[str, UpstreamConfig] = {}
+    upstreams: dict[str, UpstreamConfig] = {}  # noqa: RUF012 - each configuration has one of its own
     """APIs by name, for `routes`."""
     routes: tuple[RouteConfig, ...] = ()
     server: ServerConfig = ServerConfig()

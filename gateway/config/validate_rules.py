@@ -9,6 +9,7 @@ from gateway.config.reachability import unreachable
 from gateway.config.schema import RuleConfig, UniqueConfig
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of
+from gateway.config.validate_verify import validate_verify
 from gateway.guard.field import Field, Source, parse_field
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.resource import parse_resource
@@ -51,6 +52,8 @@ class _Rule:
         self.statuses()
         self.numbers()
         self.headers()
+        if self.rule.verify is not None:
+            validate_verify(self.rule, self.rule.verify, (*self.path, "verify"), self.problems)
         if self.rule.resource is not None and self.problems.sound(path := (*self.path, "resource")):
             self.problems.parse(path, parse_resource, self.rule.resource)
 

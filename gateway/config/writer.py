@@ -5,12 +5,13 @@ from typing import Any
 import msgspec
 
 from gateway.config.schema import Config, Duration, FingerprintConfig, RuleConfig, Size, Table
+from gateway.config.schema_verify import VerifyConfig
 from gateway.config.units import format_duration, format_size
 from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
-_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls"}
+_OFF_WHEN_EMPTY = {"routes", "urls"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def _filled(rule: RuleConfig) -> RuleConfig:
         refused=tuple(
             [text for text in rule.refused if not any(parse_statuses(text).codes <= wider for wider in created)]
         ),
-        unknown_hold=rule.keep if rule.unknown_hold is None else rule.unknown_hold,
+        unknown_hold=rule.hold,
     )
 
 
@@ -40,7 +41,9 @@ def _table(table: Table) -> dict[str, Any]:
         value = getattr(table, field.name)
         if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
             value = HIDDEN
-        if value is not None and (value or field.name not in _OFF_WHEN_EMPTY):
+        if isinstance(table, VerifyConfig) and field.name == "headers" and value is not None:
+            value = dict.fromkeys(value, HIDDEN)
+        if value is not None and value != {} and (value or field.name not in _OFF_WHEN_EMPTY):
             document[field.name] = _value(value)
     return document
 
@@ -54,7 +57,7 @@ def _value(value: Any) -> Any:
         case Table():
             return _table(value)
         case dict():
-            return {name: _table(table) for name, table in value.items()}
+            return {name: _value(element) for name, element in value.items()}
         case tuple():
             return [_value(element) for element in value]
         case str():

@@ -11,6 +11,7 @@ from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import encode
+from gateway.guard.question import Values, place
 from gateway.guard.rules import Entry, Rule
 from gateway.http.headers import Headers
 from gateway.http.paths import named_host
@@ -45,6 +46,8 @@ class Identity(msgspec.Struct, frozen=True):
 
     entry: Entry
     values: tuple[Json, ...]
+    sent: tuple[Json, ...]
+    """Before they were normalised."""
 
 
 def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
@@ -58,9 +61,21 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     scope = tuple([_bounded(field, read(field, request, document)) for field in rule.scope])
     identities = []
     for entry in rule.entries:
-        values = [_normalise(entry, field, _bounded(field, read(field, request, document))) for field in entry.fields]
-        identities.append(Identity(entry, tuple(values)))
+        sent = tuple([_bounded(field, read(field, request, document)) for field in entry.fields])
+        values = sent
+        if entry.normalisers:
+            values = tuple([_normalise(entry, *each) for each in zip(entry.fields, sent, strict=True)])
+        identities.append(Identity(entry, values, sent))
     return scope, tuple(identities)
+
+
+def sent_values(rule: Rule, request: RequestView) -> Values:
+    """Read what a request sent in the fields of a rule's scope and entries. Raises as identify does."""
+    scope, identities = identify(rule, request)
+    values = {place(field): value for field, value in zip(rule.scope, scope, strict=True)}
+    for identity in identities:
+        values.update(zip(map(place, identity.entry.fields), identity.sent, strict=True))
+    return values
 
 
 def content_fields(headers: Headers) -> tuple[str | None, str | None]:

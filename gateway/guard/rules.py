@@ -9,6 +9,7 @@ import msgspec
 from gateway.guard.body import Wanted
 from gateway.guard.field import Field
 from gateway.guard.key import Key
+from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
 from gateway.guard.template import Template
 from gateway.guard.unusual import find_unusual
@@ -68,6 +69,13 @@ class Rule(msgspec.Struct, frozen=True):
     max_waiting_clients: int = 0
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who may see the link to the created thing."""
+    verify: Verify | None = None
+    """How an unknown outcome is found out."""
+
+    @property
+    def marks_spelling(self) -> bool:
+        """Whether the claims of entries keep a hash of their values as they were sent, where retries need no other."""
+        return self.verify is not None and not self.retry_window
 
     @property
     def tells_retries(self) -> bool:
