@@ -124,6 +124,17 @@ def _settle(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...,
     return settle
 
 
+def _resettle(fuse: _Fuse, method: Callable[..., Awaitable[bool]]) -> Callable[..., Any]:
+    async def resettle(store: SqliteStore, *args: Any) -> bool:
+        fuse.at("before-resettle")
+        is_changed = await method(store, *args)
+        if is_changed:
+            fuse.at("after-resettle")
+        return is_changed
+
+    return resettle
+
+
 def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     text = sql.read("write")
     head = text.partition(":places")[0]
@@ -243,6 +254,7 @@ _PLACES: tuple[tuple[tuple[str, ...], type[Any], str, Callable[[_Fuse, Any], Cal
     (("answer-first-byte",), Connection, "data_received", _data_received),
     (("settle-queued",), SqliteStore, "settle", _settle),
     (("settle-committed", "answer-stored"), aiosqlite.Connection, "execute", _execute),
+    (("resettle",), SqliteStore, "resettle", _resettle),
     (("waiter-woken",), OperationsInFlight, "end", _end),
     ((), OperationsInFlight, "wait", _wait),
     (("client-first-byte", "client-last-byte"), ClientConnection, "write", _write),
@@ -258,7 +270,8 @@ def arm(value: str) -> None:
 
     Needs a SQLite store. The points of single bytes are passed only on connections without TLS; those of the last byte
     to a client only by responses written in one piece, with a Content-Length. Those of a stored answer are passed only
-    by creates whose answer is stored, those of waiters once by each create that waits. Raises GatewayError.
+    by creates whose answer is stored, those of waiters once by each create that waits; those of a changed outcome once
+    for each that is found out, whoever asked. Raises GatewayError.
     """
     point, colon, count = value.partition(":")
     if point not in POINTS or (colon and not (count.isascii() and count.isdecimal() and int(count) > 0)):

@@ -32,6 +32,8 @@ class HeldCreate(msgspec.Struct, frozen=True):
     """Those of them that are."""
     now: int
     """When they were found held, in milliseconds."""
+    retry_after: int | None = None
+    """Seconds after which more may be known; None for what the conflict says by itself."""
 
 
 class ConflictAnswers:
@@ -64,7 +66,16 @@ class ConflictAnswers:
                 await deliver(request, stored, self._deps.idle_timeouts)
                 return
         shows_link = rule.link == "anyone" or (rule.link == "caller" and found.record.caller == found.claim.caller)
-        request.reply(answers.conflict(found.conflict, found.claim, found.record, create.now, shows_link=shows_link))
+        request.reply(
+            answers.conflict(
+                found.conflict,
+                found.claim,
+                found.record,
+                create.now,
+                shows_link=shows_link,
+                retry_after=create.retry_after,
+            )
+        )
 
     async def _stored_answer(self, rule: Rule, wanted: Sequence[Claim], owner: bytes) -> UpstreamResponse | None:
         """Read the answer that the caller of an operation got or missed; None when it cannot be given again."""

@@ -5,24 +5,31 @@ from gateway.http.headers import Headers
 from gateway.http.write import request_fields
 from gateway.proxy.context import RequestContext
 from gateway.proxy.relay import read_whole
+from gateway.upstream.client import Upstream
 from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 
 _ABOUT_ITS_OWN = (b"content-", b"if-")
 """How the names of fields begin that are about the client's own body, or about what its own target names."""
 _NOT_ASKED = frozenset({b"accept", b"accept-encoding", b"expect", b"range"})
+_JSON = b"Accept: application/json\r\n"
+_NONE: frozenset[bytes] = frozenset()
 
 
 async def ask(
-    request: RequestContext, target: str, limit: int, added: bytes = b"Accept: application/json\r\n"
+    request: RequestContext,
+    target: str,
+    limit: int,
+    added: bytes = _JSON,
+    left_out: frozenset[bytes] = _NONE,
 ) -> UpstreamResponse | NotSent | NoResponse:
     """GET `target`, in origin form, from the API of a request, as its client would; the answer with its whole body.
 
-    `added` are field lines. An answer whose body is longer than `limit` bytes or breaks off has a `rest` still, which
-    was abandoned.
+    `added` are field lines; `left_out` are names, in lower case, of fields of the client's that are not sent. An answer
+    whose body is longer than `limit` bytes or breaks off has a `rest` still, which was abandoned.
     """
     exchange, upstream = request.exchange, request.upstream
     has_host = not upstream.rewrites_host and b"host" in exchange.headers.names
-    dropped = exchange.forwarding.dropped | _dropped(exchange.headers)
+    dropped = exchange.forwarding.dropped | _dropped(exchange.headers) | left_out
     fields = request_fields(
         exchange.headers,
         dropped if has_host else dropped | {b"host"},
@@ -30,6 +37,21 @@ async def ask(
         body_length=None,
         chunked=False,
     )
+    return await _get(upstream, target, fields, limit, has_host=has_host)
+
+
+async def ask_alone(
+    upstream: Upstream, target: str, host: bytes | None, added: bytes, limit: int
+) -> UpstreamResponse | NotSent | NoResponse:
+    """GET `target` from an API for nobody: with a `host`, None for the API's own, and the field lines `added` alone."""
+    has_host = host is not None and not upstream.rewrites_host
+    fields = b"%b%b\r\n" % (b"Host: %b\r\n" % host if has_host and host else b"", added)
+    return await _get(upstream, target, fields, limit, has_host=has_host)
+
+
+async def _get(
+    upstream: Upstream, target: str, fields: bytes, limit: int, *, has_host: bool
+) -> UpstreamResponse | NotSent | NoResponse:
     line = b"GET %b HTTP/1.1\r\n" % target.encode("ascii")
     result = await upstream.send(Request(line, fields, has_host, b"", is_head=False, is_safe=True))
     if isinstance(result, UpstreamResponse):
