@@ -11,6 +11,7 @@ from gateway.config.changes import RESTART
 from gateway.config.hints import example
 from gateway.config.problems import Problems
 from gateway.config.reader import read
+from gateway.config.schema_verify import VerifyConfig
 from gateway.config.units import parse_duration, parse_size
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
@@ -33,6 +34,7 @@ HEADINGS: dict[type[schema.Table], str] = {
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
     schema.RuleConfig: "[[rules]]",
+    VerifyConfig: "verify",
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
     schema.KeyConfig: "key",
@@ -114,7 +116,7 @@ def complete(text: str, table: type[schema.Table]) -> str:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
     if table is schema.UniqueConfig:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
-    if table is schema.KeyConfig and "[[rules]]" not in text:
+    if table in {schema.KeyConfig, VerifyConfig} and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is schema.RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
@@ -125,7 +127,8 @@ def complete(text: str, table: type[schema.Table]) -> str:
 
 def findings(text: str) -> list[str]:
     found = Problems(tomllib.loads(text))
-    validate(read(found, {"GATEWAY_KEY": KEY, "API_HOST": "localhost", "API_PORT": "9000"}), found)
+    environ = {"GATEWAY_KEY": KEY, "GATEWAY_TOKEN": KEY, "API_HOST": "localhost", "API_PORT": "9000"}
+    validate(read(found, environ), found)
     return found.lines()
 
 
@@ -188,6 +191,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Ta
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
     elif table is schema.KeyConfig:
         text = f"key = {{ {', '.join(lines)} }}\n"
+    elif table is VerifyConfig:
+        text = f"verify = {{ {', '.join(lines)} }}\n"
     else:
         text = f"{HEADINGS[table]}\n{text}"
     assert findings(complete(text, table)) == []

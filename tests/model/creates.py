@@ -11,6 +11,8 @@ from gateway.config.schema import Config, Duration, KeyConfig, MatchConfig, Rule
 from gateway.http.headers import Headers
 from gateway.upstream.results import NoResponse, NotSent, ResponseBroken, UpstreamResponse
 from tests.model.reference import FOREVER, Answer, Ending, Key, Kind, Sent
+from tests.model.signups import RULE as SIGNUP_RULE
+from tests.model.signups import SIGNUP
 from tests.support.handler import FINGERPRINTER
 
 SECOND = 1000
@@ -102,6 +104,7 @@ CONFIG = Config(
             wait_timeout=Duration(24 * 3600),
             max_waiting_clients=1000,
         ),
+        SIGNUP_RULE,
     ),
 )
 
@@ -163,6 +166,11 @@ def _payment(caller: str, key: str, reference: str, amount: str) -> Create:
     return _keyed(PAYMENT, [("payment", "reference", reference)], caller, key, reference=reference, amount=amount)
 
 
+def _signup(email: str) -> Create:
+    create = _create(SIGNUP, [("signup", "email", email.casefold())], "/signups", email=email)
+    return replace(create, sent=Sent(content=email))
+
+
 PERSONS = [
     *[_user(email, username) for email, username in product(["ada@x", "bob@x", "eve@x"], ["u1", "u2"])],
     *[_invite(phone, email) for phone, email in product(["1", "2"], ["ada@x", "bob@x"])],
@@ -181,7 +189,9 @@ KEYED = [
 ]
 """Of rules with keys, whose callers get their answers again."""
 CREATES = PERSONS + OTHERS + KEYED
-KEYS = sorted({key for create in CREATES for key in create.keys})
+SIGNUPS = [_signup(email) for email in ("a@x", "A@x")]
+"""Two spellings of one identity."""
+KEYS = sorted({key for create in CREATES + SIGNUPS for key in create.keys})
 
 
 class _Rest:
