@@ -1,5 +1,6 @@
 # The API behind the crash campaign: gives every create an answer of its own, and counts each identity as soon as its
-# field has arrived, even if the request is incomplete.
+# field has arrived, even if the request is incomplete. Only creates that it is asked about count once they are carried
+# out: it knows which of them were.
 
 import asyncio
 import random
@@ -7,12 +8,18 @@ from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, cast
+from urllib.parse import unquote
+
+from campaigns.crash.traffic import Kind
 
 MOST_DELAY = 0.004
 """Seconds: half of the answers come at once, the others up to so much later, so that copies meet creates in flight."""
 
 
 _STATUSES = ((200, "OK"), (201, "Created"), (202, "Accepted"))
+_LOST = 0.25
+"""How many of the creates that are asked about are not carried out; as many are and get no answer."""
+VERIFIED = Kind.VERIFIED.value.encode()
 _MOST_BODY = 400
 """Bytes of an answer's text, half of them at random."""
 
@@ -45,7 +52,9 @@ class _Connection(asyncio.Protocol):
             return
         if not self._is_counted:
             self._is_counted = True
-            self._upstream.count(head)
+            path = head.partition(b" ")[2]
+            if not path.startswith(VERIFIED):  # there, creates count once they are carried out, and questions never
+                self._upstream.count(head)
         length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or 0)
         if len(body) < length:
             return
@@ -70,14 +79,34 @@ class CountingUpstream:
             self.counts[identity] += 1
 
     def answer_later(self, head: bytes, transport: asyncio.Transport) -> None:
-        """Answer a create with what no other one gets, and 200 to anything else."""
+        """Answer a create with what no other one gets, a question about one, and 200 to anything else.
+
+        Of those that are asked about, some are carried out and not answered, and some neither.
+        """
         identity = _value(head, b"X-Identity")
-        if identity:
+        if head.startswith(b"GET %b?email=" % VERIFIED):
+            answer = self._find(unquote(head.partition(b"=")[2].partition(b" ")[0].decode()))
+        elif head.startswith(b"POST %b " % VERIFIED):
+            answer = self._carry_out(head, identity)
+        elif identity:
             answer = self._give(identity, _value(head, b"Authorization").removeprefix("Bearer "))
         else:
             answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
         delay = max(0.0, self._chance.uniform(-MOST_DELAY, MOST_DELAY))
         asyncio.get_running_loop().call_later(delay, self._answer, transport, answer)
+
+    def _carry_out(self, head: bytes, identity: str) -> bytes:
+        fate = self._chance.random()
+        if fate < _LOST:
+            return b""
+        self.count(head)
+        answer = self._give(identity, "")
+        return answer if fate < 1 - _LOST else b""
+
+    def _find(self, identity: str) -> bytes:
+        items = f'[{{"id": "{identity}"}}]' if self.counts[identity] else "[]"
+        body = f'{{"items": {items}}}'.encode()
+        return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
     def _give(self, identity: str, caller: str) -> bytes:
         status, reason = self._chance.choice(_STATUSES)
@@ -96,8 +125,12 @@ class CountingUpstream:
         return f"HTTP/1.1 {status} {reason}\r\n{lines}\r\n".encode() + body
 
     def _answer(self, transport: asyncio.Transport, answer: bytes) -> None:
-        if not transport.is_closing():
+        if transport.is_closing():
+            return
+        if answer:
             transport.write(answer)
+        else:
+            transport.close()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()

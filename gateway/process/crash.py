@@ -167,7 +167,7 @@ def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...
 
 def _begin(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
     def begin(self: Connection, request: Any, data: bytes) -> Any:
-        if _stage.get() is _Stage.CLAIMS:
+        if _stage.get() is _Stage.CLAIMS and not request.is_safe:  # what is safe is a question, and no create
             fuse.at_write("upstream", self._transport, data, is_whole=True)  # the whole guarded body was read before
             _awaiting.add(self)
         return method(self, request, data)
