@@ -12,6 +12,7 @@ from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
 from gateway.errors import BodyTooLarge, IdentityError, Malformed
 from gateway.guard.admission import Admission
+from gateway.guard.answer_shapes import AnswerShape
 from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, identify
@@ -87,21 +88,22 @@ def explain(config: Config, method: str, target: str, headers: Headers, body: by
 def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, Any]:
     rule = match.rule
     found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
+    if rule.answers:
+        found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
     if len(request.body) > rule.body_limit:
-        limit = rule.body_limit
-        return found | {"forwarded": False, "happens": f"413 body-too-large: the rule reads at most {limit} bytes"}
+        return found | _refused(rule, "body-too-large", f"the rule reads at most {rule.body_limit} bytes")
     try:
         fingerprinter = _fingerprinter(config)
         wanted = claims(rule, request, fingerprinter or Fingerprinter(b""))
         scope, identities = identify(rule, request) if rule.entries else ((), ())
     except BodyTooLarge as error:
-        return found | {"forwarded": False, "happens": f"413 body-too-large: {error}"}
+        return found | _refused(rule, "body-too-large", str(error))
     except Malformed as error:
-        return found | {"forwarded": False, "happens": f"{KINDS[error.slug].status} {error.slug}: {error.detail}"}
+        return found | _refused(rule, error.slug, error.detail)
     except IdentityError as error:
         if rule.forwards_missing:
             return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
-        return found | {"forwarded": False, "happens": f"422 missing-identity: {error}"}
+        return found | _refused(rule, "missing-identity", str(error))
     found["scope"] = {field.text: value for field, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = [
         {
@@ -127,12 +129,27 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     return found | {"forwarded": True, "happens": _happens(rule, first)}
 
 
+def _refused(rule: Rule, slug: str, why: str) -> dict[str, Any]:
+    shape = rule.answers.get(slug)
+    status = KINDS[slug].status if shape is None or shape.status is None else shape.status
+    return {"forwarded": False, "happens": f"{status} {slug}: {why}"}
+
+
+def _answer(shape: AnswerShape) -> str:
+    """What of an answer the rule writes itself."""
+    status = [] if shape.status is None else [str(shape.status)]
+    kind = [] if shape.content_type is None else [shape.content_type]
+    return " ".join([*status, *kind]) or "with header fields of its own"
+
+
 def _happens(rule: Rule, first: Claim) -> str:
     text = "forwarded when all its claims are free, otherwise 409"
     if first.is_key:
         text += "; 422 when its key was sent with another request"
     if rule.replay_limit and first.payload is not None:
         text += "; when its caller sends it again, the API's answer once more"
+    if rule.answers:
+        text += "; the answers named above have the shape that the rule gives them"
     return text
 
 
@@ -162,6 +179,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         rows.append(("key", f"{key['header']}: {'sent' if key['sent'] else 'not sent'}"))
         if key["sent"]:
             rows.append(("  fingerprint", key["fingerprint"] or "(its key is made when the gateway first runs)"))
+    rows += [("answer", f"{slug}: {shape}") for slug, shape in found.get("answers", {}).items()]
     if "upstream" in found:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from gateway.config.schema import Config, Duration, KeyConfig, RuleConfig
+from gateway.guard.answer_shapes import make_shape
 from gateway.guard.body import want
 from gateway.guard.field import Source, parse_field
 from gateway.guard.key import Key
@@ -14,6 +15,7 @@ from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rules import Entry, Rule, Rules
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
+from gateway.http.cors import OWN_FIELDS, Cors
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
@@ -31,6 +33,16 @@ def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | No
     return Routes(
         [(parse_route(route.host, route.path), upstreams[route.upstream]) for route in config.routes], default
     )
+
+
+def compile_cors(config: Config) -> Cors | None:
+    """Compile `[cors]` of such a configuration: pages may read every field that the gateway's own answers can have."""
+    if config.cors is None:
+        return None
+    names = [config.server.status_header, config.forwarding.request_id]
+    shaped = [name for rule in config.rules for answer in rule.answers.values() for name in answer.headers]
+    exposed = [*[name for name in names if name != "off"], *OWN_FIELDS, *shaped]
+    return Cors(config.cors.origins, exposed)
 
 
 def milliseconds(length: Duration) -> int:
@@ -88,6 +100,10 @@ def _rule(rule: RuleConfig) -> Rule:
         wait_timeout=rule.wait_timeout if rule.in_flight == "wait" else rule.reject_after,
         max_waiting_clients=rule.max_waiting_clients,
         link=rule.link,
+        answers={
+            slug: make_shape(answer.status, answer.content_type, answer.headers, answer.body)
+            for slug, answer in rule.answers.items()
+        },
     )
 
 

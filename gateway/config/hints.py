@@ -17,6 +17,8 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.Config, "admin"): '[admin] with listen = "127.0.0.1:9901"',
     (schema.Config, "store"): '[store] with url = "sqlite:gateway.db"',
     (schema.Config, "fingerprint"): '[fingerprint] with key_file = "gateway.key"',
+    (schema.Config, "cors"): '[cors] with origins = ["https://app.example.com"]',
+    (schema.CorsConfig, "origins"): 'origins = ["https://app.example.com"]',
     (schema.Config, "log"): '[log] with format = "json"',
     (schema.Config, "rules"): "[[rules]], with two brackets, above each rule",
     (schema.ServerConfig, "tls"): 'tls = { certificate = "gateway.crt", key = "gateway.key" }',
@@ -46,6 +48,11 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
     (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
     (schema.RuleConfig, "namespace"): 'namespace = "user"',
+    (schema.RuleConfig, "answers"): "answers = { duplicate = { status = 200 } }",
+    (schema.AnswerConfig, "status"): "status = 409",
+    (schema.AnswerConfig, "content_type"): 'content_type = "application/json"',
+    (schema.AnswerConfig, "headers"): 'headers = { X-Error-Code = "duplicate" }',
+    (schema.AnswerConfig, "body"): """body = '{"error": "{detail}"}'""",
     (schema.RuleConfig, "resource"): 'resource = "header.Location"',
     (schema.RuleConfig, "unknown_hold"): 'unknown_hold = "24h"',
     (schema.RuleConfig, "method_override"): 'method_override = ["X-HTTP-Method-Override"]',
@@ -64,6 +71,7 @@ _TITLES: dict[type[schema.Table], str] = {
     schema.ServerConfig: "[server]",
     schema.ServerTlsConfig: "[server.tls]",
     schema.ForwardingConfig: "[forwarding]",
+    schema.CorsConfig: "[cors]",
     schema.AdminConfig: "[admin]",
     schema.StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
@@ -72,6 +80,7 @@ _TITLES: dict[type[schema.Table], str] = {
     schema.MatchConfig: "a rule's match",
     schema.UniqueConfig: "an entry of unique",
     schema.KeyConfig: "a rule's key",
+    schema.AnswerConfig: "[rules.answers.SLUG]",
 }
 
 

@@ -5,19 +5,11 @@
 
 from typing import Literal
 
-import msgspec
-
-
-class Duration(float):
-    """A length of time in seconds, written "250ms", "30s", "24h" or "7d"; infinite for "forever"."""
-
-
-class Size(int):
-    """A number of bytes, written "64KiB" or "1MiB"."""
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of the file."""
+from gateway.config.schema_answers import AnswerConfig as AnswerConfig
+from gateway.config.schema_answers import CorsConfig as CorsConfig
+from gateway.config.schema_base import Duration as Duration
+from gateway.config.schema_base import Size as Size
+from gateway.config.schema_base import Table as Table
 
 
 class ServerTlsConfig(Table, frozen=True, kw_only=True):
@@ -254,6 +246,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """How many creates of the rule wait at once at most; further ones get 409."""
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
+    answers: dict[str, AnswerConfig] = {}  # noqa: RUF012 - each rule has one of its own
+    """The gateway's own answers in the language of the API, by slug."""
     missing: Literal["reject", "forward"] = "reject"
     """What happens when a field is absent or unreadable: 422, or passed on without a guard."""
     namespace: str | None = None
@@ -283,11 +277,13 @@ class Config(Table, frozen=True, kw_only=True):
 
     upstream: UpstreamConfig | None = None
     """The API for whatever no route takes."""
-    upstreams: dict[str, UpstreamConfig] = {}
+    upstreams: dict[str, UpstreamConfig] = {}  # noqa: RUF012 - each configuration has one of its own
     """APIs by name, for `routes`."""
     routes: tuple[RouteConfig, ...] = ()
     server: ServerConfig = ServerConfig()
     forwarding: ForwardingConfig = ForwardingConfig()
+    cors: CorsConfig | None = None
+    """Whose pages may read the gateway's own answers; default: only those of the API's own origin."""
     admin: AdminConfig = AdminConfig()
     store: StoreConfig = StoreConfig()
     fingerprint: FingerprintConfig = FingerprintConfig()

@@ -10,7 +10,7 @@ from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
-_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls"}
+_OFF_WHEN_EMPTY = {"routes", "urls"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _table(table: Table) -> dict[str, Any]:
         value = getattr(table, field.name)
         if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
             value = HIDDEN
-        if value is not None and (value or field.name not in _OFF_WHEN_EMPTY):
+        if value is not None and value != {} and (value or field.name not in _OFF_WHEN_EMPTY):
             document[field.name] = _value(value)
     return document
 
@@ -54,7 +54,7 @@ def _value(value: Any) -> Any:
         case Table():
             return _table(value)
         case dict():
-            return {name: _table(table) for name, table in value.items()}
+            return {name: _value(element) for name, element in value.items()}
         case tuple():
             return [_value(element) for element in value]
         case str():

@@ -1,11 +1,12 @@
 # Rules, compiled, and which of them a request meets. Pure.
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
+from gateway.guard.answer_shapes import AnswerShape
 from gateway.guard.body import Wanted
 from gateway.guard.field import Field
 from gateway.guard.key import Key
@@ -19,6 +20,7 @@ METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-m
 """Headers by which widespread frameworks let a client change the method."""
 _LONGEST_KEPT = 256
 """Characters of a path that is kept for the next request."""
+_AS_THEY_ARE: Mapping[str, AnswerShape] = {}
 _OVERRIDABLE = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -68,6 +70,8 @@ class Rule(msgspec.Struct, frozen=True):
     max_waiting_clients: int = 0
     link: Literal["caller", "anyone", "nobody"] = "caller"
     """Who may see the link to the created thing."""
+    answers: Mapping[str, AnswerShape] = _AS_THEY_ARE
+    """The answers of the gateway's own that are shaped, by slug."""
 
     @property
     def tells_retries(self) -> bool:

@@ -56,6 +56,7 @@ class CreateHandler:
         rule, exchange = match.rule, request.exchange
         request.record.rule = rule.name
         request.status_fields = self._status_fields
+        request.shapes = rule.answers
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
         waiting = InFlightWait(self._deps.in_flight, self._deps.stopwatch, exchange, rule)

@@ -194,3 +194,26 @@ def test_explain_says_that_a_request_goes_nowhere(
 def test_explain_is_silent_about_upstreams_where_there_is_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(explain, "-c", written(here, UPSTREAM + RULE + WITH_KEY), "/x") == 0
     assert "upstream" not in capsys.readouterr().out
+
+
+def test_explain_says_which_answers_a_rule_shapes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shaped = """
+[rules.answers.duplicate]
+status = 200
+content_type = "text/plain"
+body = "[accepted]"
+[rules.answers.missing-identity]
+status = 400
+[rules.answers.in-progress]
+headers = { X-Code = "busy" }
+"""
+    file = written(here, UPSTREAM + RULE + shaped + WITH_KEY)
+    assert run(explain, "-c", file, "/users", "-d", '{"email": "a@example.com"}') == 0
+    text = capsys.readouterr().out
+    assert "answer         duplicate: 200 text/plain\n" in text
+    assert "answer         missing-identity: 400\n" in text
+    assert "answer         in-progress: with header fields of its own\n" in text
+    assert run(explain, "-c", file, "/users", "-d", "{}", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["happens"].startswith("400 missing-identity: ")
+    assert found["answers"]["duplicate"] == "200 text/plain"

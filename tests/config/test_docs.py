@@ -29,6 +29,7 @@ HEADINGS: dict[type[schema.Table], str] = {
     schema.UpstreamTlsConfig: "[upstream.tls]",
     schema.RouteConfig: "[[routes]]",
     schema.ForwardingConfig: "[forwarding]",
+    schema.CorsConfig: "[cors]",
     schema.StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
@@ -36,6 +37,7 @@ HEADINGS: dict[type[schema.Table], str] = {
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
     schema.KeyConfig: "key",
+    schema.AnswerConfig: "[rules.answers.SLUG]",
 }
 
 
@@ -97,7 +99,8 @@ def test_every_default_is_documented_as_it_is(table: type[schema.Table]) -> None
             value = parse_duration(value)
         elif kind == "size":
             value = parse_size(value)
-        assert value == (list(field.default) if isinstance(field.default, tuple) else field.default), field.name
+        in_force = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        assert value == (list(in_force) if isinstance(in_force, tuple) else in_force), field.name
 
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
@@ -114,7 +117,7 @@ def complete(text: str, table: type[schema.Table]) -> str:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
     if table is schema.UniqueConfig:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
-    if table is schema.KeyConfig and "[[rules]]" not in text:
+    if table in {schema.KeyConfig, schema.AnswerConfig} and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is schema.RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
@@ -189,5 +192,5 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[schema.Ta
     elif table is schema.KeyConfig:
         text = f"key = {{ {', '.join(lines)} }}\n"
     else:
-        text = f"{HEADINGS[table]}\n{text}"
+        text = f"{HEADINGS[table].replace('SLUG', 'duplicate')}\n{text}"
     assert findings(complete(text, table)) == []
