@@ -269,7 +269,7 @@ async def test_a_client_that_does_not_fetch_the_end_of_its_answer_is_let_go(
     request_: bytes, upstream: RawUpstream, gateway: StartGateway
 ) -> None:
     """Also when so little is left that nobody waits for room to write it."""
-    times = {"body_timeout": "300ms", "keepalive_timeout": "300ms", "head_timeout": "300ms"}
+    times = {"body_timeout": "2s", "keepalive_timeout": "2s", "head_timeout": "2s"}
     program = await gateway(server=times, upstream={"keepalive_connections": 0})
     before = sockets(program)
     async with StandingClient(program.port) as client:
