@@ -67,7 +67,7 @@ async def test_the_answer_is_passed_on_as_it_comes(upstream: RawUpstream, gatewa
 
 
 async def test_a_compressed_body_is_sent_as_it_came(upstream: RawUpstream, gateway: StartGateway) -> None:
-    program = await gateway(rules=[users()])
+    program = await gateway(rules=[users(content_encodings=["gzip"])])
     upstream.script(CREATED, UPDATED)
     body = gzip.compress(json.dumps(USER).encode())
     fields = [("Content-Type", "application/json"), ("Content-Encoding", "gzip")]
