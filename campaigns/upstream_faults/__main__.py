@@ -65,7 +65,7 @@ def rules_file(apis: Sequence[FaultyApi], steady: RawUpstream) -> str:
                 for api in apis
             },
             "routes": [{"path": f"/{api.fault}", "upstream": api.fault} for api in apis],
-            "rules": [create_user_rule(match={"path": "/{api}/users"}, body_limit="8MiB")],
+            "rules": [create_user_rule(match={"path": "/{api}/users"}, body_limit="8MiB", reject_after="0s")],
         }
     )
 
