@@ -4,7 +4,7 @@
 from tests.conftest import StartGateway
 from tests.support.client import Client, create, create_bytes, request_bytes
 from tests.support.program import create_user_rule
-from tests.support.shorthands import exchange
+from tests.support.shorthands import JSON, exchange
 from tests.support.upstream import RawUpstream
 
 
@@ -96,7 +96,7 @@ async def test_a_listed_method_override_decides_whether_a_request_is_a_create(
 
     async def send(method: str, *headers: tuple[str, str]) -> str | int:
         body = b'{"email": "ada@example.org"}'
-        seen = await exchange(program.port, request_bytes(method, "/users", headers, body), method)
+        seen = await exchange(program.port, request_bytes(method, "/users", [JSON, *headers], body), method)
         return seen.slug or seen.status
 
     override, verb = "X-HTTP-Method-Override", "x-verb"

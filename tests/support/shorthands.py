@@ -48,6 +48,12 @@ async def post(
         return await client.request(method, target, [JSON, *headers], json.dumps(body).encode())
 
 
+async def verdicts(program: GatewayProgram, sends: Iterable[tuple[Any, ...]]) -> list[int | str]:
+    """Send one after the other; the slug of each answer, or its status when it is the API's."""
+    answers = [await post(program, *send) for send in sends]
+    return [answer.slug or answer.status for answer in answers]
+
+
 def expect_proxy_status(seen: Response, error: str | None) -> None:
     """Only an answer of the gateway's own has Proxy-Status, with the error's type and the slug."""
     told = None if error is None else f'idempotency-gateway; error={error}; details="{seen.slug}"'
