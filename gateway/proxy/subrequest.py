@@ -4,50 +4,27 @@
 from gateway.http.headers import Headers
 from gateway.http.write import request_fields
 from gateway.proxy.context import RequestContext
-from gateway.proxy.relay import read_whole
 from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 
 _ABOUT_ITS_OWN = (b"content-", b"if-")
 """How the names of fields begin that are about the client's own body, or about what its own target names."""
 _NOT_SENT = frozenset({b"expect", b"range"})
-_NOT_ASKED = frozenset({b"accept", b"accept-encoding"})
-
-
-async def ask(
-    request: RequestContext, target: str, limit: int, added: bytes = b"Accept: application/json\r\n"
-) -> UpstreamResponse | NotSent | NoResponse:
-    """GET `target`, in origin form, from the API of a request, as its client would; the answer with its whole body.
-
-    `added` are field lines. An answer whose body is longer than `limit` bytes or breaks off has a `rest` still, which
-    was abandoned.
-    """
-    result = await _get(request, target, added, _NOT_ASKED)
-    if isinstance(result, UpstreamResponse):
-        result = await read_whole(result, limit)
-        result.abandon()
-    return result
 
 
 async def ask_as_sent(
     request: RequestContext, target: str, left_out: frozenset[bytes]
 ) -> UpstreamResponse | NotSent | NoResponse:
-    """GET `target`, in origin form, and for the client itself: it says what kinds of answers it takes.
+    """GET `target`, in origin form, from the API of a request, for the client itself: it says what answers it takes.
 
     `left_out` are names, in lower case, of fields of the client's that are not sent.
     """
-    return await _get(request, target, b"", left_out)
-
-
-async def _get(
-    request: RequestContext, target: str, added: bytes, left_out: frozenset[bytes]
-) -> UpstreamResponse | NotSent | NoResponse:
     exchange, upstream = request.exchange, request.upstream
     has_host = not upstream.rewrites_host and b"host" in exchange.headers.names
     dropped = exchange.forwarding.dropped | _dropped(exchange.headers) | left_out
     fields = request_fields(
         exchange.headers,
         dropped if has_host else dropped | {b"host"},
-        exchange.forwarding.added + added,
+        exchange.forwarding.added,
         body_length=None,
         chunked=False,
     )
