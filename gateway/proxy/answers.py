@@ -34,36 +34,37 @@ def conflict(kind: Conflict, claim: Claim, record: Record, now: int, *, shows_li
 def _conflict(
     kind: Conflict, rule: str, entry: str, record: Record, retry_after: int | None, shows_link: bool
 ) -> Reply:
-    shared = KINDS[kind]
     expires_at = record.expires_at
-    document = Problem(
+    document = _document(
+        kind,
+        rule,
+        entry,
+        existing_resource_link=record.resource if kind is Conflict.DUPLICATE and shows_link else None,
+        first_seen=_rfc_3339(record.first_seen),
+        expires_at=None if expires_at is None or expires_at == FOREVER else _rfc_3339(expires_at),
+    )
+    return reply(document, KINDS[kind].error, retry_after)
+
+
+def bare_conflict(kind: Conflict, claim: Claim) -> Reply:
+    """Make the same for a caller of whom it is not clear whether he may know: without anything of the other create."""
+    retry_after = 1 if kind is Conflict.OUTCOME_UNKNOWN else KINDS[kind].retry_after
+    return reply(_document(kind, claim.rule, claim.entry), KINDS[kind].error, retry_after)
+
+
+def _document(kind: Conflict, rule: str, entry: str, **of_record: str | None) -> Problem:
+    """Say what is in conflict; `of_record` are the members that tell of the other create."""
+    shared = KINDS[kind]
+    return Problem(
         type=TYPE + kind,
         title=shared.title,
         status=shared.status,
         detail=_DETAILS[kind].format(entry),
         rule=rule,
         conflict_field=entry,
-        existing_resource_link=record.resource if kind is Conflict.DUPLICATE and shows_link else None,
         suggested_next_step=shared.next_step,
-        first_seen=_rfc_3339(record.first_seen),
-        expires_at=None if expires_at is None or expires_at == FOREVER else _rfc_3339(expires_at),
+        **of_record,
     )
-    return reply(document, shared.error, retry_after)
-
-
-def bare_conflict(kind: Conflict, claim: Claim) -> Reply:
-    """Make the same for a caller of whom it is not clear whether he may know: without anything of the other create."""
-    shared = KINDS[kind]
-    document = Problem(
-        type=TYPE + kind,
-        title=shared.title,
-        status=shared.status,
-        detail=_DETAILS[kind].format(claim.entry),
-        rule=claim.rule,
-        conflict_field=claim.entry,
-        suggested_next_step=shared.next_step,
-    )
-    return reply(document, shared.error, 1 if kind is Conflict.OUTCOME_UNKNOWN else shared.retry_after)
 
 
 def accepted(status: int, claim: Claim, link: str | None) -> Reply:
