@@ -17,6 +17,7 @@ from tests.handler.test_cancellation import opened
 from tests.support import behaviours
 from tests.support.client import BrokenBodyError, Client, NoResponseError, request_bytes
 from tests.support.handler import FINGERPRINTER, NOW, fronted, make_rooms
+from tests.support.shorthands import JSON
 from tests.support.upstream import Call, RawUpstream, perform
 
 pytestmark = pytest.mark.slow
@@ -71,10 +72,10 @@ async def test_an_upsert_that_is_cancelled_makes_nothing_up(
                 await (cancelled if exchange.headers.first(b"x-second") else handler)(exchange)
 
             async with fronted(handle) as port, Client(port) as first, Client(port) as second, Client(port) as third:
-                assert (await first.request("POST", "/users", (), body)).status == 201
+                assert (await first.request("POST", "/users", [JSON], body)).status == 201
                 if is_gone:
                     things.there.clear()
-                await second.send_raw(request_bytes("POST", "/users", [("X-Second", "1")], body))
+                await second.send_raw(request_bytes("POST", "/users", [JSON, ("X-Second", "1")], body))
                 await cancelled.until(OVER)
                 if cancelled.reached:
                     with pytest.raises((NoResponseError, BrokenBodyError)):
@@ -86,7 +87,7 @@ async def test_an_upsert_that_is_cancelled_makes_nothing_up(
                 record = await store.get(FINGERPRINTER.fingerprint("create", "body.email", (), (str(number),)), NOW)
                 assert record is None or record.state is not State.IN_FLIGHT
                 assert is_gone or (record is not None and record.state is State.CREATED)
-                seen = await third.request("POST", "/users", (), body)
+                seen = await third.request("POST", "/users", [JSON], body)
                 assert seen.header("Idempotency-Status") in (
                     {"created", "upserted", "unknown"} if is_gone else {"upserted"}
                 )
