@@ -15,7 +15,7 @@ from tests.support import behaviours as do
 from tests.support.authority import Authority
 from tests.support.client import Client, create, create_bytes
 from tests.support.program import GatewayProgram, StartError, rules
-from tests.support.shorthands import get
+from tests.support.shorthands import get, let_it_work
 from tests.support.supervisor import Supervisor
 from tests.support.tls import TlsClient, server_tls, trusting
 from tests.support.upstream import RawUpstream
@@ -143,6 +143,7 @@ async def test_the_watchdog_hears_of_it_for_as_long_as_its_loop_turns(tmp_path: 
 async def test_a_loop_that_stood_still_is_told_of(tmp_path: Path, upstream: RawUpstream) -> None:
     program = GatewayProgram(tmp_path / "gateway", rules(upstream.url))
     async with program:
+        await let_it_work(program)  # it looks at the loop from its first turn on, which may come after it listens
         os.kill(program.pid, signal.SIGSTOP)
         await asyncio.to_thread(os.waitid, os.P_PID, program.pid, os.WSTOPPED | os.WNOWAIT)
         await asyncio.sleep(0.6)  # what it must notice is just this
