@@ -28,7 +28,6 @@ from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
 _T = TypeVar("_T")
-_IN_HEADERS = {Source.HEADER, Source.HOST}
 
 
 def compile_rules(config: Config) -> Rules:
@@ -66,10 +65,10 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     key = None if rule.key is None else _key(rule.key)
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
-    deciding = {field.name.lower().encode() for field in fields if field.source in _IN_HEADERS}
+    deciding = {field.header for field in fields if field.header}
     is_upsert = rule.duplicate == "upsert"
     if key is not None or retry_window or is_upsert or rule.authorize is not None:
-        deciding |= {field.name.lower().encode() for field in caller if field.source in _IN_HEADERS}
+        deciding |= {field.header for field in caller if field.header}
     if key is not None:
         deciding.add(key.header.lower().encode())
     refused = [parse_statuses(text) for text in rule.refused]

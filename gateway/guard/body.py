@@ -10,6 +10,7 @@ import re
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import Any
 
 import msgspec
 
@@ -123,9 +124,11 @@ def _read_quickly(data: bytes, wanted: Wanted) -> Json:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     for path in wanted.paths:
+        value: Any = document
         try:
-            value = find(document, path, "")
-        except IdentityError:
+            for key in path:
+                value = value[key]
+        except (LookupError, TypeError):
             continue  # as it would be, read strictly
         if isinstance(value, dict | list):
             return None

@@ -92,7 +92,7 @@ def _caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> b
 
 def _caller_value(field: Field, request: RequestView) -> Json:
     if field.source is Source.HEADER:  # all lines of it: whichever of them the API believes, it is the same caller
-        lines = request.headers.values(field.name.lower().encode())
+        lines = request.headers.values(field.header)
         return [line.decode("latin-1") for line in lines] or None  # latin-1: any bytes, and no two of them alike
     try:
         return read(field, request, None)

@@ -30,6 +30,8 @@ class Field(msgspec.Struct, frozen=True):
     """For a body the way down, an int for an array's index; for any other source exactly one name.
 
     A host is the header field that it is read from."""
+    header: bytes = b""
+    """The name of the header field that is read, in lower case; empty for other sources."""
 
     @property
     def name(self) -> str:
@@ -56,7 +58,7 @@ def parse_field(text: str) -> Field:
     if source not in {known.value for known in Source}:
         raise ValueError(f'"{text}" has no known source; a field starts with one of {_KNOWN}, as in "body.email"')
     if text == Source.HOST.value:
-        return Field(text, Source.HOST, ("Host",))
+        return Field(text, Source.HOST, ("Host",), b"host")
     if source == Source.HOST.value:
         raise ValueError(f'"{text}" goes too deep; write "host", or "header.NAME" for a header')
     keys = parse_keys(text, len(source))
@@ -65,7 +67,7 @@ def parse_field(text: str) -> Field:
     kind = Source(source)
     if kind is not Source.BODY and (len(keys) != 1 or not isinstance(keys[0], str)):
         raise ValueError(f'"{text}" goes too deep; only body fields do, write "{source}.NAME"')
-    return Field(text, kind, keys)
+    return Field(text, kind, keys, str(keys[0]).lower().encode() if kind is Source.HEADER else b"")
 
 
 def parse_keys(text: str, at: int) -> tuple[str | int, ...]:

@@ -72,9 +72,8 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
         case Source.BODY:
             return find(document, field.keys, field.text, folds_case=True)
         case Source.HEADER | Source.HOST:
-            name = field.name.lower()
-            value = _present(_header(request.headers, name.encode(), field.text), field.text)
-            return named_host(value) if name == "host" else value
+            value = _present(_header(request.headers, field.header, field.text), field.text)
+            return named_host(value) if field.header == b"host" else value
         case Source.QUERY:
             return _one(_query_values(request.query, field), field.text)
         case Source.PATH:

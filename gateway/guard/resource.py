@@ -77,7 +77,7 @@ def _fill(part: str | Field, headers: Headers, document: Json, *, alone: bool) -
     if isinstance(part, str):
         return part
     if part.source is Source.HEADER:
-        value: Json = _last(headers, part.name.lower().encode())
+        value: Json = _last(headers, part.header)
     else:
         value = find(document, part.keys, part.text)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":

@@ -18,12 +18,13 @@ class Headers:
     names in lower case, computed once because every package needs them; values are looked up on demand.
     """
 
-    __slots__ = ("_lines", "_lowered", "block", "names")
+    __slots__ = ("_lines", "_look_alikes", "_lowered", "block", "names")
 
     def __init__(self, block: bytes, lines: Sequence[tuple[bytes, bytes]] | None = None) -> None:
         """`block` must be valid already (see gateway.http.fields); `lines` is what a parser found in it, if one did."""
         self.block = block
         self._lines = lines
+        self._look_alikes: list[tuple[bytes, bytes]] | None = None
         if lines is None:
             self._lowered = lowered = block.lower()
             self.names: list[bytes] = _NAME.findall(lowered)
@@ -79,11 +80,14 @@ class Headers:
 
         Such a server reads X_Tenant as X-Tenant. Some treat every character except letters and digits like that.
         """
-        joined = b"\n".join(self.names)
-        folded = joined.translate(_FOLD)
-        if folded == joined:  # nearly always
-            return []
-        return [(name, plain) for name, plain in zip(self.names, folded.split(b"\n"), strict=True) if name != plain]
+        if self._look_alikes is None:
+            joined = b"\n".join(self.names)
+            folded = joined.translate(_FOLD)
+            self._look_alikes = []
+            if folded != joined:  # hardly ever
+                pairs = zip(self.names, folded.split(b"\n"), strict=True)
+                self._look_alikes = [(name, plain) for name, plain in pairs if name != plain]
+        return self._look_alikes
 
     def without(self, names: Iterable[bytes]) -> "Headers":
         """A copy without the fields `names` (in lower case)."""

@@ -14,7 +14,7 @@ import msgspec
 from gateway.errors import BodyTooLarge, IdentityError, Malformed, Overloaded, RequestBroken, StoreBusy, StoreError
 from gateway.guard import decision
 from gateway.guard.claims import claims
-from gateway.guard.decision import Outcome
+from gateway.guard.decision import Conflict, Outcome
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
 from gateway.guard.resource import MAX_ANSWER, locate
@@ -146,7 +146,7 @@ class CreateHandler:
         ):
             return False
         found = decision.pick_conflict(create.rule, create.held, create.now)
-        if await waiting.ended(found):
+        if found.conflict is Conflict.IN_PROGRESS and await waiting.ended(found):
             return True
         return await self._conflicts.answer(create, found)
 

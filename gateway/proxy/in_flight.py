@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from gateway.front.exchange import Exchange
-from gateway.guard.decision import Conflict, Found
+from gateway.guard.decision import Found
 from gateway.guard.rules import Rule
 
 
@@ -81,10 +81,13 @@ class InFlightWait:
         return f"InFlightWait({self._rule.name})"
 
     async def ended(self, found: Found) -> bool:
-        """Wait for the end of what a create met, for as long as the rule and the client do; whether to look again."""
+        """Wait for the end of the operation in flight that a create met, as long as the rule and the client do.
+
+        Whether to look again.
+        """
         rule, exchange, owner = self._rule, self._exchange, found.record.owner
         # One that was waited for and is still in flight has an end that the store could not write yet.
-        if found.conflict is not Conflict.IN_PROGRESS or owner == self._waited_for or exchange.is_gone:
+        if owner == self._waited_for or exchange.is_gone:
             return False
         now = self._stopwatch()
         self._since = now if self._since is None else self._since
