@@ -34,7 +34,7 @@ class Claim(msgspec.Struct, frozen=True):
     caller: bytes | None = None
     """A keyed hash of who sends the create; None for an anonymous caller, or where the rule does not need to know."""
     payload: bytes | None = None
-    """A keyed hash of what is sent; None where the rule does not need to know."""
+    """A keyed hash of what is sent, or of the entry's values as they are sent; None where the rule needs neither."""
     is_key: bool = False
     """Whether the claim is that of an Idempotency-Key."""
 

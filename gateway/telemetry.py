@@ -64,6 +64,8 @@ class Telemetry:
         self.requests: Counter[tuple[str, str]] = Counter()
         """Counted by rule ("" for none) and outcome."""
         self.events: Counter[str] = Counter()
+        self.verdicts: Counter[tuple[str, str]] = Counter()
+        """What was found out about unknown outcomes, counted by rule and verdict."""
 
     def __repr__(self) -> str:
         return f"Telemetry({self.requests.total()} requests)"

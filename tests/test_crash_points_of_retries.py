@@ -16,6 +16,7 @@ from tests.support.program import UNMARKED, GatewayProgram, create_user_rule, ru
 from tests.support.remains import everything, states, stored_answers
 from tests.test_crash_points import LEFT
 from tests.test_crash_points_of_upserts import FREED
+from tests.test_crash_points_of_verify import FOUND_OUT
 
 PLAIN = "/plain"
 """Where another rule guards, without keys."""
@@ -110,7 +111,7 @@ def creates_at(api: HeldApi, email: str) -> int:
 
 
 def test_every_point_is_looked_at() -> None:
-    here = {*STORED, *REPLAYED, *WOKEN}
+    here = {*STORED, *REPLAYED, *WOKEN, *FOUND_OUT}
     assert not here & set(LEFT)
     assert here | set(LEFT) | set(FREED) == set(POINTS)
     assert [point for point in POINTS if point in LEFT] == list(LEFT)

@@ -20,6 +20,7 @@ from gateway.commands.demo.scenes import SCENES
 from gateway.config import load
 from gateway.errors import CodingNotAccepted
 from gateway.guard.decision import Conflict
+from gateway.guard.verdict import Verdict
 from gateway.http import existing, problem
 from gateway.model import Claim, Record, Settlement, State
 from gateway.proxy import answers
@@ -292,7 +293,7 @@ def test_every_metric_and_label_is_documented_and_no_other_is() -> None:
 def test_every_outcome_and_event_to_watch_exists() -> None:
     watched = ticked(section("docs/operations.md", "What to watch"))
     events = {texts_in(call)[0] for kind in ("event", "repeated") for call in calls_of(kind)}
-    known = {*OUTCOMES.values(), *problem.KINDS, "unauthorized", "unguarded"} | events
+    known = {*OUTCOMES.values(), *problem.KINDS, *Verdict, "unauthorized", "unguarded"} | events
     assert {value for text in watched for value in re.findall(r'"([a-z-]+)"', text)} <= known
 
 

@@ -65,6 +65,8 @@ def show(campaign: Campaign) -> None:
     print(
         f"{met['replayed']} replays, each the API's answer to that create; {met['another-caller']} times 409 to others"
     )
+    asked = [f"{met[f'verified: {what}']} {what}" for what in ("created", "duplicate", "outcome-unknown")]
+    print(f"creates whose unknown outcome is found out: {', '.join(asked)}")
     print(
         f"rounds of load to a kill: {', '.join(f'{many} x {count}' for count, many in sorted(campaign.rounds.items()))}"
     )

@@ -25,6 +25,8 @@ MOST_PASSES = 16
 MOST_PASSES_OF_FEW = 12
 """The same at points that fewer creates pass: those of stored answers, of replays, of creates that wait, and of
 what is gone."""
+MOST_PASSES_OF_FEWEST = 3
+"""The same at points of what is found out: few creates have no known outcome."""
 OF_FEW = ("answer-stored", "replay-first-byte", "replay-last-byte", "waiter-woken", "gone-freed")
 MOST_ROUNDS = 10
 KILLS_TO_A_CHECK = 20
@@ -117,7 +119,8 @@ class Chain:
     async def _die_at(self, point: str) -> bool:
         """Let a gateway die at a point, during retries and new creates; returns whether it started."""
         due = self._records.due()
-        passes = self._chance.randint(1, MOST_PASSES_OF_FEW if point.endswith(OF_FEW) else MOST_PASSES)
+        most = MOST_PASSES_OF_FEW if point.endswith(OF_FEW) else MOST_PASSES
+        passes = self._chance.randint(1, MOST_PASSES_OF_FEWEST if point.endswith("-resettle") else most)
         if self._chance.random() < 0.75:  # the new creates must have their turn, too
             if point.endswith("claim-queued"):
                 passes += len(due)

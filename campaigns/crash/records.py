@@ -167,6 +167,9 @@ class Records:
             return
         if met is None:
             return
+        if sent.kind is Kind.VERIFIED:
+            self._judge_verified(sent, identity, outcome, known, api, broken, wrong)
+            return
         given = api.given.get(identity)
         is_retry = is_retry_of(sent, given)
         self.met["another-caller" if met == "duplicate" and sent.kind.is_replayed else met] += 1
@@ -233,6 +236,41 @@ class Records:
             self.fresh[identity] = None
         else:
             self.fresh.pop(identity, None)
+
+    def _judge_verified(
+        self,
+        sent: Sent,
+        identity: str,
+        outcome: Outcome,
+        known: str | None,
+        api: CountingUpstream,
+        broken: Broken,
+        wrong: list[str],
+    ) -> None:
+        """The same where unknown outcomes are found out: what was unknown may be created then, or free."""
+        met = _met(outcome)
+        self.met[f"verified: {met}"] += 1
+        became = _BECAME.get(met or "")
+        if met == "created":
+            if why := _differs(sent, outcome, api.given.get(identity), is_replay=False):
+                broken.foreign += 1
+                wrong.append(f"{identity} is answered created, but {why}")
+            if identity in self.answered:
+                broken.other += 1
+                wrong.append(f"{identity} got a first answer twice")
+            self.answered.add(identity)
+        if known == "created" and met not in {"duplicate", "in-progress"}:
+            broken.forgotten += 1
+            wrong.append(f"{identity} was created, and is answered {met}")
+        elif met != "in-progress" and (became is None or (became == "created" and not api.counts[identity])):
+            broken.other += 1
+            wrong.append(f"{identity}, which the API carried out {api.counts[identity]} times, is answered {met}")
+        elif became is not None:
+            self.told[identity] = "created" if self.told.get(identity) == "created" else became
+            self.open.pop(identity, None)
+            self.fresh.pop(identity, None)
+            if known is None or became == "unknown":
+                self.fresh[identity] = None
 
 
 def is_retry_of(sent: Sent, given: Given | None) -> bool:

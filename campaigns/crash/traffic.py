@@ -28,11 +28,13 @@ class Kind(Enum):
     """Without a key: a retry is told by its bytes and its caller."""
     UPSERTED = "/contacts"
     """Duplicates of it are sent to what exists, which may be gone by then."""
+    VERIFIED = "/signups"
+    """The API often gives no answer, and is asked what became of the create."""
 
     @property
     def is_replayed(self) -> bool:
         """Whether a retry by the same caller gets the API's answer again."""
-        return self not in {Kind.PLAIN, Kind.UPSERTED}
+        return self not in {Kind.PLAIN, Kind.UPSERTED, Kind.VERIFIED}
 
     @property
     def has_key(self) -> bool:
@@ -46,6 +48,14 @@ _SETTINGS: dict[Kind, dict[str, Any]] = {
     Kind.KEYED_WAITING: {"key": {}, "retry": "replay", "in_flight": "wait"},
     Kind.UPSERTED: {"duplicate": "upsert"},
     Kind.SAME_BYTES_WAITING: {"retry": "replay", "retry_window": "1h", "in_flight": "wait"},
+    Kind.VERIFIED: {
+        "verify": {
+            "path": "/signups?email={body.email}",
+            "found": "body.items[0].id",
+            "resource": "/users/{body.items[0].id}",
+            "absent_after": "20ms",
+        }
+    },
 }
 RULES = [
     create_user_rule(name=kind.name.lower(), match={"methods": ["POST"], "path": kind.value}, **settings)

@@ -1,5 +1,6 @@
 # The API behind the crash campaign: gives every create an answer of its own, and counts each identity as soon as its
-# field has arrived, even if the request is incomplete. What was created may be gone when it is to be changed.
+# field has arrived, even if the request is incomplete. What was created may be gone when it is to be changed. Only
+# creates that it is asked about count once they are carried out: it knows which of them were.
 
 import asyncio
 import random
@@ -7,6 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, cast
+from urllib.parse import unquote
+
+from campaigns.crash.traffic import Kind
 
 MOST_DELAY = 0.004
 """Seconds: half of the answers come at once, the others up to so much later, so that copies meet creates in flight."""
@@ -15,6 +19,9 @@ MOST_DELAY = 0.004
 _STATUSES = ((200, "OK"), (201, "Created"), (202, "Accepted"))
 _GONE = 0.5
 """How likely what is to be changed is gone."""
+_LOST = 0.25
+"""How many of the creates that are asked about are not carried out; as many are and get no answer."""
+VERIFIED = Kind.VERIFIED.value.encode()
 _MOST_BODY = 400
 """Bytes of an answer's text, half of them at random."""
 
@@ -47,7 +54,9 @@ class _Connection(asyncio.Protocol):
             return
         if not self._is_counted:
             self._is_counted = True
-            self._upstream.count(head)
+            path = head.partition(b" ")[2]
+            if not path.startswith(VERIFIED):  # there, creates count once they are carried out, and questions never
+                self._upstream.count(head)
         length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or 0)
         if len(body) < length:
             return
@@ -77,10 +86,17 @@ class CountingUpstream:
             self.counts[identity] += 1
 
     def answer_later(self, head: bytes, transport: asyncio.Transport) -> None:
-        """Answer a create with what no other one gets, a change with 200 or 404, and anything else with 200."""
+        """Answer a create with what no other one gets, a question, a change with 200 or 404, anything else with 200.
+
+        Of the creates that are asked about, some are carried out and not answered, and some neither.
+        """
         identity = _value(head, b"X-Identity")
         if head.startswith(b"PUT "):
             answer = self._change(head.split(b" ", 2)[1].decode())
+        elif head.startswith(b"GET %b?email=" % VERIFIED):
+            answer = self._find(unquote(head.partition(b"=")[2].partition(b" ")[0].decode()))
+        elif head.startswith(b"POST %b " % VERIFIED):
+            answer = self._carry_out(head, identity)
         elif identity:
             answer = self._give(identity, _value(head, b"Authorization").removeprefix("Bearer "))
         else:
@@ -93,6 +109,19 @@ class CountingUpstream:
             self.gone[self._is_there.pop(path)] += 1
         status = b"200 OK" if path in self._is_there else b"404 Not Found"
         return b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status
+
+    def _carry_out(self, head: bytes, identity: str) -> bytes:
+        fate = self._chance.random()
+        if fate < _LOST:
+            return b""
+        self.count(head)
+        answer = self._give(identity, "")
+        return answer if fate < 1 - _LOST else b""
+
+    def _find(self, identity: str) -> bytes:
+        items = f'[{{"id": "{identity}"}}]' if self.counts[identity] else "[]"
+        body = f'{{"items": {items}}}'.encode()
+        return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
     def _give(self, identity: str, caller: str) -> bytes:
         status, reason = self._chance.choice(_STATUSES)
@@ -112,8 +141,12 @@ class CountingUpstream:
         return f"HTTP/1.1 {status} {reason}\r\n{lines}\r\n".encode() + body
 
     def _answer(self, transport: asyncio.Transport, answer: bytes) -> None:
-        if not transport.is_closing():
+        if transport.is_closing():
+            return
+        if answer:
             transport.write(answer)
+        else:
+            transport.close()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()

@@ -17,7 +17,8 @@ from gateway.guard.admission import Admission
 from gateway.guard.claims import claims
 from gateway.guard.condition import describe
 from gateway.guard.fingerprint import Fingerprinter
-from gateway.guard.identity import RequestView, identify
+from gateway.guard.identity import RequestView, identify, sent_values
+from gateway.guard.question import fill
 from gateway.guard.rules import Match, Refusal, Rule
 from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
@@ -125,6 +126,8 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
             "before": "claim" if rule.authorize.before_claim else "answer",
             "cache": format_duration(Duration(rule.authorize.cache)),
         }
+    if rule.verify is not None:
+        found["verify"] = fill(rule.verify.question, sent_values(rule, request))
     if rule.tells_retries or rule.authorize is not None:
         found["caller"] = "anonymous" if first.caller is None else "known"
     if rule.key is not None:
@@ -160,6 +163,8 @@ def _happens(rule: Rule, first: Claim) -> str:
             )
     if rule.exists:
         text += f'; when the API answers a status of exists, "{rule.exists_entry}" counts as created'
+    if rule.verify is not None:
+        text += "; when the outcome of an earlier one is unknown, the API is asked first"
     return text
 
 
@@ -193,6 +198,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
             rows.append(("  fingerprint", key["fingerprint"] or "(its key is made when the gateway first runs)"))
     for entry in found.get("outcome", []):
         rows.append(("outcome", f"{entry['is']} when {' and '.join(entry['when'])}"))
+    if "verify" in found:
+        rows.append(("verify", f"GET {found['verify']}" if found["verify"] else "(its values cannot be asked for)"))
     if "upstream" in found:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))

@@ -9,15 +9,17 @@ from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_outcome import OutcomeConfig
+from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
 from gateway.guard.answer import OutcomeEntry, make_outcomes
 from gateway.guard.authorize import Authorize
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
-from gateway.guard.field import Source, parse_field
+from gateway.guard.field import Field, Source, parse_field
 from gateway.guard.key import Key
 from gateway.guard.normalize import INTEGER, NORMALISERS
 from gateway.guard.pattern import parse_pattern
+from gateway.guard.question import Verify, is_about, parse_question
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rules import Entry, Rule, Rules, ScopeField
@@ -67,10 +69,10 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
     deciding = {field.header for field in fields if field.header}
     is_upsert = rule.duplicate == "upsert"
-    if key is not None or retry_window or is_upsert or rule.authorize is not None:
-        deciding |= {field.header for field in caller if field.header}
     if key is not None:
         deciding.add(key.header.lower().encode())
+    if key is not None or retry_window or is_upsert or rule.authorize is not None or rule.verify is not None:
+        deciding |= {field.header for field in caller if field.header}
     refused = [parse_statuses(text) for text in rule.refused]
     return Rule(
         name=rule.name,
@@ -84,7 +86,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         body=want(in_body) if in_body else None,
         forwards_missing=rule.missing == "forward",
         keep=keep,
-        unknown_hold=keep if rule.unknown_hold is None else milliseconds(rule.unknown_hold),
+        unknown_hold=milliseconds(rule.hold),
         success=frozenset().union(*[parse_statuses(text).codes for text in rule.success]),
         refused=frozenset().union(*[named.codes for named in refused if not named.needs_retry_after]),
         refused_with_retry_after=frozenset().union(*[named.codes for named in refused if named.needs_retry_after]),
@@ -99,6 +101,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
             or retry_window > 0
             or is_upsert
             or rule.authorize is not None
+            or rule.verify is not None
             or (rule.resource is not None and rule.link == "caller")
         ),
         key=key,
@@ -114,6 +117,19 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         upsert_method=(rule.upsert or UpsertConfig()).method if is_upsert else "",
         exists=frozenset().union(*[parse_statuses(text).codes for text in rule.exists]),
         exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
+        verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
+    )
+
+
+def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, ...]) -> Verify:
+    question = parse_question(verify.path)
+    return Verify(
+        question,
+        covered=frozenset([entry.name for entry in entries if is_about(question, scope, entry.fields)]),
+        found=None if verify.found is None else parse_field(verify.found),
+        resource=None if verify.resource is None else parse_resource(verify.resource),
+        absent_after=milliseconds(verify.absent_after),
+        headers="".join([f"{name}: {value}\r\n" for name, value in (verify.headers or {}).items()]).encode(),
     )
 
 

@@ -10,6 +10,7 @@ from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
+from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_duration, format_size
 
@@ -71,6 +72,11 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (ConditionConfig, "one_of"): 'one_of = ["DUPLICATE", "EXISTS"]',
     (ConditionConfig, "matches"): 'matches = "*DUPLICATE*"',
     (ConditionConfig, "exists"): "exists = true",
+    (schema.RuleConfig, "verify"): 'verify = { path = "/users?email={body.email}", found = "body.items[0].id" }',
+    (VerifyConfig, "path"): 'path = "/users?email={body.email}"',
+    (VerifyConfig, "found"): 'found = "body.items[0].id"',
+    (VerifyConfig, "resource"): 'resource = "/users/{body.items[0].id}"',
+    (VerifyConfig, "headers"): 'headers = { Authorization = "Bearer ${GATEWAY_TOKEN}" }',
     (schema.RuleConfig, "method_override"): 'method_override = ["X-HTTP-Method-Override"]',
     (schema.MatchConfig, "path"): 'path = "/users"',
     (schema.MatchConfig, "host"): 'host = "api.example.com"',
@@ -104,6 +110,7 @@ _TITLES: dict[type[Table], str] = {
     ConditionConfig: "a condition",
     AuthorizeConfig: "a rule's authorize",
     UpsertConfig: "a rule's upsert",
+    VerifyConfig: "a rule's verify",
 }
 
 

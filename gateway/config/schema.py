@@ -9,6 +9,7 @@ from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
+from gateway.config.schema_verify import DEFAULT_HOLD, VerifyConfig
 from gateway.config.table import Duration, Size, Table
 
 
@@ -216,7 +217,9 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     keep: Duration = Duration(24 * 3600)
     """How long an identity is remembered after it was created; or "forever"."""
     unknown_hold: Duration | None = None
-    """How long an identity stays blocked when the outcome is unknown; default: as long as `keep`."""
+    """How long an identity stays blocked when the outcome is unknown; default: as long as `keep`, with `verify` 1h."""
+    verify: VerifyConfig | None = None
+    """How an unknown outcome is found out: a question to the API."""
     success: tuple[str, ...] = ("2xx", "303")
     """Statuses by which the API says that it created the thing."""
     refused: tuple[str, ...] = REFUSED
@@ -247,6 +250,13 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     def fields_read(self) -> tuple[str, ...]:
         """The fields of `scope` and `unique`, in the order of the file's reference."""
         return (*(item.field for item in self.scope_items), *(text for entry in self.unique for text in entry.fields))
+
+    @property
+    def hold(self) -> Duration:
+        """`unknown_hold`, or its default."""
+        if self.unknown_hold is not None:
+            return self.unknown_hold
+        return self.keep if self.verify is None else min(self.keep, DEFAULT_HOLD)
 
 
 class Config(Table, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from gateway.config.validate_match import never_matched, validate_match
 from gateway.config.validate_outcome import validate_outcome
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of, same_names
+from gateway.config.validate_verify import validate_verify
 from gateway.guard.resource import parse_resource
 from gateway.guard.statuses import Statuses, parse_statuses
 
@@ -48,6 +49,8 @@ class _Rule:
         self.numbers()
         self.headers()
         validate_authorize(self.rule, self.path, self.problems)
+        if self.rule.verify is not None:
+            validate_verify(self.rule, self.rule.verify, (*self.path, "verify"), self.problems)
         if self.rule.resource is not None and self.problems.sound(path := (*self.path, "resource")):
             self.problems.parse(path, parse_resource, self.rule.resource)
 

@@ -6,13 +6,14 @@ import msgspec
 
 from gateway.config.schema import Config, FingerprintConfig, RuleConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
+from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_duration, format_size
 from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
-_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls", "outcome", "exists"}
+_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls", "outcome", "exists", "headers"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def _filled(rule: RuleConfig) -> RuleConfig:
         ),
         accept_status=rule.accept_status or (ACCEPT_STATUS if rule.duplicate == "accept" else None),
         upsert=rule.upsert or (UpsertConfig() if rule.duplicate == "upsert" else None),
-        unknown_hold=rule.keep if rule.unknown_hold is None else rule.unknown_hold,
+        unknown_hold=rule.hold,
     )
 
 
@@ -44,6 +45,8 @@ def _table(table: Table) -> dict[str, Any]:
         value = getattr(table, field.name)
         if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
             value = HIDDEN
+        if isinstance(table, VerifyConfig) and field.name == "headers" and value is not None:
+            value = dict.fromkeys(value, HIDDEN)
         if value is not None and not (field.name in _OFF_WHEN_EMPTY and value in ((), {})):
             document[field.encode_name] = _value(value)
     return document
@@ -58,7 +61,7 @@ def _value(value: Any) -> Any:
         case Table():
             return _table(value)
         case dict():
-            return {name: _table(table) for name, table in value.items()}
+            return {name: _value(element) for name, element in value.items()}
         case tuple():
             return [_value(element) for element in value]
         case str():

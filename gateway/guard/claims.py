@@ -47,6 +47,7 @@ class _ClaimMaker(msgspec.Struct):
             return ()
         scope, identities = identify(rule, self.request, document)
         fingerprint = self.fingerprinter.fingerprint
+        marks_spelling = rule.marks_spelling
         return tuple(
             [
                 Claim(
@@ -55,7 +56,7 @@ class _ClaimMaker(msgspec.Struct):
                     identity.entry.name,
                     rule.unknown_hold,
                     self.caller,
-                    payload,
+                    self.fingerprinter.spelling(identity.sent) if marks_spelling else payload,
                 )
                 for identity in identities
             ]

@@ -28,6 +28,7 @@ class Fingerprinter:
         self._keys = hashlib.blake2b(digest_size=SIZE, key=key, person=b"key")
         self._callers = hashlib.blake2b(digest_size=SIZE, key=key, person=b"caller")
         self._payloads = hashlib.blake2b(digest_size=SIZE, key=key, person=b"payload")
+        self._spellings = hashlib.blake2b(digest_size=SIZE, key=key, person=b"spelling")
         self.answer_key = hashlib.blake2b(digest_size=SIZE, key=key, person=b"answer").digest()
         """The key by which stored answers are encrypted: 256 bit."""
         self._claims = hashlib.blake2b(digest_size=SIZE, key=key, person=b"claim")
@@ -52,6 +53,12 @@ class Fingerprinter:
     def caller(self, values: Sequence[Json]) -> bytes:
         """Hash what says who sends a request. 32 bytes."""
         state = self._callers.copy()
+        state.update(_sequence(values))
+        return state.digest()
+
+    def spelling(self, values: Sequence[Json]) -> bytes:
+        """Hash the values of one entry as they were sent, before they were normalised. 32 bytes."""
+        state = self._spellings.copy()
         state.update(_sequence(values))
         return state.digest()
 

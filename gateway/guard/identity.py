@@ -10,6 +10,7 @@ import msgspec
 from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
+from gateway.guard.question import Place, Values, place
 from gateway.guard.rules import Entry, Rule
 from gateway.guard.value import canonical
 from gateway.http.headers import Headers
@@ -40,6 +41,8 @@ class Identity(msgspec.Struct, frozen=True):
 
     entry: Entry
     values: tuple[Json, ...]
+    sent: tuple[Json, ...]
+    """The values of the scope and of the entry, before they were normalised."""
 
 
 def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
@@ -50,12 +53,23 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     """
     if rule.body is not None and document is None:
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
-    scope = tuple([canonical(part.form, part.field, read(part.field, request, document)) for part in rule.scope])
+    parts = [read(part.field, request, document) for part in rule.scope]
+    scope = tuple([canonical(part.form, part.field, value) for part, value in zip(rule.scope, parts, strict=True)])
     identities = []
     for entry in rule.entries:
-        values = [canonical(entry.form, field, read(field, request, document)) for field in entry.fields]
-        identities.append(Identity(entry, tuple(values)))
+        sent = [read(field, request, document) for field in entry.fields]
+        values = [canonical(entry.form, field, value) for field, value in zip(entry.fields, sent, strict=True)]
+        identities.append(Identity(entry, tuple(values), (*parts, *sent)))
     return scope, tuple(identities)
+
+
+def sent_values(rule: Rule, request: RequestView) -> Values:
+    """Read what a request sent in the fields of a rule's scope and entries. Raises as identify does."""
+    scope = [part.field for part in rule.scope]
+    values: dict[Place, Json] = {}
+    for identity in identify(rule, request)[1]:
+        values.update(zip(map(place, (*scope, *identity.entry.fields)), identity.sent, strict=True))
+    return values
 
 
 def content_fields(headers: Headers) -> tuple[str | None, str | None]:

@@ -16,7 +16,7 @@ _PLACE = re.compile(r"\{([^{}]*)\}")
 MAX_ANSWER = 256 * 1024
 """Bytes of an answer that are read for its resource; a larger one simply has no link."""
 ANSWER_FORMATS = BodyFormats(MAX_ANSWER, frozenset({""}), CODINGS)
-"""An answer without a Content-Type is taken for JSON: nothing but a link depends on it."""
+"""An answer without a Content-Type is taken for JSON, which it must be in full to say anything."""
 MAX_LINK = 2048
 """Characters of a link that are kept; the store is no place for longer ones."""
 

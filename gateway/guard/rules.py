@@ -12,6 +12,7 @@ from gateway.guard.body import Wanted
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field
 from gateway.guard.key import Key
+from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
 from gateway.guard.template import Template
 from gateway.guard.template_tree import Suffixed, TemplateTree, without_suffix
@@ -96,6 +97,13 @@ class Rule(msgspec.Struct, frozen=True):
     """Statuses by which the API says that the thing exists already."""
     exists_entry: str | None = None
     """The name of the entry that these are about."""
+    verify: Verify | None = None
+    """How an unknown outcome is found out."""
+
+    @property
+    def marks_spelling(self) -> bool:
+        """Whether the claims of entries keep a hash of their values as they were sent, where retries need no other."""
+        return self.verify is not None and not self.retry_window
 
     @property
     def tells_retries(self) -> bool:

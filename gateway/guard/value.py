@@ -47,6 +47,11 @@ class ValueForm(msgspec.Struct, frozen=True):
     pattern: Callable[[str], str] | None = None
     """What must match, after all normalisers; of a string it is the last of these."""
 
+    @property
+    def keeps_spelling(self) -> bool:
+        """Whether equal values are spelt alike, because no normaliser changes them."""
+        return self.normalisers in {(), (self.pattern,)}
+
 
 def canonical(form: ValueForm, field: Field, value: Json) -> Json:
     """The value that stands for `value`, which was read from `field`, and for all that count as the same.

@@ -14,6 +14,7 @@ from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.handler import Handler
 from gateway.proxy.in_flight import OperationsInFlight
+from gateway.proxy.verification import Verifier
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
 from gateway.upstream.open import Upstreams, open_upstreams
@@ -32,6 +33,7 @@ class Assembly:
         self._fingerprinter = fingerprinter
         self._telemetry = telemetry
         self._in_flight = OperationsInFlight()  # one, because a reload must not part those that wait
+        self.verifier = Verifier(store, telemetry, wall_clock)  # one, because it remembers
         self._upstreams = open_upstreams(config)
         handler = self._handler(config, self._upstreams)
         self.front = DownstreamServer(
@@ -74,6 +76,7 @@ class Assembly:
             wall_clock=wall_clock,
             stopwatch=time.perf_counter,
             in_flight=self._in_flight,
+            verifier=self.verifier,
             status_header=config.server.status_header,
         )
         return Handler(dependencies)

@@ -126,6 +126,18 @@ def _settle(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...,
     return settle
 
 
+def _resettle(fuse: _Fuse, method: Callable[..., Awaitable[bool]]) -> Callable[..., Any]:
+    async def resettle(store: SqliteStore, owner: bytes, claims: Any, was: State, *args: Any) -> bool:
+        name = "gone-freed" if was is State.CREATED else "resettle"
+        fuse.at(f"before-{name}")
+        is_changed = await method(store, owner, claims, was, *args)
+        if is_changed:
+            fuse.at(f"after-{name}")
+        return is_changed
+
+    return resettle
+
+
 def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     text = sql.read("write")
     head = text.partition(":places")[0]
@@ -158,7 +170,7 @@ def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...
 
 def _begin(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
     def begin(self: Connection, request: Any, data: bytes) -> Any:
-        if _stage.get() is _Stage.CLAIMS:
+        if _stage.get() is _Stage.CLAIMS and not request.is_safe:  # what is safe is a question, and no create
             fuse.at_write("upstream", self._transport, data, is_whole=True)  # the whole guarded body was read before
             _awaiting.add(self)
         return method(self, request, data)
@@ -231,18 +243,6 @@ def _upsert(_fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...
     return upsert
 
 
-def _resettle(fuse: _Fuse, method: Callable[..., Awaitable[bool]]) -> Callable[..., Any]:
-    async def resettle(store: SqliteStore, owner: bytes, claims: Any, was: State, *args: Any) -> bool:
-        if was is not State.CREATED:
-            return await method(store, owner, claims, was, *args)
-        fuse.at("before-gone-freed")
-        is_freed = await method(store, owner, claims, was, *args)
-        fuse.at("after-gone-freed")
-        return is_freed
-
-    return resettle
-
-
 def _write(fuse: _Fuse, method: Callable[..., Any]) -> Callable[..., Any]:
     def write(self: ClientConnection, data: bytes) -> None:
         stage = _stage.get()
@@ -265,13 +265,13 @@ _PLACES: tuple[tuple[tuple[str, ...], type[Any], str, Callable[[_Fuse, Any], Cal
     (("answer-first-byte",), Connection, "data_received", _data_received),
     (("settle-queued",), SqliteStore, "settle", _settle),
     (("settle-committed", "answer-stored"), aiosqlite.Connection, "execute", _execute),
+    (("resettle", "gone-freed"), SqliteStore, "resettle", _resettle),
     (("waiter-woken",), OperationsInFlight, "end", _end),
     ((), OperationsInFlight, "wait", _wait),
     (("client-first-byte", "client-last-byte"), ClientConnection, "write", _write),
     ((), ConflictAnswers, "_stored_answer", _stored_answer),
     (("replay-first-byte", "replay-last-byte"), ClientConnection, "write", _write),
     ((), Upserts, "__call__", _upsert),
-    (("gone-freed",), SqliteStore, "resettle", _resettle),
 )
 POINTS = tuple(f"{side}-{name}" for names, *_ in _PLACES for name in names for side in ("before", "after"))
 """The valid values of GATEWAY_CRASH_AT."""
@@ -282,8 +282,9 @@ def arm(value: str) -> None:
 
     Needs a SQLite store. The points of single bytes are passed only on connections without TLS; those of the last byte
     to a client only by responses written in one piece, with a Content-Length. Those of a stored answer are passed only
-    by creates whose answer is stored, those of waiters once by each create that waits, and those of what is gone by
-    upserts that find it so. Raises GatewayError.
+    by creates whose answer is stored, those of waiters once by each create that waits, those of what is gone by
+    upserts that find it so; those of a changed outcome once for each that is found out, whoever asked. Raises
+    GatewayError.
     """
     point, colon, count = value.partition(":")
     if point not in POINTS or (colon and not (count.isascii() and count.isdecimal() and int(count) > 0)):

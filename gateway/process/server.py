@@ -80,6 +80,7 @@ async def serve(config: Config, path: Path) -> None:
             release_for_ever(lambda: assembly.front.answers.used),
             reloader.watch_for_ever(),
             signals.reload_for_ever(reloader),
+            assembly.verifier.run(),
             *([] if tls is None else [tls.follow()]),
         ]
         for task in tasks:

@@ -24,9 +24,15 @@ _DETAILS = {
 }
 
 
-def conflict(kind: Conflict, claim: Claim, record: Record, now: int, *, shows_link: bool) -> Reply:
-    """Make the answer to a create whose claim is held. `now` in milliseconds."""
-    retry_after = _retry_after(record, now) if kind is Conflict.OUTCOME_UNKNOWN else KINDS[kind].retry_after
+def conflict(
+    kind: Conflict, claim: Claim, record: Record, now: int, *, shows_link: bool, retry_after: int | None = None
+) -> Reply:
+    """Make the answer to a create whose claim is held.
+
+    `now` in milliseconds; `retry_after` in seconds, None for what the conflict says by itself.
+    """
+    if retry_after is None:
+        retry_after = _retry_after(record, now) if kind is Conflict.OUTCOME_UNKNOWN else KINDS[kind].retry_after
     return _conflict(kind, claim.rule, claim.entry, record, retry_after, shows_link)
 
 

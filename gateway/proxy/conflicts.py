@@ -35,6 +35,8 @@ class HeldCreate(msgspec.Struct, frozen=True):
     """Those of them that are."""
     now: int
     """When they were found held, in milliseconds."""
+    retry_after: int | None = None
+    """Seconds after which more may be known; None for what the conflict says by itself."""
 
 
 class ConflictAnswers:
@@ -84,7 +86,16 @@ class ConflictAnswers:
                     upserted = await self._upserts(create, found)
                     if upserted is not Upserted.NOT_DONE:
                         return upserted is Upserted.FREED
-        request.reply(answers.conflict(found.conflict, found.claim, found.record, create.now, shows_link=shows_link))
+        request.reply(
+            answers.conflict(
+                found.conflict,
+                found.claim,
+                found.record,
+                create.now,
+                shows_link=shows_link,
+                retry_after=create.retry_after,
+            )
+        )
         return False
 
     async def _stored_answer(self, rule: Rule, wanted: Sequence[Claim], owner: bytes) -> UpstreamResponse | None:

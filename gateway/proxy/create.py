@@ -129,7 +129,7 @@ class CreateHandler:
             try:
                 reserved = await self._ask_store(request, operation, view.body)
                 if isinstance(reserved, Reserved):
-                    await self._send_and_settle(request, operation, view.body)
+                    await self._send_and_settle(request, operation, view)
                     return
             finally:
                 deps.in_flight.end(operation.owner)
@@ -148,6 +148,11 @@ class CreateHandler:
         found = decision.pick_conflict(create.rule, create.held, create.now)
         if found.conflict is Conflict.IN_PROGRESS and await waiting.ended(found):
             return True
+        if create.rule.verify is not None and found.conflict is Conflict.OUTCOME_UNKNOWN:
+            answered = await self._deps.verifier.find_out(create, found, waiting)
+            if answered.is_settled:
+                return True
+            create = msgspec.structs.replace(create, retry_after=answered.retry_after)
         return await self._conflicts.answer(create, found)
 
     async def _ask_store(self, request: RequestContext, operation: Operation, body: bytes) -> Reserved | Held | None:
@@ -173,12 +178,12 @@ class CreateHandler:
                 )
         return reserved
 
-    async def _send_and_settle(self, request: RequestContext, operation: Operation, body: bytes) -> None:
+    async def _send_and_settle(self, request: RequestContext, operation: Operation, view: RequestView) -> None:
         deps, rule = self._deps, operation.rule
         outcome = Outcome.NO_RESPONSE  # what stands if anything below goes wrong
         resource = answer = kept = None
         try:
-            result = await self._send(request, body)
+            result = await self._send(request, view.body)
             match result:
                 case UpstreamResponse():
                     outcome, needs_body = judge_answer(rule, result)
@@ -207,6 +212,7 @@ class CreateHandler:
             now = max(deps.wall_clock(), operation.reserved_at)
             settlement = decision.settle(rule, outcome, now, resource, answer, operation.claims)
             settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
+            deps.verifier.remember(operation, request, view, settlement)
             deps.in_flight.end(operation.owner)
         record = request.record
         try:

@@ -8,6 +8,7 @@ from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.in_flight import OperationsInFlight
+from gateway.proxy.verification import Verifier
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
 from gateway.upstream.client import Upstream
@@ -27,5 +28,6 @@ class HandlerDependencies(msgspec.Struct, frozen=True):
     stopwatch: Callable[[], float]
     """Seconds from any start."""
     in_flight: OperationsInFlight
+    verifier: Verifier
     status_header: str
     """The header that says what became of a guarded create, or "off"."""

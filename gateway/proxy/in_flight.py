@@ -2,8 +2,9 @@
 # are woken when the operation is settled, in the order in which they came.
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from gateway.front.exchange import Exchange
 from gateway.guard.decision import Found
@@ -62,10 +63,11 @@ class OperationsInFlight:
 class InFlightWait:
     """How long one create has waited for those that hold its claims, one after the other.
 
-    Mutable state: when it began to wait, and the owner token of the operation it waited for last.
+    Mutable state: when it began to wait, and the owner token of the operation it waited for last; `asked`, that of the
+    operation whose outcome was last found out, or not, for this create.
     """
 
-    __slots__ = ("_exchange", "_in_flight", "_rule", "_since", "_stopwatch", "_waited_for")
+    __slots__ = ("_exchange", "_in_flight", "_rule", "_since", "_stopwatch", "_waited_for", "asked")
 
     def __init__(
         self, in_flight: OperationsInFlight, stopwatch: Callable[[], float], exchange: Exchange, rule: Rule
@@ -76,6 +78,7 @@ class InFlightWait:
         self._rule = rule
         self._since: float | None = None
         self._waited_for = b""
+        self.asked = b""
 
     def __repr__(self) -> str:
         return f"InFlightWait({self._rule.name})"
@@ -89,12 +92,22 @@ class InFlightWait:
         # One that was waited for and is still in flight has an end that the store could not write yet.
         if owner == self._waited_for or exchange.is_gone:
             return False
+        self._waited_for = owner
+        with self.may_stop():
+            return await self._in_flight.wait(owner, rule.name, rule.max_waiting_clients, self.remaining())
+
+    def remaining(self) -> float:
+        """Seconds for which it may wait still; the first call begins them."""
         now = self._stopwatch()
         self._since = now if self._since is None else self._since
-        self._waited_for = owner
-        remaining = rule.wait_timeout - (now - self._since)
-        exchange.may_stop = exchange.stops_at_eof = True  # nothing is reserved or sent
+        return self._rule.wait_timeout - (now - self._since)
+
+    @contextlib.contextmanager
+    def may_stop(self) -> Iterator[None]:
+        """Let the create end with its client's connection: nothing is reserved or sent."""
+        exchange = self._exchange
+        exchange.may_stop = exchange.stops_at_eof = True
         try:
-            return await self._in_flight.wait(owner, rule.name, rule.max_waiting_clients, remaining)
+            yield
         finally:
             exchange.may_stop = exchange.stops_at_eof = False

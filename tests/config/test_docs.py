@@ -15,6 +15,7 @@ from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
+from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Table
 from gateway.config.units import parse_duration, parse_size
 from gateway.config.validate import validate
@@ -39,6 +40,7 @@ HEADINGS: dict[type[Table], str] = {
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
     schema.RuleConfig: "[[rules]]",
+    VerifyConfig: "verify",
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
     schema.ScopeConfig: "scope",
@@ -128,7 +130,7 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    if table in {schema.KeyConfig, AuthorizeConfig, UpsertConfig} and "[[rules]]" not in text:
+    if table in {schema.KeyConfig, AuthorizeConfig, UpsertConfig, VerifyConfig} and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
@@ -139,7 +141,8 @@ def complete(text: str, table: type[Table]) -> str:
 
 def findings(text: str) -> list[str]:
     found = Problems(tomllib.loads(text))
-    validate(read(found, {"GATEWAY_KEY": KEY, "API_HOST": "localhost", "API_PORT": "9000"}), found)
+    environ = {"GATEWAY_KEY": KEY, "GATEWAY_TOKEN": KEY, "API_HOST": "localhost", "API_PORT": "9000"}
+    validate(read(found, environ), found)
     return found.lines()
 
 
@@ -211,7 +214,7 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
     elif table is schema.ScopeConfig:
         text = f"scope = [{{ {', '.join(lines)} }}]\n"
-    elif table in {schema.KeyConfig, AuthorizeConfig}:
+    elif table in {schema.KeyConfig, AuthorizeConfig, VerifyConfig}:
         text = f"{HEADINGS[table]} = {{ {', '.join(lines)} }}\n"
     elif table is OutcomeConfig:
         text = f"{RULE}outcome = [{{ {', '.join(lines)} }}]\n"

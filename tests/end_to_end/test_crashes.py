@@ -35,4 +35,6 @@ async def test_nothing_is_forgotten_and_nothing_is_created_twice_over_a_chain_of
     assert seen["unknown"] > kills / 4, "hardly anything was under way when the kills came"
     assert seen["met replayed"] > 3 * kills, "hardly any answer was given again"
     assert seen["met another-caller"] > 3 * kills, "hardly anybody else sent what was created"
+    for what in ("created", "duplicate", "outcome-unknown"):
+        assert seen[f"met verified: {what}"] > kills / 4, "hardly any unknown outcome was found out"
     assert sorted(point for campaign in campaigns for point in campaign.points) == sorted(POINTS)

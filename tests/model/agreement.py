@@ -51,6 +51,7 @@ class Agreement(RuleBasedStateMachine):
         self.late: list[Late] = []
         self.waiters: list[Waiter] = []
         """In the order in which they came."""
+        self._found_out: Counter[str] = Counter()
         self.lapses_untold = 0
         """Holds that ran out and are no event of the handler's: purged, or nobody was left to tell."""
 
@@ -67,6 +68,7 @@ class Agreement(RuleBasedStateMachine):
         self.seen["steps"] += 1
         self.check_claims()
         self.check_forwards()
+        self.check_found_out()
         self.check_lapses()
 
     def check_claims(self) -> None:
@@ -96,6 +98,15 @@ class Agreement(RuleBasedStateMachine):
         """The promise: forwarded again only when it is certain that the first one did not happen."""
         for key, forwards in self.reference.forwards.items():
             assert forwards <= 1 + self.reference.releases[key], key
+
+    def check_found_out(self) -> None:
+        """What came of each question is counted, and its verdict told."""
+        verdicts = Counter[str]()
+        for came, count in self.reference.found_out.items():
+            verdicts[came if came in {"exists", "absent"} else "unclear"] += count
+            self.seen[f"found out: {came}"] += count - self._found_out[came]
+        self._found_out = self.reference.found_out.copy()
+        assert {verdict: count for (_, verdict), count in self.world.telemetry.verdicts.items()} == verdicts
 
     def check_lapses(self) -> None:
         """An identity that becomes free because its hold ran out is told of, once."""

@@ -13,6 +13,8 @@ from gateway.config.table import Duration
 from gateway.http.headers import Headers
 from gateway.upstream.results import NoResponse, NotSent, ResponseBroken, UpstreamResponse
 from tests.model.reference import FOREVER, UNREADABLE, Answer, Ending, Key, Kind, Sent
+from tests.model.signups import RULE as SIGNUP_RULE
+from tests.model.signups import SIGNUP
 from tests.model.tasks import SAID, TASK, TASK_RULE, body
 from tests.support.handler import FINGERPRINTER
 
@@ -119,6 +121,7 @@ CONFIG = Config(
             max_waiting_clients=1000,
         ),
         TASK_RULE,
+        SIGNUP_RULE,
     ),
 )
 
@@ -180,6 +183,11 @@ def _payment(caller: str, key: str, reference: str, amount: str) -> Create:
     return _keyed(PAYMENT, [("payment", "reference", reference)], caller, key, reference=reference, amount=amount)
 
 
+def _signup(email: str) -> Create:
+    create = _create(SIGNUP, [("signup", "email", email.casefold())], "/signups", email=email)
+    return replace(create, sent=Sent(content=email))
+
+
 PERSONS = [
     *[_user(email, username) for email, username in product(["ada@x", "bob@x", "eve@x"], ["u1", "u2"])],
     *[_invite(phone, email) for phone, email in product(["1", "2"], ["ada@x", "bob@x"])],
@@ -199,7 +207,9 @@ KEYED = [
 ]
 """Of rules with keys, whose callers get their answers again."""
 CREATES = PERSONS + OTHERS + KEYED
-KEYS = sorted({key for create in CREATES for key in create.keys})
+SIGNUPS = [_signup(email) for email in ("a@x", "A@x")]
+"""Two spellings of one identity."""
+KEYS = sorted({key for create in CREATES + SIGNUPS for key in create.keys})
 
 
 class _Rest:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter, deque
+from typing import get_args
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -19,10 +20,13 @@ from tests.model.creates import (
     OUTCOMES,
     PERSONS,
     SECOND,
+    SIGNUPS,
     Create,
     Outcome,
 )
 from tests.model.parts import CUTS, Cut
+from tests.model.reference import Says
+from tests.model.signups import SIGNUP
 from tests.model.world import Kind
 
 creates = st.sampled_from(CREATES)
@@ -30,6 +34,7 @@ prompt = st.sampled_from([create for create in CREATES if not create.is_held_bac
 outcomes = st.sampled_from(OUTCOMES)
 behind = st.lists(creates, max_size=3)
 """Creates that come in the same moment."""
+SAYS: tuple[Says, ...] = get_args(Says)
 numbers = st.integers(0, 7)
 jumps = st.sampled_from(
     [SECOND, 60 * SECOND, HOUR, 12 * HOUR, DAY, -SECOND, -60 * SECOND, -HOUR, -12 * HOUR, -DAY]
@@ -71,6 +76,22 @@ class DecisionCore(Agreement):
 
     @rule(create=st.sampled_from(KEYED), outcome=outcomes)
     def keyed_is_created(self, create: Create, outcome: Outcome) -> None:
+        self._send(create, outcome)
+
+    @rule(create=st.sampled_from(SIGNUPS), outcome=outcomes, says=st.sampled_from(SAYS))
+    def signup_is_created(self, create: Create, outcome: Outcome, says: Says) -> None:
+        """Of a kind whose unknown outcomes are found out."""
+        self.world.says = self.reference.says = says
+        self._send(create, outcome)
+
+    @precondition(lambda self: not self.world.is_down and self.reference.unknown(SIGNUP) is not None)
+    @rule(create=st.sampled_from(SIGNUPS), outcome=outcomes, says=st.sampled_from(SAYS), off=st.integers(-1, 1))
+    def unknown_signup_is_asked_about(self, create: Create, outcome: Outcome, says: Says, off: int) -> None:
+        """When the answer that nothing happened just begins to be believed."""
+        claim = self.reference.unknown(SIGNUP)
+        assert claim is not None
+        self._set_clock(int(claim.since + SIGNUP.absent_after) + off)
+        self.world.says = self.reference.says = says
         self._send(create, outcome)
 
     @precondition(lambda self: self.sent)
@@ -183,7 +204,9 @@ class DecisionCore(Agreement):
     @rule(which=numbers, off=st.integers(-1, 1))
     def clock_reaches_an_end(self, which: int, off: int) -> None:
         """Where mistakes by one millisecond show."""
-        ends = sorted({claim.until for claim in self.reference.claims.values()} - {math.inf})
+        claims = self.reference.claims.values()
+        believed = {claim.since + claim.kind.absent_after for claim in claims if claim.state == "unknown"}
+        ends = sorted((believed | {claim.until for claim in claims}) - {math.inf})
         if ends:
             self.seen["clock at the end of a claim"] += 1
             self._set_clock(int(ends[which % len(ends)]) + off)
@@ -240,12 +263,14 @@ class DecisionCore(Agreement):
 
     @precondition(is_file)
     @rule(
-        create=creates,
+        create=creates | st.sampled_from(SIGNUPS),
         outcome=outcomes.filter(lambda outcome: outcome is not FAULT),
         cut=st.sampled_from(CUTS),
         downtime=jumps,
     )
     def gateway_is_killed_amid(self, create: Create, outcome: Outcome, cut: Cut, downtime: int) -> None:
+        if create in SIGNUPS and create.keys[0] in self.reference.claims:
+            return  # which of its claims it is killed at is not known: it may claim once more behind its question
         self.seen[f"killed {cut}"] += 1
         before = self.reference.lapsed
         met = [None] if cut == "before the claim" else self.meet(create)

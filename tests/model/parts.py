@@ -19,6 +19,8 @@ from gateway.transport.stream import Stream
 from gateway.upstream.client import Upstream
 from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 from tests.model.creates import Create, Outcome
+from tests.model.reference import Says
+from tests.model.signups import answer_question
 from tests.support.tally import PATIENCE
 
 T = TypeVar("T")
@@ -119,11 +121,15 @@ class WatchedInFlight(OperationsInFlight):
 class Api(Upstream):
     """Gets a request, and answers when its operation has an outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, says: Callable[[], Says]) -> None:
+        """`says` is what it answers when it is asked what became of a create."""
         self.rewrites_host = False
+        self._says = says
         self.operations: dict[asyncio.Task[None], Operation] = {}
 
     async def send(self, request: Request) -> UpstreamResponse | NotSent | NoResponse:
+        if request.line.startswith(b"GET "):
+            return answer_question(self._says())
         task = asyncio.current_task()
         assert task is not None
         operation = self.operations[task]
@@ -159,6 +165,8 @@ class Door:
     async def resettle(
         self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement, now: int
     ) -> bool:
+        if self.is_down:
+            raise StoreError("out of order")
         return await self.store.resettle(owner, claims, was, settlement, now)
 
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:

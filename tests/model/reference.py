@@ -45,10 +45,15 @@ class Kind:
     waits: bool = False
     says: tuple[tuple[str, Literal["created", "refused", "unknown"]], ...] = ()
     """What an answer means by what its body says, whatever its status is."""
+    absent_after: float = math.inf
+    """How long after an outcome became unknown the API is believed when it says that nothing happened; it is asked when
+    this is finite."""
 
 
 UNREADABLE = "?"
 """What a body says that breaks off."""
+Says = Literal["exists", "absent", "nothing"]
+"""What the API answers to that question."""
 Answer = tuple[int, bytes]
 """The status and the body of an answer of the API."""
 
@@ -65,6 +70,10 @@ class Claim:
     operation: int
     link: str | None = None
     answer: Answer | None = None
+    since: int = 0
+    """When its outcome became unknown."""
+    is_remembered: bool = True
+    """Whether the gateway has lived on since it was sent, and knows how its values were spelt."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +101,20 @@ class Reference:
         self.forwards: Counter[Key] = Counter()
         self.releases: Counter[Key] = Counter()
         self.operations = 0
+        self.says: Says = "nothing"
+        self.found_out: Counter[str] = Counter()
+        """What came of questions about unknown outcomes."""
         self.lapsed = 0
         """Claims of unknown outcome that became free because their hold ran out."""
 
     def meet(self, kind: Kind, keys: Sequence[Key], sent: Sent, now: int) -> Conflict | None:
         """A create claims: what it meets. None: all claims were free, and are its own now.
 
-        The first of `keys` is that of its Idempotency-Key, if it has one.
+        It asks the API about an unknown outcome first, if its kind does so. The first of `keys` is that of its
+        Idempotency-Key, if it has one.
         """
+        if kind.absent_after < math.inf:
+            self._ask(keys, sent, now)
         held = {key: self.claims[key] for key in keys if key in self.claims and self.claims[key].until > now}
         is_retry = False
         if sent.key and keys[0] in held:
@@ -122,6 +137,29 @@ class Reference:
             self._run_out(key)
             self.claims[key] = Claim("in_flight", FOREVER, kind, now, sent, self.operations)
         return None
+
+    def unknown(self, kind: Kind) -> Claim | None:
+        """A claim of this kind whose outcome is unknown."""
+        found = (claim for claim in self.claims.values() if claim.kind is kind and claim.state == "unknown")
+        return next(found, None)
+
+    def _ask(self, keys: Sequence[Key], sent: Sent, now: int) -> None:
+        """Find out what became of the create that holds a claim, which is the only one of its kind."""
+        claim = self.claims.get(keys[0])
+        if claim is None or claim.state != "unknown" or claim.until <= now:
+            return
+        came = str(self.says)
+        if self.says == "exists":
+            until = max(now, claim.since) + claim.kind.keep
+            self.claims[keys[0]] = replace(claim, state="created", until=until, link="/things/1")
+        elif self.says == "absent":
+            if now < max(claim.since, claim.taken) + claim.kind.absent_after:
+                came = "absent, too early"
+            elif not claim.is_remembered and claim.sent != sent:
+                came = "absent, perhaps spelt otherwise"
+            else:
+                self._release(keys[0])
+        self.found_out[came] += 1
 
     @staticmethod
     def _conflict(slug: str, found: Mapping[Key, Claim], sent: Sent) -> Conflict:
@@ -156,12 +194,14 @@ class Reference:
             elif meaning == "refused":
                 self._release(key)
             else:
-                self.claims[key] = replace(claim, state="unknown", until=max(now, taken) + kind.unknown_hold)
+                since = max(now, taken)
+                self.claims[key] = replace(claim, state="unknown", until=since + kind.unknown_hold, since=since)
 
     def start(self, now: int) -> int:
         """The gateway died, and starts again: how many claims were in flight."""
         orphans = [key for key, claim in self.claims.items() if claim.state == "in_flight"]
         self.settle(orphans, "no answer", now)
+        self.claims = {key: replace(claim, is_remembered=False) for key, claim in self.claims.items()}
         return len(orphans)
 
     def purge(self, now: int) -> None:

@@ -34,8 +34,18 @@ MET = {
     "waited",
     "woken",
     "cut off while it waited",
+    "found out: exists",
+    "found out: absent",
+    "found out: absent, too early",
+    "found out: nothing",
 }
-RESTARTS = {"killed", "stopped", "cut off while it claimed", *[f"killed {cut}" for cut in CUTS]}
+RESTARTS = {
+    "found out: absent, perhaps spelt otherwise",
+    "killed",
+    "stopped",
+    "cut off while it claimed",
+    *[f"killed {cut}" for cut in CUTS],
+}
 
 
 @pytest.mark.parametrize(

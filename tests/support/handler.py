@@ -20,6 +20,7 @@ from gateway.process.request_ids import random_ids
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.in_flight import OperationsInFlight
+from gateway.proxy.verification import Verifier
 from gateway.stores.base import Store
 from gateway.stores.open import Opened, open_sqlite
 from gateway.telemetry import Telemetry
@@ -48,16 +49,18 @@ def make_rooms(
     body_timeout: float = 5,
 ) -> HandlerDependencies:
     """The dependencies of a handler. A loop must be running."""
+    telemetry = telemetry or Telemetry(StringIO(), style="json")
     return HandlerDependencies(
         admission=Admission(compile_rules(config), upstreams.routes),
         fingerprinter=FINGERPRINTER,
         store=store,
-        telemetry=telemetry or Telemetry(StringIO(), style="json"),
+        telemetry=telemetry,
         forward_without_store=config.store.on_failure == "forward",
         idle_timeouts=IdleTimeouts(client=body_timeout, tunnel=5),
         wall_clock=wall_clock,
         stopwatch=asyncio.get_running_loop().time,
         in_flight=OperationsInFlight(),
+        verifier=Verifier(store, telemetry, wall_clock),
         status_header="Idempotency-Status",
     )
 

@@ -1,0 +1,112 @@
+# What a rule says of finding out unknown outcomes: whether it makes sense. Pure.
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from gateway.config.problems import Path, Problems, quote
+from gateway.config.schema import RuleConfig
+from gateway.config.schema_verify import VerifyConfig
+from gateway.config.units import format_duration
+from gateway.config.validate_values import is_token
+from gateway.guard.field import Field, Source, parse_field
+from gateway.guard.question import Question, foreign, is_about, missing, parse_question
+from gateway.guard.resource import parse_resource
+from gateway.http.write import HOP_BY_HOP
+
+_VALUE = re.compile(r"[\x20-\x7e\t]*")
+_NOT_TO_SET = HOP_BY_HOP | {b"host", b"content-length", b"accept", b"cache-control"}
+"""Fields that a question has already, or that would break it."""
+
+
+def validate_verify(rule: RuleConfig, verify: VerifyConfig, path: Path, problems: Problems) -> None:
+    """Note every problem of a rule's `verify`; `path` leads to it."""
+    unique, scope = (*path[:-1], "unique"), (*path[:-1], "scope")
+    if problems.sound(place := (*path, "path")):
+        question = problems.parse(place, parse_question, verify.path)
+        if question is not None and rule.unique and problems.sound(unique, scope):
+            _question(rule, question, place, problems)
+    if verify.found is not None and problems.sound(place := (*path, "found")):
+        _found(verify.found, place, problems)
+    if verify.resource is not None and problems.sound(place := (*path, "resource")):
+        problems.parse(place, parse_resource, verify.resource)
+    if problems.sound(place := (*path, "absent_after")):
+        _absent_after(rule, verify, place, problems)
+    along = [] if not problems.sound(scope) else [parse_field(item.field) for item in rule.scope_items]
+    _headers(verify.headers or {}, along, (*path, "headers"), problems)
+    if not rule.unique and problems.sound(unique):
+        problems.add(
+            path,
+            "has no effect without unique, whose fields say what to ask for; "
+            'write unique = [{ name = "email", fields = ["body.email"] }]',
+        )
+
+
+def _question(rule: RuleConfig, question: Question, path: Path, problems: Problems) -> None:
+    scope = [parse_field(item.field) for item in rule.scope_items]
+    entries = [[parse_field(text) for text in entry.fields] for entry in rule.unique]
+    if any(is_about(question, scope, fields) for fields in entries):
+        return
+    known = [*scope, *[field for fields in entries for field in fields]]
+    for field in foreign(question, (), known):
+        problems.add(
+            path,
+            f"{quote(field.text)} is read neither by scope nor by an entry of unique, so it may differ between equal "
+            f"creates; write {_listed(known)}",
+        )
+    if foreign(question, (), known):
+        return
+    fitting = [fields for fields in entries if not foreign(question, scope, fields)]
+    if not fitting:
+        problems.add(path, "names fields of more than one entry of unique; name those of one of them, and of scope")
+        return
+    fields = min(fitting, key=lambda fields: len(missing(question, scope, fields)))
+    problems.add(
+        path,
+        f"does not name {_listed(missing(question, scope, fields))}, so the answer could be about another create; "
+        "name every field of one entry of unique, and of scope (its headers are sent along)",
+    )
+
+
+def _listed(fields: Sequence[Field]) -> str:
+    return ", ".join(dict.fromkeys([f"{{{field.text}}}" for field in fields]))
+
+
+def _found(text: str, path: Path, problems: Problems) -> None:
+    field = problems.parse(path, parse_field, text)
+    if field is not None and field.source is not Source.BODY:
+        problems.add(path, f'{quote(text)} is not in the body of an answer; write one such as "body.items[0].id"')
+
+
+def _absent_after(rule: RuleConfig, verify: VerifyConfig, path: Path, problems: Problems) -> None:
+    if not 0 < verify.absent_after < math.inf:
+        problems.add(path, 'must be longer than nothing, and end; write a time such as "60s"')
+    elif problems.sound((*path[:-2], "keep"), (*path[:-2], "unknown_hold")) and verify.absent_after >= rule.hold:
+        problems.add(
+            path,
+            f'must be shorter than unknown_hold, which is "{format_duration(rule.hold)}" here: an identity is free '
+            "after that anyway",
+        )
+
+
+def _headers(headers: Mapping[str, str], scope: Sequence[Field], path: Path, problems: Problems) -> None:
+    """Values are never shown: they are secrets."""
+    seen: dict[str, str] = {}
+    along = {field.name.lower() for field in scope if field.source is Source.HEADER}
+    for name, value in headers.items():
+        place = (*path, name)
+        if not problems.sound(place):
+            continue
+        first = seen.setdefault(name.lower(), name)
+        if not is_token(name):
+            problems.add(place, f'{quote(name)} is no name of a header; write one such as "Authorization"')
+        elif name.lower().encode() in _NOT_TO_SET:
+            problems.add(place, f"{quote(name)} is set by the gateway; leave it out")
+        elif name.lower() in along:
+            problems.add(place, f"{quote(name)} is part of scope, so that of the create is sent along; leave it out")
+        elif first != name:
+            problems.add(place, f"{quote(name)} is there already, as {quote(first)}; keep one of the two")
+        elif not _VALUE.fullmatch(value):
+            problems.add(
+                place, "has a line break, or a character that is not ASCII, in its value; write visible characters"
+            )
