@@ -14,6 +14,7 @@ from gateway.config.table import Duration
 from gateway.config.units import format_duration
 from gateway.errors import BodyTooLarge, IdentityError, Malformed
 from gateway.guard.admission import Admission
+from gateway.guard.answer_shapes import AnswerShape
 from gateway.guard.claims import claims
 from gateway.guard.condition import describe
 from gateway.guard.fingerprint import Fingerprinter
@@ -90,21 +91,23 @@ def explain(config: Config, method: str, target: str, headers: Headers, body: by
 def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, Any]:
     rule = match.rule
     found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
+    if rule.answers:
+        found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
     limit = rule.formats.limit
     if len(request.body) > limit:
-        return found | {"forwarded": False, "happens": f"413 body-too-large: the rule reads at most {limit} bytes"}
+        return found | _refused(rule, "body-too-large", f"the rule reads at most {limit} bytes")
     try:
         fingerprinter = _fingerprinter(config)
         wanted = claims(rule, request, fingerprinter or Fingerprinter(b""))
         scope, identities = identify(rule, request) if rule.entries else ((), ())
     except BodyTooLarge as error:
-        return found | {"forwarded": False, "happens": f"413 body-too-large: {error}"}
+        return found | _refused(rule, "body-too-large", str(error))
     except Malformed as error:
-        return found | {"forwarded": False, "happens": f"{KINDS[error.slug].status} {error.slug}: {error.detail}"}
+        return found | _refused(rule, error.slug, error.detail)
     except IdentityError as error:
         if rule.forwards_missing:
             return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
-        return found | {"forwarded": False, "happens": f"{error.status} missing-identity: {error}"}
+        return found | _refused(rule, "missing-identity", str(error), error.status)
     found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = [
         {
@@ -141,6 +144,23 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     return found | {"forwarded": True, "happens": _happens(rule, first)}
 
 
+def _refused(rule: Rule, slug: str, why: str, status: int | None = None) -> dict[str, Any]:
+    """`status` where it is not that of the slug."""
+    shape = rule.answers.get(slug)
+    if shape is not None and shape.status is not None:
+        status = shape.status
+    elif status is None:
+        status = KINDS[slug].status
+    return {"forwarded": False, "happens": f"{status} {slug}: {why}"}
+
+
+def _answer(shape: AnswerShape) -> str:
+    """What of an answer the rule writes itself."""
+    status = [] if shape.status is None else [str(shape.status)]
+    kind = [] if shape.content_type is None else [shape.content_type]
+    return " ".join([*status, *kind]) or "with header fields of its own"
+
+
 def _happens(rule: Rule, first: Claim) -> str:
     text = "forwarded when all its claims are free, otherwise 409"
     if first.is_key:
@@ -160,6 +180,8 @@ def _happens(rule: Rule, first: Claim) -> str:
             )
     if rule.exists:
         text += f'; when the API answers a status of exists, "{rule.exists_entry}" counts as created'
+    if rule.answers:
+        text += "; the answers named above have the shape that the rule gives them"
     return text
 
 
@@ -193,6 +215,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
             rows.append(("  fingerprint", key["fingerprint"] or "(its key is made when the gateway first runs)"))
     for entry in found.get("outcome", []):
         rows.append(("outcome", f"{entry['is']} when {' and '.join(entry['when'])}"))
+    rows += [("answer", f"{slug}: {shape}") for slug, shape in found.get("answers", {}).items()]
     if "upstream" in found:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))

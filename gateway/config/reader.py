@@ -96,7 +96,8 @@ class _Reader:
 
     def named(self, kind: Any, found: Any, path: Path, right: str) -> Any:
         if not isinstance(found, dict):
-            return self.wrong(dict[str, kind], found, path, f"tables with names belong here; write {right}")
+            what = "values" if kind is str else "tables"
+            return self.wrong(dict[str, kind], found, path, f"{what} with names belong here; write {right}")
         return {name: self.value(kind, element, (*path, name), right) for name, element in found.items()}
 
     def choice(self, choices: tuple[str, ...], found: Any, path: Path, right: str) -> str:

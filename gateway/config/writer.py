@@ -12,7 +12,7 @@ from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
-_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls", "outcome", "exists"}
+_OFF_WHEN_EMPTY = {"routes", "urls", "outcome", "exists"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def _table(table: Table) -> dict[str, Any]:
         value = getattr(table, field.name)
         if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
             value = HIDDEN
-        if value is not None and not (field.name in _OFF_WHEN_EMPTY and value in ((), {})):
+        if value is not None and value != {} and not (field.name in _OFF_WHEN_EMPTY and value == ()):
             document[field.encode_name] = _value(value)
     return document
 
@@ -58,7 +58,7 @@ def _value(value: Any) -> Any:
         case Table():
             return _table(value)
         case dict():
-            return {name: _table(table) for name, table in value.items()}
+            return {name: _value(element) for name, element in value.items()}
         case tuple():
             return [_value(element) for element in value]
         case str():

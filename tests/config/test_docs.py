@@ -11,6 +11,7 @@ from gateway.config.changes import RESTART
 from gateway.config.hints import example
 from gateway.config.problems import Problems
 from gateway.config.reader import read
+from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
@@ -35,6 +36,7 @@ HEADINGS: dict[type[Table], str] = {
     UpstreamTlsConfig: "[upstream.tls]",
     RouteConfig: "[[routes]]",
     ForwardingConfig: "[forwarding]",
+    CorsConfig: "[cors]",
     schema.StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
@@ -47,6 +49,7 @@ HEADINGS: dict[type[Table], str] = {
     ConditionConfig: "Conditions",
     AuthorizeConfig: "authorize",
     UpsertConfig: "upsert",
+    AnswerConfig: "[rules.answers.SLUG]",
 }
 
 
@@ -109,7 +112,8 @@ def test_every_default_is_documented_as_it_is(table: type[Table]) -> None:
             value = parse_duration(value)
         elif kind == "size":
             value = parse_size(value)
-        assert value == (list(field.default) if isinstance(field.default, tuple) else field.default), field.name
+        in_force = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        assert value == (list(in_force) if isinstance(in_force, tuple) else in_force), field.name
 
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
@@ -128,7 +132,7 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    if table in {schema.KeyConfig, AuthorizeConfig, UpsertConfig} and "[[rules]]" not in text:
+    if table in {schema.KeyConfig, AuthorizeConfig, UpsertConfig, AnswerConfig} and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
@@ -222,5 +226,5 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
     elif table is UpsertConfig:
         text = f'resource = "header.Location"\nduplicate = "upsert"\nupsert = {{ {", ".join(lines)} }}\n'
     else:
-        text = f"{HEADINGS[table]}\n{text}"
+        text = f"{HEADINGS[table].replace('SLUG', 'duplicate')}\n{text}"
     assert findings(complete(text, table)) == []
