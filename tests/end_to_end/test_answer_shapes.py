@@ -71,6 +71,22 @@ async def test_a_sender_of_webhooks_gets_the_text_that_it_waits_for(
     assert len(upstream.requests) == 1
 
 
+async def test_a_message_that_is_delivered_again_is_acknowledged_in_xml(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """Twilio delivers again what it gets no 2xx for, with the same token."""
+    token = entry("header.I-Twilio-Idempotency-Token", name="message")
+    accepted = {"status": 200, "content_type": "text/xml", "body": "<Response/>"}
+    program = await gateway(rules=[rule("sms", "/sms", token, answers={"duplicate": accepted})])
+    upstream.script(behaviours.answer(200, [("Content-Type", "text/xml")], b"<Response/>"))
+    fields = [("Content-Type", "application/x-www-form-urlencoded"), ("I-Twilio-Idempotency-Token", "t-1")]
+    async with Client(program.port) as client:
+        for _ in range(2):
+            seen = await client.request("POST", "/sms", fields, b"MessageSid=SM00aa11&From=%2B1555")
+            assert (seen.status, seen.header("Content-Type"), seen.body) == (200, "text/xml", b"<Response/>")
+    assert len(upstream.requests) == 1
+
+
 async def test_what_belongs_to_the_answer_stays_on_it(upstream: RawUpstream, gateway: StartGateway) -> None:
     answers = {"in-progress": {**ERROR, "status": 423, "headers": {"X-Code": "busy"}}}
     program = await gateway(rules=[orders(answers, reject_after="0s")])
