@@ -86,7 +86,7 @@ async def test_stripe_raises_an_error_for_an_unknown_outcome(upstream: RawUpstre
 
 
 def create_user(port: int) -> object:
-    with httpx2.Client(base_url=f"http://127.0.0.1:{port}/scim/v2", timeout=PATIENCE) as http_client:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}/scim/v2", timeout=PATIENCE, trust_env=False) as http_client:
         provider = scim2_models.ScimProvider([scim2_models.User])
         client = scim2_client.engines.httpx2.SyncSCIMClient(http_client, provider=provider)
         return client.create(scim2_models.User(user_name="tess"))
