@@ -181,7 +181,7 @@ class Exchange:
         if reply.closes:
             self.keep_alive = False
         self.decide_keep_alive()
-        reply, negotiated = negotiate(reply, self.headers, self.cors)
+        reply, negotiated = negotiate(reply, self.headers, self._client.cors)
         fields = self.forwarding.request_id_field + negotiated + fields
         self.write(reply.render(self.connection_field, fields, head_only=self.head.method == "HEAD"))
 

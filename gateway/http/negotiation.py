@@ -10,26 +10,26 @@ from gateway.http.problem import Reply
 
 _QUALITY = re.compile(r"[01]|[01]?\.[0-9]{1,3}|[01]\.")
 _JSON = ("application/json", "application/problem+json")
-_VARY = {
-    (False, False): b"",
-    (True, False): b"Vary: Accept\r\n",
-    (False, True): b"Vary: Origin\r\n",
-    (True, True): b"Vary: Accept, Origin\r\n",
-}
+_VARY_ACCEPT = b"Vary: Accept\r\n"
+_VARY_ORIGIN = b"Vary: Origin\r\n"
+_VARY_BOTH = b"Vary: Accept, Origin\r\n"
 
 
 def negotiate(reply: Reply, request: Headers, cors: Cors | None) -> tuple[Reply, bytes]:
     """Choose the form of an answer for the fields of its request; gives it, with field lines to add."""
     document = reply.document
-    vary = _VARY[document is not None, cors is not None]
-    if document is not None and b"accept" in request.names and prefers_html(b",".join(request.values(b"accept"))):
+    if document is None or not reply.body:
+        return reply, b"" if cors is None else cors.fields(request) + _VARY_ORIGIN
+    lines = request.names.count(b"accept")  # hardly ever several
+    accept = request.first(b"accept") if lines == 1 else b",".join(request.values(b"accept")) if lines else None
+    if accept and prefers_html(accept):
         reply = html_page(reply, document)
-    return reply, vary if cors is None else cors.fields(request) + vary
+    return reply, _VARY_ACCEPT if cors is None else cors.fields(request) + _VARY_BOTH
 
 
 def unread(cors: Cors | None) -> bytes:
     """The field lines for the answer to what could not be read as a request, so that no page is known."""
-    return _VARY[False, cors is not None]
+    return b"" if cors is None else _VARY_ORIGIN
 
 
 @lru_cache(maxsize=256)  # few clients write one of their own

@@ -59,6 +59,12 @@ def test_html_is_preferred_where_its_weight_is_above_that_of_json(accept: str, i
     assert prefers_html(accept.encode()) is is_html
 
 
+@pytest.mark.parametrize("fields", [b"", b"Accept: */*\r\n", b"Accept:\r\n", b"X: y\r\nACCEPT: Text/HTML\r\n"])
+def test_the_field_is_found_in_a_head_however_it_is_written(fields: bytes) -> None:
+    made, _ = negotiate(problem("no-route", "None."), Headers(fields), None)
+    assert (PAGE_TYPE.encode() in made.head) is (b"HTML" in fields)
+
+
 def test_several_lines_of_accept_are_one_list() -> None:
     lines = Headers(b"Accept: text/html\r\nAccept: application/json\r\n")
     assert b"problem+json" in negotiate(problem("no-route", "None."), lines, None)[0].head
@@ -184,6 +190,9 @@ def test_a_problem_says_by_what_it_varies(cors: Cors | None) -> None:
     made = problem("no-route", "None.")
     _, fields = negotiate(made, Headers(b""), cors)
     assert fields == (b"Vary: Accept\r\n" if cors is None else b"Vary: Accept, Origin\r\n")
+    bare = made.in_form(204, "text/plain", b"", document=made.document)
+    assert negotiate(bare, Headers(b"Accept: text/html\r\n"), cors)[0] is bare, "what has no body has no other one"
+    assert b"Accept" not in negotiate(bare, Headers(b""), cors)[1]
     fixed = made.in_form(409, "text/plain", b"x")
     assert negotiate(fixed, Headers(b"Accept: text/html\r\n"), cors)[0] is fixed
     assert b"Accept" not in negotiate(fixed, Headers(b""), cors)[1]
