@@ -5,11 +5,12 @@ import re
 
 from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, nearest, quote
-from gateway.config.schema import Config
+from gateway.config.schema import Config, RuleConfig
 from gateway.config.schema_answers import AnswerConfig
 from gateway.config.validate_values import is_token
 from gateway.guard.answer_shapes import SLUGS, Language, check_template, language_of, split_template
 from gateway.http.cors import ANY
+from gateway.http.existing import ACCEPTED
 from gateway.http.problem import NO_CONTENT
 
 _WRITTEN_BY_GATEWAY = {
@@ -24,7 +25,7 @@ _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\[\]:/?#@]+)(?::
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _EXAMPLE = 'one such as "https://app.example.com"'
 _JSON_ALONE = (
-    'without body, the problem itself is sent, which is JSON; write a type such as "application/json", or a body'
+    'without body, what the gateway says is sent, which is JSON; write a type such as "application/json", or a body'
 )
 
 
@@ -71,12 +72,12 @@ def validate_answers(config: Config, problems: Problems) -> None:
     """Note every problem of the rules' own answers."""
     taken = _WRITTEN_BY_GATEWAY | {config.server.status_header.lower(), config.forwarding.request_id.lower()}
     for at, rule in enumerate(config.rules):
-        for slug, answer in rule.answers.items():
+        for slug in rule.answers:
             path = ("rules", at, "answers", slug)
             if slug not in SLUGS:
                 problems.add(path, _unknown(slug))
             elif problems.sound(path):
-                _Answer(answer, path, problems).validate(taken)
+                _Answer(rule, slug, path, problems).validate(taken)
 
 
 def _unknown(slug: str) -> str:
@@ -86,26 +87,47 @@ def _unknown(slug: str) -> str:
 
 
 class _Answer:
-    """One answer and the way to it."""
+    """One answer of a rule, and the way to it."""
 
-    def __init__(self, answer: AnswerConfig, path: Path, problems: Problems) -> None:
-        self.answer = answer
+    def __init__(self, rule: RuleConfig, slug: str, path: Path, problems: Problems) -> None:
+        self.rule = rule
+        self.slug = slug
+        self.answer = rule.answers[slug]
         self.path = path
         self.problems = problems
 
     def validate(self, taken: set[str]) -> None:
-        answer = self.answer
+        answer, status = self.answer, self.answer.status
         if answer == AnswerConfig():
-            self.problems.add(self.path, "says nothing; write status, headers, or content_type and body")
-        if answer.status is not None and not 200 <= answer.status <= 599:
-            self.add("status", f"{answer.status} is no status of an answer; write one from 200 to 599")
-        if answer.status in NO_CONTENT:
+            keys = "headers" if self.slug == ACCEPTED else "status, headers"
+            self.problems.add(self.path, f"says nothing; write {keys}, or content_type and body")
+        self.use()
+        if self.slug == ACCEPTED:
+            if status is not None:
+                self.add("status", "is what the rule's accept_status says, one of 200, 202 and 204; write it there")
+            status = self.rule.accept_status
+        elif status is not None and not 200 <= status <= 599:
+            self.add("status", f"{status} is no status of an answer; write one from 200 to 599")
+        if status in NO_CONTENT:
             for key in ("content_type", "body"):
                 if getattr(answer, key) is not None:
-                    self.add(key, f"an answer with status {answer.status} has no body; leave {key} out")
+                    self.add(key, f"an answer with status {status} has no body; leave {key} out")
         else:
             self.body()
         self.headers(taken)
+
+    def use(self) -> None:
+        """Note an answer that is never given, because the rule's `duplicate` gives another one in its place."""
+        rule_path = self.path[:2]
+        if not self.problems.sound((*rule_path, "duplicate"), (*rule_path, "authorize")):
+            return
+        accepts = self.rule.duplicate == "accept"
+        if self.slug == ACCEPTED and not accepts:
+            self.problems.add(
+                self.path, 'has no effect without duplicate = "accept"; write that too, or leave this out'
+            )
+        elif self.slug == "duplicate" and accepts and self.rule.authorize is None:
+            self.problems.add(self.path, f'has no effect beside duplicate = "accept"; name it "{ACCEPTED}"')
 
     def body(self) -> None:
         answer, language = self.answer, None

@@ -8,12 +8,14 @@ from html import escape
 
 import msgspec
 
+from gateway.http.existing import ACCEPTED
 from gateway.http.html_page import is_page_address
-from gateway.http.problem import CONTENT_TYPE, NO_CONTENT, TYPE, Problem, Reply
+from gateway.http.problem import TYPE, Problem, Reply
 
 SLUGS = (
-    *("duplicate", "in-progress", "outcome-unknown", "key-reused", "missing-identity", "key-missing", "key-malformed"),
-    *("body-too-large", "request-incomplete", "store-unavailable", "overloaded", "upstream-unreachable"),
+    *("duplicate", ACCEPTED, "in-progress", "outcome-unknown", "key-reused", "missing-identity", "key-missing"),
+    *("key-malformed", "body-too-large", "request-incomplete", "store-unavailable", "overloaded"),
+    "upstream-unreachable",
 )
 """The answers that a rule can shape: all that a create can get from the gateway once its rule is known."""
 MEMBERS = (*[field.encode_name for field in msgspec.structs.fields(Problem)], "slug")
@@ -67,12 +69,12 @@ def shape_reply(shape: AnswerShape, reply: Reply) -> Reply:
         return reply
     if shape.status is not None:
         document = msgspec.structs.replace(document, status=shape.status)
-    content_type = shape.content_type or CONTENT_TYPE
+    content_type = shape.content_type or reply.content_type
     if shape.parts:
         body = _fill(shape.parts, document, reply.slug, language_of(content_type))
     else:
-        body = msgspec.json.encode(document)
-    has_other_forms = shape.content_type is None and document.status not in NO_CONTENT
+        body = reply.body if document is reply.document else msgspec.json.encode(document)
+    has_other_forms = shape.content_type is None
     return reply.in_form(document.status, content_type, body, shape.fields, document if has_other_forms else None)
 
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 import msgspec
 
 TYPE = "urn:problem-type:gateway:"
+CONTENT_TYPE = "application/problem+json"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -149,6 +150,8 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     """Whether the connection ends with it in any case."""
     document: Problem | None = None
     """What it says, for other forms of it; None where it has this one only."""
+    content_type: str = CONTENT_TYPE
+    """That of its body, if it has one."""
     lasting: bytes = b""
     """The field lines that it has in every form: Proxy-Status, and Retry-After where there is one."""
 
@@ -172,7 +175,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
             described = b"Content-Type: %b\r\nContent-Length: %d\r\n" % (content_type.encode("ascii"), len(body))
         lasting = self.lasting + fields
         head = b"%b%bCache-Control: no-store\r\n%b" % (_status_line(status), described, lasting)
-        return Reply(self.slug, status, head, body, self.closes, document, lasting)
+        return Reply(self.slug, status, head, body, self.closes, document, content_type, lasting)
 
 
 def problem(slug: str, detail: str, rule: str | None = None) -> Reply:
@@ -199,7 +202,7 @@ def reply(document: Problem, error: str, retry_after: int | None = None, *, clos
         b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after,
     )
     head = b"%b%d\r\n%b" % (_HEADS[document.status], len(body), lasting)
-    return Reply(slug, document.status, head, body, closes, document, lasting)
+    return Reply(slug, document.status, head, body, closes, document, lasting=lasting)
 
 
 def _status_line(status: int) -> bytes:
@@ -209,7 +212,6 @@ def _status_line(status: int) -> bytes:
 
 NO_CONTENT = frozenset({204, 205, 304})
 """Final statuses whose answers have no content (RFC 9110 15.3.5, 15.3.6 and 15.4.5)."""
-CONTENT_TYPE = "application/problem+json"
 
 _HEADS = {
     status.value: (

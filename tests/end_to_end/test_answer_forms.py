@@ -19,12 +19,15 @@ ROWS = [
     if line.startswith("| ") and "---" not in line
 ][1:]
 ORIGIN = "https://app.example.com"
-SHAPES: dict[str, Any] = {
+OWN = {"content_type": "application/scim+json", "body": '"{title}"'}
+KEYS: dict[str, Any] = {
     "none": {},
     "`[cors]`": {},
-    "`status = 200`": {"duplicate": {"status": 200}},
-    "`status = 204`": {"duplicate": {"status": 204}},
-    "`content_type`, `body`": {"duplicate": {"content_type": "application/scim+json", "body": '"{slug}"'}},
+    "`status = 200`": {"answers": {"duplicate": {"status": 200}}},
+    "`status = 204`": {"answers": {"duplicate": {"status": 204}}},
+    "`content_type`, `body`": {"answers": {"duplicate": OWN}},
+    '`duplicate = "accept"`': {"duplicate": "accept"},
+    '`duplicate = "accept"`, `content_type`, `body`': {"duplicate": "accept", "answers": {"accepted": OWN}},
 }
 FIELDS: dict[str, list[tuple[str, str]]] = {
     "no `Accept`": [],
@@ -45,15 +48,16 @@ BODIES: dict[str, Callable[[Response], bool]] = {
     "the problem": lambda seen: seen.slug == "duplicate",
     "a page that says the same": lambda seen: b"<h1>Already created</h1>" in seen.body,
     "none": lambda seen: seen.body == b"",
-    "the rule's, filled": lambda seen: seen.json() == "duplicate",
+    "the rule's, filled": lambda seen: seen.json() == "Already created",
+    "the success": lambda seen: seen.json()["conflictField"] == "email",
     "the problem; the page can read it": lambda seen: seen.slug == "duplicate" and is_readable(seen),
     "the problem; the page cannot read it": lambda seen: seen.slug == "duplicate" and not is_readable(seen),
 }
 
 
 def test_the_page_has_every_row() -> None:
-    assert len(ROWS) == 10
-    assert {row[0] for row in ROWS} == set(SHAPES)
+    assert len(ROWS) == 13
+    assert {row[0] for row in ROWS} == set(KEYS)
     assert {row[1] for row in ROWS} == set(FIELDS)
     assert {row[3] for row in ROWS} == set(BODIES)
 
@@ -63,7 +67,7 @@ async def test_each_row_is_what_happens(
     upstream: RawUpstream, gateway: StartGateway, keys: str, sent: str, answer: str, body: str
 ) -> None:
     tables: dict[str, Any] = {"cors": {"origins": [ORIGIN]}} if keys == "`[cors]`" else {}
-    program = await gateway(rules=[create_user_rule(answers=SHAPES[keys])], **tables)
+    program = await gateway(rules=[create_user_rule(**KEYS[keys])], **tables)
     await create(program.port, headers=FIELDS[sent])
     seen = await create(program.port, headers=FIELDS[sent])
     status, _, kind = answer.partition(" ")

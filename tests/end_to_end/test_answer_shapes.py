@@ -56,19 +56,85 @@ async def test_a_scim_client_is_told_of_a_duplicate_as_rfc_7644_says(
 async def test_a_sender_of_webhooks_gets_the_text_that_it_waits_for(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    """Adyen marks a hook as failed unless it reads [accepted]."""
+    """Adyen marked a hook as failed unless it read [accepted]."""
     item = "body.notificationItems[0].NotificationRequestItem"
     hook = rule("adyen", "/webhooks/adyen", entry(f"{item}.pspReference", f"{item}.eventCode", name="event"))
-    accepted = {"status": 200, "content_type": "text/plain", "body": "[accepted]"}
-    program = await gateway(rules=[{**hook, "answers": {"duplicate": accepted}}])
+    accepted = {"content_type": "text/plain", "body": "[accepted]"}
+    program = await gateway(rules=[{**hook, "duplicate": "accept", "answers": {"accepted": accepted}}])
     upstream.script(behaviours.answer(200, [("Content-Type", "text/plain")], b"[accepted]"))
     sent = {
         "notificationItems": [{"NotificationRequestItem": {"pspReference": "PSP777", "eventCode": "AUTHORISATION"}}]
     }
     answers = [await post(program, "/webhooks/adyen", sent) for _ in range(2)]
     assert [(seen.status, seen.body) for seen in answers] == [(200, b"[accepted]")] * 2
-    assert answers[1].header("Idempotency-Status") == "duplicate"
+    assert answers[1].header("Content-Type") == "text/plain"
+    assert answers[1].header("Idempotency-Status") == "accepted"
+    assert answers[1].header("Proxy-Status") is None
+    assert (await program.wait_for_log(outcome="accepted"))["status"] == 200
     assert len(upstream.requests) == 1
+
+
+async def test_an_accepted_duplicate_says_in_its_shape_what_a_duplicate_would(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    body = '{"at": "{existingResourceLink}", "code": "{slug}", "text": "{title}. {detail}", "status": {status}}'
+    shape = {"content_type": "application/vnd.x+json", "headers": {"X-Code": "again"}, "body": body}
+    program = await gateway(
+        rules=[orders({"accepted": shape}, duplicate="accept", accept_status=202, resource="header.Location")]
+    )
+    upstream.script(behaviours.answer(201, [("Location", "/orders/7")]))
+    await send(program, 7, ADA)
+    for caller, link in ((ADA, "/orders/7"), (BOB, "")):
+        seen = await send(program, 7, caller, ("Accept", "text/html"))
+        assert (seen.status, seen.header("Idempotency-Status"), seen.header("X-Code")) == (202, "accepted", "again")
+        assert seen.header("Link") == (f'<{link}>; rel="related"' if link else None)
+        assert seen.header("Content-Type") == "application/vnd.x+json"
+        assert seen.header("Vary") is None
+        assert seen.json() == {
+            "at": link,
+            "code": "accepted",
+            "text": 'Already created. A resource with the same "number" was created before.',
+            "status": 202,
+        }
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+async def test_an_accepted_duplicate_with_header_fields_alone_stays_what_it_is(
+    upstream: RawUpstream, gateway: StartGateway, status: int
+) -> None:
+    shape = {"accepted": {"headers": {"X-Code": "again"}}}
+    program = await gateway(rules=[orders(shape, duplicate="accept", accept_status=status)])
+    await send(program)
+    seen = await send(program)
+    assert (seen.status, seen.header("X-Code")) == (status, "again")
+    if status == 204:
+        assert (seen.body, seen.header("Content-Type"), seen.header("Vary")) == (b"", None, None)
+    else:
+        assert (seen.header("Content-Type"), seen.header("Vary")) == ("application/json", "Accept")
+        assert seen.json()["conflictField"] == "number"
+
+
+async def test_where_nobody_can_say_who_may_know_a_duplicate_is_no_success_but_has_its_shape(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    answers = {"duplicate": ERROR, "accepted": {"content_type": "text/plain", "body": "ok"}}
+    program = await gateway(rules=[orders(answers, duplicate="accept", authorize={"path": "/me", "cache": "0s"})])
+    upstream.script(behaviours.answer(201), behaviours.answer(500), behaviours.answer(200))
+    await send(program, 7, ADA)
+    unclear = await send(program, 7, ADA)
+    assert (unclear.status, unclear.json()) == (409, {"error": {"code": "duplicate", "status": 409}})
+    assert (await send(program, 7, ADA)).body == b"ok"
+
+
+async def test_the_refusal_of_the_api_to_a_caller_who_may_not_know_keeps_its_own_form(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    program = await gateway(rules=[orders({"duplicate": ERROR}, authorize={"path": "/me"})])
+    upstream.script(behaviours.answer(201), behaviours.answer(403, [("X-Of", "api")], b"no"))
+    await send(program, 7, ADA)
+    seen = await send(program, 7, BOB, ("Accept", "text/html"))
+    assert (seen.status, seen.header("X-Of"), seen.body) == (403, "api", b"no")
 
 
 async def test_a_message_that_is_delivered_again_is_acknowledged_in_xml(

@@ -9,7 +9,7 @@ from tests.support import behaviours, wire
 from tests.support.client import Client, Response
 from tests.support.program import GatewayProgram
 from tests.support.shorthands import entry, exchange, post, rule
-from tests.support.upstream import RawUpstream
+from tests.support.upstream import Behaviour, RawUpstream
 
 APP, SHOP, OTHER = "https://app.example", "https://shop.example", "https://other.example"
 ADA, KEY = ("Authorization", "Bearer ada"), ("Idempotency-Key", "k-1")
@@ -72,6 +72,38 @@ async def test_any_page_can_where_all_may_but_with_no_credentials(upstream: RawU
     await send(program, OTHER)
     seen = await send(program, OTHER)
     assert (seen.slug, allowed(seen)) == ("duplicate", ("*", None))
+
+
+@pytest.mark.parametrize(
+    ("duplicate", "status", "vary"), [("accept", 200, "Accept, Origin"), ("redirect", 303, "Origin")]
+)
+async def test_a_duplicate_that_is_accepted_or_redirected_can_be_read_too(
+    upstream: RawUpstream, gateway: StartGateway, duplicate: str, status: int, vary: str
+) -> None:
+    upstream.script(behaviours.answer(201, [("Location", "/contacts/7")]))
+    program = await gateway(rules=[{**CONTACTS, "duplicate": duplicate}], cors=LISTED)
+    await send(program, APP, ADA)
+    seen = await send(program, SHOP, ADA)
+    assert (seen.status, allowed(seen), seen.header("Vary")) == (status, (SHOP, "true"), vary)
+    assert {"link", "location"} <= exposed(seen)
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"duplicate": "upsert"}, behaviours.answer(200, [("Access-Control-Allow-Origin", "https://api.example")])),
+        ({"authorize": {"path": "/me"}}, behaviours.answer(403)),
+    ],
+)
+async def test_what_the_api_says_of_a_duplicate_is_the_apis(
+    upstream: RawUpstream, gateway: StartGateway, changes: dict[str, Any], answer: Behaviour
+) -> None:
+    upstream.script(behaviours.answer(201, [("Location", "/contacts/7")]), answer)
+    program = await gateway(rules=[{**CONTACTS, **changes}], cors=LISTED)
+    await send(program, APP, ADA)
+    seen = await send(program, APP, ADA, ("Accept", "text/html"))
+    by_the_api = "https://api.example" if seen.status == 200 else None
+    assert (allowed(seen), exposed(seen), seen.header("Vary")) == ((by_the_api, None), set(), None)
 
 
 REFUSED = {

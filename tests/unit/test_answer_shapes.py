@@ -22,6 +22,7 @@ from gateway.guard.answer_shapes import (
     shape_reply,
     split_template,
 )
+from gateway.http import existing
 from gateway.http.problem import KINDS, TYPE, Problem, Reply, problem, reply
 from gateway.proxy.status_field import STATUSES
 from tests.support import wire
@@ -252,9 +253,24 @@ def test_the_same_answer_is_shaped_once() -> None:
 
 
 def test_an_answer_of_one_form_stays_as_it_is() -> None:
-    only = Reply("accepted", 200, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", b"")
+    only = existing.redirected(msgspec.structs.replace(SENT, status=303), "/users/1")
     assert shape_reply(AnswerShape(status=500), only) is only
 
 
-def test_the_slugs_of_shapes_are_those_of_problems() -> None:
-    assert set(SLUGS) == {slug for slug in STATUSES if slug in {*KINDS, "upstream-unreachable"}}
+def test_an_accepted_duplicate_has_the_members_of_the_problem_that_it_is() -> None:
+    sent = existing.accepted(msgspec.structs.replace(SENT, status=202))
+    answer = shaped('{"a": "{title}", "b": "{slug}", "c": {status}}', "application/json", sent)
+    assert json.loads(answer.body) == {"a": "Already created", "b": "accepted", "c": 202}
+    assert wire.values(fields_of(answer), "Link") == ['</users/1>; rel="related"']
+
+
+def test_an_accepted_duplicate_without_a_body_of_the_rule_keeps_its_own() -> None:
+    sent = existing.accepted(msgspec.structs.replace(SENT, status=200))
+    answer = shaped(None, None, sent, headers={"X-Code": "dup"})
+    assert (answer.body, answer.content_type) == (sent.body, "application/json")
+    assert wire.values(fields_of(answer), "X-Code") == ["dup"]
+    assert "title" not in json.loads(answer.body)
+
+
+def test_the_slugs_of_shapes_are_those_of_problems_and_of_accepted_duplicates() -> None:
+    assert set(SLUGS) == {slug for slug in STATUSES if slug in {*KINDS, "upstream-unreachable", existing.ACCEPTED}}

@@ -13,9 +13,10 @@ from gateway.config.reader import read
 from gateway.config.validate import validate
 from gateway.guard.answer_shapes import make_shape, shape_reply
 from gateway.guard.decision import Conflict
+from gateway.http.existing import ACCEPTED
 from gateway.http.problem import Reply
 from gateway.model import Claim, Record, State
-from gateway.proxy.answers import conflict
+from gateway.proxy.answers import accepted, conflict
 from tests.support import wire
 from tests.support.config import ROOT, RULE, UPSTREAM
 
@@ -33,10 +34,12 @@ def filled(name: str) -> Reply:
     config = read(problems, {})
     validate(config, problems)
     assert problems.lines() == []
-    answer = config.rules[0].answers["duplicate"]
+    ((slug, answer),) = config.rules[0].answers.items()
     shape = make_shape(answer.status, answer.content_type, answer.headers, answer.body)
     claim = Claim(b"f" * 32, "create-user", ENTRY, 0)
     record = Record(b"f" * 32, b"o", State.CREATED, "create-user", ENTRY, 0, 1000, 0, "/users/1")
+    if slug == ACCEPTED:
+        return shape_reply(shape, accepted(200, claim, record.resource))
     return shape_reply(shape, conflict(Conflict.DUPLICATE, claim, record, 0, shows_link=True))
 
 
