@@ -21,6 +21,7 @@ from gateway.config.units import parse_duration, parse_size
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
 from gateway.guard.answer import AnswerSource, parse_answer_field
+from gateway.guard.answer_shapes import SLUGS
 from gateway.guard.field import Source
 from gateway.guard.normalize import NORMALISERS
 from tests.support.config import KEY, ROOT, RULE, UPSTREAM
@@ -171,6 +172,11 @@ def test_every_source_of_a_field_is_documented_and_no_other_is() -> None:
 def test_every_source_of_a_field_of_an_answer_is_documented_and_no_other_is() -> None:
     documented = [parse_answer_field(field) for field in rows("Fields of an answer")]
     assert [field.source for field in documented] == list(AnswerSource)
+
+
+def test_every_answer_that_a_rule_can_shape_is_documented_and_no_other_is() -> None:
+    listed = section("[rules.answers.SLUG]").partition(" under its slug: ")[2].partition("What comes before")[0]
+    assert sorted(re.findall(r"`([a-z-]+)`", listed)) == sorted(SLUGS)
 
 
 def test_every_key_that_waits_for_a_restart_is_documented_and_no_other_is() -> None:
