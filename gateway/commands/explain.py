@@ -14,6 +14,7 @@ from gateway.config.table import Duration
 from gateway.config.units import format_duration
 from gateway.errors import BodyTooLarge, IdentityError, Malformed
 from gateway.guard.admission import Admission
+from gateway.guard.answer_shapes import AnswerShape
 from gateway.guard.claims import claims
 from gateway.guard.condition import describe
 from gateway.guard.fingerprint import Fingerprinter
@@ -91,21 +92,23 @@ def explain(config: Config, method: str, target: str, headers: Headers, body: by
 def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, Any]:
     rule = match.rule
     found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
+    if rule.answers:
+        found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
     limit = rule.formats.limit
     if len(request.body) > limit:
-        return found | {"forwarded": False, "happens": f"413 body-too-large: the rule reads at most {limit} bytes"}
+        return found | _refused(rule, "body-too-large", f"the rule reads at most {limit} bytes")
     try:
         fingerprinter = _fingerprinter(config)
         wanted = claims(rule, request, fingerprinter or Fingerprinter(b""))
         scope, identities = identify(rule, request) if rule.entries else ((), ())
     except BodyTooLarge as error:
-        return found | {"forwarded": False, "happens": f"413 body-too-large: {error}"}
+        return found | _refused(rule, "body-too-large", str(error))
     except Malformed as error:
-        return found | {"forwarded": False, "happens": f"{KINDS[error.slug].status} {error.slug}: {error.detail}"}
+        return found | _refused(rule, error.slug, error.detail)
     except IdentityError as error:
         if rule.forwards_missing:
             return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
-        return found | {"forwarded": False, "happens": f"{error.status} missing-identity: {error}"}
+        return found | _refused(rule, "missing-identity", str(error), error.status)
     found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = [
         {
@@ -120,14 +123,6 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     if not wanted:
         return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
     first = wanted[0]
-    if rule.authorize is not None:
-        found["authorize"] = {
-            "path": rule.authorize.path,
-            "before": "claim" if rule.authorize.before_claim else "answer",
-            "cache": format_duration(Duration(rule.authorize.cache)),
-        }
-    if rule.verify is not None:
-        found["verify"] = fill(rule.verify.question, sent_values(rule, request))
     if rule.tells_retries or rule.authorize is not None:
         found["caller"] = "anonymous" if first.caller is None else "known"
     if rule.key is not None:
@@ -136,12 +131,43 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
             "sent": first.is_key,
             "fingerprint": first.fingerprint.hex() if first.is_key and fingerprinter is not None else None,
         }
+    if rule.verify is not None:
+        found["verify"] = fill(rule.verify.question, sent_values(rule, request))
+    return found | _asked_of_api(rule) | {"forwarded": True, "happens": _happens(rule, first)}
+
+
+def _asked_of_api(rule: Rule) -> dict[str, Any]:
+    """What the rule makes of the API's word: who may know, and what its answers mean."""
+    found: dict[str, Any] = {}
+    if rule.authorize is not None:
+        found["authorize"] = {
+            "path": rule.authorize.path,
+            "before": "claim" if rule.authorize.before_claim else "answer",
+            "cache": format_duration(Duration(rule.authorize.cache)),
+        }
     if rule.outcomes is not None:
         found["outcome"] = [
             {"is": entry.verdict, "when": [describe(each.field.text, each) for each in entry.when]}
             for entry in rule.outcomes.entries
         ]
-    return found | {"forwarded": True, "happens": _happens(rule, first)}
+    return found
+
+
+def _refused(rule: Rule, slug: str, why: str, status: int | None = None) -> dict[str, Any]:
+    """`status` where it is not that of the slug."""
+    shape = rule.answers.get(slug)
+    if shape is not None and shape.status is not None:
+        status = shape.status
+    elif status is None:
+        status = KINDS[slug].status
+    return {"forwarded": False, "happens": f"{status} {slug}: {why}"}
+
+
+def _answer(shape: AnswerShape) -> str:
+    """What of an answer the rule writes itself."""
+    status = [] if shape.status is None else [str(shape.status)]
+    kind = [] if shape.content_type is None else [shape.content_type]
+    return " ".join([*status, *kind]) or "with header fields of its own"
 
 
 def _happens(rule: Rule, first: Claim) -> str:
@@ -165,6 +191,8 @@ def _happens(rule: Rule, first: Claim) -> str:
         text += f'; when the API answers a status of exists, "{rule.exists_entry}" counts as created'
     if rule.verify is not None:
         text += "; when the outcome of an earlier one is unknown, the API is asked first"
+    if rule.answers:
+        text += "; the answers named above have the shape that the rule gives them"
     return text
 
 
@@ -200,6 +228,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         rows.append(("outcome", f"{entry['is']} when {' and '.join(entry['when'])}"))
     if "verify" in found:
         rows.append(("verify", f"GET {found['verify']}" if found["verify"] else "(its values cannot be asked for)"))
+    rows += [("answer", f"{slug}: {shape}") for slug, shape in found.get("answers", {}).items()]
     if "upstream" in found:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))

@@ -12,6 +12,7 @@ from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
 from gateway.guard.answer import OutcomeEntry, make_outcomes
+from gateway.guard.answer_shapes import make_shape
 from gateway.guard.authorize import Authorize
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
@@ -26,6 +27,7 @@ from gateway.guard.rules import Entry, Rule, Rules, ScopeField
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 from gateway.guard.value import ValueForm, types_of
+from gateway.http.cors import OWN_FIELDS, Cors
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
@@ -43,6 +45,16 @@ def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | No
     return Routes(
         [(parse_route(route.host, route.path), upstreams[route.upstream]) for route in config.routes], default
     )
+
+
+def compile_cors(config: Config) -> Cors | None:
+    """Compile `[cors]` of such a configuration: pages may read every field that the gateway's own answers can have."""
+    if config.cors is None:
+        return None
+    names = [config.server.status_header, config.forwarding.request_id]
+    shaped = [name for rule in config.rules for answer in rule.answers.values() for name in answer.headers]
+    exposed = [*[name for name in names if name != "off"], *OWN_FIELDS, *shaped]
+    return Cors(config.cors.origins, exposed)
 
 
 def milliseconds(length: Duration) -> int:
@@ -118,6 +130,10 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         exists=frozenset().union(*[parse_statuses(text).codes for text in rule.exists]),
         exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
         verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
+        answers={
+            slug: make_shape(answer.status, answer.content_type, answer.headers, answer.body)
+            for slug, answer in rule.answers.items()
+        },
     )
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.config import schema
 from gateway.config.problems import nearest
+from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
@@ -23,6 +24,8 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.Config, "admin"): '[admin] with listen = "127.0.0.1:9901"',
     (schema.Config, "store"): '[store] with url = "sqlite:gateway.db"',
     (schema.Config, "fingerprint"): '[fingerprint] with key_file = "gateway.key"',
+    (schema.Config, "cors"): '[cors] with origins = ["https://app.example.com"]',
+    (CorsConfig, "origins"): 'origins = ["https://app.example.com"]',
     (schema.Config, "log"): '[log] with format = "json"',
     (schema.Config, "rules"): "[[rules]], with two brackets, above each rule",
     (schema.ServerConfig, "tls"): 'tls = { certificate = "gateway.crt", key = "gateway.key" }',
@@ -58,6 +61,11 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "exists_entry"): 'exists_entry = "email"',
     (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
     (schema.RuleConfig, "namespace"): 'namespace = "user"',
+    (schema.RuleConfig, "answers"): "answers = { duplicate = { status = 200 } }",
+    (AnswerConfig, "status"): "status = 409",
+    (AnswerConfig, "content_type"): 'content_type = "application/json"',
+    (AnswerConfig, "headers"): 'headers = { X-Error-Code = "duplicate" }',
+    (AnswerConfig, "body"): """body = '{"error": "{detail}"}'""",
     (schema.RuleConfig, "resource"): 'resource = "header.Location"',
     (schema.RuleConfig, "unknown_hold"): 'unknown_hold = "24h"',
     (schema.RuleConfig, "json_types"): 'json_types = ["text/json"]',
@@ -97,6 +105,7 @@ _TITLES: dict[type[Table], str] = {
     schema.ServerConfig: "[server]",
     schema.ServerTlsConfig: "[server.tls]",
     ForwardingConfig: "[forwarding]",
+    CorsConfig: "[cors]",
     schema.AdminConfig: "[admin]",
     schema.StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
@@ -111,6 +120,7 @@ _TITLES: dict[type[Table], str] = {
     AuthorizeConfig: "a rule's authorize",
     UpsertConfig: "a rule's upsert",
     VerifyConfig: "a rule's verify",
+    AnswerConfig: "[rules.answers.SLUG]",
 }
 
 

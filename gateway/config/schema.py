@@ -5,6 +5,7 @@
 
 from typing import Literal
 
+from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import OutcomeConfig
@@ -206,6 +207,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
     authorize: AuthorizeConfig | None = None
     """Who may know what exists: those whose credentials the API takes on another path; default: everybody."""
+    answers: dict[str, AnswerConfig] = {}  # noqa: RUF012 msgspec copies it
+    """The gateway's own answers in the language of the API, by slug."""
     missing: Literal["reject", "forward"] = "reject"
     """What happens when a field is absent or unreadable: 422, or passed on without a guard."""
     namespace: str | None = None
@@ -269,6 +272,8 @@ class Config(Table, frozen=True, kw_only=True):
     routes: tuple[RouteConfig, ...] = ()
     server: ServerConfig = ServerConfig()
     forwarding: ForwardingConfig = ForwardingConfig()
+    cors: CorsConfig | None = None
+    """Whose pages may read the gateway's own answers; default: only those of the API's own origin."""
     admin: AdminConfig = AdminConfig()
     store: StoreConfig = StoreConfig()
     fingerprint: FingerprintConfig = FingerprintConfig()

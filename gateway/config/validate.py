@@ -5,6 +5,7 @@ from gateway.config.problems import Problems, quote
 from gateway.config.schema import Config, FingerprintConfig
 from gateway.config.table import Size
 from gateway.config.units import format_size
+from gateway.config.validate_answers import validate_answers, validate_cors
 from gateway.config.validate_forwarding import validate_forwarding
 from gateway.config.validate_rules import validate_rules
 from gateway.config.validate_upstreams import validate_upstreams
@@ -30,6 +31,8 @@ def validate(config: Config, problems: Problems) -> None:
     validate_rules(config.rules, problems)
     _buffered(config, problems)
     validate_forwarding(config, problems)
+    validate_answers(config, problems)
+    validate_cors(config, problems)
 
 
 def _listeners(config: Config, problems: Problems) -> None:

@@ -13,7 +13,7 @@ from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
-_OFF_WHEN_EMPTY = {"upstreams", "routes", "urls", "outcome", "exists", "headers"}
+_OFF_WHEN_EMPTY = {"routes", "urls", "outcome", "exists"}
 
 
 def effective(config: Config) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def _table(table: Table) -> dict[str, Any]:
             value = HIDDEN
         if isinstance(table, VerifyConfig) and field.name == "headers" and value is not None:
             value = dict.fromkeys(value, HIDDEN)
-        if value is not None and not (field.name in _OFF_WHEN_EMPTY and value in ((), {})):
+        if value is not None and value != {} and not (field.name in _OFF_WHEN_EMPTY and value == ()):
             document[field.encode_name] = _value(value)
     return document
 

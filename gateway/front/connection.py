@@ -10,6 +10,7 @@ from gateway.errors import Malformed, RequestBroken
 from gateway.front.exchange import Exchange
 from gateway.front.reader import RequestReader
 from gateway.front.transport import BUSY, DETACHED, HEAD, IDLE, LAST, ClientTransport
+from gateway.http.cors import Cors
 from gateway.http.request import RequestHead
 from gateway.transport.stream import Stream, wake
 
@@ -126,6 +127,11 @@ class ClientConnection(ClientTransport):
             self._serving.cancel()
 
     # Called by an exchange and the stream of its body
+
+    @property
+    def cors(self) -> Cors | None:
+        """Which pages may read the gateway's own answers."""
+        return self.server.cors
 
     def detach(self) -> tuple[Any, bytes]:
         """Give away the transport, for another protocol, and what came behind the request."""

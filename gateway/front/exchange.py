@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import BodyTooLarge, Overloaded
+from gateway.http.cors import Cors
 from gateway.http.fields import CHUNKED
 from gateway.http.headers import Headers
+from gateway.http.negotiation import negotiate
 from gateway.http.problem import Reply
 from gateway.http.request import RequestHead
 from gateway.http.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
@@ -59,6 +61,11 @@ class Exchange:
     def is_http_1_0(self) -> bool:
         """Whether the client speaks HTTP/1.0: no chunked coding, no interim answers, no persistence unless it asks."""
         return self.head.minor == 0
+
+    @property
+    def cors(self) -> Cors | None:
+        """Which pages may read the gateway's own answers; None when that is not set."""
+        return self._client.cors
 
     @property
     def is_chunked(self) -> bool:
@@ -170,12 +177,13 @@ class Exchange:
         self.answered = self.answered or not self._client.has_left
 
     def reply(self, reply: Reply, fields: bytes = b"") -> None:
-        """Send an answer of the gateway's own, with more field lines."""
+        """Send an answer of the gateway's own, with more field lines, in the form that the client prefers."""
         if reply.closes:
             self.keep_alive = False
         self.decide_keep_alive()
-        is_head = self.head.method == "HEAD"
-        self.write(reply.render(self.connection_field, self.forwarding.request_id_field + fields, head_only=is_head))
+        reply, negotiated = negotiate(reply, self.headers, self._client.cors)
+        fields = self.forwarding.request_id_field + negotiated + fields
+        self.write(reply.render(self.connection_field, fields, head_only=self.head.method == "HEAD"))
 
     def pass_interim(self, status: int, reason: bytes, headers: Headers) -> None:
         """Send an interim answer of the API. It tells nothing of what became of the request."""

@@ -12,7 +12,9 @@ from gateway.config.schema import ServerConfig
 from gateway.front.connection import ClientConnection
 from gateway.front.exchange import Exchange
 from gateway.front.reader import HeadParser
+from gateway.http.cors import Cors
 from gateway.http.forwarding import Forwarding, Peer
+from gateway.http.negotiation import unread
 from gateway.http.problem import problem
 from gateway.transport.budget import Budget
 
@@ -41,12 +43,14 @@ class DownstreamServer(web.Server):
         limits: ServerConfig,
         forwarding: Forwarding,
         answers: Budget | None = None,
+        cors: Cors | None = None,
     ) -> None:
         """`answers` counts what was received from APIs too, where there are some."""
         super().__init__(handle)  # type: ignore[arg-type] # not called by aiohttp: our connections hand it exchanges
         self.limits = limits
         self.budget = Budget(limits.max_buffered)
         self.answers = Budget(limits.max_buffered_answers) if answers is None else answers
+        self.cors = cors
         self.is_draining = self.is_ending = False
         self._handle = handle
         self._watcher = watcher
@@ -114,7 +118,7 @@ class DownstreamServer(web.Server):
         """Report bytes that never became a request; gives the answer to them."""
         reply = problem(slug, detail)
         self._watcher.refused(slug, reply.status)
-        return reply.render(b"close", b"")
+        return reply.render(b"close", unread(self.cors))
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request. Raises nothing but CancelledError."""
@@ -146,10 +150,12 @@ class DownstreamServer(web.Server):
         watcher: Watcher,
         limits: ServerConfig,
         forwarding: Forwarding,
+        cors: Cors | None = None,
     ) -> None:
         """Answer what comes from now on in another way. Requests under way end as they began."""
         self._handle, self._watcher, self._forwarding = handle, watcher, forwarding
         self.limits = limits
+        self.cors = cors
         self.budget.limit = limits.max_buffered
         self.answers.limit = limits.max_buffered_answers
         for connection in self.admitted:

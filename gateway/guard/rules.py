@@ -1,12 +1,13 @@
 # Rules, compiled, and which of them a request meets. Pure.
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from gateway.guard.answer import Outcomes
+from gateway.guard.answer_shapes import AnswerShape
 from gateway.guard.authorize import Authorize
 from gateway.guard.body import Wanted
 from gateway.guard.content import BodyFormats
@@ -25,6 +26,7 @@ METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-m
 """Headers by which widespread frameworks let a client change the method."""
 _LONGEST_KEPT = 256
 """Characters of a path that is kept for the next request."""
+_AS_THEY_ARE: Mapping[str, AnswerShape] = {}
 _OVERRIDABLE = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
@@ -97,6 +99,8 @@ class Rule(msgspec.Struct, frozen=True):
     """Statuses by which the API says that the thing exists already."""
     exists_entry: str | None = None
     """The name of the entry that these are about."""
+    answers: Mapping[str, AnswerShape] = _AS_THEY_ARE
+    """The answers of the gateway's own that are shaped, by slug."""
     verify: Verify | None = None
     """How an unknown outcome is found out."""
 

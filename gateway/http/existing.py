@@ -3,12 +3,9 @@
 # For senders that read any 4xx as a failure, such as those of webhooks, and for browsers. Never holds a value of an
 # identity.
 
-from functools import lru_cache
-from http import HTTPStatus
-
 import msgspec
 
-from gateway.http.problem import Reply
+from gateway.http.problem import Problem, Reply
 from gateway.http.uri import as_uri
 
 ACCEPTED = "accepted"
@@ -20,28 +17,30 @@ class _Existing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, r
 
     status: int
     detail: str
-    rule: str
-    conflict_field: str
+    rule: str | None
+    conflict_field: str | None
     existing_resource_link: str | None = None
 
 
-@lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again
-def accepted(status: int, detail: str, rule: str, entry: str, link: str | None) -> Reply:
-    """Answer 200, 202 or 204. `link` is where the thing lives, if that may be shown (RFC 8288 3)."""
+def accepted(document: Problem) -> Reply:
+    """Answer a duplicate by the status of its `document`: 200, 202 or 204. Its link (RFC 8288 3) is where it lives."""
+    link = document.existing_resource_link
     fields = f'Link: <{as_uri(link)}>; rel="related"\r\n' if link else ""
-    return _reply(ACCEPTED, status, fields, detail, rule, entry, link)
+    return _reply(ACCEPTED, fields, document, document)
 
 
-@lru_cache(maxsize=1024)
-def redirected(detail: str, rule: str, entry: str, link: str) -> Reply:
-    """Answer 303, which leads any method to a GET of `link` (RFC 9110 15.4.4)."""
-    return _reply(REDIRECTED, 303, f"Location: {as_uri(link)}\r\n", detail, rule, entry, link)
+def redirected(document: Problem, link: str) -> Reply:
+    """Answer 303, which leads any method to a GET of `link` (RFC 9110 15.4.4). Its body has one form."""
+    return _reply(REDIRECTED, f"Location: {as_uri(link)}\r\n", document, None)
 
 
-def _reply(slug: str, status: int, fields: str, detail: str, rule: str, entry: str, link: str | None) -> Reply:
-    document = _Existing(status=status, detail=detail, rule=rule, conflict_field=entry, existing_resource_link=link)
-    body = b"" if status == HTTPStatus.NO_CONTENT else msgspec.json.encode(document)
-    if body:  # a 204 has no length (RFC 9110 8.6)
-        fields += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nCache-Control: no-store\r\n"
-    return Reply(slug, status, (line + fields).encode(), body)
+def _reply(slug: str, fields: str, document: Problem, other_forms: Problem | None) -> Reply:
+    body = _Existing(
+        status=document.status,
+        detail=document.detail,
+        rule=document.rule,
+        conflict_field=document.conflict_field,
+        existing_resource_link=document.existing_resource_link,
+    )
+    empty = Reply(slug, document.status, b"", b"", lasting=fields.encode())
+    return empty.in_form(document.status, "application/json", msgspec.json.encode(body), document=other_forms)

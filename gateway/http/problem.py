@@ -8,6 +8,7 @@ from http import HTTPStatus
 import msgspec
 
 TYPE = "urn:problem-type:gateway:"
+CONTENT_TYPE = "application/problem+json"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -143,16 +144,38 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     slug: str
     status: int
     head: bytes
-    """The status line and the field lines that belong to the problem."""
+    """The status line and the field lines that belong to the answer."""
     body: bytes
     closes: bool = False
     """Whether the connection ends with it in any case."""
+    document: Problem | None = None
+    """What it says, for other forms of it; None where it has this one only."""
+    content_type: str = CONTENT_TYPE
+    """That of its body, if it has one."""
+    lasting: bytes = b""
+    """The field lines that it has in every form: Proxy-Status, and Retry-After where there is one."""
 
     def render(self, connection: bytes | None, fields: bytes, *, head_only: bool = False) -> bytes:
         """Write it. `connection` is a value for the Connection field, if any; `fields` are more field lines."""
         if connection is not None:
             fields = b"Connection: %b\r\n%b" % (connection, fields)
         return b"%b%b\r\n" % (self.head, fields) if head_only else b"%b%b\r\n%b" % (self.head, fields, self.body)
+
+    def in_form(
+        self, status: int, content_type: str, body: bytes, fields: bytes = b"", document: Problem | None = None
+    ) -> "Reply":
+        """Give it another form, with more field lines; the body is left out where the status allows none.
+
+        With a `document`, that form may be replaced in turn.
+        """
+        if status in NO_CONTENT:
+            body = b""
+            described = b"Content-Length: 0\r\n" if status == HTTPStatus.RESET_CONTENT else b""
+        else:
+            described = b"Content-Type: %b\r\nContent-Length: %d\r\n" % (content_type.encode("ascii"), len(body))
+        lasting = self.lasting + fields
+        head = b"%b%bCache-Control: no-store\r\n%b" % (_status_line(status), described, lasting)
+        return Reply(self.slug, status, head, body, self.closes, document, content_type, lasting)
 
 
 def problem(slug: str, detail: str, rule: str | None = None) -> Reply:
@@ -173,23 +196,27 @@ def reply(document: Problem, error: str, retry_after: int | None = None, *, clos
     """Make an answer of a document. `error` is a proxy error type, `retry_after` in seconds."""
     slug = document.type.removeprefix(TYPE)
     body = msgspec.json.encode(document)
-    return Reply(slug, document.status, _head(document.status, len(body), error, slug, retry_after), body, closes)
-
-
-def _head(status: int, length: int, error: str, slug: str, retry_after: int | None) -> bytes:
-    return b'%b%d\r\nProxy-Status: idempotency-gateway; error=%b; details="%b"\r\n%b' % (
-        _HEADS[status],
-        length,
+    lasting = b'Proxy-Status: idempotency-gateway; error=%b; details="%b"\r\n%b' % (
         error.encode(),
         slug.encode(),
         b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after,
     )
+    head = b"%b%d\r\n%b" % (_HEADS[document.status], len(body), lasting)
+    return Reply(slug, document.status, head, body, closes, document, lasting=lasting)
 
+
+def _status_line(status: int) -> bytes:
+    phrase = HTTPStatus(status).phrase if status in _HEADS else ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
+
+NO_CONTENT = frozenset({204, 205, 304})
+"""Final statuses whose answers have no content (RFC 9110 15.3.5, 15.3.6 and 15.4.5)."""
 
 _HEADS = {
     status.value: (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-        "Content-Type: application/problem+json\r\n"
+        f"Content-Type: {CONTENT_TYPE}\r\n"
         "Cache-Control: no-store\r\n"
         "Content-Length: "
     ).encode()

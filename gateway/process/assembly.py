@@ -3,7 +3,7 @@
 
 import time
 
-from gateway.config.compile import compile_rules
+from gateway.config.compile import compile_cors, compile_rules
 from gateway.config.schema import Config
 from gateway.front.server import DownstreamServer, Watcher
 from gateway.guard.admission import Admission
@@ -42,6 +42,7 @@ class Assembly:
             config.server,
             _forwarding(config),
             self._upstreams.shared.answers,
+            compile_cors(config),
         )
 
     def __repr__(self) -> str:
@@ -57,7 +58,7 @@ class Assembly:
         watcher = Watcher(handler.refused, handler.failed)
         forwarding = _forwarding(config)
         before, self._upstreams, self.config = self._upstreams, upstreams, config
-        self.front.apply_config(handler, watcher, config.server, forwarding)
+        self.front.apply_config(handler, watcher, config.server, forwarding, compile_cors(config))
         self._telemetry.apply_config(config.log.format, config.log.requests)
         before.close_others(upstreams)
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import assert_never
 
+import msgspec
+
 from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError, Overloaded, RequestBroken
 from gateway.guard.decision import Conflict
 from gateway.http import existing
@@ -75,12 +77,28 @@ def _document(kind: Conflict, rule: str, entry: str, **of_record: str | None) ->
 
 def accepted(status: int, claim: Claim, link: str | None) -> Reply:
     """Make the answer to a duplicate that its sender shall take for a success; `link` only where it may be shown."""
-    return existing.accepted(status, _DETAILS[Conflict.DUPLICATE].format(claim.entry), claim.rule, claim.entry, link)
+    return _accepted(status, claim.rule, claim.entry, link)
+
+
+@lru_cache(maxsize=1024)
+def _accepted(status: int, rule: str, entry: str, link: str | None) -> Reply:
+    return existing.accepted(_existing(status, rule, entry, link))
 
 
 def redirected(claim: Claim, link: str) -> Reply:
     """Make the answer that leads the sender of a duplicate to what exists."""
-    return existing.redirected(_DETAILS[Conflict.DUPLICATE].format(claim.entry), claim.rule, claim.entry, link)
+    return _redirected(claim.rule, claim.entry, link)
+
+
+@lru_cache(maxsize=1024)
+def _redirected(rule: str, entry: str, link: str) -> Reply:
+    return existing.redirected(_existing(303, rule, entry, link), link)
+
+
+def _existing(status: int, rule: str, entry: str, link: str | None) -> Problem:
+    """Say the same as to any duplicate, by another status."""
+    document = _document(Conflict.DUPLICATE, rule, entry, existing_resource_link=link)
+    return msgspec.structs.replace(document, status=status)
 
 
 def unreadable(error: RequestBroken | BodyTooLarge | Overloaded, rule: str | None) -> Reply:

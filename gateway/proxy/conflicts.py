@@ -70,6 +70,9 @@ class ConflictAnswers:
             if stored is not None:
                 request.record.outcome = "replayed"
                 request.fields = _REPLAYED + self._status_fields["replayed"]
+                if (cors := request.exchange.cors) is not None:
+                    readable = cors.for_replay(request.exchange.headers, stored.headers)
+                    stored = msgspec.structs.replace(stored, headers=readable)
                 await deliver(request, stored, self._deps.idle_timeouts)
                 return False
         shows_link = rule.link == "anyone" or (rule.link == "caller" and found.record.caller == found.claim.caller)

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.errors import StoreError
 from gateway.front.exchange import Exchange
+from gateway.guard.answer_shapes import AnswerShape, shape_reply
 from gateway.guard.authorize import Verdict
 from gateway.http.paths import Target
 from gateway.http.problem import Reply, problem
@@ -14,6 +15,7 @@ from gateway.telemetry import RequestRecord, Telemetry
 from gateway.upstream.client import Upstream
 
 _NONE: Mapping[str, bytes] = {}
+_AS_THEY_ARE: Mapping[str, AnswerShape] = {}
 
 
 class RequestContext(msgspec.Struct):
@@ -28,6 +30,8 @@ class RequestContext(msgspec.Struct):
     target: Target
     status_fields: Mapping[str, bytes] = _NONE
     """The lines that say what became of a guarded create, by what happened."""
+    shapes: Mapping[str, AnswerShape] = _AS_THEY_ARE
+    """The answers of the gateway's own that the rule shapes, by slug."""
     fields: bytes = b""
     """More field lines for the API's answer."""
     answer_is_read: bool = False
@@ -38,7 +42,9 @@ class RequestContext(msgspec.Struct):
     """The owner token of the operation whose thing the request was sent to last; see Upserts."""
 
     def reply(self, reply: Reply, fields: bytes = b"") -> None:
-        """Send an answer of the gateway's own, with more field lines, and record it."""
+        """Send an answer of the gateway's own, shaped as the rule wants it, with more field lines, and record it."""
+        if reply.slug in self.shapes:
+            reply = shape_reply(self.shapes[reply.slug], reply)
         answer(self.exchange, self.record, reply, fields + self.status_fields.get(reply.slug, b""))
 
 

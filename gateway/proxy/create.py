@@ -59,6 +59,7 @@ class CreateHandler:
         rule, exchange = match.rule, request.exchange
         request.record.rule = rule.name
         request.status_fields = self._status_fields
+        request.shapes = rule.answers
         request.answer_is_read = rule.outcomes is not None and rule.outcomes.reads_body
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""

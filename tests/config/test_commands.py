@@ -261,6 +261,29 @@ def test_explain_is_silent_about_upstreams_where_there_is_one(here: Path, capsys
     assert "upstream" not in capsys.readouterr().out
 
 
+def test_explain_says_which_answers_a_rule_shapes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shaped = """
+[rules.answers.duplicate]
+status = 200
+content_type = "text/plain"
+body = "[accepted]"
+[rules.answers.missing-identity]
+status = 400
+[rules.answers.in-progress]
+headers = { X-Code = "busy" }
+"""
+    file = written(here, UPSTREAM + RULE + shaped + WITH_KEY)
+    assert run(explain, "-c", file, "/users", "-d", '{"email": "a@example.com"}') == 0
+    text = capsys.readouterr().out
+    assert "answer         duplicate: 200 text/plain\n" in text
+    assert "answer         missing-identity: 400\n" in text
+    assert "answer         in-progress: with header fields of its own\n" in text
+    assert run(explain, "-c", file, "/users", "-d", "{}", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["happens"].startswith("400 missing-identity: ")
+    assert found["answers"]["duplicate"] == "200 text/plain"
+
+
 def test_a_command_imports_no_other_command() -> None:
     """All of them together took longer to import than `gateway version` takes."""
     program = "import sys; from gateway.cli import main; main(['version']); print(*sys.modules)"

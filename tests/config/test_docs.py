@@ -11,6 +11,7 @@ from gateway.config.changes import RESTART
 from gateway.config.hints import example
 from gateway.config.problems import Problems
 from gateway.config.reader import read
+from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
@@ -21,6 +22,7 @@ from gateway.config.units import parse_duration, parse_size
 from gateway.config.validate import validate
 from gateway.errors import ConfigError
 from gateway.guard.answer import AnswerSource, parse_answer_field
+from gateway.guard.answer_shapes import SLUGS
 from gateway.guard.field import Source
 from gateway.guard.normalize import NORMALISERS
 from tests.support.config import KEY, ROOT, RULE, UPSTREAM
@@ -36,6 +38,7 @@ HEADINGS: dict[type[Table], str] = {
     UpstreamTlsConfig: "[upstream.tls]",
     RouteConfig: "[[routes]]",
     ForwardingConfig: "[forwarding]",
+    CorsConfig: "[cors]",
     schema.StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
@@ -49,6 +52,7 @@ HEADINGS: dict[type[Table], str] = {
     ConditionConfig: "Conditions",
     AuthorizeConfig: "authorize",
     UpsertConfig: "upsert",
+    AnswerConfig: "[rules.answers.SLUG]",
 }
 
 
@@ -111,7 +115,8 @@ def test_every_default_is_documented_as_it_is(table: type[Table]) -> None:
             value = parse_duration(value)
         elif kind == "size":
             value = parse_size(value)
-        assert value == (list(field.default) if isinstance(field.default, tuple) else field.default), field.name
+        in_force = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        assert value == (list(in_force) if isinstance(in_force, tuple) else in_force), field.name
 
 
 @pytest.mark.parametrize("table", HEADINGS, ids=HEADINGS.get)
@@ -130,7 +135,8 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    if table in {schema.KeyConfig, AuthorizeConfig, UpsertConfig, VerifyConfig} and "[[rules]]" not in text:
+    own = {schema.KeyConfig, AuthorizeConfig, UpsertConfig, VerifyConfig, AnswerConfig}
+    if table in own and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
         text = f'{text}[upstreams.users]\nurl = "http://127.0.0.1:9001"\n'
@@ -170,6 +176,11 @@ def test_every_source_of_a_field_is_documented_and_no_other_is() -> None:
 def test_every_source_of_a_field_of_an_answer_is_documented_and_no_other_is() -> None:
     documented = [parse_answer_field(field) for field in rows("Fields of an answer")]
     assert [field.source for field in documented] == list(AnswerSource)
+
+
+def test_every_answer_that_a_rule_can_shape_is_documented_and_no_other_is() -> None:
+    listed = section("[rules.answers.SLUG]").partition(" under its slug: ")[2].partition("What comes before")[0]
+    assert sorted(re.findall(r"`([a-z-]+)`", listed)) == sorted(SLUGS)
 
 
 def test_every_key_that_waits_for_a_restart_is_documented_and_no_other_is() -> None:
@@ -225,5 +236,5 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
     elif table is UpsertConfig:
         text = f'resource = "header.Location"\nduplicate = "upsert"\nupsert = {{ {", ".join(lines)} }}\n'
     else:
-        text = f"{HEADINGS[table]}\n{text}"
+        text = f"{HEADINGS[table].replace('SLUG', 'duplicate')}\n{text}"
     assert findings(complete(text, table)) == []

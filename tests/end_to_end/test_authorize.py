@@ -105,7 +105,7 @@ async def test_the_question_is_the_callers_own_and_nothing_of_the_create(
     program = await gateway(rules=[orders(authorize={"path": "/me?x=%20"}), others])
     upstream.script(behaviours.answer(201), behaviours.answer(200))
     sent = [
-        ADA, ("Cookie", "s=1"), ("Accept", "text/html"), ("Accept-Encoding", "gzip"), ("Content-Language", "de"),
+        ADA, ("Cookie", "s=1"), ("Accept", "application/json"), ("Accept-Encoding", "gzip"), ("Content-Language", "de"),
         ("If-Match", '"1"'), ("X-Real-Method", "POST"),
     ]  # fmt: skip
     assert (await send(program, *sent)).status == 201
@@ -115,7 +115,7 @@ async def test_the_question_is_the_callers_own_and_nothing_of_the_create(
     names = {name.lower() for name, _ in asked.headers}
     assert not {name for name in names if name.startswith(("content-", "if-"))}
     assert not names & {"x-real-method", "transfer-encoding"}
-    assert {("Cookie", "s=1"), ("Accept", "text/html"), ("Accept-Encoding", "gzip"), ADA} <= set(asked.headers)
+    assert {("Cookie", "s=1"), ("Accept", "application/json"), ("Accept-Encoding", "gzip"), ADA} <= set(asked.headers)
     assert not api.asked, "a path with a query is another one"
 
 

@@ -29,6 +29,8 @@ class Delivery:
     others_body: dict[str, Any] = field(default_factory=dict)
     status: int = 200
     """What the delivery gets when it comes again."""
+    text: str | None = None
+    """The text that the sender waits for, if any."""
 
 
 def adyen(event: str) -> dict[str, Any]:
@@ -69,7 +71,7 @@ DELIVERIES = {
         (),
         {"type": "event_callback", "event_id": "Ev9UQ52YNB"},
     ),
-    "adyen": Delivery("/webhooks/adyen", (), adyen("AUTHORISATION"), (), adyen("CAPTURE")),
+    "adyen": Delivery("/webhooks/adyen", (), adyen("AUTHORISATION"), (), adyen("CAPTURE"), text="[accepted]"),
 }
 
 
@@ -99,7 +101,12 @@ async def test_a_delivery_is_worked_on_once_and_is_a_success_each_time(
     sent = DELIVERIES[sender]
     assert told(await post(program, sent.path, sent.body, *sent.fields)) == (200, "created")
     for _ in range(2):
-        assert told(await post(program, sent.path, sent.body, *sent.fields)) == (sent.status, "accepted")
+        seen = await post(program, sent.path, sent.body, *sent.fields)
+        assert told(seen) == (sent.status, "accepted")
+        if sent.text is not None:
+            assert (seen.header("Content-Type"), seen.body.decode()) == ("text/plain", sent.text)
+        else:
+            assert seen.json()["rule"] == sender
     assert len(upstream.requests) == 1
     assert told(await post(program, sent.path, sent.others_body, *sent.others_fields)) == (200, "created")
     assert len(upstream.requests) == 2

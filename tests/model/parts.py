@@ -38,6 +38,7 @@ class Client:
     def __init__(self, peer: Peer, create: Create) -> None:
         self.has_left = False
         self.writing_paused = False
+        self.cors = None
         self.peer = peer
         self.budget = Budget(2**20)
         self.got = b""
