@@ -125,19 +125,22 @@ class CreateHandler:
         """Reserve the claims and forward, or answer why not, after a wait for what holds them."""
         deps = self._deps
         while True:
-            operation = Operation(rule, wanted, next(self._owners), deps.wall_clock())
-            deps.in_flight.begin(operation.owner)
-            try:
-                reserved = await self._ask_store(request, operation, view.body)
-                if isinstance(reserved, Reserved):
-                    await self._send_and_settle(request, operation, view)
+            now = deps.wall_clock()
+            held = deps.store.find_held(wanted, now)
+            if held is None:
+                operation = Operation(rule, wanted, next(self._owners), now)
+                deps.in_flight.begin(operation.owner)
+                try:
+                    reserved = await self._ask_store(request, operation, view.body)
+                    if isinstance(reserved, Reserved):
+                        await self._send_and_settle(request, operation, view)
+                        return
+                finally:
+                    deps.in_flight.end(operation.owner)
+                if reserved is None:
                     return
-            finally:
-                deps.in_flight.end(operation.owner)
-            if reserved is None:
-                return
-            held = HeldCreate(request, rule, view, wanted, reserved, operation.reserved_at)
-            if not await self._look_again(held, waiting):
+                held = reserved
+            if not await self._look_again(HeldCreate(request, rule, view, wanted, held, now), waiting):
                 return
 
     async def _look_again(self, create: HeldCreate, waiting: InFlightWait) -> bool:

@@ -18,6 +18,13 @@ class Store(Protocol):
 
     __slots__ = ()
 
+    def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:
+        """What a reservation would meet, where that is known at once; None where `reserve` must find out.
+
+        Most duplicates come soon after their create. This answers them before anything is prepared for forwarding.
+        """
+        return None
+
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
         """Reserve all claims for `owner`, or none. Reserved is returned only once the reservation is durable.
 

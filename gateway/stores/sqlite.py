@@ -50,10 +50,14 @@ class SqliteStore(Store):
         return f"SqliteStore({self._queue!r})"
 
     @override
+    def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:
+        return None if self._queue.is_closing else self._recent.find_held(claims, now)
+
+    @override
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
         call: Call[Reserved | Held] = Call(claims, owner, now, None)
-        cached = self._recent.find_held(claims, now)
-        if cached is None or self._queue.is_closing:
+        cached = self.find_held(claims, now)
+        if cached is None:
             self._queue.add_reservation(call)
         else:
             call.answer(cached)

@@ -152,6 +152,9 @@ class Door:
         self.late: list[tuple[bytes, Sequence[Claim], Settlement, int]] = []
         """Settlements that could not be written yet."""
 
+    def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:
+        return None if self.is_down else self.store.find_held(claims, now)
+
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
         if self.is_down:
             return _failed()

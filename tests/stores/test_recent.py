@@ -1,10 +1,15 @@
 # What the durable store answers from memory: nothing but what its file would have said.
 
+from pathlib import Path
+
 import pytest
 
+from gateway.errors import StoreError
 from gateway.model import FREE, Claim, Held, Record, Reserved, Settlement, State
 from gateway.stores.base import Store
 from gateway.stores.recent import Recent
+from gateway.stores.sqlite import SqliteStore
+from tests.support.stores import store_of
 
 HOUR = 3_600_000
 
@@ -64,3 +69,28 @@ async def test_what_was_met_again_and_again_is_free_when_its_time_is_over(store:
     for now in (1, 2, HOUR - 1):
         assert isinstance(await store.reserve([claim(1)], b"b", now), Held)
     assert isinstance(await store.reserve([claim(1)], b"b", HOUR), Reserved)
+
+
+async def test_what_is_said_at_once_is_what_a_reservation_would_meet(store: Store) -> None:
+    wanted = [claim(1)]
+    assert store.find_held(wanted, 0) is None
+    await store.reserve(wanted, b"a", 0)
+    assert store.find_held(wanted, 0) is None, "in flight it may end at any moment"
+    await store.settle(b"a", wanted, Settlement(State.CREATED, HOUR), 0)
+    met = await store.reserve(wanted, b"b", 1)
+    assert isinstance(met, Held)
+    assert store.find_held(wanted, 2) == (met if isinstance(store, SqliteStore) else None)
+    assert store.find_held([claim(1), claim(2)], 2) is None
+    assert store.find_held(wanted, HOUR) is None
+
+
+async def test_a_store_that_closes_says_nothing_at_once(tmp_path: Path) -> None:
+    async with store_of("process", tmp_path / "gateway.db") as store:
+        await store.reserve([claim(1)], b"a", 0)
+        await store.settle(b"a", [claim(1)], Settlement(State.CREATED, HOUR), 0)
+        await store.reserve([claim(1)], b"b", 1)
+        assert store.find_held([claim(1)], 1) is not None
+        await store.close()
+        assert store.find_held([claim(1)], 1) is None
+        with pytest.raises(StoreError):
+            await store.reserve([claim(1)], b"c", 1)
