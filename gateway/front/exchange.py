@@ -49,7 +49,7 @@ class Exchange:
         self._counted = 0
         self.expects_continue = (
             stream is not None
-            and b"expect" in head.headers.names
+            and b"expect" in head.headers.name_set
             and head.minor == 1
             and b"100-continue" in head.headers.options(b"expect")
         )

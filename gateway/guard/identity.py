@@ -111,10 +111,9 @@ def _one(values: list[str], where: str) -> str:
 
 
 def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
-    count = headers.names.count(wanted)
-    if not count:
+    if wanted not in headers.name_set:
         return None
-    if count > 1:
+    if headers.names.count(wanted) > 1:
         raise IdentityError(f"{where} stands there more than once")
     return _text(headers.first(wanted) or b"", where)
 

@@ -179,7 +179,7 @@ class Rules:
         if hidden is not None:
             return hidden
         methods = {method.upper()}  # some frameworks take "post" for POST
-        if not self._overrides.isdisjoint(headers.names):
+        if not self._overrides.isdisjoint(headers.name_set):
             asked = _asked_method(rules, headers)
             if isinstance(asked, Refusal):
                 return asked
@@ -211,7 +211,7 @@ class Rules:
 
     def _hidden(self, rules: list[Rule], headers: Headers) -> Refusal | None:
         """Refuse to let a field that decides here reach the API otherwise, or under two names."""
-        names_options, look_alikes = b"connection" in headers.names, headers.look_alikes()
+        names_options, look_alikes = b"connection" in headers.name_set, headers.look_alikes()
         if not names_options and not look_alikes:  # nearly always
             return None
         decide = self._overrides.union(*[rule.headers for rule in rules])
@@ -227,7 +227,7 @@ class Rules:
         return None
 
     def _match_odd(self, method: str, reading: Reading, target: Target, headers: Headers) -> Refusal | None:
-        overridden = not self._overrides.isdisjoint(headers.names)
+        overridden = not self._overrides.isdisjoint(headers.name_set)
         if reading.is_open:
             for rule in _on_host(self._all, target, headers):
                 if overridden or method.upper() in rule.methods:
@@ -248,7 +248,7 @@ class Rules:
         self, method: str, rules: list[Rule], suffixed: list[Suffixed[Rule]], target: Target, headers: Headers
     ) -> Refusal | None:
         """Refuse what an API would take for a create of another path, unless the first of `rules` knows the suffix."""
-        overridden = not self._overrides.isdisjoint(headers.names)
+        overridden = not self._overrides.isdisjoint(headers.name_set)
         for each in suffixed:
             rule = each.value
             if not _on_host([rule], target, headers):

@@ -28,7 +28,7 @@ def find_unusual(method: str, query: str, headers: Headers) -> str | None:
         return f"The query has more than {MAX_PARAMETERS:,} parameters."
     if query and query.count("[") + query.lower().count("%5b") > MAX_NESTING:
         return f"The query has more than {MAX_NESTING} brackets."
-    if b"content-type" in headers.names and not is_media_type(headers.first(b"content-type") or b""):
+    if b"content-type" in headers.name_set and not is_media_type(headers.first(b"content-type") or b""):
         return (
             "Content-Type is no type and subtype with parameters of different names (RFC 9110 8.3.1), "
             "or is longer than the type of a form that it begins with."

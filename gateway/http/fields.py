@@ -31,7 +31,7 @@ def parse_length(value: bytes) -> int | None:
 
 def lets_persist(headers: Headers, minor: int) -> bool:
     """Whether the sender of an HTTP/1.`minor` message allows the connection to persist (RFC 9112 9.3)."""
-    if b"connection" not in headers.names:
+    if b"connection" not in headers.name_set:
         return minor >= 1
     options = headers.options(b"connection")
     return b"close" not in options and (minor >= 1 or b"keep-alive" in options)

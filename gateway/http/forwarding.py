@@ -176,12 +176,12 @@ class Peer:
             added = self._extend(headers)
         else:
             added = self._added
-            if joined.find(b"forwarded") >= 0 or not _OTHERS_OF_FAMILY.isdisjoint(names):
+            if joined.find(b"forwarded") >= 0 or not _OTHERS_OF_FAMILY.isdisjoint(headers.name_set):
                 dropped |= frozenset(filter(_FAMILY.fullmatch, names))
 
         request_id = None
         if id_name is not None:
-            if id_name in names:
+            if id_name in headers.name_set:
                 request_id = _single(headers, id_name, _REQUEST_ID)
                 if request_id is None:
                     dropped |= {id_name}
@@ -211,9 +211,9 @@ class Peer:
                 prior = b", ".join(filter(None, headers.values(b"x-forwarded-for")))
                 is_kept = prior and not _CONTROL.search(prior)
                 added = b"X-Forwarded-For: %b\r\n" % (b"%b, %b" % (prior, self._ip) if is_kept else self._ip)
-            if b"x-forwarded-proto" not in headers.names:
+            if b"x-forwarded-proto" not in headers.name_set:
                 added += self._proto_line
-            if b"x-forwarded-host" not in headers.names:
+            if b"x-forwarded-host" not in headers.name_set:
                 added += self._host_line
         if self._writes_forwarded:
             prior = b", ".join(filter(None, headers.values(b"forwarded")))
@@ -252,7 +252,7 @@ def _quoted(text: bytes) -> bytes:
 
 def _single(headers: Headers, name: bytes, pattern: re.Pattern[bytes]) -> str | None:
     """The first group of `pattern` in the value of a field; None when it is repeated or does not match."""
-    if headers.names.count(name) != 1:
+    if name not in headers.name_set or headers.names.count(name) > 1:
         return None
     match = pattern.fullmatch(headers.first(name) or b"")
     return None if match is None else match[1].decode()

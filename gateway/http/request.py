@@ -78,10 +78,10 @@ def read_request_head(data: bytes, message: Any, max_line: int, max_fields: int)
     headers = Headers(block, fields)
     host = _host(headers, minor)
     length = 0
-    if b"transfer-encoding" in headers.names:
+    if b"transfer-encoding" in headers.name_set:
         length = CHUNKED
         headers = _check_coding(headers, minor)
-    elif b"content-length" in headers.names:
+    elif b"content-length" in headers.name_set:
         length = _length(headers)
     if message.chunked != (length == CHUNKED):
         raise Malformed("bad-request", "The request's framing could be read in two ways.")
@@ -113,9 +113,9 @@ def _diagnosis(line: bytes, block: bytes) -> Malformed:
     minor = parts[1][0] - 48
     try:
         _host(headers, minor)
-        if b"transfer-encoding" in headers.names:
+        if b"transfer-encoding" in headers.name_set:
             _check_coding(headers, minor)
-        elif b"content-length" in headers.names:
+        elif b"content-length" in headers.name_set:
             _length(headers)
     except Malformed as error:
         return error
@@ -187,7 +187,7 @@ def _check_coding(headers: Headers, minor: int) -> Headers:
     The next hop gets chunked only. Another coding stays applied to the body: it is forwarded as a content coding.
     """
     values = headers.values(b"transfer-encoding")
-    if b"content-length" in headers.names:
+    if b"content-length" in headers.name_set:
         raise Malformed("bad-request", "The request has both Content-Length and Transfer-Encoding.")
     if minor == 0:
         raise Malformed("bad-request", "HTTP/1.0 does not define Transfer-Encoding.")

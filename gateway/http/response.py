@@ -55,7 +55,7 @@ def body_length(head: ResponseHead, *, is_head: bool) -> int:
     Removes contradicting fields from the head. Raises Malformed.
     """
     headers = head.headers
-    names = headers.names
+    names = headers.name_set
     if is_head or head.status < 200 or head.status in _WITHOUT_BODY:
         if head.status < 200 or head.status == 204:  # RFC 9110 8.6: no Content-Length
             head.headers = headers.without(_LENGTH)

@@ -83,8 +83,8 @@ def chunk(data: bytes) -> bytes:
 
 def end_to_end(headers: Headers, dropped: frozenset[bytes] = _NOTHING) -> Headers:
     """Keep the end-to-end fields: no hop-by-hop field, none that Connection names, and none in `dropped`."""
-    if b"connection" in headers.names:
+    if b"connection" in headers.name_set:
         dropped |= headers.options(b"connection") - _NEVER_HOP_BY_HOP
-    elif dropped.isdisjoint(headers.names) and HOP_BY_HOP.isdisjoint(headers.names):
+    elif dropped.isdisjoint(headers.name_set) and HOP_BY_HOP.isdisjoint(headers.name_set):
         return headers  # nearly always
     return headers.without(dropped | HOP_BY_HOP)

@@ -52,10 +52,10 @@ async def send(
     forwarding = exchange.forwarding
     left_out = forwarding.dropped if dropped is None else forwarding.dropped | dropped
     added = forwarding.added
-    if context.answer_is_read and codings.NAME in headers.names:
+    if context.answer_is_read and codings.NAME in headers.name_set:
         left_out |= {codings.NAME}
         added += codings.accept_only(headers.values(codings.NAME), _READABLE)
-    upgrade = _upgrade(exchange) if body is None and b"upgrade" in headers.names else None
+    upgrade = _upgrade(exchange) if body is None and b"upgrade" in headers.name_set else None
     fields = request_fields(
         headers,
         left_out | _HOST if upstream.rewrites_host else left_out,
@@ -68,7 +68,7 @@ async def send(
     request = Request(
         head.line if line is None else line,
         fields,
-        not upstream.rewrites_host and b"host" in headers.names,
+        not upstream.rewrites_host and b"host" in headers.name_set,
         exchange.body_pieces() if content is None else content,
         head.method == "HEAD",
         body is None and head.method in _SAFE,  # what is guarded is never sent twice, GET or not

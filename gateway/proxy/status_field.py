@@ -47,6 +47,6 @@ def without_field(
     result: UpstreamResponse | NotSent | NoResponse, name: bytes
 ) -> UpstreamResponse | NotSent | NoResponse:
     """Leave a field (`name` in lower case) out of an API's answer: it would stand beside the gateway's own."""
-    if isinstance(result, UpstreamResponse) and name in result.headers.names:
+    if isinstance(result, UpstreamResponse) and name in result.headers.name_set:
         return msgspec.structs.replace(result, headers=result.headers.without((name,)))
     return result
