@@ -143,6 +143,8 @@ class _Lookup(NamedTuple):
     folded: dict[str, tuple[str, ...]]
     """By a rule's name, the segments as its template takes them, where it does not take each as it is."""
     suffixed: list[Suffixed[Rule]]
+    has_hosts: bool
+    """Whether any of the rules is for one host alone."""
 
 
 class Rules:
@@ -167,10 +169,10 @@ class Rules:
         lookup = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)
         if lookup is None:
             return None
-        reading, rules, folded, suffixed = lookup
+        reading, rules, folded, suffixed, has_hosts = lookup
         if reading.others or reading.is_open:
             return self._match_odd(method, reading, target, headers)
-        rules = _on_host(rules, target, headers)
+        rules = _on_host(rules, target, headers) if has_hosts else rules
         if suffixed and (refusal := self._match_suffixed(method, rules, suffixed, target, headers)):
             return refusal
         if not rules:
@@ -198,7 +200,7 @@ class Rules:
         """Read a path, and find the rules that guard it; None when none can, whatever else the request says."""
         reading = read_path(path)
         if reading.others or reading.is_open:
-            return _Lookup(reading, [], {}, [])
+            return _Lookup(reading, [], {}, [], has_hosts=False)
         found, folded = self._tree.find(reading.segments), {}
         if not found.values and not found.suffixed:
             return None
@@ -207,7 +209,8 @@ class Rules:
                 folded[rule.name] = rule.template.fold(without_suffix(reading.segments))
             elif rule.template.has_tail:
                 folded[rule.name] = rule.template.fold(reading.segments)
-        return _Lookup(reading, found.values, folded, found.suffixed)
+        has_hosts = any(rule.host for rule in found.values)
+        return _Lookup(reading, found.values, folded, found.suffixed, has_hosts)
 
     def _hidden(self, rules: list[Rule], headers: Headers) -> Refusal | None:
         """Refuse to let a field that decides here reach the API otherwise, or under two names."""
