@@ -2,8 +2,6 @@
 
 import contextlib
 
-import msgspec
-
 from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.body import read_value
 from gateway.guard.field import Field, Source
@@ -23,66 +21,58 @@ def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tu
     """
     key = None if rule.key is None else read_key(rule.key, request.headers)
     caller = _caller(rule, request, fingerprinter) if rule.needs_caller else None
-    maker = _ClaimMaker(rule, request, fingerprinter, caller)
     if key is not None and rule.key is not None:
-        return maker.with_key(rule.key, key)
+        return _with_key(rule, request, fingerprinter, caller, rule.key, key)
     payload = None
     if rule.retry_window and caller is not None:
         payload = fingerprinter.payload(request.line, by_bytes(request.body))
-    return maker.of_identity(payload)
+    return _of_identity(rule, request, fingerprinter, caller, payload)
 
 
-class _ClaimMaker(msgspec.Struct):
-    """Makes the claims of one request."""
+def _of_identity(
+    rule: Rule,
+    request: RequestView,
+    fingerprinter: Fingerprinter,
+    caller: bytes | None,
+    payload: bytes | None,
+    document: Json = None,
+) -> tuple[Claim, ...]:
+    """One for each `unique` entry. `document` is the body if it was parsed already."""
+    if not rule.entries:
+        return ()
+    scope, identities = identify(rule, request, document)
+    marks_spelling = rule.marks_spelling
+    made = []
+    for identity in identities:
+        entry = identity.entry.name
+        fingerprint = fingerprinter.fingerprint(rule.namespace, entry, scope, identity.values)
+        mark = fingerprinter.spelling(identity.sent) if marks_spelling else payload
+        made.append(Claim(fingerprint, rule.name, entry, rule.unknown_hold, caller, mark))
+    return tuple(made)
 
-    rule: Rule
-    request: RequestView
-    fingerprinter: Fingerprinter
-    caller: bytes | None
 
-    def of_identity(self, payload: bytes | None, document: Json = None) -> tuple[Claim, ...]:
-        """One for each `unique` entry. `document` is the body if it was parsed already."""
-        rule = self.rule
-        if not rule.entries:
-            return ()
-        scope, identities = identify(rule, self.request, document)
-        fingerprint = self.fingerprinter.fingerprint
-        marks_spelling = rule.marks_spelling
-        return tuple(
-            [
-                Claim(
-                    fingerprint(rule.namespace, identity.entry.name, scope, identity.values),
-                    rule.name,
-                    identity.entry.name,
-                    rule.unknown_hold,
-                    self.caller,
-                    self.fingerprinter.spelling(identity.sent) if marks_spelling else payload,
-                )
-                for identity in identities
-            ]
-        )
-
-    def with_key(self, config: Key, key: bytes) -> tuple[Claim, ...]:
-        """One for the key, and those of the identity, which by themselves make no create a retry of this one."""
-        rule, request, fingerprinter = self.rule, self.request, self.fingerprinter
-        kind = coding = document = payload = None
-        is_value = False
-        with contextlib.suppress(IdentityError, BodyTooLarge):
-            kind, coding = content_fields(request.headers)
-            sent = fingerprinter.payload(request.line, f"{kind}\n{coding}\n".encode() + request.body)
-            payload = config.recent.get(sent)
-            if payload is None:
-                document = read_value(request.body, kind, coding, rule.formats)
-                is_value = True
-        others = self.of_identity(None, document)
+def _with_key(
+    rule: Rule, request: RequestView, fingerprinter: Fingerprinter, caller: bytes | None, config: Key, key: bytes
+) -> tuple[Claim, ...]:
+    """One for the key, and those of the identity, which by themselves make no create a retry of this one."""
+    kind = coding = document = payload = None
+    is_value = False
+    with contextlib.suppress(IdentityError, BodyTooLarge):
+        kind, coding = content_fields(request.headers)
+        sent = fingerprinter.payload(request.line, f"{kind}\n{coding}\n".encode() + request.body)
+        payload = config.recent.get(sent)
         if payload is None:
-            content = by_value(document, config.ignore) if is_value else by_bytes(request.body)
-            payload = fingerprinter.payload(request.line, content)
-            if is_value:
-                config.recent.remember(sent, payload)
-        fingerprint = fingerprinter.key(rule.name, self.caller or b"", key)
-        claim = Claim(fingerprint, rule.name, config.header, rule.unknown_hold, self.caller, payload, is_key=True)
-        return (claim, *others)
+            document = read_value(request.body, kind, coding, rule.formats)
+            is_value = True
+    others = _of_identity(rule, request, fingerprinter, caller, None, document)
+    if payload is None:
+        content = by_value(document, config.ignore) if is_value else by_bytes(request.body)
+        payload = fingerprinter.payload(request.line, content)
+        if is_value:
+            config.recent.remember(sent, payload)
+    fingerprint = fingerprinter.key(rule.name, caller or b"", key)
+    claim = Claim(fingerprint, rule.name, config.header, rule.unknown_hold, caller, payload, is_key=True)
+    return (claim, *others)
 
 
 def _caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
@@ -93,8 +83,10 @@ def _caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> b
 
 def _caller_value(field: Field, request: RequestView) -> Json:
     if field.source is Source.HEADER:  # all lines of it: whichever of them the API believes, it is the same caller
-        lines = request.headers.values(field.header)
-        return [line.decode("latin-1") for line in lines] or None  # latin-1: any bytes, and no two of them alike
+        if field.header not in request.headers.name_set:
+            return None
+        # latin-1: any bytes, and no two of them alike
+        return [line.decode("latin-1") for line in request.headers.values(field.header)]
     try:
         return read(field, request, None)
     except IdentityError as error:

@@ -6,6 +6,8 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from gateway.front.exchange import Exchange
 from gateway.guard.decision import Found
 from gateway.guard.rules import Rule
@@ -60,52 +62,45 @@ class OperationsInFlight:
             self._count[rule] -= 1
 
 
-class InFlightWait:
+class InFlightWait(msgspec.Struct):
     """How long one create has waited for those that hold its claims, one after the other.
 
-    Mutable state: when it began to wait, and the owner token of the operation it waited for last; `asked`, that of the
-    operation whose outcome was last found out, or not, for this create.
+    Made for every create, and so a struct, which costs less than a class. Mutable state: `since`, when it began to
+    wait, and `waited_for`, the owner token of the operation it waited for last; `asked`, that of the operation whose
+    outcome was last found out, or not, for this create.
     """
 
-    __slots__ = ("_exchange", "_in_flight", "_rule", "_since", "_stopwatch", "_waited_for", "asked")
-
-    def __init__(
-        self, in_flight: OperationsInFlight, stopwatch: Callable[[], float], exchange: Exchange, rule: Rule
-    ) -> None:
-        self._in_flight = in_flight
-        self._stopwatch = stopwatch
-        self._exchange = exchange
-        self._rule = rule
-        self._since: float | None = None
-        self._waited_for = b""
-        self.asked = b""
-
-    def __repr__(self) -> str:
-        return f"InFlightWait({self._rule.name})"
+    in_flight: OperationsInFlight
+    stopwatch: Callable[[], float]
+    exchange: Exchange
+    rule: Rule
+    since: float | None = None
+    waited_for: bytes = b""
+    asked: bytes = b""
 
     async def ended(self, found: Found) -> bool:
         """Wait for the end of the operation in flight that a create met, as long as the rule and the client do.
 
         Whether to look again.
         """
-        rule, exchange, owner = self._rule, self._exchange, found.record.owner
+        rule, exchange, owner = self.rule, self.exchange, found.record.owner
         # One that was waited for and is still in flight has an end that the store could not write yet.
-        if owner == self._waited_for or exchange.is_gone:
+        if owner == self.waited_for or exchange.is_gone:
             return False
-        self._waited_for = owner
+        self.waited_for = owner
         with self.may_stop():
-            return await self._in_flight.wait(owner, rule.name, rule.max_waiting_clients, self.remaining())
+            return await self.in_flight.wait(owner, rule.name, rule.max_waiting_clients, self.remaining())
 
     def remaining(self) -> float:
         """Seconds for which it may wait still; the first call begins them."""
-        now = self._stopwatch()
-        self._since = now if self._since is None else self._since
-        return self._rule.wait_timeout - (now - self._since)
+        now = self.stopwatch()
+        self.since = now if self.since is None else self.since
+        return self.rule.wait_timeout - (now - self.since)
 
     @contextlib.contextmanager
     def may_stop(self) -> Iterator[None]:
         """Let the create end with its client's connection: nothing is reserved or sent."""
-        exchange = self._exchange
+        exchange = self.exchange
         exchange.may_stop = exchange.stops_at_eof = True
         try:
             yield
