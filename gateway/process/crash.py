@@ -152,9 +152,7 @@ def _execute(fuse: _Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[...
             (owner, "claim-committed" if state == 1 else "settle-committed")
             for owner, state in zip(owners, states, strict=True)
         }
-        written |= {
-            (owner, "answer-stored") for owner, answer in zip(owners, answers, strict=True) if answer is not None
-        }
+        written |= {(owner, "answer-stored") for owner, answer in zip(owners, answers, strict=True) if answer}
         creates_to = Counter(point for owner, point in written if owner)  # a row that only pads has no owner
         for point, creates in creates_to.items():
             if fuse.burns(f"before-{point}", creates):
