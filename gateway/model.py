@@ -21,7 +21,7 @@ class State(enum.IntEnum):
     UNKNOWN = 3
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """One fingerprint a create must hold, with the data that a store keeps for later decisions."""
 
     fingerprint: bytes
@@ -39,7 +39,7 @@ class Claim(msgspec.Struct, frozen=True):
     """Whether the claim is that of an Idempotency-Key."""
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """What a store knows about one fingerprint."""
 
     fingerprint: bytes
@@ -60,7 +60,7 @@ class Record(msgspec.Struct, frozen=True):
         return self.expires_at is None or self.expires_at > now
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """How an operation ended. A state of None frees its claims."""
 
     state: State | None
@@ -75,14 +75,14 @@ class Settlement(msgspec.Struct, frozen=True):
 FREE = Settlement(None)
 
 
-class Reserved(msgspec.Struct, frozen=True):
+class Reserved(msgspec.Struct, frozen=True, gc=False):
     """All claims now belong to this owner, durably."""
 
     lapsed: tuple[Record, ...] = ()
     """Expired claims of unknown outcome that this operation reserved again."""
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """At least one claim was not free; none was reserved."""
 
     conflicts: tuple[tuple[Claim, Record], ...]

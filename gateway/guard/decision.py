@@ -23,7 +23,7 @@ class Conflict(enum.StrEnum):
     KEY_REUSED = "key-reused"
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """What answers a create that was not let through."""
 
     conflict: Conflict
@@ -55,6 +55,8 @@ class Outcome(enum.Enum):
     """No byte of the request left."""
     NO_RESPONSE = "no-response"
     """It got the request, or may have, and no answer's head came back."""
+
+    __hash__ = object.__hash__  # that of an enum is written in Python, and tables are asked by outcomes thrice a create
 
 
 ON_OUTCOME: Mapping[Outcome, State | None] = {

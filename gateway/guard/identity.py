@@ -23,7 +23,7 @@ _END_OF_NAME = re.compile(r"[\x00\[]")
 _NAME_SIGNS = str.maketrans({".": "_", " ": "_", "]": None})
 
 
-class RequestView(msgspec.Struct, frozen=True):
+class RequestView(msgspec.Struct, frozen=True, gc=False):
     """The parts of a request that fields can name."""
 
     headers: Headers
@@ -36,7 +36,7 @@ class RequestView(msgspec.Struct, frozen=True):
     """Method and target, for rules that compare requests."""
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """One entry's values, normalised."""
 
     entry: Entry

@@ -8,7 +8,7 @@ from gateway.guard.rules import Rule
 from gateway.model import Claim
 
 
-class Operation(msgspec.Struct, frozen=True):
+class Operation(msgspec.Struct, frozen=True, gc=False):
     """A create that holds its claims, from their reservation to their settlement."""
 
     rule: Rule

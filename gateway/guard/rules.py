@@ -120,7 +120,7 @@ class Rule(msgspec.Struct, frozen=True):
         return self.body is not None or self.tells_retries or self.upsert_method != ""
 
 
-class Match(msgspec.Struct, frozen=True):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """The rule that guards a request, and its template's variables."""
 
     rule: Rule

@@ -25,7 +25,7 @@ _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
 """Substitutions that some servers make in a path."""
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, gc=False):
     """The parts of a request target (RFC 9112 3.2), as sent."""
 
     path: str
