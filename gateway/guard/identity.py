@@ -53,14 +53,17 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     """
     if rule.body is not None and document is None:
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
-    parts = [read(part.field, request, document) for part in rule.scope]
-    scope = tuple([canonical(part.form, part.field, value) for part, value in zip(rule.scope, parts, strict=True)])
-    identities = []
+    parts, scope, identities = [], [], []
+    for part in rule.scope:
+        parts.append(value := read(part.field, request, document))
+        scope.append(canonical(part.form, part.field, value))
     for entry in rule.entries:
-        sent = [read(field, request, document) for field in entry.fields]
-        values = [canonical(entry.form, field, value) for field, value in zip(entry.fields, sent, strict=True)]
-        identities.append(Identity(entry, tuple(values), (*parts, *sent)))
-    return scope, tuple(identities)
+        sent, values = [*parts], []
+        for field in entry.fields:
+            sent.append(value := read(field, request, document))
+            values.append(canonical(entry.form, field, value))
+        identities.append(Identity(entry, tuple(values), tuple(sent)))
+    return tuple(scope), tuple(identities)
 
 
 def sent_values(rule: Rule, request: RequestView) -> Values:
