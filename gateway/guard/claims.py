@@ -77,8 +77,11 @@ def _with_key(
 
 def _caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
     """Say who sends a request; None when none of the rule's `caller` fields is there. Raises IdentityError."""
-    values = [_caller_value(field, request) for field in rule.caller]
-    return None if values.count(None) == len(values) else fingerprinter.caller(values)
+    values, is_anonymous = [], True
+    for field in rule.caller:
+        values.append(value := _caller_value(field, request))
+        is_anonymous = is_anonymous and value is None
+    return None if is_anonymous else fingerprinter.caller(values)
 
 
 def _caller_value(field: Field, request: RequestView) -> Json:
