@@ -193,7 +193,8 @@ class Rules:
                 if unusual is not None:
                     return Refusal("unusual-request", unusual)
                 segments = folded.get(rule.name, reading.segments) if folded else reading.segments
-                return Match(rule, {name: segments[at] for at, name in rule.template.names})
+                names = rule.template.names
+                return Match(rule, {name: segments[at] for at, name in names} if names else {})
         return None
 
     def _read(self, path: str) -> _Lookup | None:
