@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from gateway import model
 from tests.model.creates import FAULT, KEYS, Create, Outcome, answer, fingerprint, link
 from tests.model.parts import Operation
-from tests.model.reference import REPLAYED, WAITS, Answer, Conflict, Ending, Key, Reference
+from tests.model.reference import LOST, REPLAYED, UPSERTED, WAITS, Answer, Conflict, Ending, Key, Reference
 from tests.model.world import Kind, World
 from tests.support.handler import NOW
 
@@ -69,6 +69,7 @@ class Agreement(RuleBasedStateMachine):
         self.check_claims()
         self.check_forwards()
         self.check_found_out()
+        self.check_gone()
         self.check_lapses()
 
     def check_claims(self) -> None:
@@ -108,6 +109,12 @@ class Agreement(RuleBasedStateMachine):
         self._found_out = self.reference.found_out.copy()
         assert {verdict: count for (_, verdict), count in self.world.telemetry.verdicts.items()} == verdicts
 
+    def check_gone(self) -> None:
+        """What frees an identity whose thing is gone is told of."""
+        assert self.world.telemetry.events["resource-gone"] == self.reference.gone
+        if self.reference.gone:
+            self.seen["found gone"] = max(self.seen["found gone"], self.reference.gone)
+
     def check_lapses(self) -> None:
         """An identity that becomes free because its hold ran out is told of, once."""
         events = self.world.telemetry.events
@@ -138,6 +145,13 @@ class Agreement(RuleBasedStateMachine):
             elif conflict.slug == REPLAYED:
                 self.seen["replayed"] += 1
                 self.check_replayed(operation, conflict.first.answer)
+            elif conflict.slug == UPSERTED:
+                self.seen["upserted"] += 1
+                self.check_told(operation, 200, None)
+                assert b"\r\nIdempotency-Status: upserted\r\n" in operation.client.got
+            elif conflict.slug == LOST:
+                self.seen["upsert lost"] += 1
+                self.check_told(operation, 502, "outcome-unknown")
             else:
                 told = self.check_told(operation, 422 if conflict.slug == "key-reused" else 409, conflict.slug)
                 assert told["conflictField"] in conflict.entries

@@ -12,6 +12,8 @@ from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration
 from gateway.http.headers import Headers
 from gateway.upstream.results import NoResponse, NotSent, ResponseBroken, UpstreamResponse
+from tests.model.profiles import PROFILE
+from tests.model.profiles import RULE as PROFILE_RULE
 from tests.model.reference import FOREVER, UNREADABLE, Answer, Ending, Key, Kind, Sent
 from tests.model.signups import RULE as SIGNUP_RULE
 from tests.model.signups import SIGNUP
@@ -122,6 +124,7 @@ CONFIG = Config(
         ),
         TASK_RULE,
         SIGNUP_RULE,
+        PROFILE_RULE,
     ),
 )
 
@@ -209,7 +212,8 @@ KEYED = [
 CREATES = PERSONS + OTHERS + KEYED
 SIGNUPS = [_signup(email) for email in ("a@x", "A@x")]
 """Two spellings of one identity."""
-KEYS = sorted({key for create in CREATES + SIGNUPS for key in create.keys})
+PROFILES = [_keyed(PROFILE, [("profile", "email", "a@x")], caller, "", email="a@x") for caller in ("ada", "bob", "")]
+KEYS = sorted({key for create in CREATES + SIGNUPS + PROFILES for key in create.keys})
 
 
 class _Rest:
@@ -296,10 +300,11 @@ def _fault(number: int) -> UpstreamResponse:
 
 
 FAULT = Outcome("a fault in the gateway itself", "no answer", (0, None), _fault)
+NO_ANSWER = Outcome("no answer", "no answer", (502, "outcome-unknown"), lambda _: NoResponse("connection_terminated"))
 COMMON = [
     _status(201),
     Outcome("never reached", "not sent", (502, "upstream-unreachable"), lambda _: NotSent("connection_refused")),
-    Outcome("no answer", "no answer", (502, "outcome-unknown"), lambda _: NoResponse("connection_terminated")),
+    NO_ANSWER,
     _status(500),
     _status(422),
     _status(409),
@@ -340,7 +345,7 @@ OUTCOMES = [*COMMON, *COMMON, *RARE]
 
 def link(create: Create, outcome: Outcome, number: int) -> str | None:
     """Where the created thing lives, as far as an answer lets its rule know."""
-    if create.kind in {USER, PAYMENT} or (create.kind is INVITE and outcome.is_readable):
+    if create.kind in {USER, PAYMENT, PROFILE} or (create.kind is INVITE and outcome.is_readable):
         return f"/things/{number}"
     return None
 

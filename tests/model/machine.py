@@ -16,16 +16,19 @@ from tests.model.creates import (
     JOBS,
     KEYED,
     KEYS,
+    NO_ANSWER,
     OTHERS,
     OUTCOMES,
     PERSONS,
+    PROFILES,
     SECOND,
     SIGNUPS,
     Create,
     Outcome,
 )
 from tests.model.parts import CUTS, Cut
-from tests.model.reference import Says
+from tests.model.profiles import CHANGES
+from tests.model.reference import Changes, Says
 from tests.model.signups import SIGNUP
 from tests.model.world import Kind
 
@@ -78,10 +81,16 @@ class DecisionCore(Agreement):
     def keyed_is_created(self, create: Create, outcome: Outcome) -> None:
         self._send(create, outcome)
 
-    @rule(create=st.sampled_from(SIGNUPS), outcome=outcomes, says=st.sampled_from(SAYS))
+    @rule(create=st.sampled_from(SIGNUPS), outcome=st.just(NO_ANSWER) | outcomes, says=st.sampled_from(SAYS))
     def signup_is_created(self, create: Create, outcome: Outcome, says: Says) -> None:
         """Of a kind whose unknown outcomes are found out."""
         self.world.says = self.reference.says = says
+        self._send(create, outcome)
+
+    @rule(create=st.sampled_from(PROFILES), outcome=outcomes, changes=st.sampled_from(CHANGES))
+    def profile_is_created(self, create: Create, outcome: Outcome, changes: Changes) -> None:
+        """Of a kind whose duplicates are sent to what exists."""
+        self.world.changes = self.reference.changes = changes
         self._send(create, outcome)
 
     @precondition(lambda self: not self.world.is_down and self.reference.unknown(SIGNUP) is not None)

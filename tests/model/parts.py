@@ -19,7 +19,8 @@ from gateway.transport.stream import Stream
 from gateway.upstream.client import Upstream
 from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
 from tests.model.creates import Create, Outcome
-from tests.model.reference import Says
+from tests.model.profiles import answer_change
+from tests.model.reference import Changes, Says
 from tests.model.signups import answer_question
 from tests.support.tally import PATIENCE
 
@@ -122,10 +123,12 @@ class WatchedInFlight(OperationsInFlight):
 class Api(Upstream):
     """Gets a request, and answers when its operation has an outcome."""
 
-    def __init__(self, says: Callable[[], Says]) -> None:
-        """`says` is what it answers when it is asked what became of a create."""
+    def __init__(self, says: Callable[[], Says], changes: Callable[[], Changes]) -> None:
+        """`says` is what it answers when it is asked what became of a create, `changes` what it makes of a change."""
         self.rewrites_host = False
+        self.hosts = frozenset({"api"})
         self._says = says
+        self._changes = changes
         self.operations: dict[asyncio.Task[None], Operation] = {}
 
     async def send(self, request: Request) -> UpstreamResponse | NotSent | NoResponse:
@@ -134,8 +137,10 @@ class Api(Upstream):
         task = asyncio.current_task()
         assert task is not None
         operation = self.operations[task]
-        assert request.line.startswith(b"POST ")
         assert request.body == operation.create.body
+        if request.line.startswith(b"PUT /things/"):
+            return answer_change(self._changes())
+        assert request.line.startswith(b"POST ")
         assert not operation.arrived.is_set(), "a create was sent twice"
         operation.arrived.set()
         return (await operation.outcome).result(operation.number)

@@ -48,12 +48,16 @@ class Kind:
     absent_after: float = math.inf
     """How long after an outcome became unknown the API is believed when it says that nothing happened; it is asked when
     this is finite."""
+    upserts: bool = False
+    """Whether a duplicate is sent to the thing that exists."""
 
 
 UNREADABLE = "?"
 """What a body says that breaks off."""
 Says = Literal["exists", "absent", "nothing"]
 """What the API answers to that question."""
+Changes = Literal["changed", "gone", "missing", "lost"]
+"""What the API makes of a change of a thing: done, 410, 404, or no answer."""
 Answer = tuple[int, bytes]
 """The status and the body of an answer of the API."""
 
@@ -81,7 +85,7 @@ class Conflict:
     """Why a create is not forwarded."""
 
     slug: str
-    """That of its answer, or REPLAYED, or WAITS."""
+    """That of its answer, or REPLAYED, WAITS, UPSERTED, or LOST for a change that was not answered."""
     entries: frozenset[str]
     """Those that the answer may name."""
     links: frozenset[str | None]
@@ -89,7 +93,7 @@ class Conflict:
     """The claim of the operation that answers, or is waited for."""
 
 
-REPLAYED, WAITS = "replayed", "waits"
+REPLAYED, WAITS, UPSERTED, LOST = "replayed", "waits", "upserted", "lost"
 MET = {"in_flight": "in-progress", "created": "duplicate", "unknown": "outcome-unknown"}
 
 
@@ -102,6 +106,9 @@ class Reference:
         self.releases: Counter[Key] = Counter()
         self.operations = 0
         self.says: Says = "nothing"
+        self.changes: Changes = "changed"
+        self.gone = 0
+        """Operations whose thing a change has found gone."""
         self.found_out: Counter[str] = Counter()
         """What came of questions about unknown outcomes."""
         self.lapsed = 0
@@ -115,6 +122,8 @@ class Reference:
         """
         if kind.absent_after < math.inf:
             self._ask(keys, sent, now)
+        if kind.upserts and (changed := self._change(keys, sent, now)):
+            return changed
         held = {key: self.claims[key] for key in keys if key in self.claims and self.claims[key].until > now}
         is_retry = False
         if sent.key and keys[0] in held:
@@ -160,6 +169,19 @@ class Reference:
             else:
                 self._release(keys[0])
         self.found_out[came] += 1
+
+    def _change(self, keys: Sequence[Key], sent: Sent, now: int) -> Conflict | None:
+        """Send a duplicate to what exists. A thing that is gone frees the claim, which is the only one of its kind."""
+        claim = self.claims.get(keys[0])
+        if claim is None or claim.state != "created" or claim.until <= now:
+            return None
+        if self.changes == "gone" or (self.changes == "missing" and claim.sent.caller == sent.caller):
+            self.gone += 1
+            self._release(keys[0])
+            return None
+        if self.changes == "missing":  # which another caller is told, too, of what it may not see
+            return None
+        return self._conflict(UPSERTED if self.changes == "changed" else LOST, {keys[0]: claim}, sent)
 
     @staticmethod
     def _conflict(slug: str, found: Mapping[Key, Claim], sent: Sent) -> Conflict:

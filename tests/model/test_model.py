@@ -38,6 +38,9 @@ MET = {
     "found out: absent",
     "found out: absent, too early",
     "found out: nothing",
+    "upserted",
+    "upsert lost",
+    "found gone",
 }
 RESTARTS = {
     "found out: absent, perhaps spelt otherwise",

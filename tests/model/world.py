@@ -27,7 +27,7 @@ from gateway.upstream.open import Upstreams
 from gateway.upstream.resolve import Resolver
 from tests.model.creates import CONFIG, Create, Outcome
 from tests.model.parts import Api, Client, Cut, Door, Operation, WatchedInFlight
-from tests.model.reference import Says
+from tests.model.reference import Changes, Says
 from tests.support.handler import make_rooms, open_file
 from tests.support.tally import PATIENCE
 
@@ -53,6 +53,8 @@ class World:
         """Creates that the API has got and not answered, oldest first."""
         self.says: Says = "nothing"
         """What the API says when it is asked what became of a create."""
+        self.changes: Changes = "changed"
+        """What it makes of a change."""
         self._kind = kind
         self._numbers = itertools.count(1)
         self._lives = itertools.count(1)
@@ -209,7 +211,7 @@ class World:
         if self._kind == "sqlite":
             opened = await open_file(file, self.now)
             store, recovered = opened.store, opened.recovered
-        self._api = Api(lambda: self.says)
+        self._api = Api(lambda: self.says, lambda: self.changes)
         self._door = Door(store)
         upstreams = Upstreams(Routes([], self._api), {}, EndpointShared(Resolver(), Budget(2**20)))
         rooms = make_rooms(CONFIG, self._door, upstreams, telemetry=self.telemetry, wall_clock=lambda: self.now)
