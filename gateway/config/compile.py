@@ -18,7 +18,7 @@ from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field, Source, parse_field
 from gateway.guard.key import Key
-from gateway.guard.normalize import INTEGER, NORMALISERS
+from gateway.guard.normalize import NORMALISERS, takes_nothing_else, types_in_text
 from gateway.guard.pattern import parse_pattern
 from gateway.guard.question import Verify, is_about, parse_question
 from gateway.guard.resource import parse_resource
@@ -154,7 +154,11 @@ def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -
     match = None if pattern is None else parse_pattern(pattern)
     if match is not None:
         normalisers.append(match)
-    return ValueForm(tuple(normalisers), types_of(types), is_integer=INTEGER in normalize, pattern=match)
+    taken = types_of(types)
+    if "decimal" in normalize and types == TYPES:  # the default: an amount is a number with a fraction, often
+        taken |= {float}
+    in_text = types_in_text(normalize)
+    return ValueForm(tuple(normalisers), taken, in_text, takes_nothing_else(normalize), match)
 
 
 def _outcome(entry: OutcomeConfig) -> OutcomeEntry:

@@ -2,10 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import idna
 
+from gateway.guard.quantities import decimal, instant
 from gateway.http.fields import TOKEN
 
 MAX_MARKS = 30
@@ -15,6 +16,10 @@ _SPACES = re.compile(r"\s+")
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _CREDENTIALS = re.compile(rf"({TOKEN.decode()})(?: +([^ \t].*))?", re.DOTALL)
 """RFC 9110 11.4: the spaces behind the scheme are 1*SP."""
+_IGNORABLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""Default_Ignorable_Code_Point (Unicode Standard 5.21) where the category is neither control nor format."""
 
 
 def _require_few_marks(value: str) -> None:
@@ -81,8 +86,20 @@ def _auth_scheme(value: str) -> str:
     return scheme.lower() if credentials is None else f"{scheme.lower()} {credentials}"
 
 
-INTEGER = "integer"
-"""The normaliser that takes integers too: by their text, so that 7 and "7" are one."""
+def _visible(value: str) -> str:
+    """Leave out what no eye sees: control characters, zero-width ones, marks of direction, fillers."""
+    if value.isascii() and value.isprintable():
+        return value
+    return _IGNORABLE.sub("", "".join([c for c in value if unicodedata.category(c) not in {"Cc", "Cf"}]))
+
+
+def _email_tag(value: str) -> str:
+    """Leave out the tag of an address: what follows a plus sign in its local part, unless that part is quoted."""
+    local, at, domain = value.rpartition("@")
+    name = local.partition("+")[0]
+    return f"{name}@{domain}" if at and name and not local.startswith('"') else value
+
+
 NORMALISERS: Mapping[str, Callable[[str], str]] = {
     "trim": str.strip,
     "casefold": str.casefold,
@@ -91,8 +108,30 @@ NORMALISERS: Mapping[str, Callable[[str], str]] = {
     "digits": lambda value: "".join(c for c in value if c.isdecimal()),
     "email": _email,
     "collapse_space": lambda value: _SPACES.sub(" ", value),
-    INTEGER: _integer,
+    "integer": _integer,
+    "decimal": decimal,
+    "instant": instant,
+    "text": str,
+    "visible": _visible,
+    "email_tag": _email_tag,
     "auth_scheme": _auth_scheme,
 }
 """Each takes and returns a string, or raises ValueError whose text goes on from the field's name, and never shows the
-value. Values that are no strings are left alone, but for INTEGER."""
+value. Values that are no strings are left alone, but for those of IN_TEXT."""
+IN_TEXT: Mapping[str, frozenset[type]] = {
+    "integer": frozenset({int}),
+    "decimal": frozenset({int, float}),
+    "text": frozenset({int, float, bool}),
+}
+"""The types that some take by their text, so that 7 and "7" are one."""
+_STRICT = frozenset({"integer", "decimal"})
+
+
+def types_in_text(names: Iterable[str]) -> frozenset[type]:
+    """The types, beside strings, that a chain of normalisers takes by their text."""
+    return frozenset[type]().union(*[IN_TEXT[name] for name in names if name in IN_TEXT])
+
+
+def takes_nothing_else(names: Iterable[str]) -> bool:
+    """Whether a chain of normalisers takes only strings and the types of types_in_text: any other has no number."""
+    return not _STRICT.isdisjoint(names)

@@ -10,6 +10,7 @@ import msgspec
 from gateway.errors import IdentityError
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import encode
+from gateway.guard.strict_json import EXACT
 from gateway.model import Json
 
 MAX_VALUE = 1024
@@ -42,8 +43,10 @@ class ValueForm(msgspec.Struct, frozen=True):
     normalisers: tuple[Callable[[str], str], ...] = ()
     types: frozenset[type] = types_of(("string", "integer", "boolean", "null"))
     """Those of values in a body: each of these has one spelling. What comes from elsewhere is a string, and taken."""
-    is_integer: bool = False
-    """Whether the normalisers take integers, by their text, and nothing else but strings."""
+    in_text: frozenset[type] = frozenset()
+    """Types that the normalisers take, too, by the text of the value."""
+    takes_nothing_else: bool = False
+    """Whether the normalisers take only these and strings."""
     pattern: Callable[[str], str] | None = None
     """What must match, after all normalisers; of a string it is the last of these."""
 
@@ -73,20 +76,27 @@ def canonical(form: ValueForm, field: Field, value: Json) -> Json:
         raise _of_another_type(form, field, value)
     if isinstance(value, list | dict | int) and len(encode(value)) > MAX_VALUE:
         raise IdentityError(f"{field.text} is an array, an object or a number of more than {MAX_VALUE} bytes")
-    if form.is_integer or form.pattern is not None:
-        return _by_text(form, field, value)
+    if type(value) in form.in_text:
+        return _applied(form.normalisers, field, _text(value))
+    if form.takes_nothing_else or form.pattern is not None:
+        return _matched(form, field, value)
     return value
 
 
-def _by_text(form: ValueForm, field: Field, value: Json) -> Json:
-    """Treat a value that is no string as its text is treated, which only an integer has. Raises IdentityError."""
-    if type(value) is not int:
-        raise IdentityError(f"{field.text} is neither a string nor an integer, as the rule demands")
-    if form.is_integer:
-        return _applied(form.normalisers, field, str(value))
-    if form.pattern is not None:
-        _applied((form.pattern,), field, str(value))
+def _matched(form: ValueForm, field: Field, value: Json) -> Json:
+    """Match a value that is no string by its text, which only an integer has. Raises IdentityError."""
+    if type(value) is not int or form.pattern is None:
+        number = "a number" if float in form.in_text else "an integer"
+        raise IdentityError(f"{field.text} is neither a string nor {number}, as the rule demands")
+    _applied((form.pattern,), field, str(value))
     return value
+
+
+def _text(value: Json) -> str:
+    """The text of a number or a boolean as JSON has it: the shortest that reads as the same, 1.0 as 1."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < EXACT else str(value)
 
 
 def _applied(functions: Iterable[Callable[[str], str]], field: Field, text: str) -> str:

@@ -33,6 +33,27 @@ from tests.support.unit import untimed
         ("integer", "-12", "-12"),
         ("integer", "-0", "0"),
         ("integer", "90071992547409930", "90071992547409930"),
+        *[("decimal", text, "10") for text in ("10", "10.00", "1e1", "1.0E+1", "100e-1")],
+        ("decimal", "-0.0", "0"),
+        ("decimal", "0e9999", "0"),
+        ("decimal", "-12.340", "-12.34"),
+        ("decimal", "1e-7", "0.0000001"),
+        ("decimal", "123456789012345678901234567890.10", "123456789012345678901234567890.1"),
+        ("instant", "2026-01-31T09:30:00Z", "2026-01-31T09:30:00Z"),
+        ("instant", "2026-01-31t10:30:00.500+01:00", "2026-01-31T09:30:00.5Z"),
+        ("instant", "2026-01-31 09:30:00.000z", "2026-01-31T09:30:00Z"),
+        ("instant", "2026-01-01T00:15:00+00:30", "2025-12-31T23:45:00Z"),
+        ("instant", "2026-01-31T09:30:00.1234567890123-00:00", "2026-01-31T09:30:00.1234567890123Z"),
+        ("instant", "0001-01-02T00:00:00+23:59", "0001-01-01T00:01:00Z"),
+        ("text", "1.50", "1.50"),
+        ("visible", "A\u200bd\u00ada\ufeff\x00\u202e\u3164\ufe0f\U000e0001", "Ada"),
+        ("visible", " \u00e9\u0301 \u65e5 ", " \u00e9\u0301 \u65e5 "),
+        ("visible", "a\t\r\nb\x7f", "ab"),
+        ("email_tag", "ada+news+x@example.org", "ada@example.org"),
+        ("email_tag", "+ada@example.org", "+ada@example.org"),
+        ("email_tag", '"ada+x"@example.org', '"ada+x"@example.org'),
+        ("email_tag", "ada+x", "ada+x"),
+        ("email_tag", "a.d.a@exam+ple.org", "a.d.a@exam+ple.org"),
         ("auth_scheme", "Bearer abc", "bearer abc"),
         ("auth_scheme", "bearer   ABC=", "bearer ABC="),
         ("auth_scheme", "NEGOTIATE", "negotiate"),
@@ -45,7 +66,7 @@ def test_a_normaliser_does_what_its_name_says(name: str, before: str, after: str
 
 def test_these_are_all_of_them() -> None:
     texts = {"trim", "casefold", "nfc", "nfkc", "digits", "email", "collapse_space"}
-    assert set(NORMALISERS) == texts | {"integer", "auth_scheme"}
+    assert set(NORMALISERS) == texts | {"integer", "decimal", "instant", "text", "visible", "email_tag", "auth_scheme"}
 
 
 def outcome(name: str, text: str) -> str:
@@ -63,6 +84,53 @@ def test_what_apis_read_as_different_integers_is_refused(text: str) -> None:
     """One takes "007" for 7, another for a string, a third for an octal number."""
     with pytest.raises(ValueError, match=r"^is no integer as JSON writes it"):
         NORMALISERS["integer"](text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "010", "+1", " 1", "1\n", "1.", ".5", "1,5", "1e", "1e99999", "\u0661", "Infinity", "NaN", "0x1", "1_0"],
+)
+def test_what_apis_read_as_different_numbers_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^is no number as JSON writes it"):
+        NORMALISERS["decimal"](text)
+
+
+@pytest.mark.parametrize("text", ["1e100", "1e-101", "1" * 101, f"0.{'1' * 101}", "-1e9999"])
+def test_a_number_that_is_too_long_to_write_out_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^has more than 100 places before or behind its point$"):
+        NORMALISERS["decimal"](text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "2026-01-31", "2026-01-31T09:30:00", "2026-01-31T09:30Z", "20260131T093000Z", "2026-01-31T09:30:00+0100"),
+        *(
+            "2026-01-31T09:30:00.Z",
+            "2026-01-31T09:30:00,5Z",
+            " 2026-01-31T09:30:00Z",
+            "1769851800",
+            "2026-W05-6T09:30:00Z",
+        ),
+        *("2026-01-31T09:30:00Z\n", "\u0662026-01-31T09:30:00Z"),
+    ],
+)
+def test_what_is_no_time_with_an_offset_is_refused(text: str) -> None:
+    """Without one, each API takes its own."""
+    with pytest.raises(ValueError, match=r"^is no time as RFC 3339 writes it"):
+        NORMALISERS["instant"](text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2026-02-29T09:30:00Z", "2026-01-31T24:00:00Z", "2016-12-31T23:59:60Z", "2026-01-31T09:30:00+25:00"),
+        *("0000-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"),
+    ],
+)
+def test_a_time_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^is no time that exists"):
+        NORMALISERS["instant"](text)
 
 
 @pytest.mark.parametrize("text", ["", " Bearer a", "Bearer ", "Bearer\ta", "Bearer \ta", "a/b c", "Bäarer c"])
