@@ -7,7 +7,7 @@ from msgspec.structs import fields
 
 from gateway.config.problems import quote
 from gateway.config.schema import Config, RuleConfig
-from gateway.guard.content import JSON_TYPE
+from gateway.guard.content import JSON_TYPES
 from gateway.guard.statuses import parse_statuses
 
 _REDIRECT = 302
@@ -46,7 +46,7 @@ def _about_types(rule: RuleConfig) -> list[str]:
     return [
         f"rule {quote(rule.name)}: {quote(text)} need not be in json_types, because bodies of that type are always read"
         for text in rule.json_types
-        if text == JSON_TYPE or text.endswith("+json")
+        if text in JSON_TYPES or text.endswith("+json")
     ]
 
 

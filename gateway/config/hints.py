@@ -68,7 +68,7 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (AnswerConfig, "body"): """body = '{"error": "{detail}"}'""",
     (schema.RuleConfig, "resource"): 'resource = "header.Location"',
     (schema.RuleConfig, "unknown_hold"): 'unknown_hold = "24h"',
-    (schema.RuleConfig, "json_types"): 'json_types = ["text/json"]',
+    (schema.RuleConfig, "json_types"): 'json_types = ["text/plain"]',
     (schema.RuleConfig, "content_encodings"): 'content_encodings = ["gzip"]',
     (schema.RuleConfig, "outcome"): (
         'outcome = [{ when = [{ field = "answer.body.errors[0]", exists = true }], is = "refused" }]'

@@ -7,10 +7,19 @@ import msgspec
 
 from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 CODINGS = tuple(_WINDOW)
 """The content codings that can be undone."""
 JSON_TYPE = "application/json"
+JSON_TYPES = frozenset(
+    {
+        *(JSON_TYPE, "application/x-json", "text/json", "text/x-json"),
+        *("application/x-amz-json-1.0", "application/x-amz-json-1.1"),  # AWS's protocols, such as DynamoDB's
+        *("application/json-rpc", "application/jsonrequest", "application/csp-report"),
+    }
+)
+"""Other names under which JSON is sent. No API takes a body of these for anything else."""
 _JSON_SUFFIX = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+\+json")
 """RFC 6839 3.1."""
 
@@ -21,7 +30,7 @@ class BodyFormats(msgspec.Struct, frozen=True):
     limit: int
     """Bytes of a body, as sent and when inflated."""
     json_types: frozenset[str] = frozenset()
-    """Media types that are JSON, beside `application/json` and `…+json`; "" stands for a missing Content-Type."""
+    """Media types that are JSON, beside JSON_TYPES and `…+json`; "" stands for a missing Content-Type."""
     codings: tuple[str, ...] = ()
     """Content codings that are undone."""
 
@@ -34,8 +43,7 @@ def json_text(data: bytes, content_type: str | None, content_encoding: str | Non
     is_ascii = require_json(content_type, formats)
     if content_encoding:
         data = decoded(data, content_encoding.strip().lower(), formats)
-    if data.startswith(b"\xef\xbb\xbf"):
-        raise IdentityError("the body starts with a byte-order mark")
+    data = data.removeprefix(_BYTE_ORDER_MARK)  # RFC 8259 8.1: it may be ignored; who does not refuses it
     if is_ascii and not data.isascii():
         raise IdentityError("the body's charset is US-ASCII, and it holds other bytes")
     return data
@@ -50,7 +58,7 @@ def require_json(content_type: str | None, formats: BodyFormats) -> bool:
             raise IdentityError("the request has no Content-Type that says its body is JSON")
         return False
     media_type, *parameters = [part.strip() for part in content_type.lower().split(";")]
-    if media_type != JSON_TYPE and media_type not in formats.json_types and not _JSON_SUFFIX.fullmatch(media_type):
+    if media_type not in JSON_TYPES and media_type not in formats.json_types and not _JSON_SUFFIX.fullmatch(media_type):
         raise IdentityError("the body's Content-Type is not JSON")
     for parameter in parameters:
         name, _, value = parameter.partition("=")

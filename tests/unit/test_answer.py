@@ -119,7 +119,7 @@ def test_what_is_large_beside_a_value_makes_no_difference_and_a_large_value_is_t
         (b'{"a": 1', {}),
         (b'{"a": 1}}', {}),
         (b'{"a": 1, "a": 2}', {}),
-        (b'\xef\xbb\xbf{"a": 1}', {}),
+        (b'\xef\xbb\xbf\xef\xbb\xbf{"a": 1}', {}),
         (b'{"a": "\\ud800"}', {}),
         (b'{"a": NaN}', {}),
         (b'{"a": 1}', {"content_type": b"text/html"}),

@@ -124,11 +124,11 @@ class TestContentType:
             with pytest.raises(IdentityError, match="US-ASCII, and it holds other bytes"):
                 read('{"email": "ä"}', content_type)
 
-    @pytest.mark.parametrize("content_type", ["text/json", "Text/JSON; charset=utf-8", "text/plain;x=y", None])
+    @pytest.mark.parametrize("content_type", ["text/csv", "Text/CSV; charset=utf-8", "text/plain;x=y", None])
     def test_other_types_are_read_where_the_rule_names_them(self, content_type: str | None) -> None:
-        formats = BodyFormats(LIMIT, json_types=frozenset({"text/json", "text/plain", ""}))
+        formats = BodyFormats(LIMIT, json_types=frozenset({"text/csv", "text/plain", ""}))
         assert read_json(b"[1]", content_type, None, formats) == [1]
-        for unnamed in ("text/xml", "text/jsonx", "text/json; charset=latin-1"):
+        for unnamed in ("text/xml", "text/jsonx", "text/csv; charset=latin-1"):
             with pytest.raises(IdentityError):
                 read_json(b"[1]", unnamed, None, formats)
 

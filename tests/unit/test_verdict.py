@@ -58,7 +58,7 @@ def said(body: Any, status: int = 200, *lines: tuple[str, str], is_whole: bool =
         (b"", "unclear"),
         (b"<html>no</html>", "unclear"),
         (b'{"items": [{"id": "\\ud800"}]}', "unclear"),
-        (b"\xef\xbb\xbf{}", "unclear"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "unclear"),
     ],
 )
 def test_what_a_search_finds(body: Any, verdict: str) -> None:
