@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.config.schema import RuleConfig
-from gateway.guard.template import Template, parse_template
+from gateway.guard.template import Partial, Template, parse_template
 
 
 def unreachable(rules: Sequence[RuleConfig]) -> list[tuple[RuleConfig, RuleConfig]]:
@@ -30,22 +30,32 @@ def _covers(earlier: RuleConfig, later: RuleConfig) -> bool:
     except ValueError:
         return False
     # What the later rule matches by a suffix that it lists, the earlier one takes, or has it refused.
-    if _takes_all(wide, narrow):
+    if takes_all(wide, narrow):
         return True
     if later.match.extensions or narrow.has_tail or not narrow.segments:
         return False
-    stem, _, suffix = (narrow.segments[-1] or "").rpartition(".")
+    last = narrow.segments[-1]
+    stem, _, suffix = (last if isinstance(last, str) else "").rpartition(".")
     listed = {extension.lower() for extension in earlier.match.extensions}
     shortened = Template((*narrow.segments[:-1], stem), narrow.names)
-    return bool(stem) and suffix in listed and _takes_all(wide, shortened)
+    return bool(stem) and suffix in listed and takes_all(wide, shortened)
 
 
-def _takes_all(wide: Template, narrow: Template) -> bool:
+def takes_all(wide: Template, narrow: Template) -> bool:
     """Whether every path of one template is one of the other's, too."""
     if wide.has_tail:
         fits = len(wide.segments) <= len(narrow.segments)
     else:
         fits = len(wide.segments) == len(narrow.segments) and not narrow.has_tail
-    return fits and all(
-        taken is None or taken == segment for taken, segment in zip(wide.segments, narrow.segments, strict=False)
-    )
+    return fits and all(map(_takes, wide.segments, narrow.segments))
+
+
+def _takes(wide: str | Partial | None, narrow: str | Partial | None) -> bool:
+    """Whether a segment of a template takes every segment that another one does."""
+    if wide is None or wide == narrow:
+        return True
+    if not isinstance(wide, Partial):
+        return False
+    if isinstance(narrow, Partial):
+        return narrow.prefix.startswith(wide.prefix) and narrow.suffix.endswith(wide.suffix)
+    return narrow is not None and wide.value(narrow) is not None

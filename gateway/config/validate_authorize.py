@@ -5,11 +5,12 @@ import re
 from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, quote
+from gateway.config.reachability import takes_all
 from gateway.config.schema import RuleConfig
 from gateway.guard.authorize import REFUSED
 from gateway.guard.field import Source, parse_field
 from gateway.guard.statuses import parse_statuses
-from gateway.guard.template import parse_template
+from gateway.guard.template import Template, parse_template
 from gateway.http.paths import read_path
 
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")  # RFC 9112 3.2.1: origin-form
@@ -49,12 +50,9 @@ def validate_questions(rules: Sequence[RuleConfig], problems: Problems) -> None:
 
 
 def _guards_get(rule: RuleConfig, target: str) -> bool:
-    segments, template = read_path(target.partition("?")[0]).segments, parse_template(rule.match.path).segments
-    return (
-        "GET" in rule.match.methods
-        and len(segments) == len(template)
-        and all(taken in {None, segment.lower()} for taken, segment in zip(template, segments, strict=True))
-    )
+    segments = read_path(target.partition("?")[0]).segments
+    asked = Template(tuple([segment.casefold() for segment in segments]), ())
+    return "GET" in rule.match.methods and takes_all(parse_template(rule.match.path), asked)
 
 
 def _wrong_path(text: str) -> str | None:

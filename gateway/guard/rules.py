@@ -16,11 +16,11 @@ from gateway.guard.key import Key
 from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
 from gateway.guard.template import Template
-from gateway.guard.template_tree import Suffixed, TemplateTree, without_suffix
+from gateway.guard.template_tree import Found, Suffixed, TemplateTree, without_suffix
 from gateway.guard.unusual import find_unusual
 from gateway.guard.value import ValueForm
 from gateway.http.headers import Headers
-from gateway.http.paths import Reading, Target, named_hosts, read_path
+from gateway.http.paths import Reading, Target, named_hosts, read_path, split_path
 
 METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 """Headers by which widespread frameworks let a client change the method."""
@@ -169,9 +169,18 @@ class Rules:
         lookup = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)
         if lookup is None:
             return None
+        reading = lookup.reading
+        if reading.is_open or (reading.others and not reading.keeps_encoded):
+            return self._match_odd(method, reading, target, headers, None)
+        found = self._match_plain(method, lookup, target, headers)
+        if not reading.others or isinstance(found, Refusal):
+            return found
+        met = None if found is None or found.rule.template.has_tail else found
+        return self._match_odd(method, reading, target, headers, met) or found
+
+    def _match_plain(self, method: str, lookup: _Lookup, target: Target, headers: Headers) -> Match | Refusal | None:
+        """Find the rule that guards a path in the one way in which it is read."""
         reading, rules, folded, suffixed, has_hosts = lookup
-        if reading.others or reading.is_open:
-            return self._match_odd(method, reading, target, headers)
         rules = _on_host(rules, target, headers) if has_hosts else rules
         if suffixed and (refusal := self._match_suffixed(method, rules, suffixed, target, headers)):
             return refusal
@@ -193,17 +202,16 @@ class Rules:
                 if unusual is not None:
                     return Refusal("unusual-request", unusual)
                 segments = folded.get(rule.name, reading.segments) if folded else reading.segments
-                names = rule.template.names
-                return Match(rule, {name: segments[at] for at, name in names} if names else {})
+                return Match(rule, rule.template.read(segments) if rule.template.names else {})
         return None
 
     def _read(self, path: str) -> _Lookup | None:
         """Read a path, and find the rules that guard it; None when none can, whatever else the request says."""
         reading = read_path(path)
-        if reading.others or reading.is_open:
+        if reading.is_open or (reading.others and not reading.keeps_encoded):
             return _Lookup(reading, [], {}, [], has_hosts=False)
         found, folded = self._tree.find(reading.segments), {}
-        if not found.values and not found.suffixed:
+        if not found.values and not found.suffixed and not reading.others:
             return None
         for rule in found.values:
             if rule in found.shortened:
@@ -230,7 +238,10 @@ class Rules:
                 )
         return None
 
-    def _match_odd(self, method: str, reading: Reading, target: Target, headers: Headers) -> Refusal | None:
+    def _match_odd(
+        self, method: str, reading: Reading, target: Target, headers: Headers, met: Match | None
+    ) -> Refusal | None:
+        """Refuse a path that meets a rule as it may be read otherwise, unless that is what it has `met` already."""
         overridden = not self._overrides.isdisjoint(headers.name_set)
         if reading.is_open:
             for rule in _on_host(self._all, target, headers):
@@ -240,6 +251,8 @@ class Rules:
             found = self._tree.find(segments)
             meant = [*found.values, *[suffixed.value for suffixed in found.suffixed]]
             for rule in _on_host(meant, target, headers):
+                if met is not None and rule is met.rule and _reads_alike(met, segments, target, found):
+                    continue
                 if overridden or method.upper() in rule.methods:
                     return Refusal(
                         "ambiguous-path",
@@ -266,6 +279,14 @@ class Rules:
                         '"/users.json", and the rule\'s extensions do not list the suffix. Send the path without it.',
                     )
         return None
+
+
+def _reads_alike(met: Match, segments: tuple[str, ...], target: Target, found: Found[Rule]) -> bool:
+    """Whether another reading of a path gives the same values. One that decodes nothing tells apart no less."""
+    if segments == split_path(target.path):
+        return True
+    read = without_suffix(segments) if met.rule in found.shortened else segments
+    return met.rule.template.read(read) == met.variables
 
 
 _TOO_MANY_READINGS = Refusal(

@@ -1,12 +1,13 @@
 # All templates as one tree, segment by segment, and which of them a path meets. Pure.
 
+import sys
 from collections.abc import Collection, Iterable
 from operator import attrgetter
 from typing import Generic, TypeVar
 
 import msgspec
 
-from gateway.guard.template import Template
+from gateway.guard.template import Partial, Template
 
 _T = TypeVar("_T")
 
@@ -37,23 +38,29 @@ class _Entry(msgspec.Struct, Generic[_T], frozen=True):
 
     def ends_literally(self, length: int) -> bool:
         """Whether the last one of so many segments is compared with a literal."""
-        return len(self.template.segments) == length and self.template.segments[-1] is not None
+        if len(self.template.segments) != length:
+            return False
+        last = self.template.segments[-1]
+        return last.suffix != "" if isinstance(last, Partial) else last is not None
 
 
 class _Node(Generic[_T]):
-    """One segment of all templates: children by literal segment, one for any segment, what ends here.
+    """One segment of all templates: children by literal segment, by parts of one, one for any segment; what ends here.
 
     Mutable while templates are added, then only read.
     """
 
     def __init__(self) -> None:
         self.children: dict[str, _Node[_T]] = {}
+        self.partial: dict[Partial, _Node[_T]] = {}
         self.any: _Node[_T] | None = None
         self.ends: list[_Entry[_T]] = []
         """Those with a tail, too: it may be empty."""
         self.tails: list[_Entry[_T]] = []
 
-    def child(self, segment: str | None) -> "_Node[_T]":
+    def child(self, segment: str | Partial | None) -> "_Node[_T]":
+        if isinstance(segment, Partial):
+            return self.partial.setdefault(segment, _Node())
         if segment is not None:
             return self.children.setdefault(segment, _Node())
         if self.any is None:
@@ -68,7 +75,7 @@ class TemplateTree(Generic[_T]):
         self._root: _Node[_T] = _Node()
         self._count = 0
         self._longest = 0
-        """Characters of the longest literal segment."""
+        """Characters of the longest literal segment; no bound where one ends with literal text behind a variable."""
         self._has_tails = False
 
     def __repr__(self) -> str:
@@ -79,7 +86,10 @@ class TemplateTree(Generic[_T]):
         node = self._root
         for segment in template.segments:
             node = node.child(segment)
-            self._longest = max(self._longest, len(segment or ""))
+            if isinstance(segment, Partial):
+                self._longest = sys.maxsize if segment.suffix else self._longest
+            else:
+                self._longest = max(self._longest, len(segment or ""))
         entry = _Entry(self._count, template, extensions, value)
         node.ends.append(entry)
         if template.has_tail:
@@ -131,6 +141,9 @@ class TemplateTree(Generic[_T]):
                 for node in nodes:
                     if literal in node.children:
                         yield from [(at, entry) for entry in node.children[literal].ends]
+                    for part, child in node.partial.items():
+                        if part.suffix and part.value(last[:at]) is not None:
+                            yield from [(at, entry) for entry in child.ends]
             elif last not in {".", ".."}:
                 yield from [(at, entry) for node in nodes for entry in node.ends if not entry.template.has_tail]
             at = last.find(".", at + 1)
@@ -147,6 +160,9 @@ _number = attrgetter("number")
 def _below(nodes: list[_Node[_T]], segment: str) -> list[_Node[_T]]:
     literal = segment.casefold()
     below = [node.children[literal] for node in nodes if literal in node.children]
+    for node in nodes:
+        if node.partial:
+            below += [child for part, child in node.partial.items() if part.value(segment) is not None]
     if segment:
         below += [node.any for node in nodes if node.any is not None]
     return below

@@ -11,6 +11,8 @@ _PLAIN = re.compile(r"(?:/(?!\.)[A-Za-z0-9._~!$&'()*+,=:@-]+)*/?")
 """A path that is unambiguous and needs no decoding."""
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ODD = re.compile(r"//|;|\\|#|%(?:2f|5c|25|3b|23|3f|[01][0-9a-f]|7f)|[\x00-\x1f\x7f]", re.IGNORECASE)
+_ENCODED = re.compile(r"%(?:2f|25)", re.IGNORECASE)
+_ENCODED_TWICE = re.compile(r"%25[0-9a-f]{2}", re.IGNORECASE)
 _PORT = re.compile(r":\d*$")
 _MAX_DECODINGS = 3
 MAX_READ = 128 * 1024
@@ -42,6 +44,8 @@ class Reading(msgspec.Struct, frozen=True):
     """The other ways in which the path could be interpreted. Empty for all but ambiguous paths."""
     is_open: bool = False
     """Whether the path has more interpretations than are worked out; then there is nothing in the others."""
+    keeps_encoded: bool = False
+    """Whether only encoded slashes and percent signs make it ambiguous; `segments` have them in their values."""
 
 
 def split_target(target: str) -> Target:
@@ -85,18 +89,36 @@ def plain_host(host: str) -> str:
 def read_path(path: str) -> Reading:
     """Decode a path and resolve its dot segments; for an ambiguous path also collect the other interpretations."""
     if _PLAIN.fullmatch(path):
-        return Reading(_segments(path))
+        return Reading(split_path(path))
     decoded = _decode(path)
     if decoded is not None and not _ODD.search(path) and not _has_dots(decoded):
-        return Reading(_segments(decoded))
+        return Reading(split_path(decoded))
     texts = _texts(path)
     if texts is None:
         return Reading((), is_open=True)
     readings = dict.fromkeys(_readings(texts))
+    values = _split_before_decoding(path)
+    if values is not None:
+        return Reading(values, tuple(readings), keeps_encoded=True)
     return Reading(next(iter(readings)), tuple(readings))
 
 
-def _segments(path: str) -> tuple[str, ...]:
+def _split_before_decoding(path: str) -> tuple[str, ...] | None:
+    """Split a path before it is decoded, as an API does that takes %2F for a part of a name (RFC 3986 2.2).
+
+    None where it is ambiguous beside that: encoded twice, or with a dot segment once it is decoded.
+    """
+    if _ENCODED_TWICE.search(path) or _ODD.search(_ENCODED.sub("-", path)):
+        return None
+    segments = [_decode(segment) for segment in split_path(path)]
+    if any(segment is None or _has_dots(segment) for segment in segments):
+        return None
+    return tuple([segment for segment in segments if segment is not None])
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    """The segments of a path as they are, without the leading slash and without one trailing slash."""
+    """The segments of a path as they are, without the leading slash and without one trailing slash."""
     parts = path.split("/")[1:]
     if parts and parts[-1] == "":
         parts.pop()
@@ -133,7 +155,7 @@ def _readings(texts: list[str]) -> list[tuple[str, ...]]:
     """Each text as segments, with dot segments and empty ones as they are, and without them."""
     readings = []
     for text in texts:
-        for segments in (_resolve(_segments(text)), _segments(text)):
+        for segments in (_resolve(split_path(text)), split_path(text)):
             readings.append(segments)
             readings.append(tuple([segment for segment in segments if segment]))
     return readings

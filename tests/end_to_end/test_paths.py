@@ -100,3 +100,40 @@ async def test_a_literal_that_has_a_dot_itself_is_guarded_as_it_stands(
         assert (await create(program.port, path=path)).slug == "ambiguous-path", path
     assert (await create(program.port, path="/index")).status == 201
     assert len(upstream.requests) == 3
+
+
+async def test_a_variable_within_a_segment_is_what_the_literal_text_leaves(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """Verbs behind a colon, OData's keys, suffixes: as APIs have them beside the plain path."""
+    paths = ["/v1/instances/{id}:undelete", "/odata/Customers({id})/Orders", "/orders/{id}.json"]
+    program = await gateway(rules=[rule(path, "path.id", name=f"rule-{at}") for at, path in enumerate(paths)])
+    for same in (
+        ["/v1/instances/a:undelete", "/V1/instances/%61:undelete/", "/v1/instances/a%3AUnDelete?x=y"],
+        ["/odata/Customers('A')/Orders", "/odata/customers(%27A%27)/orders"],
+        ["/orders/7.json", "/Orders/7%2Ejson"],
+    ):
+        assert (await create(program.port, path=same[0])).status == 201
+        for again in same[1:]:
+            assert (await create(program.port, path=again)).slug == "duplicate", again
+    assert (await create(program.port, path="/v1/instances/b:undelete")).status == 201
+    assert (await create(program.port, path="/v1/instances/a:delete")).header("Idempotency-Status") is None
+    assert (await create(program.port, path="/v1/instances/a:undelete.json")).slug == "ambiguous-path"
+    assert len(upstream.requests) == 5
+
+
+async def test_an_encoded_slash_in_a_variable_is_a_part_of_it_and_goes_on_as_it_came(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """GitLab's projects, and RabbitMQ's default host."""
+    issue = rule("/api/v4/projects/{id}/issues", "path.id", name="issue")
+    queue = rule("/api/queues/{host}/{name}", "path.host", "path.name", name="queue")
+    program = await gateway(rules=[issue, queue])
+    sent = ["/api/v4/projects/grp%2Fapp/issues", "/api/v4/projects/100%25/issues", "/api/queues/%2F/jobs"]
+    for path in sent:
+        assert (await create(program.port, path=path)).status == 201, path
+        for again in (path, path.replace("%2F", "%2f"), f"{path}/"):
+            assert (await create(program.port, path=again)).slug == "duplicate", again
+    for path in ("/api/v4/projects/grp%252Fapp/issues", "/api/v4/projects/grp%2F/issues", "/api/queues%2Fa/jobs"):
+        assert (await create(program.port, path=path)).slug == "ambiguous-path", path
+    assert [request.target for request in upstream.requests] == sent
