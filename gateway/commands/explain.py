@@ -20,7 +20,8 @@ from gateway.guard.condition import describe
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, identify, sent_values
 from gateway.guard.question import fill
-from gateway.guard.rules import Match, Refusal, Rule
+from gateway.guard.rule import Rule
+from gateway.guard.rules import Match, Refusal
 from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
 from gateway.model import Claim

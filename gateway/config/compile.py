@@ -23,7 +23,8 @@ from gateway.guard.pattern import parse_pattern
 from gateway.guard.question import Verify, is_about, parse_question
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
-from gateway.guard.rules import Entry, Rule, Rules, ScopeField
+from gateway.guard.rule import Entry, Rule, ScopeField
+from gateway.guard.rules import Rules
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 from gateway.guard.value import ValueForm, types_of

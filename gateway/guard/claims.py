@@ -9,7 +9,7 @@ from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, content_fields, identify, read
 from gateway.guard.key import Key, read_key
 from gateway.guard.payload import by_bytes, by_value
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.model import Claim, Json
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from gateway.errors import GatewayError
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.http.headers import Headers
 from gateway.http.retry_after import is_retry_after
 from gateway.model import FOREVER, FREE, Claim, Held, Record, Settlement, State

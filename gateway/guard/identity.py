@@ -11,7 +11,7 @@ from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
 from gateway.guard.question import Place, Values, place
-from gateway.guard.rules import Entry, Rule
+from gateway.guard.rule import Entry, Rule
 from gateway.guard.value import canonical
 from gateway.http.headers import Headers
 from gateway.http.paths import named_host

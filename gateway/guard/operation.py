@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.model import Claim
 
 

@@ -7,7 +7,7 @@ from gateway.guard.answer import Outcomes, Verdict
 from gateway.guard.answer_view import AnswerView
 from gateway.guard.condition import all_hold
 from gateway.guard.decision import Outcome
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.http.headers import Headers
 
 _VERDICTS: Mapping[Verdict, Outcome] = {

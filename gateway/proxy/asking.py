@@ -13,7 +13,8 @@ from gateway.errors import StoreError
 from gateway.guard.decision import later
 from gateway.guard.question import Values, Verify, lines_along
 from gateway.guard.resource import MAX_ANSWER
-from gateway.guard.rules import METHOD_OVERRIDES, Rule
+from gateway.guard.rule import Rule
+from gateway.guard.rules import METHOD_OVERRIDES
 from gateway.guard.verdict import Finding, Verdict, read_answer
 from gateway.model import FOREVER, FREE, Claim, Record, Settlement, State
 from gateway.stores.base import Store

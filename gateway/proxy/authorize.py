@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from gateway.guard.authorize import Authorize, Verdict, judge
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.model import Claim
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies

@@ -9,7 +9,7 @@ from gateway.errors import StoreError
 from gateway.guard.authorize import Verdict
 from gateway.guard.decision import Conflict, Found
 from gateway.guard.identity import RequestView
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.model import Claim, Held
 from gateway.proxy import answers
 from gateway.proxy.context import RequestContext

@@ -18,7 +18,8 @@ from gateway.guard.decision import Conflict, Outcome
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
 from gateway.guard.resource import MAX_ANSWER, locate
-from gateway.guard.rules import Match, Rule
+from gateway.guard.rule import Rule
+from gateway.guard.rules import Match
 from gateway.http.headers import Headers
 from gateway.http.problem import problem
 from gateway.model import FREE, Claim, Held, Reserved, State

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.front.exchange import Exchange
 from gateway.guard.decision import Found
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 
 
 class OperationsInFlight:

@@ -4,7 +4,7 @@ from gateway.guard import decision
 from gateway.guard.decision import Outcome
 from gateway.guard.outcome import judge
 from gateway.guard.resource import MAX_ANSWER
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.proxy.relay import read_whole
 from gateway.upstream.results import UpstreamResponse
 

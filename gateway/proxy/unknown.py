@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.guard.question import Values
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.model import Claim
 from gateway.upstream.client import Upstream
 

@@ -14,7 +14,7 @@ from gateway.guard.identity import RequestView, sent_values
 from gateway.guard.operation import Operation
 from gateway.guard.question import CREDENTIALS, Verify, fill
 from gateway.guard.resource import MAX_ANSWER
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.model import FOREVER, Claim, Record, Settlement, State
 from gateway.proxy.asking import (
     ANOTHER_CALLER,

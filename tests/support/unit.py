@@ -13,7 +13,8 @@ from gateway.config.compile import compile_rules
 from gateway.config.schema import Config, JsonType, MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.guard.identity import RequestView
-from gateway.guard.rules import Match, Refusal, Rule, Rules
+from gateway.guard.rule import Rule
+from gateway.guard.rules import Match, Refusal, Rules
 from gateway.http.headers import Headers
 from gateway.http.paths import split_target
 from gateway.model import Json

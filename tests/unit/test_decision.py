@@ -17,7 +17,7 @@ from gateway.guard.decision import (
     pick_conflict,
     settle,
 )
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.model import FOREVER, FREE, Claim, Held, Record, Settlement, State
 from tests.support.unit import EMAIL, headers, rule, untimed
 

@@ -13,7 +13,7 @@ from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView
 from gateway.guard.key import Key, read_key
 from gateway.guard.large_body import LARGE
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.http.headers import Headers
 from gateway.model import Claim
 from tests.support.unit import JSON, headers, rule, untimed

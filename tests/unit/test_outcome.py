@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.guard.decision import Outcome, settle, state_after
 from gateway.guard.outcome import judge
-from gateway.guard.rules import Rule
+from gateway.guard.rule import Rule
 from gateway.model import FREE, State
 from tests.support.unit import headers, rule, untimed
 

@@ -1,0 +1,110 @@
+# One rule, compiled: what it guards, what an identity is there, and what becomes of a create. Pure.
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from gateway.guard.answer import Outcomes
+from gateway.guard.answer_shapes import AnswerShape
+from gateway.guard.authorize import Authorize
+from gateway.guard.body import Wanted
+from gateway.guard.content import BodyFormats
+from gateway.guard.field import Field
+from gateway.guard.key import Key
+from gateway.guard.question import Verify
+from gateway.guard.resource import Resource
+from gateway.guard.template import Template
+from gateway.guard.value import ValueForm
+
+_AS_THEY_ARE: Mapping[str, AnswerShape] = {}
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One `unique` entry."""
+
+    name: str
+    fields: tuple[Field, ...]
+    form: ValueForm
+
+
+class ScopeField(msgspec.Struct, frozen=True):
+    """One field of `scope`."""
+
+    field: Field
+    form: ValueForm
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule, ready to be matched. Lengths of time in milliseconds."""
+
+    name: str
+    namespace: str
+    methods: frozenset[str]
+    host: str | None
+    template: Template
+    scope: tuple[ScopeField, ...]
+    entries: tuple[Entry, ...]
+    body: Wanted | None
+    """What is read from a body; None when nothing is."""
+    forwards_missing: bool
+    keep: int
+    unknown_hold: int
+    success: frozenset[int]
+    refused: frozenset[int]
+    refused_with_retry_after: frozenset[int]
+    """Statuses that refuse only beside a well-formed Retry-After."""
+    failed_is_free: bool
+    formats: BodyFormats
+    method_override: frozenset[bytes]
+    resource: Resource | None
+    headers: frozenset[bytes] = frozenset()
+    """Names, in lower case, of the header fields that decide: of scope, entries and key, and of caller."""
+    caller: tuple[Field, ...] = ()
+    needs_caller: bool = False
+    """Whether it matters who sends a create."""
+    key: Key | None = None
+    retry_window: int = 0
+    """For how long the same bytes of the same caller are a retry without a key; 0 for never."""
+    replay_limit: int = 0
+    """Bytes of an answer that are stored for retries; 0 where none is."""
+    wait_timeout: float = 0.0
+    """Seconds for which a create waits for the one in flight that holds its claims; 0 where it does not."""
+    max_waiting_clients: int = 0
+    link: Literal["caller", "anyone", "nobody"] = "caller"
+    """Who may see the link to the created thing."""
+    outcomes: Outcomes | None = None
+    """What answers mean by what is in them; None where their statuses say it."""
+    extensions: frozenset[str] = frozenset()
+    """Suffixes of a path, in lower case and without a dot, that make no difference to the API."""
+    authorize: Authorize | None = None
+    """Who may know what exists; everybody where it is None."""
+    duplicate: Literal["reject", "accept", "redirect", "upsert"] = "reject"
+    """What a duplicate of a created thing gets."""
+    accept_status: int = 0
+    """That of an accepted duplicate."""
+    upsert_method: str = ""
+    """The method by which a duplicate is sent to the thing that exists; empty where it is not."""
+    exists: frozenset[int] = frozenset()
+    """Statuses by which the API says that the thing exists already."""
+    exists_entry: str | None = None
+    """The name of the entry that these are about."""
+    answers: Mapping[str, AnswerShape] = _AS_THEY_ARE
+    """The answers of the gateway's own that are shaped, by slug."""
+    verify: Verify | None = None
+    """How an unknown outcome is found out."""
+
+    @property
+    def marks_spelling(self) -> bool:
+        """Whether the claims of entries keep a hash of their values as they were sent, where retries need no other."""
+        return self.verify is not None and not self.retry_window
+
+    @property
+    def tells_retries(self) -> bool:
+        """Whether a retry is told from a duplicate, for which requests are compared."""
+        return self.key is not None or self.retry_window > 0
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether a body must be read before the claims are known."""
+        return self.body is not None or self.tells_retries or self.upsert_method != ""
