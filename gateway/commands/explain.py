@@ -22,6 +22,7 @@ from gateway.guard.identity import RequestView, identify, sent_values
 from gateway.guard.question import fill
 from gateway.guard.rule import Rule
 from gateway.guard.rules import Match, Refusal
+from gateway.guard.when import choose
 from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
 from gateway.model import Claim
@@ -77,22 +78,33 @@ def explain(config: Config, method: str, target: str, headers: Headers, body: by
     """Judge one request as the gateway would before it asks its store."""
     default = None if config.upstream is None else "[upstream]"
     routes = compile_routes(config, {name: name for name in config.upstreams}, default)
-    admitted = Admission(compile_rules(config), routes).admit(method, target, headers)
+    rules = compile_rules(config)
+    admitted = Admission(rules, routes).admit(method, target, headers)
     if isinstance(admitted, Refusal):
         happens = f"{KINDS[admitted.slug].status} {admitted.slug}: {admitted.detail}"
         return {"rule": None, "forwarded": False, "happens": happens}
-    if admitted.match is None:
-        found = {"rule": None, "forwarded": True, "happens": "passes untouched: no rule guards it"}
+    match, error = admitted.match, None
+    if match is not None and match.is_open:
+        match, error = choose(match, RequestView(headers, admitted.target.query, match.variables, body))
+    if match is None:
+        happens = "passes untouched: no rule guards it"
+        asked = rules.match(method, admitted.target, headers)
+        if isinstance(asked, Match):
+            names = [f'"{each.rule.name}"' for each in (asked, *asked.others)]
+            happens += f", as the conditions of {', '.join(names)} do not hold"
+        found: dict[str, Any] = {"rule": None, "forwarded": True, "happens": happens}
     else:
         line = f"{method} {target}".encode()
-        view = RequestView(headers, admitted.target.query, admitted.match.variables, body, line)
-        found = _guarded(config, admitted.match, view)
+        view = RequestView(headers, admitted.target.query, match.variables, body, line)
+        found = _guarded(config, match, view) if error is None else _unreadable(match.rule, error)
     return found | {"upstream": admitted.upstream} if config.upstreams and found["forwarded"] else found
 
 
 def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, Any]:
     rule = match.rule
     found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
+    if rule.when is not None:
+        found["when"] = [describe(each.field.text, each) for each in (*rule.when.head, *rule.when.body)]
     if rule.answers:
         found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
     limit = rule.formats.limit
@@ -102,14 +114,10 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
         fingerprinter = _fingerprinter(config)
         wanted = claims(rule, request, fingerprinter or Fingerprinter(b""))
         scope, identities = identify(rule, request) if rule.entries else ((), ())
-    except BodyTooLarge as error:
-        return found | _refused(rule, "body-too-large", str(error))
     except Malformed as error:
         return found | _refused(rule, error.slug, error.detail)
-    except IdentityError as error:
-        if rule.forwards_missing:
-            return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
-        return found | _refused(rule, "missing-identity", str(error), error.status)
+    except (BodyTooLarge, IdentityError) as error:
+        return found | _unreadable(rule, error)
     found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = [
         {
@@ -135,6 +143,15 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     if rule.verify is not None:
         found["verify"] = fill(rule.verify.question, sent_values(rule, request))
     return found | _asked_of_api(rule) | {"forwarded": True, "happens": _happens(rule, first)}
+
+
+def _unreadable(rule: Rule, error: IdentityError | BodyTooLarge) -> dict[str, Any]:
+    found = {"rule": rule.name}
+    if isinstance(error, BodyTooLarge):
+        return found | _refused(rule, "body-too-large", str(error))
+    if rule.forwards_missing:
+        return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
+    return found | _refused(rule, "missing-identity", str(error), error.status)
 
 
 def _asked_of_api(rule: Rule) -> dict[str, Any]:
@@ -211,6 +228,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
     rows = [("rule", found["rule"] or ("none" if found["forwarded"] else "(refused before one was chosen)"))]
     if "namespace" in found:
         rows.append(("namespace", found["namespace"]))
+    if "when" in found:
+        rows.append(("when", " and ".join(found["when"])))
     rows += [("scope", f"{text} = {_shown(value)}") for text, value in found.get("scope", {}).items()]
     for claim in found.get("claims", []):
         rows.append(("claim", claim["entry"]))

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from gateway.config.conditions import parse_answer_condition
+from gateway.config.conditions import parse_answer_condition, parse_request_condition
 from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
-from gateway.config.schema_outcome import OutcomeConfig
+from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
 from gateway.guard.answer import OutcomeEntry, make_outcomes
@@ -23,7 +23,7 @@ from gateway.guard.pattern import parse_pattern
 from gateway.guard.question import Verify, is_about, parse_question
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
-from gateway.guard.rule import Entry, Rule, ScopeField
+from gateway.guard.rule import Entry, Rule, ScopeField, When
 from gateway.guard.rules import Rules
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
@@ -80,7 +80,9 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     key = None if rule.key is None else _key(rule.key)
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
-    deciding = {field.header for field in fields if field.header}
+    when = _when(rule.match.when)
+    asked = [] if when is None else [condition.field for condition in (*when.head, *when.body)]
+    deciding = {field.header for field in (*fields, *asked) if field.header}
     is_upsert = rule.duplicate == "upsert"
     if key is not None:
         deciding.add(key.header.lower().encode())
@@ -94,6 +96,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         host=plain_host(rule.match.host) if rule.match.host else None,
         template=parse_template(rule.match.path),
         extensions=frozenset(extension.lower() for extension in rule.match.extensions),
+        when=when,
         scope=scope,
         entries=entries,
         body=want(in_body) if in_body else None,
@@ -136,6 +139,13 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
             for slug, answer in rule.answers.items()
         },
     )
+
+
+def _when(configs: Sequence[ConditionConfig]) -> When | None:
+    conditions = [parse_request_condition(config) for config in configs]
+    body = tuple([each for each in conditions if each.field.source is Source.BODY])
+    head = tuple([each for each in conditions if each.field.source is not Source.BODY])
+    return When(head, body, tuple([each.field.keys for each in body])) if conditions else None
 
 
 def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, ...]) -> Verify:

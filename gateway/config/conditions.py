@@ -7,7 +7,8 @@ from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema_outcome import ConditionConfig
 from gateway.config.validate_values import is_token
 from gateway.guard.answer import AnswerField, AnswerSource, parse_answer_field
-from gateway.guard.condition import Condition, ConditionError, make_condition
+from gateway.guard.condition import Condition, ConditionError, ValueKind, make_condition
+from gateway.guard.field import Field, Source, parse_field
 
 _F = TypeVar("_F")
 
@@ -30,6 +31,26 @@ def parse_answer_condition(config: ConditionConfig) -> Condition[AnswerField]:
     )
 
 
+def parse_request_condition(config: ConditionConfig) -> Condition[Field]:
+    """Parse a condition over a request. Raises ConditionError with a text that says what would be right."""
+    try:
+        field = parse_field(config.field)
+    except ValueError as error:
+        raise ConditionError("field", str(error)) from None
+    if config.exists is not None and field.source in {Source.PATH, Source.HOST}:
+        raise ConditionError(
+            "exists", f"{quote(field.text)} is always there; write equals, one_of or matches, or leave it out"
+        )
+    return make_condition(
+        field,
+        ValueKind.JSON if field.source is Source.BODY else ValueKind.TEXT,
+        equals=config.equals,
+        one_of=config.one_of,
+        matches=config.matches,
+        exists=config.exists,
+    )
+
+
 def validate_conditions(
     conditions: Sequence[ConditionConfig],
     path: Path,
@@ -37,8 +58,6 @@ def validate_conditions(
     parse: Callable[[ConditionConfig], Condition[_F]],
 ) -> None:
     """Note every problem of a list of conditions; `parse` is for those of its kind of fields."""
-    if not conditions and problems.sound(path):
-        problems.add(path, 'names no condition; write one such as { field = "answer.body.errors[0]", exists = true }')
     for at, condition in enumerate(conditions):
         if problems.sound(place := (*path, at)):
             try:

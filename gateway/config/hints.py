@@ -87,6 +87,7 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (VerifyConfig, "headers"): 'headers = { Authorization = "Bearer ${GATEWAY_TOKEN}" }',
     (schema.RuleConfig, "method_override"): 'method_override = ["X-HTTP-Method-Override"]',
     (schema.MatchConfig, "path"): 'path = "/users"',
+    (schema.MatchConfig, "when"): 'when = [{ field = "body.type", equals = "user" }]',
     (schema.MatchConfig, "host"): 'host = "api.example.com"',
     (schema.MatchConfig, "extensions"): 'extensions = ["json"]',
     (schema.UniqueConfig, "name"): 'name = "email"',

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from gateway.config.conditions import parse_request_condition
 from gateway.config.schema import RuleConfig
+from gateway.guard.condition import ConditionError, implies
 from gateway.guard.template import Partial, Template, parse_template
 
 
@@ -19,9 +21,19 @@ def unreachable(rules: Sequence[RuleConfig]) -> list[tuple[RuleConfig, RuleConfi
 
 def _taker(method: str, later: RuleConfig, earlier: Sequence[RuleConfig]) -> RuleConfig | None:
     for rule in earlier:
-        if method in rule.match.methods and rule.match.host in {None, later.match.host} and _covers(rule, later):
+        is_wider = rule.match.host in {None, later.match.host} and _holds_for_all(rule, later)
+        if method in rule.match.methods and is_wider and _covers(rule, later):
             return rule
     return None
+
+
+def _holds_for_all(earlier: RuleConfig, later: RuleConfig) -> bool:
+    """Whether the conditions of a rule hold whenever those of a later one do."""
+    try:
+        wide, narrow = ([parse_request_condition(each) for each in rule.match.when] for rule in (earlier, later))
+    except ConditionError:
+        return False
+    return all(any(implies(given, wanted) for given in narrow) for wanted in wide)
 
 
 def _covers(earlier: RuleConfig, later: RuleConfig) -> bool:

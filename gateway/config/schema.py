@@ -8,7 +8,7 @@ from typing import Literal
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
-from gateway.config.schema_outcome import OutcomeConfig
+from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
 from gateway.config.schema_verify import DEFAULT_HOLD, VerifyConfig
 from gateway.config.table import Duration, Size, Table
@@ -115,6 +115,8 @@ class MatchConfig(Table, frozen=True, kw_only=True):
     """A host name, without port; any host when absent."""
     extensions: tuple[str, ...] = ()
     """Suffixes that make no difference to the API: with "json", "/users.json" is "/users"."""
+    when: tuple[ConditionConfig, ...] = ()
+    """Conditions over fields of the request, all of which must hold; what no rule takes passes."""
 
 
 JsonType = Literal["string", "integer", "number", "boolean", "null", "array", "object"]

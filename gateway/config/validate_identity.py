@@ -86,7 +86,7 @@ class _Identity:
 
     def field(self, text: str, path: Path) -> None:
         field = self.problems.parse(path, parse_field, text)
-        error = _wrong_field(field, self.variables) if field else None
+        error = wrong_field(field, self.variables) if field else None
         if error:
             self.problems.add(path, error)
 
@@ -97,7 +97,8 @@ def _unknown_normaliser(name: str) -> str:
     return f"unknown normaliser {quote(name)}; known are {', '.join(NORMALISERS)}{hint}"
 
 
-def _wrong_field(field: Field, variables: Sequence[str] | None) -> str | None:
+def wrong_field(field: Field, variables: Sequence[str] | None) -> str | None:
+    """Why a rule cannot have a field, and what would be right; `variables` are those of its path, None if not known."""
     if field.source is Source.HEADER and not is_token(field.name):
         return f'{quote(field.text)} names no header; write one such as "header.X-Tenant"'
     if field.source is Source.PATH and variables is not None and field.name not in variables:

@@ -13,6 +13,7 @@ from gateway.config.validate_outcome import validate_outcome
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of, same_names
 from gateway.config.validate_verify import validate_verify
+from gateway.config.validate_when import validate_when
 from gateway.guard.resource import parse_resource
 from gateway.guard.statuses import Statuses, parse_statuses
 
@@ -40,6 +41,7 @@ class _Rule:
         if self.rule.namespace is not None:
             name_of(self.rule.namespace, (*self.path, "namespace"), self.problems)
         variables = validate_match(self.rule.match, (*self.path, "match"), self.problems)
+        validate_when(self.rule.match, (*self.path, "match", "when"), variables, self.problems)
         validate_identity(self.rule, self.path, variables, self.problems)
         validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)

@@ -13,7 +13,7 @@ from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
-_OFF_WHEN_EMPTY = {"routes", "urls", "outcome", "exists"}
+_OFF_WHEN_EMPTY = {"when", "routes", "urls", "outcome", "exists"}
 
 
 def effective(config: Config) -> dict[str, Any]:

@@ -109,6 +109,10 @@ class Exchange:
 
         Memory for what was announced is reserved at once, so that of many uploads some finish instead of none.
         """
+        if self._has_read and self._stream is None:  # before, and its memory is counted
+            if len(self._body) > limit:
+                raise BodyTooLarge(limit)
+            return self._body
         self._has_read = True
         announced = max(self.head.length, len(self._body))
         if announced > limit:

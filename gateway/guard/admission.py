@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.guard.routes import Routes
 from gateway.guard.rules import Match, Refusal, Rules
+from gateway.guard.when import narrow
 from gateway.http.headers import Headers
 from gateway.http.paths import Target, split_target
 
@@ -25,7 +26,7 @@ class Admitted(msgspec.Struct, Generic[T], frozen=True, gc=False):
     upstream: T
     target: Target
     match: Match | None
-    """The rule that guards it; None when it passes untouched."""
+    """The rule that guards it, or those that may, where its body says which; None when it passes untouched."""
 
 
 class Admission(Generic[T]):
@@ -51,6 +52,8 @@ class Admission(Generic[T]):
         match = self._rules.match(method, parts, headers)
         if isinstance(match, Refusal):
             return match
+        if match is not None and match.is_open:
+            match = narrow(match, parts.query, headers)
         if isinstance(upstream, Refusal):
             return upstream
         return _NO_ROUTE if upstream is None else Admitted(upstream, parts, match)

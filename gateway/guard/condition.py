@@ -148,6 +148,38 @@ def holds(condition: Condition[F], read: Callable[[F], Json | Found]) -> bool | 
     return any(_equal(value, wanted) for wanted in condition.values)
 
 
+def contradicts(one: Condition[F], other: Condition[F]) -> bool:
+    """Whether two conditions on the same field can never hold together."""
+    if one.field != other.field:
+        return False
+    for first, second in ((one, other), (other, one)):
+        if first.exists is False and second.exists is not False:
+            return True
+        if first.values and not any(_may_be(second, value) for value in first.values):
+            return True
+    return False
+
+
+def implies(one: Condition[F], other: Condition[F]) -> bool:
+    """Whether a value for which one condition holds makes another one hold, too, as far as that is plain."""
+    if one.field != other.field:
+        return False
+    if one.values:
+        return all(_may_be(other, value) for value in one.values)
+    if one.glob is not None:  # for a text, so there is one
+        return other.exists is True or (other.glob is not None and other.glob.text == one.glob.text)
+    return one.exists == other.exists
+
+
+def _may_be(condition: Condition[F], value: Scalar) -> bool:
+    """Whether a condition holds for a value."""
+    if condition.exists is not None:
+        return condition.exists
+    if condition.glob is not None:
+        return isinstance(value, str) and matches(condition.glob, value)
+    return any(_equal(value, wanted) for wanted in condition.values)
+
+
 def _equal(value: Json, wanted: Scalar) -> bool:
     """Whether two values are of one type and equal: true is not 1, and "1" is not 1; 1.0 and 1 are one number."""
     if isinstance(value, bool) or isinstance(wanted, bool):

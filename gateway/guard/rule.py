@@ -9,6 +9,7 @@ from gateway.guard.answer import Outcomes
 from gateway.guard.answer_shapes import AnswerShape
 from gateway.guard.authorize import Authorize
 from gateway.guard.body import Wanted
+from gateway.guard.condition import Condition
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field
 from gateway.guard.key import Key
@@ -35,6 +36,16 @@ class ScopeField(msgspec.Struct, frozen=True):
     form: ValueForm
 
 
+class When(msgspec.Struct, frozen=True):
+    """The conditions under which a rule guards what its path and methods match: all must hold."""
+
+    head: tuple[Condition[Field], ...]
+    """Those that can be told without the body."""
+    body: tuple[Condition[Field], ...]
+    paths: tuple[tuple[str | int, ...], ...]
+    """The ways down to what these read."""
+
+
 class Rule(msgspec.Struct, frozen=True):
     """One rule, ready to be matched. Lengths of time in milliseconds."""
 
@@ -58,8 +69,10 @@ class Rule(msgspec.Struct, frozen=True):
     formats: BodyFormats
     method_override: frozenset[bytes]
     resource: Resource | None
+    when: When | None = None
+    """The conditions under which it guards a request; None for none."""
     headers: frozenset[bytes] = frozenset()
-    """Names, in lower case, of the header fields that decide: of scope, entries and key, and of caller."""
+    """Names, in lower case, of the header fields that decide: of conditions, scope, entries and key, and of caller."""
     caller: tuple[Field, ...] = ()
     needs_caller: bool = False
     """Whether it matters who sends a create."""

@@ -1,6 +1,6 @@
 # Rules, compiled, and which of them a request meets. Pure.
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,6 +24,10 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
     rule: Rule
     variables: dict[str, str]
+    others: tuple["Match", ...] = ()
+    """The rules behind it that guard the request, in their order, where the conditions of this one do not hold."""
+    is_open: bool = False
+    """Whether it has conditions that are still to be asked (see gateway.guard.when)."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -64,21 +68,21 @@ class Rules:
         return f"Rules({len(self._all)})"
 
     def match(self, method: str, target: Target, headers: Headers) -> Match | Refusal | None:
-        """Find the rule that guards a request; None when it may pass untouched."""
+        """Find the rules that may guard a request, by all but their conditions; None when it may pass untouched."""
         lookup = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)
         if lookup is None:
             return None
         reading = lookup.reading
         if reading.is_open or (reading.others and not reading.keeps_encoded):
-            return self._match_odd(method, reading, target, headers, None)
+            return self._match_odd(method, reading, target, headers, ())
         found = self._match_plain(method, lookup, target, headers)
         if not reading.others or isinstance(found, Refusal):
             return found
-        met = None if found is None or found.rule.template.has_tail else found
+        met = () if found is None else (found, *found.others)
         return self._match_odd(method, reading, target, headers, met) or found
 
     def _match_plain(self, method: str, lookup: _Lookup, target: Target, headers: Headers) -> Match | Refusal | None:
-        """Find the rule that guards a path in the one way in which it is read."""
+        """Find the rules that may guard a path in the one way in which it is read."""
         reading, rules, folded, suffixed, has_hosts = lookup
         rules = _on_host(rules, target, headers) if has_hosts else rules
         if suffixed and (refusal := self._match_suffixed(method, rules, suffixed, target, headers)):
@@ -95,14 +99,19 @@ class Rules:
                 return asked
             if asked:  # most believe it of POST only; of any other, either may be what is done
                 methods = {asked} if methods == {"POST"} else methods | {asked}
+        open_ones: list[Match] = []
         for rule in rules:
             if not methods.isdisjoint(rule.methods):
                 unusual = find_unusual(method, target.query, headers)
                 if unusual is not None:
                     return Refusal("unusual-request", unusual)
                 segments = folded.get(rule.name, reading.segments) if folded else reading.segments
-                return Match(rule, rule.template.read(segments) if rule.template.names else {})
-        return None
+                variables = rule.template.read(segments) if rule.template.names else {}
+                if rule.when is None:
+                    match = Match(rule, variables)
+                    return match if not open_ones else _in_turn([*open_ones, match])
+                open_ones.append(Match(rule, variables, is_open=True))
+        return _in_turn(open_ones) if open_ones else None
 
     def _read(self, path: str) -> _Lookup | None:
         """Read a path, and find the rules that guard it; None when none can, whatever else the request says."""
@@ -138,7 +147,7 @@ class Rules:
         return None
 
     def _match_odd(
-        self, method: str, reading: Reading, target: Target, headers: Headers, met: Match | None
+        self, method: str, reading: Reading, target: Target, headers: Headers, met: Sequence[Match]
     ) -> Refusal | None:
         """Refuse a path that meets a rule as it may be read otherwise, unless that is what it has `met` already."""
         overridden = not self._overrides.isdisjoint(headers.name_set)
@@ -150,7 +159,7 @@ class Rules:
             found = self._tree.find(segments)
             meant = [*found.values, *[suffixed.value for suffixed in found.suffixed]]
             for rule in _on_host(meant, target, headers):
-                if met is not None and rule is met.rule and _reads_alike(met, segments, target, found):
+                if any(rule is each.rule and _reads_alike(each, segments, target, found) for each in met):
                     continue
                 if overridden or method.upper() in rule.methods:
                     return Refusal(
@@ -180,8 +189,14 @@ class Rules:
         return None
 
 
+def _in_turn(matches: list[Match]) -> Match:
+    return msgspec.structs.replace(matches[0], others=tuple(matches[1:]))
+
+
 def _reads_alike(met: Match, segments: tuple[str, ...], target: Target, found: Found[Rule]) -> bool:
     """Whether another reading of a path gives the same values. One that decodes nothing tells apart no less."""
+    if met.rule.template.has_tail:
+        return False
     if segments == split_path(target.path):
         return True
     read = without_suffix(segments) if met.rule in found.shortened else segments

@@ -58,9 +58,7 @@ class CreateHandler:
     async def __call__(self, request: RequestContext, match: Match) -> None:
         """Answer one create."""
         rule, exchange = match.rule, request.exchange
-        request.record.rule = rule.name
-        request.status_fields = self._status_fields
-        request.shapes = rule.answers
+        self.prepare(request, rule)
         request.answer_is_read = rule.outcomes is not None and rule.outcomes.reads_body
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
@@ -83,10 +81,7 @@ class CreateHandler:
             request.reply(answers.unreadable(error, rule.name))
             return
         except IdentityError as error:
-            if rule.forwards_missing:
-                await self._forward_unguarded(request, body, "missing-identity")
-            else:
-                request.reply(*answers.missing_identity(error, rule.name))
+            await self.unreadable(request, rule, body, error)
             return
         if not wanted:
             await self._forward_unguarded(request, body, "no-key")
@@ -96,6 +91,19 @@ class CreateHandler:
         if asks_first and await self._authorizer.refuses(request, rule, wanted):
             return
         await self._reserve(request, rule, wanted, view, waiting)
+
+    def prepare(self, request: RequestContext, rule: Rule) -> None:
+        """Have the answers to a request be those of a rule."""
+        request.record.rule = rule.name
+        request.status_fields = self._status_fields
+        request.shapes = rule.answers
+
+    async def unreadable(self, request: RequestContext, rule: Rule, body: bytes | None, error: IdentityError) -> None:
+        """Do what a rule says about a create that cannot be read. A body of None has not been read."""
+        if rule.forwards_missing:
+            await self._forward_unguarded(request, body, "missing-identity")
+        else:
+            request.reply(*answers.missing_identity(error, rule.name))
 
     async def _answer_before_body(
         self, request: RequestContext, rule: Rule, view: RequestView, waiting: InFlightWait
@@ -253,10 +261,10 @@ class CreateHandler:
             self._deps.telemetry.repeated("answer-not-stored", "error", rule=operation.rule.name, reason=reason)
             return None
 
-    async def _send(self, request: RequestContext, body: bytes) -> UpstreamResponse | NotSent | NoResponse:
+    async def _send(self, request: RequestContext, body: bytes | None) -> UpstreamResponse | NotSent | NoResponse:
         return without_field(await send(request, body, self._deps.stopwatch), self._status_name)
 
-    async def _forward_unguarded(self, request: RequestContext, body: bytes, reason: str) -> None:
+    async def _forward_unguarded(self, request: RequestContext, body: bytes | None, reason: str) -> None:
         """Forward a create without a guard, as its rule or the store's setting says; the answer is marked."""
         request.record.unguarded = reason
         request.record.outcome = "unguarded"

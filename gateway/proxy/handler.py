@@ -4,9 +4,11 @@ import asyncio
 import traceback
 from pathlib import Path
 
-from gateway.errors import RequestBroken
+from gateway.errors import BodyTooLarge, Overloaded, RequestBroken
 from gateway.front.exchange import Exchange
-from gateway.guard.rules import Refusal
+from gateway.guard.identity import RequestView
+from gateway.guard.rules import Match, Refusal
+from gateway.guard.when import body_limit, choose
 from gateway.http.methods import REGISTERED_METHODS
 from gateway.http.problem import problem
 from gateway.proxy import answers
@@ -71,15 +73,39 @@ class Handler:
         request = RequestContext(exchange, record, admitted.upstream, admitted.target)
         if admitted.match is None:
             await self._pass(request)
+        elif admitted.match.is_open:
+            await self._in_turn(request, admitted.match)
         else:
             await self._create(request, admitted.match)
 
+    async def _in_turn(self, request: RequestContext, match: Match) -> None:
+        """Let the first rule guard a request whose conditions hold, for which its body may have to be read."""
+        body, limit = None, body_limit(match)
+        try:
+            if limit is not None:
+                body = await request.exchange.read_body(limit)
+            view = RequestView(request.exchange.headers, request.target.query, match.variables, body or b"")
+            chosen, error = choose(match, view)
+            if isinstance(error, BodyTooLarge):
+                raise error
+        except (RequestBroken, BodyTooLarge, Overloaded) as failure:
+            self._create.prepare(request, match.rule)
+            request.reply(answers.unreadable(failure, match.rule.name))
+            return
+        if chosen is None:
+            await self._pass(request, body)
+        elif error is not None:
+            self._create.prepare(request, chosen.rule)
+            await self._create.unreadable(request, chosen.rule, body, error)
+        else:
+            await self._create(request, chosen)
+
     # Not guarded
 
-    async def _pass(self, request: RequestContext) -> None:
+    async def _pass(self, request: RequestContext, body: bytes | None = None) -> None:
         request.record.outcome = "passed"
         request.exchange.may_stop = True
-        result = await send(request, None, self._deps.stopwatch)
+        result = await send(request, body, self._deps.stopwatch)
         if result == NoResponse(REQUEST_BROKEN):
             request.reply(answers.unreadable(RequestBroken(), None))
         else:

@@ -13,8 +13,10 @@ from gateway.guard.condition import (
     Found,
     ValueKind,
     all_hold,
+    contradicts,
     describe,
     holds,
+    implies,
     make_condition,
 )
 from gateway.model import Json
@@ -164,3 +166,34 @@ def test_a_condition_that_makes_no_sense_is_refused_with_what_would_be_right(
 )
 def test_a_condition_can_be_said_in_words(test: dict[str, Any], said: str) -> None:
     assert describe("it", condition(**test)) == said
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "against", "implied"),
+    [
+        ({"equals": "a"}, {"equals": "a"}, False, True),
+        ({"equals": "a"}, {"equals": "b"}, True, False),
+        ({"equals": "a"}, {"one_of": ("a", "b")}, False, True),
+        ({"one_of": ("a", "b")}, {"equals": "a"}, False, False),
+        ({"one_of": ("a", "b")}, {"one_of": ("c",)}, True, False),
+        ({"equals": "ab"}, {"matches": "a*"}, False, True),
+        ({"equals": "ba"}, {"matches": "a*"}, True, False),
+        ({"matches": "a*"}, {"matches": "b*"}, False, False),
+        ({"equals": "a"}, {"exists": True}, False, True),
+        ({"equals": "a"}, {"exists": False}, True, False),
+        ({"exists": False}, {"exists": True}, True, False),
+        ({"exists": False}, {"exists": False}, False, True),
+        ({"exists": False}, {"matches": "*"}, True, False),
+        ({"equals": 1}, {"equals": 1.0}, False, True),
+        ({"equals": True}, {"equals": 1}, True, False),
+    ],
+)
+def test_two_conditions_on_one_field_may_rule_each_other_out(
+    one: dict[str, Any], other: dict[str, Any], against: bool, implied: bool
+) -> None:
+    first, second = make_condition("x", ValueKind.JSON, **one), make_condition("x", ValueKind.JSON, **other)
+    assert contradicts(first, second) is contradicts(second, first) is against
+    assert implies(first, second) is implied
+    elsewhere = make_condition("y", ValueKind.JSON, **other)
+    assert not contradicts(first, elsewhere)
+    assert not implies(first, elsewhere)
