@@ -108,7 +108,7 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     if rule.answers:
         found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
     limit = rule.formats.limit
-    if len(request.body) > limit:
+    if rule.needs_body and len(request.body) > limit:
         return found | _refused(rule, "body-too-large", f"the rule reads at most {limit} bytes")
     try:
         fingerprinter = _fingerprinter(config)

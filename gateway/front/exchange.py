@@ -24,12 +24,12 @@ class Exchange:
     of it was written; `answered`, once bytes of an answer were written to a client that had not left; `may_stop`,
     whether the handler may be cancelled once the client is lost, `stops_at_eof`, also once it only sends no more;
     `expects_continue`, whether the client holds its body back until it is told to go on (RFC 9110 10.1.1); whether the
-    body was read here, and how many bytes of the budget it holds.
+    body was read here, how many bytes of the budget it holds, and what was read of one that is sent as it comes.
     """
 
     __slots__ = (
-        "_body", "_client", "_counted", "_has_read", "_stream", "answered", "begun", "expects_continue", "forwarding",
-        "has_end", "head", "headers", "keep_alive", "may_stop", "stops_at_eof",
+        "_ahead", "_body", "_client", "_counted", "_has_read", "_stream", "answered", "begun", "expects_continue",
+        "forwarding", "has_end", "head", "headers", "keep_alive", "may_stop", "stops_at_eof",
     )  # fmt: skip
 
     def __init__(self, client: "ClientConnection", head: RequestHead, body: bytes, stream: Stream | None) -> None:
@@ -46,6 +46,7 @@ class Exchange:
         self.answered = self.begun = False
         self.has_end = True
         self._has_read = False
+        self._ahead = b""
         self._counted = 0
         self.expects_continue = (
             stream is not None
@@ -113,10 +114,10 @@ class Exchange:
             if len(self._body) > limit:
                 raise BodyTooLarge(limit)
             return self._body
-        self._has_read = True
         announced = max(self.head.length, len(self._body))
         if announced > limit:
             raise BodyTooLarge(limit)
+        self._has_read = True
         if self._stream is None:  # it came with the head, as most do
             self._reserve_memory(len(self._body), is_here=True)
             return self._body
@@ -129,12 +130,23 @@ class Exchange:
         while piece := await self._stream.read():
             pieces.append(piece)
             size += len(piece)
-            if size > limit:
-                raise BodyTooLarge(limit)
             if size > self._counted:
                 self._reserve_memory(len(piece))
+            if size > limit:
+                self._ahead = b"".join(pieces)
+                raise BodyTooLarge(limit)
         self._stream, self._body = None, b"".join(pieces)
         return self._body
+
+    async def read_short_body(self, limit: int) -> bytes | None:
+        """The whole body if it has at most `limit` bytes; None for a longer one, which can be sent as it comes.
+
+        Raises Overloaded and RequestBroken.
+        """
+        try:
+            return await self.read_body(limit)
+        except BodyTooLarge:
+            return None
 
     def _reserve_memory(self, size: int, *, is_here: bool = False) -> None:
         """Raises Overloaded."""
@@ -169,6 +181,9 @@ class Exchange:
         """The body as it comes, framed as it was announced. Raises RequestBroken."""
         frame: Callable[[bytes], bytes] = chunk if self.is_chunked else bytes
         if self._stream is not None:
+            if self._ahead:
+                ahead, self._ahead = self._ahead, b""
+                yield frame(ahead)
             while piece := await self._stream.read():
                 yield frame(piece)
         if self.is_chunked:

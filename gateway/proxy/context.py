@@ -28,6 +28,8 @@ class RequestContext(msgspec.Struct):
     record: RequestRecord
     upstream: Upstream
     target: Target
+    body: bytes | None = None
+    """Its whole body; None where that has not been read, and is sent as it comes."""
     status_fields: Mapping[str, bytes] = _NONE
     """The lines that say what became of a guarded create, by what happened."""
     shapes: Mapping[str, AnswerShape] = _AS_THEY_ARE

@@ -69,8 +69,9 @@ class CreateHandler:
                 view = RequestView(exchange.headers, request.target.query, match.variables, b"")
                 if await self._answer_before_body(request, rule, view, waiting):
                     return
-            body = await exchange.read_body(rule.formats.limit)
-            view = RequestView(exchange.headers, request.target.query, match.variables, body, line)
+            read = exchange.read_body if rule.needs_body else exchange.read_short_body
+            request.body = await read(rule.formats.limit)
+            view = RequestView(exchange.headers, request.target.query, match.variables, request.body or b"", line)
             wanted = claims(rule, view, self._deps.fingerprinter)
         except Malformed as error:
             described_by = rule.key and rule.key.described_by
@@ -81,10 +82,10 @@ class CreateHandler:
             request.reply(answers.unreadable(error, rule.name))
             return
         except IdentityError as error:
-            await self.unreadable(request, rule, body, error)
+            await self.unreadable(request, rule, error)
             return
         if not wanted:
-            await self._forward_unguarded(request, body, "no-key")
+            await self._forward_unguarded(request, "no-key")
             return
         request.record.fingerprint = wanted[0].fingerprint.hex()[:12]
         asks_first = rule.authorize is not None and rule.authorize.before_claim
@@ -98,10 +99,10 @@ class CreateHandler:
         request.status_fields = self._status_fields
         request.shapes = rule.answers
 
-    async def unreadable(self, request: RequestContext, rule: Rule, body: bytes | None, error: IdentityError) -> None:
-        """Do what a rule says about a create that cannot be read. A body of None has not been read."""
+    async def unreadable(self, request: RequestContext, rule: Rule, error: IdentityError) -> None:
+        """Do what a rule says about a create that cannot be read."""
         if rule.forwards_missing:
-            await self._forward_unguarded(request, body, "missing-identity")
+            await self._forward_unguarded(request, "missing-identity")
         else:
             request.reply(*answers.missing_identity(error, rule.name))
 
@@ -140,7 +141,7 @@ class CreateHandler:
                 operation = Operation(rule, wanted, next(self._owners), now)
                 deps.in_flight.begin(operation.owner)
                 try:
-                    reserved = await self._ask_store(request, operation, view.body)
+                    reserved = await self._ask_store(request, operation)
                     if isinstance(reserved, Reserved):
                         await self._send_and_settle(request, operation, view)
                         return
@@ -168,7 +169,7 @@ class CreateHandler:
             create = msgspec.structs.replace(create, retry_after=answered.retry_after)
         return await self._conflicts.answer(create, found)
 
-    async def _ask_store(self, request: RequestContext, operation: Operation, body: bytes) -> Reserved | Held | None:
+    async def _ask_store(self, request: RequestContext, operation: Operation) -> Reserved | Held | None:
         """Reserve an operation's claims; None when the store could not, and the request was answered."""
         deps, rule, wanted = self._deps, operation.rule, operation.claims
         try:
@@ -178,7 +179,7 @@ class CreateHandler:
                 refuse_without_store(request, deps.telemetry, error)
                 return None
             deps.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
-            await self._forward_unguarded(request, body, "store-unavailable")
+            await self._forward_unguarded(request, "store-unavailable")
             return None
         except asyncio.CancelledError:
             # It may have been reserved all the same. Nothing was sent, so it is free; the store keeps the order.
@@ -196,7 +197,7 @@ class CreateHandler:
         outcome = Outcome.NO_RESPONSE  # what stands if anything below goes wrong
         resource = answer = kept = None
         try:
-            result = await self._send(request, view.body)
+            result = await self._send(request)
             match result:
                 case UpstreamResponse():
                     outcome, needs_body = judge_answer(rule, result)
@@ -261,15 +262,15 @@ class CreateHandler:
             self._deps.telemetry.repeated("answer-not-stored", "error", rule=operation.rule.name, reason=reason)
             return None
 
-    async def _send(self, request: RequestContext, body: bytes | None) -> UpstreamResponse | NotSent | NoResponse:
-        return without_field(await send(request, body, self._deps.stopwatch), self._status_name)
+    async def _send(self, request: RequestContext) -> UpstreamResponse | NotSent | NoResponse:
+        return without_field(await send(request, self._deps.stopwatch, is_guarded=True), self._status_name)
 
-    async def _forward_unguarded(self, request: RequestContext, body: bytes | None, reason: str) -> None:
+    async def _forward_unguarded(self, request: RequestContext, reason: str) -> None:
         """Forward a create without a guard, as its rule or the store's setting says; the answer is marked."""
         request.record.unguarded = reason
         request.record.outcome = "unguarded"
         request.fields = self._status_fields[f"unguarded; reason={reason}"]
-        result = await self._send(request, body)
+        result = await self._send(request)
         if isinstance(result, UpstreamResponse):
             marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
             result = msgspec.structs.replace(result, headers=Headers(marked))

@@ -35,19 +35,19 @@ class IdleTimeouts(msgspec.Struct, frozen=True):
 
 async def send(
     context: RequestContext,
-    body: bytes | None,
     stopwatch: Callable[[], float],
     *,
+    is_guarded: bool = False,
     line: bytes | None = None,
     dropped: frozenset[bytes] | None = None,
 ) -> UpstreamResponse | NotSent | NoResponse:
-    """Send a request with a body that was read, or with None the body as it comes.
+    """Send a request with the body that was read, or else the body as it comes.
 
-    `line` is another request line, for a body that was read, with its line end; `dropped` names fields, in lower case,
-    that are left out.
+    What `is_guarded` is never sent twice, GET or not, and upgrades nothing. `line` is another request line, for a body
+    that was read, with its line end; `dropped` names fields, in lower case, that are left out.
     """
     exchange, upstream, record = context.exchange, context.upstream, context.record
-    head = exchange.head
+    head, body = exchange.head, context.body
     headers = exchange.headers
     forwarding = exchange.forwarding
     left_out = forwarding.dropped if dropped is None else forwarding.dropped | dropped
@@ -55,7 +55,7 @@ async def send(
     if context.answer_is_read and codings.NAME in headers.name_set:
         left_out |= {codings.NAME}
         added += codings.accept_only(headers.values(codings.NAME), _READABLE)
-    upgrade = _upgrade(exchange) if body is None and b"upgrade" in headers.name_set else None
+    upgrade = _upgrade(exchange) if not is_guarded and b"upgrade" in headers.name_set else None
     fields = request_fields(
         headers,
         left_out | _HOST if upstream.rewrites_host else left_out,
@@ -71,7 +71,7 @@ async def send(
         not upstream.rewrites_host and b"host" in headers.name_set,
         exchange.body_pieces() if content is None else content,
         head.method == "HEAD",
-        body is None and head.method in _SAFE,  # what is guarded is never sent twice, GET or not
+        not is_guarded and head.method in _SAFE,
         exchange.pass_interim if head.minor else None,  # HTTP/1.0 knows none (RFC 9110 15.2)
         upgrade,
     )

@@ -80,11 +80,12 @@ class Handler:
 
     async def _in_turn(self, request: RequestContext, match: Match) -> None:
         """Let the first rule guard a request whose conditions hold, for which its body may have to be read."""
-        body, limit = None, body_limit(match)
+        limit = body_limit(match)
         try:
             if limit is not None:
-                body = await request.exchange.read_body(limit)
-            view = RequestView(request.exchange.headers, request.target.query, match.variables, body or b"")
+                request.body = await request.exchange.read_body(limit)
+            headers, body = request.exchange.headers, request.body or b""
+            view = RequestView(headers, request.target.query, match.variables, body)
             chosen, error = choose(match, view)
             if isinstance(error, BodyTooLarge):
                 raise error
@@ -93,19 +94,19 @@ class Handler:
             request.reply(answers.unreadable(failure, match.rule.name))
             return
         if chosen is None:
-            await self._pass(request, body)
+            await self._pass(request)
         elif error is not None:
             self._create.prepare(request, chosen.rule)
-            await self._create.unreadable(request, chosen.rule, body, error)
+            await self._create.unreadable(request, chosen.rule, error)
         else:
             await self._create(request, chosen)
 
     # Not guarded
 
-    async def _pass(self, request: RequestContext, body: bytes | None = None) -> None:
+    async def _pass(self, request: RequestContext) -> None:
         request.record.outcome = "passed"
         request.exchange.may_stop = True
-        result = await send(request, body, self._deps.stopwatch)
+        result = await send(request, self._deps.stopwatch)
         if result == NoResponse(REQUEST_BROKEN):
             request.reply(answers.unreadable(RequestBroken(), None))
         else:

@@ -54,7 +54,11 @@ class Upserts:
         line = f"{rule.upsert_method} {target} HTTP/1.1\r\n".encode()
         # Headers that ask for another method made the request the create that it is no longer.
         result = await send(
-            request, create.view.body, self._deps.stopwatch, line=line, dropped=METHOD_OVERRIDES | rule.method_override
+            request,
+            self._deps.stopwatch,
+            is_guarded=True,
+            line=line,
+            dropped=METHOD_OVERRIDES | rule.method_override,
         )
         if isinstance(result, UpstreamResponse):
             if result.status in {_NOT_FOUND, _GONE}:
