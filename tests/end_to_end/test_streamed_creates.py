@@ -71,11 +71,8 @@ async def test_a_gibibyte_takes_bounded_memory(api: RawUpstream, gateway: StartG
 
 
 async def test_a_rule_that_reads_the_body_has_its_limit(api: RawUpstream, gateway: StartGateway) -> None:
-    program = await gateway(
-        rules(
-            api.url, rules=[by_path(unique=[entry("body.id")]), by_path(name="key", key={}, unique=[]) | {"match": {"path": "/k"}}]
-        )
-    )
+    keyed_rule = by_path(name="key", key={}, unique=[]) | {"match": {"path": "/k"}}
+    program = await gateway(rules(api.url, rules=[by_path(unique=[entry("body.id")]), keyed_rule]))
     assert (await put(program)).slug == "body-too-large"
     async with Client(program.port) as client:
         keyed = [("Idempotency-Key", "k"), ("Content-Length", str(SIZE))]
