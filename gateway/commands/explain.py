@@ -104,7 +104,7 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     rule = match.rule
     found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
     if rule.when is not None:
-        found["when"] = [describe(each.field.text, each) for each in (*rule.when.head, *rule.when.body)]
+        found["when"] = [describe(each.field.text, each) for each in rule.when.conditions]
     if rule.answers:
         found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
     limit = rule.formats.limit

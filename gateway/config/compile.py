@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from gateway.config.conditions import parse_answer_condition, parse_request_condition
@@ -81,7 +82,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
     when = _when(rule.match.when)
-    asked = [] if when is None else [condition.field for condition in (*when.head, *when.body)]
+    asked = [] if when is None else [condition.field for condition in when.conditions]
     deciding = {field.header for field in (*fields, *asked) if field.header}
     is_upsert = rule.duplicate == "upsert"
     if key is not None:
@@ -107,7 +108,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         refused=frozenset().union(*[named.codes for named in refused if not named.needs_retry_after]),
         refused_with_retry_after=frozenset().union(*[named.codes for named in refused if named.needs_retry_after]),
         failed_is_free=rule.failed == "free",
-        formats=BodyFormats(rule.body_limit, frozenset(rule.json_types), rule.content_encodings),
+        formats=_formats(rule.body_limit, frozenset(rule.json_types), rule.content_encodings),
         method_override=frozenset(name.lower().encode() for name in rule.method_override),
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
@@ -145,7 +146,7 @@ def _when(configs: Sequence[ConditionConfig]) -> When | None:
     conditions = [parse_request_condition(config) for config in configs]
     body = tuple([each for each in conditions if each.field.source is Source.BODY])
     head = tuple([each for each in conditions if each.field.source is not Source.BODY])
-    return When(head, body, tuple([each.field.keys for each in body])) if conditions else None
+    return When(head, body, head + body, tuple([each.field.keys for each in body])) if conditions else None
 
 
 def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, ...]) -> Verify:
@@ -158,6 +159,11 @@ def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, 
         absent_after=milliseconds(verify.absent_after),
         headers="".join([f"{name}: {value}\r\n" for name, value in (verify.headers or {}).items()]).encode(),
     )
+
+
+@lru_cache(maxsize=64)  # rules with the same formats share one, and so what is read by it
+def _formats(limit: int, json_types: frozenset[str], codings: tuple[str, ...]) -> BodyFormats:
+    return BodyFormats(limit, json_types, codings)
 
 
 def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -> ValueForm:

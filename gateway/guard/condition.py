@@ -33,6 +33,8 @@ class Found(enum.Enum):
     """What stands for a value that cannot be compared."""
 
     THERE = "there"
+    AMBIGUOUS = "ambiguous"
+    """It may be read in more than one way, or not at all."""
 
 
 F = TypeVar("F")
@@ -133,18 +135,29 @@ def holds(condition: Condition[F], read: Callable[[F], Json | Found]) -> bool | 
     `read` gives a field's value, or raises IdentityError, with `is_absent` where the value is certain not to be there.
     A null counts as absent.
     """
+    return test(condition, look(condition.field, read))
+
+
+def look(field: F, read: Callable[[F], Json | Found]) -> Json | Found:
+    """A field's value, or what stands for it; None where there is none."""
     try:
-        value = read(condition.field)
+        return read(field)
     except IdentityError as error:
-        if not error.is_absent:
-            return None
-        value = None
+        return None if error.is_absent else Found.AMBIGUOUS
+
+
+def test(condition: Condition[F], value: Json | Found) -> bool | None:
+    """Whether a condition holds for the value of its field, as `look` gives it; None when that cannot be told."""
+    if value is Found.AMBIGUOUS:
+        return None
     if condition.exists is not None:
         return condition.exists is (value is not None)
     if isinstance(value, Found) or (isinstance(value, str) and _is_long(value)):
         return None
     if condition.glob is not None:
         return isinstance(value, str) and matches(condition.glob, value)
+    if isinstance(value, str):
+        return value in condition.values
     return any(_equal(value, wanted) for wanted in condition.values)
 
 

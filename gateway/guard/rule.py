@@ -42,6 +42,9 @@ class When(msgspec.Struct, frozen=True):
     head: tuple[Condition[Field], ...]
     """Those that can be told without the body."""
     body: tuple[Condition[Field], ...]
+    """The others."""
+    conditions: tuple[Condition[Field], ...]
+    """All of them, these last."""
     paths: tuple[tuple[str | int, ...], ...]
     """The ways down to what these read."""
 

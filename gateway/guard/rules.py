@@ -43,8 +43,8 @@ class _Lookup(NamedTuple):
     reading: Reading
     rules: list[Rule]
     """Those that match, in their order; none where the path can be read in more than one way."""
-    folded: dict[str, tuple[str, ...]]
-    """By a rule's name, the segments as its template takes them, where it does not take each as it is."""
+    matches: list[Match]
+    """The same, each with its variables."""
     suffixed: list[Suffixed[Rule]]
     has_hosts: bool
     """Whether any of the rules is for one host alone."""
@@ -83,8 +83,10 @@ class Rules:
 
     def _match_plain(self, method: str, lookup: _Lookup, target: Target, headers: Headers) -> Match | Refusal | None:
         """Find the rules that may guard a path in the one way in which it is read."""
-        reading, rules, folded, suffixed, has_hosts = lookup
-        rules = _on_host(rules, target, headers) if has_hosts else rules
+        _, rules, matches, suffixed, has_hosts = lookup
+        if has_hosts:
+            rules = _on_host(rules, target, headers)
+            matches = [match for match in matches if match.rule in rules]
         if suffixed and (refusal := self._match_suffixed(method, rules, suffixed, target, headers)):
             return refusal
         if not rules:
@@ -99,35 +101,24 @@ class Rules:
                 return asked
             if asked:  # most believe it of POST only; of any other, either may be what is done
                 methods = {asked} if methods == {"POST"} else methods | {asked}
-        open_ones: list[Match] = []
-        for rule in rules:
-            if not methods.isdisjoint(rule.methods):
-                unusual = find_unusual(method, target.query, headers)
-                if unusual is not None:
-                    return Refusal("unusual-request", unusual)
-                segments = folded.get(rule.name, reading.segments) if folded else reading.segments
-                variables = rule.template.read(segments) if rule.template.names else {}
-                if rule.when is None:
-                    match = Match(rule, variables)
-                    return match if not open_ones else _in_turn([*open_ones, match])
-                open_ones.append(Match(rule, variables, is_open=True))
-        return _in_turn(open_ones) if open_ones else None
+        found = _in_turn(matches, methods)
+        unusual = None if found is None else find_unusual(method, target.query, headers)
+        return found if unusual is None else Refusal("unusual-request", unusual)
 
     def _read(self, path: str) -> _Lookup | None:
         """Read a path, and find the rules that guard it; None when none can, whatever else the request says."""
         reading = read_path(path)
         if reading.is_open or (reading.others and not reading.keeps_encoded):
-            return _Lookup(reading, [], {}, [], has_hosts=False)
-        found, folded = self._tree.find(reading.segments), {}
+            return _Lookup(reading, [], [], [], has_hosts=False)
+        found, matches = self._tree.find(reading.segments), []
         if not found.values and not found.suffixed and not reading.others:
             return None
         for rule in found.values:
-            if rule in found.shortened:
-                folded[rule.name] = rule.template.fold(without_suffix(reading.segments))
-            elif rule.template.has_tail:
-                folded[rule.name] = rule.template.fold(reading.segments)
+            segments = without_suffix(reading.segments) if rule in found.shortened else reading.segments
+            variables = rule.template.read(rule.template.fold(segments))
+            matches.append(Match(rule, variables, is_open=rule.when is not None))
         has_hosts = any(rule.host for rule in found.values)
-        return _Lookup(reading, found.values, folded, found.suffixed, has_hosts)
+        return _Lookup(reading, found.values, matches, found.suffixed, has_hosts)
 
     def _hidden(self, rules: list[Rule], headers: Headers) -> Refusal | None:
         """Refuse to let a field that decides here reach the API otherwise, or under two names."""
@@ -189,8 +180,17 @@ class Rules:
         return None
 
 
-def _in_turn(matches: list[Match]) -> Match:
-    return msgspec.structs.replace(matches[0], others=tuple(matches[1:]))
+def _in_turn(matches: list[Match], methods: set[str]) -> Match | None:
+    """Those of the matches that are for one of the methods, up to the first that has no conditions."""
+    found: list[Match] = []
+    for match in matches:
+        if not methods.isdisjoint(match.rule.methods):
+            found.append(match)
+            if not match.is_open:
+                break
+    if len(found) < 2:  # nearly always
+        return found[0] if found else None
+    return msgspec.structs.replace(found[0], others=tuple(found[1:]))
 
 
 def _reads_alike(met: Match, segments: tuple[str, ...], target: Target, found: Found[Rule]) -> bool:

@@ -1,16 +1,16 @@
 # Which of several rules on one path guards a request, by what the request says: `match.when`. Pure.
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.body import Wanted, read_json, want
-from gateway.guard.condition import all_hold, holds
+from gateway.guard.condition import Condition, Found, look, test
 from gateway.guard.content import BodyFormats
-from gateway.guard.field import Field
+from gateway.guard.field import Field, Source
 from gateway.guard.identity import RequestView, content_fields, read
 from gateway.guard.rules import Match
 from gateway.http.headers import Headers
@@ -32,16 +32,18 @@ def narrow(match: Match, query: str, headers: Headers) -> Match | None:
     None when no rule is left. Where it can be told which one guards the request, the match is not `is_open`.
     """
     left: list[Match] = []
+    values = _Values(match, RequestView(headers, query, {}, b""))
     for candidate in (match, *match.others):
         when = candidate.rule.when
-        request = RequestView(headers, query, candidate.variables, b"")
-        found = True if when is None else all_hold(when.head, partial(_read, request, None))
-        if found is False:
-            continue
-        is_certain = found is True and (when is None or not when.body)
-        left.append(Match(candidate.rule, candidate.variables, is_open=not is_certain))
-        if is_certain:
+        if when is None:
+            left.append(candidate)
             break
+        found = values.hold(candidate, when.head)
+        if found is True and not when.body:
+            left.append(Match(candidate.rule, candidate.variables))
+            break
+        if found is not False:
+            left.append(candidate)
     return msgspec.structs.replace(left[0], others=tuple(left[1:])) if left else None
 
 
@@ -57,77 +59,94 @@ def choose(match: Match, request: RequestView) -> Choice:
     The rules are asked in their order. One of which it cannot be told guards it, to refuse it, unless it forwards what
     cannot be read; then the next one is asked.
     """
-    candidates = (match, *match.others)
-    documents: dict[BodyFormats, Json | IdentityError | BodyTooLarge] = {}
-    doubt = None
-    for candidate in candidates:
+    values, doubt = _Values(match, request), None
+    for candidate in (match, *match.others):
+        when = candidate.rule.when
         try:
-            if _takes(candidate, candidates, request, documents):
-                return Choice(candidate)
-        except (IdentityError, BodyTooLarge) as error:
-            if not candidate.rule.forwards_missing or isinstance(error, BodyTooLarge):
-                return Choice(candidate, error)
-            doubt = doubt or Choice(candidate, error)
+            found = True if when is None else values.hold(candidate, when.conditions)
+        except BodyTooLarge as error:
+            return Choice(candidate, error)
+        if found is True:
+            return Choice(candidate)
+        if found is False:
+            continue
+        doubt = doubt or Choice(candidate, _doubtful(found))
+        if not candidate.rule.forwards_missing:
+            return Choice(candidate, _doubtful(found))
     return doubt or Choice(None)
 
 
-def _takes(
-    candidate: Match,
-    candidates: Sequence[Match],
-    request: RequestView,
-    documents: dict[BodyFormats, Json | IdentityError | BodyTooLarge],
-) -> bool:
-    """Whether all conditions of a rule hold. Raises IdentityError where that cannot be told, and BodyTooLarge."""
-    when = candidate.rule.when
-    if when is None or not candidate.is_open:
-        return True
-    view = msgspec.structs.replace(request, variables=candidate.variables)
-    document: Json = None
-    if when.body and all_hold(when.head, partial(_read, view, None)) is not False:
-        document = _document(candidate.rule.formats, candidates, request, documents)
-    doubtful = None
-    for condition in (*when.head, *when.body):
-        found = holds(condition, partial(_read, view, document))
-        if found is False:
-            return False
-        doubtful = condition if found is None and doubtful is None else doubtful
-    if doubtful is not None:
-        raise IdentityError(
-            f"{doubtful.field.text} can be read in more than one way, and whether the rule guards the request "
-            "depends on it"
-        )
-    return True
+def _doubtful(condition: Condition[Field]) -> IdentityError:
+    return IdentityError(
+        f"{condition.field.text} can be read in more than one way, and whether the rule guards the request depends "
+        "on it"
+    )
 
 
-def _read(request: RequestView, document: Json, field: Field) -> Json:
-    return read(field, request, document)
+class _Values:
+    """The values that conditions are about, each read once for all rules of a match.
 
+    Mutable state: what was read, and the `candidate` whose conditions are asked.
+    """
 
-def _document(
-    formats: BodyFormats,
-    candidates: Sequence[Match],
-    request: RequestView,
-    documents: dict[BodyFormats, Json | IdentityError | BodyTooLarge],
-) -> Json:
-    """Parse the body for all rules that take the same formats, once. Raises IdentityError and BodyTooLarge."""
-    if formats not in documents:
-        paths = [each.rule.when.paths for each in candidates if each.rule.when and each.rule.formats == formats]
-        try:
-            documents[formats] = _parse(formats, _wanted(tuple(paths)), request)
-        except (IdentityError, BodyTooLarge) as error:
-            documents[formats] = error
-    found = documents[formats]
-    if isinstance(found, IdentityError | BodyTooLarge):
-        raise found
-    return found
+    def __init__(self, match: Match, request: RequestView) -> None:
+        self.candidate = match
+        self._match = match
+        self._request = request
+        self._documents: dict[BodyFormats, Json | IdentityError | BodyTooLarge] = {}
+        self._by_formats: dict[int, dict[str, Json | Found]] = {}
+        self._formats: BodyFormats | None = None
+        self._seen: dict[str, Json | Found] = {}
 
+    def hold(self, candidate: Match, conditions: Sequence[Condition[Field]]) -> bool | Condition[Field]:
+        """Whether conditions of a rule hold; one of which that cannot be told, if it matters. Raises BodyTooLarge."""
+        self.candidate = candidate
+        doubtful = None
+        for condition in conditions:
+            found = test(condition, self.look(condition.field))
+            if found is False:
+                return False
+            if found is None and doubtful is None:
+                doubtful = condition
+        return doubtful or True
 
-def _parse(formats: BodyFormats, wanted: Wanted, request: RequestView) -> Json:
-    if len(request.body) > formats.limit:
-        raise BodyTooLarge(formats.limit)
-    return read_json(request.body, *content_fields(request.headers), formats, wanted)
+    def look(self, field: Field) -> Json | Found:
+        """A field's value, or what stands for it. Raises BodyTooLarge."""
+        if field.source is Source.PATH:
+            return self.candidate.variables[field.name]
+        formats = self.candidate.rule.formats
+        if formats is not self._formats:  # rules that take the same formats share them
+            self._formats = formats
+            self._seen = self._by_formats.setdefault(id(formats), {})
+        if field.text not in self._seen:
+            self._seen[field.text] = look(field, self._read)
+        return self._seen[field.text]
+
+    def _read(self, field: Field) -> Json:
+        document = self._document(self.candidate.rule.formats) if field.source is Source.BODY else None
+        return read(field, self._request, document)
+
+    def _document(self, formats: BodyFormats) -> Json:
+        """Parse the body for all rules that take the same formats. Raises IdentityError, and BodyTooLarge."""
+        if formats not in self._documents:
+            try:
+                self._documents[formats] = self._parse(formats)
+            except (IdentityError, BodyTooLarge) as error:
+                self._documents[formats] = error
+        found = self._documents[formats]
+        if isinstance(found, IdentityError | BodyTooLarge):
+            raise found
+        return found
+
+    def _parse(self, formats: BodyFormats) -> Json:
+        request = self._request
+        if len(request.body) > formats.limit:
+            raise BodyTooLarge(formats.limit)
+        whens = [each.rule.when for each in (self._match, *self._match.others) if each.rule.formats == formats]
+        paths = dict.fromkeys([path for when in whens if when is not None for path in when.paths])
+        return read_json(request.body, *content_fields(request.headers), formats, _wanted(tuple(paths)))
 
 
 @lru_cache(maxsize=256)
-def _wanted(paths: tuple[tuple[tuple[str | int, ...], ...], ...]) -> Wanted:
-    return want([path for several in paths for path in several])
+def _wanted(paths: tuple[tuple[str | int, ...], ...]) -> Wanted:
+    return want(paths)
