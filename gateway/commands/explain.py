@@ -121,6 +121,9 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
         }
         for identity, claim in zip(identities, [claim for claim in wanted if not claim.is_key], strict=True)
     ]
+    claimed = {identity.entry for identity in identities}
+    if skipped := [entry.name for entry in rule.entries if entry not in claimed]:
+        found["skipped"] = skipped
     if not wanted:
         return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
     first = wanted[0]
@@ -216,6 +219,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         rows.append(("claim", claim["entry"]))
         rows += [("  identity", f"{text} = {_shown(value)}") for text, value in claim["identity"].items()]
         rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
+    rows += [("skipped", f"{name}: it lacks a field") for name in found.get("skipped", [])]
     if "caller" in found:
         rows.append(("caller", found["caller"]))
     if "authorize" in found:

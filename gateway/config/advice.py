@@ -7,7 +7,9 @@ from msgspec.structs import fields
 
 from gateway.config.problems import quote
 from gateway.config.schema import Config, RuleConfig
+from gateway.config.validate_values import is_always_there
 from gateway.guard.content import JSON_TYPES
+from gateway.guard.field import parse_field
 from gateway.guard.statuses import parse_statuses
 
 _REDIRECT = 302
@@ -27,7 +29,7 @@ _FORMS = frozenset(
 
 def advise(config: Config) -> list[str]:
     """One line for each thing that is likely not meant, in the order of the file."""
-    return [hint for rule in config.rules for hint in (*_about_pages(rule), *_about_types(rule))]
+    return [hint for rule in config.rules for hint in (*_about_pages(rule), *_about_types(rule), *_about_entries(rule))]
 
 
 def _about_pages(rule: RuleConfig) -> list[str]:
@@ -47,6 +49,14 @@ def _about_types(rule: RuleConfig) -> list[str]:
         f"rule {quote(rule.name)}: {quote(text)} need not be in json_types, because bodies of that type are always read"
         for text in rule.json_types
         if text in JSON_TYPES or text.endswith("+json")
+    ]
+
+
+def _about_entries(rule: RuleConfig) -> list[str]:
+    return [
+        f"rule {quote(rule.name)}: entry {quote(entry.name)} is never skipped, because its fields are always there"
+        for entry in rule.unique
+        if entry.missing == "skip" and all(is_always_there(parse_field(text), entry) for text in entry.fields)
     ]
 
 

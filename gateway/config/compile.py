@@ -27,7 +27,7 @@ from gateway.guard.rule import Entry, Rule, ScopeField
 from gateway.guard.rules import Rules
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
-from gateway.guard.value import ValueForm, types_of
+from gateway.guard.value import ValueForm, refuse_empty, types_of
 from gateway.http.cors import OWN_FIELDS, Cors
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
@@ -70,7 +70,8 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         Entry(
             entry.name,
             tuple(parse_field(field) for field in entry.fields),
-            _form(entry.normalize, entry.types, entry.pattern),
+            _form(entry.normalize, entry.types, entry.pattern, empty_is_absent=entry.empty == "missing"),
+            is_skipped=entry.missing == "skip",
         )
         for entry in rule.unique
     )
@@ -150,8 +151,12 @@ def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, 
     )
 
 
-def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -> ValueForm:
+def _form(
+    normalize: Sequence[str], types: Sequence[str], pattern: str | None, *, empty_is_absent: bool = False
+) -> ValueForm:
     normalisers = [NORMALISERS[name] for name in normalize]
+    if empty_is_absent:
+        normalisers = [refuse_empty, *normalisers, refuse_empty]
     match = None if pattern is None else parse_pattern(pattern)
     if match is not None:
         normalisers.append(match)
@@ -159,7 +164,9 @@ def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -
     if "decimal" in normalize and types == TYPES:  # the default: an amount is a number with a fraction, often
         taken |= {float}
     in_text = types_in_text(normalize)
-    return ValueForm(tuple(normalisers), taken, in_text, takes_nothing_else(normalize), match)
+    return ValueForm(
+        tuple(normalisers), taken, in_text, takes_nothing_else(normalize), match, empty_is_absent=empty_is_absent
+    )
 
 
 def _outcome(entry: OutcomeConfig) -> OutcomeEntry:

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from gateway.errors import IdentityError
+from gateway.guard.absence import require_absent
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
 from gateway.guard.question import Place, Values, place
@@ -46,7 +47,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
 
 def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
-    """Read a rule's scope and the identity of each of its entries.
+    """Read a rule's scope and the identity of each of its entries, but for those that are skipped.
 
     `document` is the body if it was parsed already. Raises IdentityError when any of them is absent or ambiguous, and
     BodyTooLarge.
@@ -58,12 +59,30 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
         parts.append(value := read(part.field, request, document))
         scope.append(canonical(part.form, part.field, value))
     for entry in rule.entries:
+        if entry.is_skipped:
+            identities += _unless_absent(entry, parts, request, document)
+            continue
         sent, values = [*parts], []
         for field in entry.fields:
             sent.append(value := read(field, request, document))
             values.append(canonical(entry.form, field, value))
         identities.append(Identity(entry, tuple(values), tuple(sent)))
     return tuple(scope), tuple(identities)
+
+
+def _unless_absent(entry: Entry, parts: list[Json], request: RequestView, document: Json) -> list[Identity]:
+    """Read one entry; nothing when a field of it is absent, and no other one unreadable. Raises IdentityError."""
+    sent, values, is_absent = [*parts], [], False
+    for field in entry.fields:
+        try:
+            sent.append(value := read(field, request, document))
+            values.append(canonical(entry.form, field, value))
+        except IdentityError as error:
+            if not error.is_absent:
+                raise
+            require_absent(field, request.headers, document)
+            is_absent = True
+    return [] if is_absent else [Identity(entry, tuple(values), tuple(sent))]
 
 
 def sent_values(rule: Rule, request: RequestView) -> Values:

@@ -26,6 +26,8 @@ class Entry(msgspec.Struct, frozen=True):
     name: str
     fields: tuple[Field, ...]
     form: ValueForm
+    is_skipped: bool = False
+    """Whether it is left out when a field of it is absent."""
 
 
 class ScopeField(msgspec.Struct, frozen=True):

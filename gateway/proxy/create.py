@@ -194,6 +194,7 @@ class CreateHandler:
                     outcome, needs_body = judge_answer(rule, result)
                     if needs_body:  # until it has come, what its head says stands
                         result, outcome = await judge_whole(rule, result)
+                    outcome = decision.about_claims(rule, outcome, operation.claims)
                     if decision.ON_OUTCOME[outcome] is State.CREATED:
                         may_store = bool(rule.replay_limit) and outcome is Outcome.SUCCEEDED
                         is_stored = may_store and may_be_stored(result, rule.replay_limit)
