@@ -9,7 +9,7 @@ from gateway.config.problems import quote
 from gateway.config.schema import Config, RuleConfig
 from gateway.config.validate_values import is_always_there
 from gateway.guard.content import JSON_TYPES
-from gateway.guard.field import parse_field
+from gateway.guard.field import parse_alternatives
 from gateway.guard.statuses import parse_statuses
 
 _REDIRECT = 302
@@ -56,7 +56,7 @@ def _about_entries(rule: RuleConfig) -> list[str]:
     return [
         f"rule {quote(rule.name)}: entry {quote(entry.name)} is never skipped, because its fields are always there"
         for entry in rule.unique
-        if entry.missing == "skip" and all(is_always_there(parse_field(text), entry) for text in entry.fields)
+        if entry.missing == "skip" and all(is_always_there(parse_alternatives(text), entry) for text in entry.fields)
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from gateway.config.conditions import parse_answer_condition
-from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig
+from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_outcome import OutcomeConfig
@@ -16,7 +16,7 @@ from gateway.guard.answer_shapes import make_shape
 from gateway.guard.authorize import Authorize
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
-from gateway.guard.field import Field, Source, parse_field
+from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 from gateway.guard.key import Key
 from gateway.guard.normalize import NORMALISERS, takes_nothing_else, types_in_text
 from gateway.guard.pattern import parse_pattern
@@ -65,17 +65,12 @@ def milliseconds(length: Duration) -> int:
 
 def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     """`overrides` are the headers by which any rule lets a client change the method."""
-    scope = tuple(ScopeField(parse_field(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items)
-    entries = tuple(
-        Entry(
-            entry.name,
-            tuple(parse_field(field) for field in entry.fields),
-            _form(entry.normalize, entry.types, entry.pattern, empty_is_absent=entry.empty == "missing"),
-            is_skipped=entry.missing == "skip",
-        )
-        for entry in rule.unique
+    scope = tuple(
+        ScopeField(parse_alternatives(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items
     )
-    fields = [*(part.field for part in scope), *(field for entry in entries for field in entry.fields)]
+    entries = tuple(_entry(entry) for entry in rule.unique)
+    fields = [each for part in scope for each in part.field.each]
+    fields += [each for entry in entries for field in entry.fields for each in field.each]
     in_body = [field.keys for field in fields if field.source is Source.BODY]
     keep = milliseconds(rule.keep)
     key = None if rule.key is None else _key(rule.key)
@@ -136,6 +131,17 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
             slug: make_shape(answer.status, answer.content_type, answer.headers, answer.body)
             for slug, answer in rule.answers.items()
         },
+    )
+
+
+def _entry(entry: UniqueConfig) -> Entry:
+    fields = tuple(parse_alternatives(field) for field in entry.fields)
+    return Entry(
+        entry.name,
+        fields,
+        _form(entry.normalize, entry.types, entry.pattern, empty_is_absent=entry.empty == "missing"),
+        is_skipped=entry.missing == "skip",
+        is_plain=entry.missing != "skip" and not any(field.alternatives for field in fields),
     )
 
 

@@ -15,7 +15,7 @@ from gateway.config.units import format_size
 from gateway.guard.field import Field, Source
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
-_IN_BODY = re.compile(r"body(?![a-z])")
+_IN_BODY = re.compile(r"(?:^|\|) *body(?![a-z])")
 _ALWAYS_THERE = frozenset({Source.PATH, Source.HOST})
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
@@ -66,13 +66,13 @@ def is_token(text: str) -> bool:
 
 
 def is_in_body(text: str) -> bool:
-    """Whether the text of a field names a value in a body."""
-    return bool(_IN_BODY.match(text))
+    """Whether the text of a field, or of an alternative of it, names a value in a body."""
+    return bool(_IN_BODY.search(text))
 
 
 def is_always_there(field: Field, entry: UniqueConfig | None = None) -> bool:
     """Whether a field of an entry, or with None of a scope, cannot be absent. What is empty may count as that."""
-    return field.source in _ALWAYS_THERE and (entry is None or entry.empty == "value")
+    return any(each.source in _ALWAYS_THERE for each in field.each) and (entry is None or entry.empty == "value")
 
 
 def name_of(text: str, path: Path, problems: Problems) -> None:

@@ -1,4 +1,5 @@
-# Where one value comes from: the grammar of "body.email", "header.X-Tenant", "path.tenant", "host". Pure.
+# Where one value comes from: the grammar of "body.email", "header.X-Tenant", "path.tenant", "host", and of
+# alternatives, "body.email | body.contact.email". Pure.
 
 import enum
 import re
@@ -32,6 +33,13 @@ class Field(msgspec.Struct, frozen=True):
     A host is the header field that it is read from."""
     header: bytes = b""
     """The name of the header field that is read, in lower case; empty for other sources."""
+    alternatives: tuple["Field", ...] = ()
+    """Several fields of which the first that is there counts; the rest of this is that of the first one. Else empty."""
+
+    @property
+    def each(self) -> tuple["Field", ...]:
+        """Its alternatives, or itself."""
+        return self.alternatives or (self,)
 
     @property
     def name(self) -> str:
@@ -45,6 +53,8 @@ _STEP = re.compile(
     |   \[(?P<index>[0-9]{1,9})\]""",
     re.VERBOSE,
 )
+_ALTERNATIVE = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^|])*""")
+"""Up to a "|" that is not in quotes."""
 _KNOWN = ", ".join(source.value for source in Source)
 
 
@@ -68,6 +78,23 @@ def parse_field(text: str) -> Field:
     if kind is not Source.BODY and (len(keys) != 1 or not isinstance(keys[0], str)):
         raise ValueError(f'"{text}" goes too deep; only body fields do, write "{source}.NAME"')
     return Field(text, kind, keys, str(keys[0]).lower().encode() if kind is Source.HEADER else b"")
+
+
+def parse_alternatives(text: str) -> Field:
+    """Read a field path, or several with "|" between them. Raises ValueError as parse_field does."""
+    paths, at = [], 0
+    while at <= len(text):
+        path = _ALTERNATIVE.match(text, at)
+        if path is None:
+            break
+        paths.append(path.group().strip(" "))
+        at = path.end() + 1
+    if len(paths) == 1:
+        return parse_field(text)
+    if "" in paths:
+        raise ValueError(f'"{text}" lacks a field beside "|"; write "body.email | body.contact.email"')
+    first, *others = [parse_field(path) for path in paths]
+    return Field(text, first.source, first.keys, first.header, (first, *others))
 
 
 def parse_keys(text: str, at: int) -> tuple[str | int, ...]:

@@ -13,7 +13,7 @@ from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
 from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
-from gateway.guard.value import canonical
+from gateway.guard.value import ValueForm, canonical
 from gateway.http.headers import Headers
 from gateway.http.paths import named_host
 from gateway.model import Json
@@ -56,11 +56,16 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
     parts, scope, identities = [], [], []
     for part in rule.scope:
+        if part.field.alternatives:
+            value, counts = _first(part.form, part.field, request, document)
+            parts.append(value)
+            scope.append(counts)
+            continue
         parts.append(value := read(part.field, request, document))
         scope.append(canonical(part.form, part.field, value))
     for entry in rule.entries:
-        if entry.is_skipped:
-            identities += _unless_absent(entry, parts, request, document)
+        if not entry.is_plain:
+            identities += _unless_skipped(entry, parts, request, document)
             continue
         sent, values = [*parts], []
         for field in entry.fields:
@@ -70,19 +75,40 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     return tuple(scope), tuple(identities)
 
 
-def _unless_absent(entry: Entry, parts: list[Json], request: RequestView, document: Json) -> list[Identity]:
-    """Read one entry; nothing when a field of it is absent, and no other one unreadable. Raises IdentityError."""
+def _unless_skipped(entry: Entry, parts: list[Json], request: RequestView, document: Json) -> list[Identity]:
+    """Read one entry; nothing when a field of it is absent and it is skipped then. Raises IdentityError."""
     sent, values, is_absent = [*parts], [], False
     for field in entry.fields:
         try:
-            sent.append(value := read(field, request, document))
-            values.append(canonical(entry.form, field, value))
+            value, counts = _first(entry.form, field, request, document)
+        except IdentityError as error:
+            if not (error.is_absent and entry.is_skipped):
+                raise
+            is_absent = True  # and yet the others must be readable
+        else:
+            sent.append(value)
+            values.append(counts)
+    return [] if is_absent else [Identity(entry, tuple(values), tuple(sent))]
+
+
+def _first(form: ValueForm, field: Field, request: RequestView, document: Json) -> tuple[Json, Json]:
+    """The first value of a field's alternatives that is there, as it was sent and as it counts.
+
+    Raises IdentityError, with `is_absent` only where it is certain that none is there.
+    """
+    absent = None
+    for each in field.each:
+        try:
+            value = read(each, request, document)
+            return value, canonical(form, each, value)
         except IdentityError as error:
             if not error.is_absent:
                 raise
-            require_absent(field, request.headers, document)
-            is_absent = True
-    return [] if is_absent else [Identity(entry, tuple(values), tuple(sent))]
+            absent = error
+        require_absent(each, request.headers, document)
+    if absent is None or field.alternatives:
+        absent = IdentityError(f"{field.text} is absent", is_absent=True)
+    raise absent
 
 
 def sent_values(rule: Rule, request: RequestView) -> Values:

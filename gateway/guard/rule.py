@@ -28,6 +28,8 @@ class Entry(msgspec.Struct, frozen=True):
     form: ValueForm
     is_skipped: bool = False
     """Whether it is left out when a field of it is absent."""
+    is_plain: bool = True
+    """Whether it is never skipped, and has no field with alternatives."""
 
 
 class ScopeField(msgspec.Struct, frozen=True):

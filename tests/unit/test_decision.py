@@ -161,10 +161,8 @@ def test_a_status_of_exists_is_taken_out_of_the_default_of_refused() -> None:
 
 def test_an_api_that_says_that_a_skipped_entry_exists_says_nothing() -> None:
     under = rule(unique=(EMAIL, UniqueConfig(name="ext", fields=("body.ext",))), exists=("409",), exists_entry="ext")
-    email, ext, key = (
-        Claim(bytes(32), "r", entry, 1, is_key=is_key)
-        for entry, is_key in (("email", False), ("ext", False), ("ext", True))
-    )
+    email, ext = (Claim(bytes(32), "r", entry, 1) for entry in ("email", "ext"))
+    key = Claim(bytes(32), "r", "ext", 1, is_key=True)
     for claims, meant in (((email, ext), Outcome.EXISTS), ((email,), Outcome.UNCERTAIN), ((key,), Outcome.UNCERTAIN)):
         assert about_claims(under, Outcome.EXISTS, claims) is meant
         assert about_claims(under, Outcome.REFUSED, claims) is Outcome.REFUSED
