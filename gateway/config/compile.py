@@ -1,7 +1,7 @@
 # From checked configuration to rules and routes that can be matched. Pure.
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from gateway.config.conditions import parse_answer_condition
@@ -28,6 +28,7 @@ from gateway.guard.rules import Rules
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 from gateway.guard.value import ValueForm, refuse_empty, types_of
+from gateway.http.client_address import ABOUT_CLIENT
 from gateway.http.cors import OWN_FIELDS, Cors
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
@@ -76,12 +77,12 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     key = None if rule.key is None else _key(rule.key)
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
-    deciding = {field.header for field in fields if field.header}
+    deciding = _headers(fields)
     is_upsert = rule.duplicate == "upsert"
     if key is not None:
         deciding.add(key.header.lower().encode())
     if key is not None or retry_window or is_upsert or rule.authorize is not None or rule.verify is not None:
-        deciding |= {field.header for field in caller if field.header}
+        deciding |= _headers(caller)
     refused = [parse_statuses(text) for text in rule.refused]
     return Rule(
         name=rule.name,
@@ -126,12 +127,23 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         upsert_method=(rule.upsert or UpsertConfig()).method if is_upsert else "",
         exists=frozenset().union(*[parse_statuses(text).codes for text in rule.exists]),
         exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
+        reads_client=_reads_client([*fields, *caller]),
         verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
         answers={
             slug: make_shape(answer.status, answer.content_type, answer.headers, answer.body)
             for slug, answer in rule.answers.items()
         },
     )
+
+
+def _headers(fields: Iterable[Field]) -> set[bytes]:
+    """The names of the header fields that are read."""
+    found = {field.header for field in fields if field.header}
+    return found | ABOUT_CLIENT if _reads_client(fields) else found
+
+
+def _reads_client(fields: Iterable[Field]) -> bool:
+    return any(field.source is Source.CLIENT for field in fields)
 
 
 def _entry(entry: UniqueConfig) -> Entry:

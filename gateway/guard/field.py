@@ -19,6 +19,8 @@ class Source(enum.Enum):
     COOKIE = "cookie"
     HOST = "host"
     """The host that a request names: the one source that has no names below it."""
+    CLIENT = "client"
+    """Who sends a request, by address."""
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -77,6 +79,8 @@ def parse_field(text: str) -> Field:
     kind = Source(source)
     if kind is not Source.BODY and (len(keys) != 1 or not isinstance(keys[0], str)):
         raise ValueError(f'"{text}" goes too deep; only body fields do, write "{source}.NAME"')
+    if kind is Source.CLIENT and keys != ("ip",):
+        raise ValueError(f'"{text}" is nothing that is known of a client; write "client.ip"')
     return Field(text, kind, keys, str(keys[0]).lower().encode() if kind is Source.HEADER else b"")
 
 

@@ -14,6 +14,7 @@ from gateway.guard.field import Field, Source
 from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
 from gateway.guard.value import ValueForm, canonical
+from gateway.http.client_address import NOT_KNOWN
 from gateway.http.headers import Headers
 from gateway.http.paths import named_host
 from gateway.model import Json
@@ -35,6 +36,8 @@ class RequestView(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     line: bytes = b""
     """Method and target, for rules that compare requests."""
+    client: str | None = None
+    """The client's address, for rules that read it; None where it is absent, NOT_KNOWN where it cannot be told."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
@@ -142,6 +145,10 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
             return request.variables[field.name]
         case Source.COOKIE:
             return _one(_cookie_values(request.headers, field), field.text)
+        case Source.CLIENT:
+            if request.client == NOT_KNOWN:
+                raise IdentityError(f"{field.text} cannot be told from the fields of the proxies before the gateway")
+            return _present(request.client, field.text)
         case _:
             assert_never(field.source)
 

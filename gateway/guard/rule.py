@@ -98,6 +98,9 @@ class Rule(msgspec.Struct, frozen=True):
     verify: Verify | None = None
     """How an unknown outcome is found out."""
 
+    reads_client: bool = False
+    """Whether the client's address counts."""
+
     @property
     def marks_spelling(self) -> bool:
         """Whether the claims of entries keep a hash of their values as they were sent, where retries need no other."""

@@ -64,15 +64,16 @@ class CreateHandler:
         request.answer_is_read = rule.outcomes is not None and rule.outcomes.reads_body
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
+        client = exchange.client_address() if rule.reads_client else None
         waiting = InFlightWait(self._deps.in_flight, self._deps.stopwatch, exchange, rule)
         try:
             # Where not everybody may know, a body that is wanted, or not, must not tell whether a claim is held.
             if exchange.expects_continue and not rule.needs_body and rule.authorize is None:
-                view = RequestView(exchange.headers, request.target.query, match.variables, b"")
+                view = RequestView(exchange.headers, request.target.query, match.variables, b"", client=client)
                 if await self._answer_before_body(request, rule, view, waiting):
                     return
             body = await exchange.read_body(rule.formats.limit)
-            view = RequestView(exchange.headers, request.target.query, match.variables, body, line)
+            view = RequestView(exchange.headers, request.target.query, match.variables, body, line, client)
             wanted = claims(rule, view, self._deps.fingerprinter)
         except Malformed as error:
             described_by = rule.key and rule.key.described_by

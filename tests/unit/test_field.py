@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from gateway.guard.field import Source, parse_field
 from tests.support.unit import untimed
 
+KNOWN = "body, header, query, path, cookie, host, client"
+
 
 @pytest.mark.parametrize(
     ("text", "source", "keys"),
@@ -31,6 +33,7 @@ from tests.support.unit import untimed
         ("path.tenant", Source.PATH, ("tenant",)),
         ("cookie.session", Source.COOKIE, ("session",)),
         ("host", Source.HOST, ("Host",)),
+        ("client.ip", Source.CLIENT, ("ip",)),
     ],
 )
 def test_a_field_is_read(text: str, source: Source, keys: tuple[str | int, ...]) -> None:
@@ -46,11 +49,13 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", 'no known source; a field starts with one of body, header, query, path, cookie, host, as in "body.email"'),
+        ("", f'no known source; a field starts with one of {KNOWN}, as in "body.email"'),
         ("email", "no known source"),
         ("host.name", 'goes too deep; write "host", or "header.NAME" for a header'),
         ("host[0]", "goes too deep"),
         ("hosts", "no known source"),
+        ("client.name", 'nothing that is known of a client; write "client.ip"'),
+        ("client.ip.x", "goes too deep"),
         (".email", "no known source"),
         ("Body.email", "no known source"),
         ("bodyemail", "no known source"),
