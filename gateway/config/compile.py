@@ -27,6 +27,7 @@ from gateway.guard.rule import Entry, Rule, ScopeField
 from gateway.guard.rules import Rules
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
+from gateway.guard.token import is_unproven
 from gateway.guard.value import ValueForm, refuse_empty, types_of
 from gateway.http.client_address import ABOUT_CLIENT
 from gateway.http.cors import OWN_FIELDS, Cors
@@ -127,6 +128,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         upsert_method=(rule.upsert or UpsertConfig()).method if is_upsert else "",
         exists=frozenset().union(*[parse_statuses(text).codes for text in rule.exists]),
         exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
+        caller_is_unproven=is_unproven(caller),
         reads_client=_reads_client([*fields, *caller]),
         verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
         answers={

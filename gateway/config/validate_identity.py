@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.schema import TYPES, RuleConfig, ScopeConfig, UniqueConfig
-from gateway.config.validate_values import is_always_there, is_in_body, is_token, name_of, same_names
+from gateway.config.validate_values import has_types, is_always_there, is_token, name_of, same_names
 from gateway.guard.field import Field, Source, parse_alternatives
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.pattern import parse_pattern
@@ -79,8 +79,10 @@ class _Identity:
             problems.add(types, 'names no type; write types = ["string", "integer"]')
         for twice in sorted({name for name in entry.types if entry.types.count(name) > 1}):
             problems.add(types, f"{quote(twice)} stands there twice; write it once")
-        if problems.sound((*path, "fields")) and not any(is_in_body(text) for text in entry.fields):
-            problems.add(types, "has no effect without a field of the body: all other values are strings; remove it")
+        if problems.sound((*path, "fields")) and not any(has_types(text) for text in entry.fields):
+            problems.add(
+                types, "has no effect without a field of a body or a token: all other values are strings; remove it"
+            )
 
     def caller(self) -> None:
         for text in self.problems.elements(path := (*self.path, "caller"), self.rule.caller):

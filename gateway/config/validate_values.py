@@ -16,6 +16,7 @@ from gateway.guard.field import Field, Source
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _IN_BODY = re.compile(r"(?:^|\|) *body(?![a-z])")
+_HAS_TYPES = re.compile(r"(?:^|\|) *(?:body|jwt)(?![a-z])")
 _ALWAYS_THERE = frozenset({Source.PATH, Source.HOST})
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
@@ -68,6 +69,11 @@ def is_token(text: str) -> bool:
 def is_in_body(text: str) -> bool:
     """Whether the text of a field, or of an alternative of it, names a value in a body."""
     return bool(_IN_BODY.search(text))
+
+
+def has_types(text: str) -> bool:
+    """Whether a field, or an alternative of it, may be of another type than a string."""
+    return bool(_HAS_TYPES.search(text))
 
 
 def is_always_there(field: Field, entry: UniqueConfig | None = None) -> bool:

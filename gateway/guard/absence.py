@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from gateway.errors import IdentityError
 from gateway.guard.field import Field, Source
+from gateway.guard.token import AUTHORIZATION, read_claims
 from gateway.http.headers import Headers
 from gateway.model import Json
 
@@ -20,6 +21,8 @@ def require_absent(field: Field, headers: Headers, document: Json) -> None:
     """Raise IdentityError when a server might find a value in a field that was read as absent."""
     if field.source is Source.BODY:
         _require_absent_in(document, field)
+    elif field.source is Source.JWT and AUTHORIZATION in headers.name_set:
+        _require_absent_in(read_claims(headers, field.text), field)
     elif field.source is Source.COOKIE:
         _require_no_cookie(headers, field)
 

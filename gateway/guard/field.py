@@ -21,6 +21,8 @@ class Source(enum.Enum):
     """The host that a request names: the one source that has no names below it."""
     CLIENT = "client"
     """Who sends a request, by address."""
+    JWT = "jwt"
+    """A claim of the bearer token; the token is not verified."""
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -30,7 +32,7 @@ class Field(msgspec.Struct, frozen=True):
     """As written in the rules file; answers and logs show it."""
     source: Source
     keys: tuple[str | int, ...]
-    """For a body the way down, an int for an array's index; for any other source exactly one name.
+    """For a body or a token the way down, an int for an array's index; for any other source exactly one name.
 
     A host is the header field that it is read from."""
     header: bytes = b""
@@ -57,6 +59,7 @@ _STEP = re.compile(
 )
 _ALTERNATIVE = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^|])*""")
 """Up to a "|" that is not in quotes."""
+_DEEP = frozenset({Source.BODY, Source.JWT})
 _KNOWN = ", ".join(source.value for source in Source)
 
 
@@ -77,10 +80,12 @@ def parse_field(text: str) -> Field:
     if not keys:
         raise ValueError(f'"{text}" names no value; write "{source}.NAME"')
     kind = Source(source)
-    if kind is not Source.BODY and (len(keys) != 1 or not isinstance(keys[0], str)):
-        raise ValueError(f'"{text}" goes too deep; only body fields do, write "{source}.NAME"')
+    if kind not in _DEEP and (len(keys) != 1 or not isinstance(keys[0], str)):
+        raise ValueError(f'"{text}" goes too deep; only fields of a body or a token do, write "{source}.NAME"')
     if kind is Source.CLIENT and keys != ("ip",):
         raise ValueError(f'"{text}" is nothing that is known of a client; write "client.ip"')
+    if kind is Source.JWT:
+        return Field(text, kind, keys, b"authorization")
     return Field(text, kind, keys, str(keys[0]).lower().encode() if kind is Source.HEADER else b"")
 
 

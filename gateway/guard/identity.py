@@ -13,6 +13,7 @@ from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
 from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
+from gateway.guard.token import read_claims
 from gateway.guard.value import ValueForm, canonical
 from gateway.http.client_address import NOT_KNOWN
 from gateway.http.headers import Headers
@@ -145,6 +146,8 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
             return request.variables[field.name]
         case Source.COOKIE:
             return _one(_cookie_values(request.headers, field), field.text)
+        case Source.JWT:
+            return find(read_claims(request.headers, field.text), field.keys, field.text, folds_case=True)
         case Source.CLIENT:
             if request.client == NOT_KNOWN:
                 raise IdentityError(f"{field.text} cannot be told from the fields of the proxies before the gateway")

@@ -98,6 +98,9 @@ class Rule(msgspec.Struct, frozen=True):
     verify: Verify | None = None
     """How an unknown outcome is found out."""
 
+    caller_is_unproven: bool = False
+    """Whether who sends a create is taken from what anybody may write: then an API that does not find a thing for a
+    caller, who seems to be the one who made it, says nothing."""
     reads_client: bool = False
     """Whether the client's address counts."""
 

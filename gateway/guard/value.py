@@ -29,6 +29,8 @@ _TYPES: Mapping[str, frozenset[type]] = {
     "object": frozenset({dict}),
 }
 _NAMES: Mapping[type, str] = {str: "a string", bool: "a boolean", NoneType: "null", list: "an array", dict: "an object"}
+_TYPED = frozenset({Source.BODY, Source.JWT})
+"""Sources whose values have types; elsewhere all are strings."""
 _CODED = re.compile(r'["%\\]')
 
 
@@ -42,7 +44,7 @@ class ValueForm(msgspec.Struct, frozen=True):
 
     normalisers: tuple[Callable[[str], str], ...] = ()
     types: frozenset[type] = types_of(("string", "integer", "boolean", "null"))
-    """Those of values in a body: each of these has one spelling. What comes from elsewhere is a string, and taken."""
+    """Those of values in a body or a token: each of these has one spelling. Any other source gives strings only."""
     in_text: frozenset[type] = frozenset()
     """Types that the normalisers take, too, by the text of the value."""
     takes_nothing_else: bool = False
@@ -77,7 +79,7 @@ def canonical(form: ValueForm, field: Field, value: Json) -> Json:
     IdentityError.
     """
     if type(value) is str:
-        if str not in form.types and field.source is Source.BODY and (value or not form.empty_is_absent):
+        if str not in form.types and field.source in _TYPED and (value or not form.empty_is_absent):
             raise _of_another_type(form, field, value)
         if len(value) > _SHORT and len(value.encode("utf-8", "surrogatepass")) > MAX_VALUE:
             raise IdentityError(f"{field.text} is longer than {MAX_VALUE} bytes")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.guard.field import Source, parse_field
 from tests.support.unit import untimed
 
-KNOWN = "body, header, query, path, cookie, host, client"
+KNOWN = "body, header, query, path, cookie, host, client, jwt"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ KNOWN = "body, header, query, path, cookie, host, client"
         ("cookie.session", Source.COOKIE, ("session",)),
         ("host", Source.HOST, ("Host",)),
         ("client.ip", Source.CLIENT, ("ip",)),
+        ("jwt.realm.roles[0]", Source.JWT, ("realm", "roles", 0)),
     ],
 )
 def test_a_field_is_read(text: str, source: Source, keys: tuple[str | int, ...]) -> None:
@@ -83,7 +84,7 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
         ('body."\\x"', r'has a quoted key that TOML cannot read: "\x"'),
         ('body."a\nb"', "TOML cannot read"),
         ("body.'a\nb'", "TOML cannot read"),
-        ("header.X.Y", 'goes too deep; only body fields do, write "header.NAME"'),
+        ("header.X.Y", 'goes too deep; only fields of a body or a token do, write "header.NAME"'),
         ("query.items[0]", 'write "query.NAME"'),
         ("cookie[0]", 'write "cookie.NAME"'),
     ],
