@@ -16,7 +16,7 @@ from gateway.guard.answer_shapes import make_shape
 from gateway.guard.authorize import Authorize
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
-from gateway.guard.field import Field, Source, parse_alternatives, parse_field
+from gateway.guard.field import WHOLE, Field, Source, parse_alternatives, parse_field
 from gateway.guard.key import Key
 from gateway.guard.normalize import NORMALISERS, takes_nothing_else, types_in_text
 from gateway.guard.pattern import parse_pattern
@@ -128,6 +128,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         upsert_method=(rule.upsert or UpsertConfig()).method if is_upsert else "",
         exists=frozenset().union(*[parse_statuses(text).codes for text in rule.exists]),
         exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
+        reads_whole_body=any(field.source in WHOLE for field in fields),
         caller_is_unproven=is_unproven(caller),
         reads_client=_reads_client([*fields, *caller]),
         verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
@@ -155,7 +156,7 @@ def _entry(entry: UniqueConfig) -> Entry:
         fields,
         _form(entry.normalize, entry.types, entry.pattern, empty_is_absent=entry.empty == "missing"),
         is_skipped=entry.missing == "skip",
-        is_plain=entry.missing != "skip" and not any(field.alternatives for field in fields),
+        is_plain=entry.missing != "skip" and not any(field.alternatives or field.source in WHOLE for field in fields),
     )
 
 

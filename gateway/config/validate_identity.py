@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.schema import TYPES, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.validate_values import has_types, is_always_there, is_token, name_of, same_names
-from gateway.guard.field import Field, Source, parse_alternatives
+from gateway.guard.field import WHOLE, Field, Source, parse_alternatives
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.pattern import parse_pattern
 from gateway.guard.question import place as place_of
@@ -97,6 +97,8 @@ class _Identity:
         found = self.problems.parse(path, parse_alternatives, text)
         for at, field in enumerate(found.each if found else ()):
             self.field(field, path)
+            if entry is None and field.source in WHOLE:
+                self.problems.add(path, f"{quote(field.text)} is all of a body, which is no scope; write it in unique")
             for before in found.each[:at] if found else ():
                 is_same = place_of(before) == place_of(field)
                 if is_same or is_always_there(before, entry):

@@ -12,12 +12,12 @@ from gateway.config.schema import ServerConfig, StoreConfig, UniqueConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_size
-from gateway.guard.field import Field, Source
+from gateway.guard.field import WHOLE, Field, Source
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
-_IN_BODY = re.compile(r"(?:^|\|) *body(?![a-z])")
-_HAS_TYPES = re.compile(r"(?:^|\|) *(?:body|jwt)(?![a-z])")
-_ALWAYS_THERE = frozenset({Source.PATH, Source.HOST})
+_IN_BODY = re.compile(r"(?:^|\|) *(?:body[.\[]|json *(?:$|\|))")
+_HAS_TYPES = re.compile(r"(?:^|\|) *(?:body[.\[]|jwt\.)")
+_ALWAYS_THERE = frozenset({Source.PATH, Source.HOST, *WHOLE})
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
@@ -67,7 +67,7 @@ def is_token(text: str) -> bool:
 
 
 def is_in_body(text: str) -> bool:
-    """Whether the text of a field, or of an alternative of it, names a value in a body."""
+    """Whether the text of a field, or of an alternative of it, is read from a body as JSON."""
     return bool(_IN_BODY.search(text))
 
 

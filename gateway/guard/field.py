@@ -23,6 +23,10 @@ class Source(enum.Enum):
     """Who sends a request, by address."""
     JWT = "jwt"
     """A claim of the bearer token; the token is not verified."""
+    JSON = "json"
+    """The whole of a JSON body, by value."""
+    BYTES = "bytes"
+    """The whole of any body. It is written "body", without keys."""
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -59,8 +63,12 @@ _STEP = re.compile(
 )
 _ALTERNATIVE = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^|])*""")
 """Up to a "|" that is not in quotes."""
+WHOLE = frozenset({Source.JSON, Source.BYTES})
+"""Those that read a body as a whole; the value is a hash."""
+_WITHOUT_KEYS = {"json": Source.JSON, "body": Source.BYTES}
 _DEEP = frozenset({Source.BODY, Source.JWT})
-_KNOWN = ", ".join(source.value for source in Source)
+_SOURCES = [source.value for source in Source if source is not Source.BYTES]
+_KNOWN = ", ".join(_SOURCES)
 
 
 def parse_field(text: str) -> Field:
@@ -70,12 +78,16 @@ def parse_field(text: str) -> Field:
     """
     head = re.match(r"[a-z]+", text)
     source = head.group() if head else ""
-    if source not in {known.value for known in Source}:
+    if source not in _SOURCES:
         raise ValueError(f'"{text}" has no known source; a field starts with one of {_KNOWN}, as in "body.email"')
     if text == Source.HOST.value:
         return Field(text, Source.HOST, ("Host",), b"host")
     if source == Source.HOST.value:
         raise ValueError(f'"{text}" goes too deep; write "host", or "header.NAME" for a header')
+    if text in _WITHOUT_KEYS:
+        return Field(text, _WITHOUT_KEYS[text], (text,))
+    if source == Source.JSON.value:
+        raise ValueError(f'"{text}" goes too deep; write "json" for all of a body, or "body.NAME" for a value in it')
     keys = parse_keys(text, len(source))
     if not keys:
         raise ValueError(f'"{text}" names no value; write "{source}.NAME"')

@@ -10,7 +10,8 @@ import msgspec
 from gateway.errors import IdentityError
 from gateway.guard.absence import require_absent
 from gateway.guard.body import find, read_json
-from gateway.guard.field import Field, Source
+from gateway.guard.field import WHOLE, Field, Source
+from gateway.guard.payload import hash_whole
 from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
 from gateway.guard.token import read_claims
@@ -61,7 +62,7 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     parts, scope, identities = [], [], []
     for part in rule.scope:
         if part.field.alternatives:
-            value, counts = _first(part.form, part.field, request, document)
+            value, counts = _first(part.form, part.field, rule, request, document)
             parts.append(value)
             scope.append(counts)
             continue
@@ -69,7 +70,7 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
         scope.append(canonical(part.form, part.field, value))
     for entry in rule.entries:
         if not entry.is_plain:
-            identities += _unless_skipped(entry, parts, request, document)
+            identities += _unless_skipped(entry, parts, rule, request, document)
             continue
         sent, values = [*parts], []
         for field in entry.fields:
@@ -79,12 +80,14 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     return tuple(scope), tuple(identities)
 
 
-def _unless_skipped(entry: Entry, parts: list[Json], request: RequestView, document: Json) -> list[Identity]:
+def _unless_skipped(
+    entry: Entry, parts: list[Json], rule: Rule, request: RequestView, document: Json
+) -> list[Identity]:
     """Read one entry; nothing when a field of it is absent and it is skipped then. Raises IdentityError."""
     sent, values, is_absent = [*parts], [], False
     for field in entry.fields:
         try:
-            value, counts = _first(entry.form, field, request, document)
+            value, counts = _first(entry.form, field, rule, request, document)
         except IdentityError as error:
             if not (error.is_absent and entry.is_skipped):
                 raise
@@ -95,13 +98,16 @@ def _unless_skipped(entry: Entry, parts: list[Json], request: RequestView, docum
     return [] if is_absent else [Identity(entry, tuple(values), tuple(sent))]
 
 
-def _first(form: ValueForm, field: Field, request: RequestView, document: Json) -> tuple[Json, Json]:
+def _first(form: ValueForm, field: Field, rule: Rule, request: RequestView, document: Json) -> tuple[Json, Json]:
     """The first value of a field's alternatives that is there, as it was sent and as it counts.
 
     Raises IdentityError, with `is_absent` only where it is certain that none is there.
     """
     absent = None
     for each in field.each:
+        if each.source in WHOLE:
+            whole = hash_whole(each.source, request.body, *content_fields(request.headers), rule.formats)
+            return whole, whole
         try:
             value = read(each, request, document)
             return value, canonical(form, each, value)
@@ -152,6 +158,8 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
             if request.client == NOT_KNOWN:
                 raise IdentityError(f"{field.text} cannot be told from the fields of the proxies before the gateway")
             return _present(request.client, field.text)
+        case Source.JSON | Source.BYTES:
+            raise IdentityError(f"{field.text} is all of a body, and no value in it")
         case _:
             assert_never(field.source)
 

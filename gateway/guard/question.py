@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.guard.field import Field, Source, parse_alternatives
+from gateway.guard.field import WHOLE, Field, Source, parse_alternatives
 from gateway.guard.resource import Resource
 from gateway.model import Json
 
@@ -72,6 +72,8 @@ def parse_question(text: str) -> Question:
     parts = tuple([piece if at % 2 == 0 else parse_alternatives(piece) for at, piece in enumerate(pieces)])
     if len(parts) == 1:
         raise ValueError(f'"{text}" names no field, so it would ask the same of each create; write {{body.email}}')
+    if any(each.source in WHOLE for field in parts if isinstance(field, Field) for each in field.each):
+        raise ValueError(f'"{text}" asks for a whole body, of which there is only a hash; write {{body.email}}')
     return Question(parts)
 
 

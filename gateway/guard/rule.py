@@ -29,7 +29,7 @@ class Entry(msgspec.Struct, frozen=True):
     is_skipped: bool = False
     """Whether it is left out when a field of it is absent."""
     is_plain: bool = True
-    """Whether it is never skipped, and has no field with alternatives."""
+    """Whether it is never skipped, and has no field with alternatives or of the whole body."""
 
 
 class ScopeField(msgspec.Struct, frozen=True):
@@ -98,6 +98,8 @@ class Rule(msgspec.Struct, frozen=True):
     verify: Verify | None = None
     """How an unknown outcome is found out."""
 
+    reads_whole_body: bool = False
+    """Whether all of a body counts."""
     caller_is_unproven: bool = False
     """Whether who sends a create is taken from what anybody may write: then an API that does not find a thing for a
     caller, who seems to be the one who made it, says nothing."""
@@ -117,4 +119,4 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        return self.body is not None or self.tells_retries or self.upsert_method != ""
+        return self.body is not None or self.reads_whole_body or self.tells_retries or self.upsert_method != ""

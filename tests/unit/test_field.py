@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.guard.field import Source, parse_field
 from tests.support.unit import untimed
 
-KNOWN = "body, header, query, path, cookie, host, client, jwt"
+KNOWN = "body, header, query, path, cookie, host, client, jwt, json"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,8 @@ KNOWN = "body, header, query, path, cookie, host, client, jwt"
         ("cookie.session", Source.COOKIE, ("session",)),
         ("host", Source.HOST, ("Host",)),
         ("client.ip", Source.CLIENT, ("ip",)),
+        ("json", Source.JSON, ("json",)),
+        ("body", Source.BYTES, ("body",)),
         ("jwt.realm.roles[0]", Source.JWT, ("realm", "roles", 0)),
     ],
 )
@@ -62,7 +64,9 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
         ("bodyemail", "no known source"),
         ("headers.X", "no known source"),
         ("form.sku", "no known source"),
-        ("body", 'names no value; write "body.NAME"'),
+        ("bytes", "no known source"),
+        ("json.a", 'goes too deep; write "json" for all of a body, or "body.NAME" for a value in it'),
+        ("json[0]", "goes too deep"),
         ("header", 'names no value; write "header.NAME"'),
         ("body.", 'cannot be read from "." on'),
         ("body..a", 'cannot be read from "..a" on'),
