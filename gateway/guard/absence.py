@@ -4,6 +4,7 @@
 # without it, they must be told apart, by the most tolerant servers: what one of these might find is not absent.
 
 import re
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 from gateway.errors import IdentityError
@@ -14,13 +15,20 @@ from gateway.model import Json
 
 _SEPARATORS = re.compile(r"[;,\s]+")
 """What some servers end a cookie at."""
-_NAME_SIGNS = str.maketrans({".": "_", "[": "_", " ": "_"})
+_PARAMETERS = re.compile(r"[&;]")
+_STEPS = re.compile(r"[.\[]")
+_NAME_SIGNS = str.maketrans({".": "_", "[": "_", " ": "_", "]": None})
 
 
-def require_absent(field: Field, headers: Headers, document: Json) -> None:
-    """Raise IdentityError when a server might find a value in a field that was read as absent."""
+def require_absent(field: Field, others: Sequence[Field], headers: Headers, query: str, document: Json) -> None:
+    """Raise IdentityError when a server might find a value in a field that was read as absent.
+
+    `others` are its alternatives: what is found where one of these reads is no matter.
+    """
     if field.source is Source.BODY:
         _require_absent_in(document, field)
+        if query:
+            _require_not_in_query(query, field, others)
     elif field.source is Source.JWT and AUTHORIZATION in headers.name_set:
         _require_absent_in(read_claims(headers, field.text), field)
     elif field.source is Source.COOKIE:
@@ -40,6 +48,19 @@ def _require_absent_in(document: Json, field: Field) -> None:
             value = value[key]  # type: ignore[index]
         except LookupError:
             return
+
+
+def _require_not_in_query(query: str, field: Field, others: Sequence[Field]) -> None:
+    """Some frameworks (Rails, Laravel) put the parameters of the query and the members of a body into one."""
+    wanted = _folded(str(field.keys[0]))
+    if any(other.source is Source.QUERY and _folded(other.name) == wanted for other in others):
+        return
+    for pair in _PARAMETERS.split(query):
+        name = pair.partition("=")[0].replace("+", " ")
+        if wanted in {_folded(name), _folded(_STEPS.split(unquote(name).lstrip("["))[0])}:
+            raise IdentityError(
+                f"{field.text} is not in the body, and may be in the query, where some servers look, too"
+            )
 
 
 def _require_no_cookie(headers: Headers, field: Field) -> None:

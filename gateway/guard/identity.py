@@ -115,7 +115,7 @@ def _first(form: ValueForm, field: Field, rule: Rule, request: RequestView, docu
             if not error.is_absent:
                 raise
             absent = error
-        require_absent(each, request.headers, document)
+        require_absent(each, field.each, request.headers, request.query, document)
     if absent is None or field.alternatives:
         absent = IdentityError(f"{field.text} is absent", is_absent=True)
     raise absent

@@ -91,6 +91,9 @@ async def test_what_servers_may_read_in_two_ways_is_never_skipped(upstream: RawU
             sent = b'{"it":%b}' % value
             assert (await client.request("POST", "/types?name=a", [JSON], sent)).slug == "missing-identity", value
         assert not upstream.requests
+        for query in ("contact[email]=a", "Contact.email=a"):
+            seen = await client.request("POST", f"/body?name=a&{query}", [JSON], b"{}")
+            assert seen.slug == "missing-identity", query
         absent = [b'{"contact":null}', b'{"contact":{}}', b'{"contact":"x","ids":[]}', b"null", b'{"emails":1}']
         for number, body in enumerate(absent):
             assert (await client.request("POST", f"/body?name={number}", [JSON], body)).status == 201, body

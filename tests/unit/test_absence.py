@@ -6,14 +6,15 @@ import pytest
 
 from gateway.errors import IdentityError
 from gateway.guard.absence import require_absent
-from gateway.guard.field import parse_field
+from gateway.guard.field import parse_alternatives
 from gateway.model import Json
 from tests.support.unit import headers
 
 
-def is_absent(field: str, document: Json = None, *cookies: str) -> bool:
+def is_absent(text: str, document: Json = None, *cookies: str, query: str = "") -> bool:
+    field, *others = parse_alternatives(text).each
     try:
-        require_absent(parse_field(field), headers(*[("Cookie", line) for line in cookies]), document)
+        require_absent(field, others, headers(*[("Cookie", line) for line in cookies]), query, document)
     except IdentityError as error:
         return error.is_absent
     return True
@@ -33,6 +34,16 @@ def test_some_servers_take_keys_for_indices() -> None:
     assert not is_absent("body.a[0]", {"a": {"0": "x"}})
     assert is_absent("body.a[0]", {"a": []})
     assert is_absent("body.a[1]", {"a": ["x"]})
+
+
+@pytest.mark.parametrize(
+    "query", ["ref=1", "x&REF", "ref[]=1", "r%65f[a]=1", "ref.a=1", "x=1;ref=2", "+ref=1", "[ref]=1", "x&ref%5Ba%5D=1"]
+)
+def test_some_servers_look_into_the_query_for_what_a_body_lacks(query: str) -> None:
+    assert not is_absent("body.ref", {}, query=query)
+    assert not is_absent("body.ref.a | query.other", {}, query=query)
+    assert is_absent("body.ref | query.ref", {}, query=query), "that is read next, as strictly"
+    assert is_absent("body.a.ref", {}, query=query)
 
 
 @pytest.mark.parametrize("line", ["Ref=1", "x=1, ref_b.c=2", "r%65f=1", '"ref"=1'])
