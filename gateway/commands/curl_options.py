@@ -5,6 +5,7 @@
 import argparse
 import re
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 from yarl import URL
@@ -39,6 +40,15 @@ def header(text: str) -> tuple[str, str]:
     if not colon or not _TOKEN.fullmatch(name) or _NOT_IN_VALUES.search(value):
         raise argparse.ArgumentTypeError(f'{text!r} is not a header: write "X-Tenant: acme"')
     return name, value
+
+
+def address(text: str) -> str:
+    """Return an IP address unchanged."""
+    try:
+        ip_address(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is no address: write "192.0.2.1"') from None
+    return text
 
 
 def data(text: str) -> bytes:

@@ -23,8 +23,10 @@ from gateway.guard.question import fill
 from gateway.guard.rule import Rule
 from gateway.guard.rules import Match, Refusal
 from gateway.guard.when import choose
+from gateway.http.forwarding import OFF, Forwarding, Peer
 from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
+from gateway.http.write import end_to_end
 from gateway.model import Claim
 from gateway.process.secret import existing
 
@@ -57,6 +59,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a header; Content-Type is application/json unless one is given",
     )
+    parser.add_argument(
+        "--client",
+        metavar="IP",
+        type=curl_options.address,
+        default="127.0.0.1",
+        help="who connects; default: this host",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 
 
@@ -66,7 +75,7 @@ def execute(args: argparse.Namespace) -> int:
     headers = [(name.encode(), value.encode()) for name, value in args.header]
     if args.data and not any(name.lower() == b"content-type" for name, _ in headers):
         headers.append((b"Content-Type", b"application/json"))
-    found = explain(config, args.request or "POST", args.target, Headers.of(headers), args.data)
+    found = explain(config, args.request or "POST", args.target, Headers.of(headers), args.data, args.client)
     if args.json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
@@ -74,8 +83,10 @@ def execute(args: argparse.Namespace) -> int:
     return 0 if found["forwarded"] else 1
 
 
-def explain(config: Config, method: str, target: str, headers: Headers, body: bytes) -> dict[str, Any]:
-    """Judge one request as the gateway would before it asks its store."""
+def explain(
+    config: Config, method: str, target: str, headers: Headers, body: bytes, client: str = "127.0.0.1"
+) -> dict[str, Any]:
+    """Judge one request as the gateway would before it asks its store. `client` is the address that connects."""
     default = None if config.upstream is None else "[upstream]"
     routes = compile_routes(config, {name: name for name in config.upstreams}, default)
     rules = compile_rules(config)
@@ -95,9 +106,16 @@ def explain(config: Config, method: str, target: str, headers: Headers, body: by
         found: dict[str, Any] = {"rule": None, "forwarded": True, "happens": happens}
     else:
         line = f"{method} {target}".encode()
-        view = RequestView(headers, admitted.target.query, match.variables, body, line)
+        address = _peer(config, client).client_address(end_to_end(headers))
+        view = RequestView(headers, admitted.target.query, match.variables, body, line, address)
         found = _guarded(config, match, view) if error is None else _unreadable(match.rule, error)
     return found | {"upstream": admitted.upstream} if config.upstreams and found["forwarded"] else found
+
+
+def _peer(config: Config, client: str) -> Peer:
+    settings = config.forwarding
+    forwarding = Forwarding(settings.trusted_proxies, settings.headers, OFF, OFF, iter(()))
+    return forwarding.peer(client, is_tls=False)
 
 
 def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, Any]:
@@ -129,6 +147,9 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
         }
         for identity, claim in zip(identities, [claim for claim in wanted if not claim.is_key], strict=True)
     ]
+    claimed = {identity.entry for identity in identities}
+    if skipped := [entry.name for entry in rule.entries if entry not in claimed]:
+        found["skipped"] = skipped
     if not wanted:
         return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
     first = wanted[0]
@@ -235,6 +256,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         rows.append(("claim", claim["entry"]))
         rows += [("  identity", f"{text} = {_shown(value)}") for text, value in claim["identity"].items()]
         rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
+    rows += [("skipped", f"{name}: it lacks a field") for name in found.get("skipped", [])]
     if "caller" in found:
         rows.append(("caller", found["caller"]))
     if "authorize" in found:

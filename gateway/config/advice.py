@@ -7,8 +7,11 @@ from msgspec.structs import fields
 
 from gateway.config.problems import quote
 from gateway.config.schema import Config, RuleConfig
+from gateway.config.validate_values import is_always_there
 from gateway.guard.content import JSON_TYPES
+from gateway.guard.field import Source, parse_alternatives, parse_field
 from gateway.guard.statuses import parse_statuses
+from gateway.guard.token import is_unproven
 
 _REDIRECT = 302
 _REFUSED: tuple[str, ...] = next(field.default for field in fields(RuleConfig) if field.name == "refused")
@@ -27,7 +30,11 @@ _FORMS = frozenset(
 
 def advise(config: Config) -> list[str]:
     """One line for each thing that is likely not meant, in the order of the file."""
-    return [hint for rule in config.rules for hint in (*_about_pages(rule), *_about_types(rule))]
+    return [
+        hint
+        for rule in config.rules
+        for hint in (*_about_pages(rule), *_about_types(rule), *_about_entries(rule), *_about_caller(rule))
+    ]
 
 
 def _about_pages(rule: RuleConfig) -> list[str]:
@@ -48,6 +55,29 @@ def _about_types(rule: RuleConfig) -> list[str]:
         for text in rule.json_types
         if text in JSON_TYPES or text.endswith("+json")
     ]
+
+
+def _about_entries(rule: RuleConfig) -> list[str]:
+    return [
+        f"rule {quote(rule.name)}: entry {quote(entry.name)} is never skipped, because its fields are always there"
+        for entry in rule.unique
+        if entry.missing == "skip" and all(is_always_there(parse_alternatives(text), entry) for text in entry.fields)
+    ]
+
+
+def _about_caller(rule: RuleConfig) -> list[str]:
+    caller = [parse_field(text) for text in rule.caller]
+    claims = [quote(field.text) for field in caller if field.source is Source.JWT]
+    shown = "the stored answer" if rule.retry == "replay" else "the link"
+    is_shown = rule.retry == "replay" or (rule.resource is not None and rule.link == "caller")
+    if not claims or not is_shown or rule.authorize is not None or not is_unproven(caller):
+        return []
+    hint = (
+        f"rule {quote(rule.name)}: who writes a token with another caller's {', '.join(claims)} is shown {shown} for "
+        "that caller, because only the API verifies tokens; to have it asked first, write "
+        'authorize = { path = "/me", cache = "0s" }'
+    )
+    return [hint]
 
 
 def _looks_like_a_page(rule: RuleConfig) -> bool:

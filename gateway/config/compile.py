@@ -1,12 +1,12 @@
 # From checked configuration to rules and routes that can be matched. Pure.
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
 from gateway.config.conditions import parse_answer_condition, parse_request_condition
-from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig
+from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
@@ -17,7 +17,7 @@ from gateway.guard.answer_shapes import make_shape
 from gateway.guard.authorize import Authorize
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
-from gateway.guard.field import Field, Source, parse_field
+from gateway.guard.field import WHOLE, Field, Source, parse_alternatives, parse_field
 from gateway.guard.key import Key
 from gateway.guard.normalize import NORMALISERS, takes_nothing_else, types_in_text
 from gateway.guard.pattern import parse_pattern
@@ -28,7 +28,9 @@ from gateway.guard.rule import Entry, Rule, ScopeField, When
 from gateway.guard.rules import Rules
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
-from gateway.guard.value import ValueForm, types_of
+from gateway.guard.token import is_unproven
+from gateway.guard.value import ValueForm, refuse_empty, types_of
+from gateway.http.client_address import ABOUT_CLIENT
 from gateway.http.cors import OWN_FIELDS, Cors
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
@@ -66,16 +68,12 @@ def milliseconds(length: Duration) -> int:
 
 def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     """`overrides` are the headers by which any rule lets a client change the method."""
-    scope = tuple(ScopeField(parse_field(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items)
-    entries = tuple(
-        Entry(
-            entry.name,
-            tuple(parse_field(field) for field in entry.fields),
-            _form(entry.normalize, entry.types, entry.pattern),
-        )
-        for entry in rule.unique
+    scope = tuple(
+        ScopeField(parse_alternatives(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items
     )
-    fields = [*(part.field for part in scope), *(field for entry in entries for field in entry.fields)]
+    entries = tuple(_entry(entry) for entry in rule.unique)
+    fields = [each for part in scope for each in part.field.each]
+    fields += [each for entry in entries for field in entry.fields for each in field.each]
     in_body = [field.keys for field in fields if field.source is Source.BODY]
     keep = milliseconds(rule.keep)
     key = None if rule.key is None else _key(rule.key)
@@ -83,12 +81,12 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
     when = _when(rule.match.when)
     asked = [] if when is None else [condition.field for condition in when.conditions]
-    deciding = {field.header for field in (*fields, *asked) if field.header}
+    deciding = _headers([*fields, *asked])
     is_upsert = rule.duplicate == "upsert"
     if key is not None:
         deciding.add(key.header.lower().encode())
     if key is not None or retry_window or is_upsert or rule.authorize is not None or rule.verify is not None:
-        deciding |= {field.header for field in caller if field.header}
+        deciding |= _headers(caller)
     refused = [parse_statuses(text) for text in rule.refused]
     return Rule(
         name=rule.name,
@@ -134,6 +132,9 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         upsert_method=(rule.upsert or UpsertConfig()).method if is_upsert else "",
         exists=frozenset().union(*[parse_statuses(text).codes for text in rule.exists]),
         exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
+        reads_whole_body=any(field.source in WHOLE for field in fields),
+        caller_is_unproven=is_unproven(caller),
+        reads_client=_reads_client([*fields, *caller]),
         verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
         answers={
             slug: make_shape(answer.status, answer.content_type, answer.headers, answer.body)
@@ -147,6 +148,27 @@ def _when(configs: Sequence[ConditionConfig]) -> When | None:
     body = tuple([each for each in conditions if each.field.source is Source.BODY])
     head = tuple([each for each in conditions if each.field.source is not Source.BODY])
     return When(head, body, head + body, tuple([each.field.keys for each in body])) if conditions else None
+
+
+def _headers(fields: Iterable[Field]) -> set[bytes]:
+    """The names of the header fields that are read."""
+    found = {field.header for field in fields if field.header}
+    return found | ABOUT_CLIENT if _reads_client(fields) else found
+
+
+def _reads_client(fields: Iterable[Field]) -> bool:
+    return any(field.source is Source.CLIENT for field in fields)
+
+
+def _entry(entry: UniqueConfig) -> Entry:
+    fields = tuple(parse_alternatives(field) for field in entry.fields)
+    return Entry(
+        entry.name,
+        fields,
+        _form(entry.normalize, entry.types, entry.pattern, empty_is_absent=entry.empty == "missing"),
+        is_skipped=entry.missing == "skip",
+        is_plain=entry.missing != "skip" and not any(field.alternatives or field.source in WHOLE for field in fields),
+    )
 
 
 def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, ...]) -> Verify:
@@ -166,8 +188,12 @@ def _formats(limit: int, json_types: frozenset[str], codings: tuple[str, ...]) -
     return BodyFormats(limit, json_types, codings)
 
 
-def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -> ValueForm:
+def _form(
+    normalize: Sequence[str], types: Sequence[str], pattern: str | None, *, empty_is_absent: bool = False
+) -> ValueForm:
     normalisers = [NORMALISERS[name] for name in normalize]
+    if empty_is_absent:
+        normalisers = [refuse_empty, *normalisers, refuse_empty]
     match = None if pattern is None else parse_pattern(pattern)
     if match is not None:
         normalisers.append(match)
@@ -175,7 +201,9 @@ def _form(normalize: Sequence[str], types: Sequence[str], pattern: str | None) -
     if "decimal" in normalize and types == TYPES:  # the default: an amount is a number with a fraction, often
         taken |= {float}
     in_text = types_in_text(normalize)
-    return ValueForm(tuple(normalisers), taken, in_text, takes_nothing_else(normalize), match)
+    return ValueForm(
+        tuple(normalisers), taken, in_text, takes_nothing_else(normalize), match, empty_is_absent=empty_is_absent
+    )
 
 
 def _outcome(entry: OutcomeConfig) -> OutcomeEntry:

@@ -11,6 +11,7 @@ from gateway.guard.condition import Condition, ConditionError, ValueKind, make_c
 from gateway.guard.field import Field, Source, parse_field
 
 _F = TypeVar("_F")
+_ASKED = frozenset({Source.BODY, Source.HEADER, Source.QUERY, Source.PATH, Source.COOKIE, Source.HOST})
 
 
 def parse_answer_condition(config: ConditionConfig) -> Condition[AnswerField]:
@@ -37,6 +38,12 @@ def parse_request_condition(config: ConditionConfig) -> Condition[Field]:
         field = parse_field(config.field)
     except ValueError as error:
         raise ConditionError("field", str(error)) from None
+    if field.source not in _ASKED:
+        raise ConditionError(
+            "field",
+            f"{quote(field.text)} is for identities alone; conditions are about body, header, query, path, cookie and "
+            "host",
+        )
     if config.exists is not None and field.source in {Source.PATH, Source.HOST}:
         raise ConditionError(
             "exists", f"{quote(field.text)} is always there; write equals, one_of or matches, or leave it out"

@@ -94,6 +94,7 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.UniqueConfig, "fields"): 'fields = ["body.email"]',
     (schema.UniqueConfig, "normalize"): 'normalize = ["trim", "casefold"]',
     (schema.UniqueConfig, "pattern"): 'pattern = "[A-Z]{2}[0-9]{6}"',
+    (schema.UniqueConfig, "missing"): 'missing = "skip"',
     (schema.ScopeConfig, "field"): 'field = "header.X-Tenant"',
     (schema.ScopeConfig, "normalize"): 'normalize = ["trim", "casefold"]',
 }

@@ -137,6 +137,10 @@ class UniqueConfig(Table, frozen=True, kw_only=True):
     """JSON types of values in a body that are taken; of another type, a value is unreadable."""
     pattern: str | None = None
     """A regular expression of RE2 that each value must match as a whole, once it is normalised."""
+    missing: Literal["skip"] | None = None
+    """"skip" claims the other entries when a field of this one is absent; default: as the rule's `missing` says."""
+    empty: Literal["value", "missing"] = "value"
+    """What null and an empty string are: values as any other, or absent, as NULL is to a unique constraint of SQL."""
 
 
 class ScopeConfig(Table, frozen=True, kw_only=True):

@@ -11,10 +11,11 @@ from gateway.guard.authorize import REFUSED
 from gateway.guard.field import Source, parse_field
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import Template, parse_template
+from gateway.guard.token import is_unproven
 from gateway.http.paths import read_path
 
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")  # RFC 9112 3.2.1: origin-form
-_SENT = {Source.HEADER, Source.COOKIE}
+_SENT = {Source.HEADER, Source.COOKIE, Source.JWT}
 """What of a caller goes along with the question."""
 
 
@@ -30,6 +31,12 @@ def validate_authorize(rule: RuleConfig, path: Path, problems: Problems) -> None
         problems.add(cache, 'must end: no verdict is good forever; write a time such as "60s"')
     if problems.sound(place, (*path, "caller")) and (wrong := _wrong_caller(rule.caller)):
         problems.add(place, wrong)
+    elif problems.sound(cache, (*path, "caller")) and authorize.cache and _is_remembered_by_claims(rule.caller):
+        problems.add(
+            cache,
+            "remembers a caller by claims of a token that only the API verifies, so another token with the same claims "
+            'would be let through; write cache = "0s", or add "header.Authorization" to caller',
+        )
     if problems.sound((*path, "refused"), (*path, "success")):
         _refusals(rule, path, problems)
 
@@ -78,6 +85,10 @@ def _wrong_caller(caller: Sequence[str]) -> str | None:
             'write caller = ["header.Authorization"]'
         )
     return None
+
+
+def _is_remembered_by_claims(caller: Sequence[str]) -> bool:
+    return is_unproven([parse_field(text) for text in caller])
 
 
 def _refusals(rule: RuleConfig, path: Path, problems: Problems) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import Config, RuleConfig
 from gateway.config.validate_values import is_token
-from gateway.guard.field import Source, parse_field
+from gateway.guard.field import Source, parse_alternatives
 
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _MEANS_SOMETHING_ELSE = {
@@ -72,6 +72,6 @@ def _request_id(name: str, path: Path, config: Config, problems: Problems) -> No
 def _headers_read(rule: RuleConfig) -> Iterator[str]:
     """The names, in lower case, of the headers that a rule reads."""
     for text in (*rule.fields_read, *rule.caller):
-        field = parse_field(text)
-        if field.source is Source.HEADER:
-            yield field.name.lower()
+        for field in parse_alternatives(text).each:
+            if field.source is Source.HEADER:
+                yield field.name.lower()

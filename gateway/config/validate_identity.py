@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, nearest, quote
 from gateway.config.schema import TYPES, RuleConfig, ScopeConfig, UniqueConfig
-from gateway.config.validate_values import is_in_body, is_token, name_of, same_names
-from gateway.guard.field import Field, Source, parse_field
+from gateway.config.validate_values import has_types, is_always_there, is_token, name_of, same_names
+from gateway.guard.field import WHOLE, Field, Source, parse_alternatives
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.pattern import parse_pattern
+from gateway.guard.question import place as place_of
 
 
 def validate_identity(rule: RuleConfig, path: Path, variables: Sequence[str] | None, problems: Problems) -> None:
@@ -30,7 +31,7 @@ class _Identity:
     def validate(self) -> None:
         self.scope()
         self.unique()
-        self.fields(self.rule.caller, (*self.path, "caller"))
+        self.caller()
 
     def scope(self) -> None:
         path = (*self.path, "scope")
@@ -38,10 +39,10 @@ class _Identity:
         for at, item in enumerate(self.rule.scope):
             if isinstance(item, ScopeConfig):
                 if self.problems.sound(field := (*path, at, "field")):
-                    self.field(item.field, field)
+                    self.alternatives(item.field, field)
                 self.normalisers(item.normalize, (*path, at, "normalize"))
             elif at in sound:
-                self.field(item, path)
+                self.alternatives(item, path)
 
     def unique(self) -> None:
         path, problems, entries = (*self.path, "unique"), self.problems, self.rule.unique
@@ -57,7 +58,8 @@ class _Identity:
             fields = (*place, "fields")
             if not entry.fields and problems.sound(fields):
                 problems.add(fields, 'names no field; write fields = ["body.email"]')
-            self.fields(entry.fields, fields)
+            for text in problems.elements(fields, entry.fields):
+                self.alternatives(text, fields, entry)
             self.normalisers(entry.normalize, (*place, "normalize"))
             self.types(entry, place)
             if entry.pattern is not None and problems.sound(pattern := (*place, "pattern")):
@@ -77,16 +79,37 @@ class _Identity:
             problems.add(types, 'names no type; write types = ["string", "integer"]')
         for twice in sorted({name for name in entry.types if entry.types.count(name) > 1}):
             problems.add(types, f"{quote(twice)} stands there twice; write it once")
-        if problems.sound((*path, "fields")) and not any(is_in_body(text) for text in entry.fields):
-            problems.add(types, "has no effect without a field of the body: all other values are strings; remove it")
+        if problems.sound((*path, "fields")) and not any(has_types(text) for text in entry.fields):
+            problems.add(
+                types, "has no effect without a field of a body or a token: all other values are strings; remove it"
+            )
 
-    def fields(self, texts: Sequence[str], path: Path) -> None:
-        for text in self.problems.elements(path, texts):
-            self.field(text, path)
+    def caller(self) -> None:
+        for text in self.problems.elements(path := (*self.path, "caller"), self.rule.caller):
+            field = self.problems.parse(path, parse_alternatives, text)
+            if field is not None and field.alternatives:
+                self.problems.add(path, f"{quote(text)} has alternatives; list them as fields, which need not be there")
+            elif field is not None:
+                self.field(field, path)
 
-    def field(self, text: str, path: Path) -> None:
-        field = self.problems.parse(path, parse_field, text)
-        error = wrong_field(field, self.variables) if field else None
+    def alternatives(self, text: str, path: Path, entry: UniqueConfig | None = None) -> None:
+        """A field of the scope, or of an entry."""
+        found = self.problems.parse(path, parse_alternatives, text)
+        for at, field in enumerate(found.each if found else ()):
+            self.field(field, path)
+            if entry is None and field.source in WHOLE:
+                self.problems.add(path, f"{quote(field.text)} is all of a body, which is no scope; write it in unique")
+            for before in found.each[:at] if found else ():
+                is_same = place_of(before) == place_of(field)
+                if is_same or is_always_there(before, entry):
+                    why = "is the same" if is_same else "is always there"
+                    self.problems.add(
+                        path, f"{quote(field.text)} is never read, because {quote(before.text)} {why}; leave it out"
+                    )
+                    break
+
+    def field(self, field: Field, path: Path) -> None:
+        error = wrong_field(field, self.variables)
         if error:
             self.problems.add(path, error)
 

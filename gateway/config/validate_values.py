@@ -8,13 +8,16 @@ import msgspec
 
 from gateway.config.hints import example
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import ServerConfig, StoreConfig
+from gateway.config.schema import ServerConfig, StoreConfig, UniqueConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_size
+from gateway.guard.field import WHOLE, Field, Source
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
-_IN_BODY = re.compile(r"body(?![a-z])")
+_IN_BODY = re.compile(r"(?:^|\|) *(?:body[.\[]|json *(?:$|\|))")
+_HAS_TYPES = re.compile(r"(?:^|\|) *(?:body[.\[]|jwt\.)")
+_ALWAYS_THERE = frozenset({Source.PATH, Source.HOST, *WHOLE})
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
@@ -64,8 +67,18 @@ def is_token(text: str) -> bool:
 
 
 def is_in_body(text: str) -> bool:
-    """Whether the text of a field names a value in a body."""
-    return bool(_IN_BODY.match(text))
+    """Whether the text of a field, or of an alternative of it, is read from a body as JSON."""
+    return bool(_IN_BODY.search(text))
+
+
+def has_types(text: str) -> bool:
+    """Whether a field, or an alternative of it, may be of another type than a string."""
+    return bool(_HAS_TYPES.search(text))
+
+
+def is_always_there(field: Field, entry: UniqueConfig | None = None) -> bool:
+    """Whether a field of an entry, or with None of a scope, cannot be absent. What is empty may count as that."""
+    return any(each.source in _ALWAYS_THERE for each in field.each) and (entry is None or entry.empty == "value")
 
 
 def name_of(text: str, path: Path, problems: Problems) -> None:

@@ -9,8 +9,8 @@ from gateway.config.schema import RuleConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.units import format_duration
 from gateway.config.validate_values import is_token
-from gateway.guard.field import Field, Source, parse_field
-from gateway.guard.question import Question, foreign, is_about, missing, parse_question
+from gateway.guard.field import Field, Source, parse_alternatives, parse_field
+from gateway.guard.question import Question, foreign, goes_along, is_about, missing, parse_question
 from gateway.guard.resource import parse_resource
 from gateway.http.write import HOP_BY_HOP
 
@@ -32,7 +32,7 @@ def validate_verify(rule: RuleConfig, verify: VerifyConfig, path: Path, problems
         problems.parse(place, parse_resource, verify.resource)
     if problems.sound(place := (*path, "absent_after")):
         _absent_after(rule, verify, place, problems)
-    along = [] if not problems.sound(scope) else [parse_field(item.field) for item in rule.scope_items]
+    along = [] if not problems.sound(scope) else [parse_alternatives(item.field) for item in rule.scope_items]
     _headers(verify.headers or {}, along, (*path, "headers"), problems)
     if not rule.unique and problems.sound(unique):
         problems.add(
@@ -43,8 +43,8 @@ def validate_verify(rule: RuleConfig, verify: VerifyConfig, path: Path, problems
 
 
 def _question(rule: RuleConfig, question: Question, path: Path, problems: Problems) -> None:
-    scope = [parse_field(item.field) for item in rule.scope_items]
-    entries = [[parse_field(text) for text in entry.fields] for entry in rule.unique]
+    scope = [parse_alternatives(item.field) for item in rule.scope_items]
+    entries = [[parse_alternatives(text) for text in entry.fields] for entry in rule.unique]
     if any(is_about(question, scope, fields) for fields in entries):
         return
     known = [*scope, *[field for fields in entries for field in fields]]
@@ -92,7 +92,7 @@ def _absent_after(rule: RuleConfig, verify: VerifyConfig, path: Path, problems: 
 def _headers(headers: Mapping[str, str], scope: Sequence[Field], path: Path, problems: Problems) -> None:
     """Values are never shown: they are secrets."""
     seen: dict[str, str] = {}
-    along = {field.name.lower() for field in scope if field.source is Source.HEADER}
+    along = {field.name.lower() for field in scope if goes_along(field)}
     for name, value in headers.items():
         place = (*path, name)
         if not problems.sound(place):

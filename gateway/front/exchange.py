@@ -83,6 +83,10 @@ class Exchange:
         """Whether the request has come whole; otherwise the connection ends with the answer."""
         return self._stream is None or self._stream.is_whole
 
+    def client_address(self) -> str | None:
+        """The client's address, as `[forwarding]` says whom to believe about it; see Peer."""
+        return self._client.peer.client_address(end_to_end(self.headers))
+
     def decide_keep_alive(self) -> bool:
         """Decide, for good, whether the connection goes on after this answer: what has not come yet ends it."""
         self.keep_alive = self.keep_alive and self.is_over

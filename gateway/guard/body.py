@@ -93,6 +93,12 @@ def read_value(data: bytes, content_type: str | None, content_encoding: str | No
     return decode_value(data)
 
 
+def parse(data: bytes) -> Json:
+    """Parse JSON that stands elsewhere than in a body, as strictly. Raises IdentityError."""
+    _refuse_deep(data)
+    return decode(data)
+
+
 def _refuse_deep(data: bytes) -> None:
     """Raise IdentityError when brackets nest beyond MAX_DEPTH, or are too many to say so quickly."""
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:

@@ -14,7 +14,7 @@ from gateway.model import Claim, Json
 
 
 def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
-    """Make the claims a create must hold: that of its key, if it has one, then one for each `unique` entry.
+    """Make the claims a create must hold: that of its key, if it has one, then one for each entry that is not skipped.
 
     Empty for a rule without `unique` when the request has no key. Raises IdentityError, BodyTooLarge, and Malformed for
     the key.
@@ -36,11 +36,19 @@ def _of_identity(
     caller: bytes | None,
     payload: bytes | None,
     document: Json = None,
+    *,
+    has_key: bool = False,
 ) -> tuple[Claim, ...]:
-    """One for each `unique` entry. `document` is the body if it was parsed already."""
+    """One for each `unique` entry that is not skipped. `document` is the body if it was parsed already.
+
+    Raises IdentityError also when all of them are, and no key stands for the create.
+    """
     if not rule.entries:
         return ()
     scope, identities = identify(rule, request, document)
+    if not identities and not has_key:
+        fields = ", ".join([field.text for entry in rule.entries for field in entry.fields])
+        raise IdentityError(f"no entry has all its fields ({fields})", is_absent=True)
     marks_spelling = rule.marks_spelling
     made = []
     for identity in identities:
@@ -64,7 +72,7 @@ def _with_key(
         if payload is None:
             document = read_value(request.body, kind, coding, rule.formats)
             is_value = True
-    others = _of_identity(rule, request, fingerprinter, caller, None, document)
+    others = _of_identity(rule, request, fingerprinter, caller, None, document, has_key=True)
     if payload is None:
         content = by_value(document, config.ignore) if is_value else by_bytes(request.body)
         payload = fingerprinter.payload(request.line, content)

@@ -115,6 +115,13 @@ def classify_status(rule: Rule, status: int, headers: Headers) -> Outcome:
     return Outcome.FAILED
 
 
+def about_claims(rule: Rule, outcome: Outcome, claims: Sequence[Claim]) -> Outcome:
+    """Say what an answer means for an operation's `claims`. "Exists" is no word about an entry that was skipped."""
+    if outcome is Outcome.EXISTS and all(claim.is_key or claim.entry != rule.exists_entry for claim in claims):
+        return Outcome.UNCERTAIN
+    return outcome
+
+
 def state_after(rule: Rule, outcome: Outcome) -> State | None:
     """Say what an operation's claims become under a rule; None is free."""
     return None if outcome is Outcome.FAILED and rule.failed_is_free else ON_OUTCOME[outcome]

@@ -1,4 +1,5 @@
-# Where one value comes from: the grammar of "body.email", "header.X-Tenant", "path.tenant", "host". Pure.
+# Where one value comes from: the grammar of "body.email", "header.X-Tenant", "path.tenant", "host", and of
+# alternatives, "body.email | body.contact.email". Pure.
 
 import enum
 import re
@@ -18,6 +19,14 @@ class Source(enum.Enum):
     COOKIE = "cookie"
     HOST = "host"
     """The host that a request names: the one source that has no names below it."""
+    CLIENT = "client"
+    """Who sends a request, by address."""
+    JWT = "jwt"
+    """A claim of the bearer token; the token is not verified."""
+    JSON = "json"
+    """The whole of a JSON body, by value."""
+    BYTES = "bytes"
+    """The whole of any body. It is written "body", without keys."""
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -27,11 +36,18 @@ class Field(msgspec.Struct, frozen=True):
     """As written in the rules file; answers and logs show it."""
     source: Source
     keys: tuple[str | int, ...]
-    """For a body the way down, an int for an array's index; for any other source exactly one name.
+    """For a body or a token the way down, an int for an array's index; for any other source exactly one name.
 
     A host is the header field that it is read from."""
     header: bytes = b""
     """The name of the header field that is read, in lower case; empty for other sources."""
+    alternatives: tuple["Field", ...] = ()
+    """Several fields of which the first that is there counts; the rest of this is that of the first one. Else empty."""
+
+    @property
+    def each(self) -> tuple["Field", ...]:
+        """Its alternatives, or itself."""
+        return self.alternatives or (self,)
 
     @property
     def name(self) -> str:
@@ -45,7 +61,14 @@ _STEP = re.compile(
     |   \[(?P<index>[0-9]{1,9})\]""",
     re.VERBOSE,
 )
-_KNOWN = ", ".join(source.value for source in Source)
+_ALTERNATIVE = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^|])*""")
+"""Up to a "|" that is not in quotes."""
+WHOLE = frozenset({Source.JSON, Source.BYTES})
+"""Those that read a body as a whole; the value is a hash."""
+_WITHOUT_KEYS = {"json": Source.JSON, "body": Source.BYTES}
+_DEEP = frozenset({Source.BODY, Source.JWT})
+_SOURCES = [source.value for source in Source if source is not Source.BYTES]
+_KNOWN = ", ".join(_SOURCES)
 
 
 def parse_field(text: str) -> Field:
@@ -55,19 +78,44 @@ def parse_field(text: str) -> Field:
     """
     head = re.match(r"[a-z]+", text)
     source = head.group() if head else ""
-    if source not in {known.value for known in Source}:
+    if source not in _SOURCES:
         raise ValueError(f'"{text}" has no known source; a field starts with one of {_KNOWN}, as in "body.email"')
     if text == Source.HOST.value:
         return Field(text, Source.HOST, ("Host",), b"host")
     if source == Source.HOST.value:
         raise ValueError(f'"{text}" goes too deep; write "host", or "header.NAME" for a header')
+    if text in _WITHOUT_KEYS:
+        return Field(text, _WITHOUT_KEYS[text], (text,))
+    if source == Source.JSON.value:
+        raise ValueError(f'"{text}" goes too deep; write "json" for all of a body, or "body.NAME" for a value in it')
     keys = parse_keys(text, len(source))
     if not keys:
         raise ValueError(f'"{text}" names no value; write "{source}.NAME"')
     kind = Source(source)
-    if kind is not Source.BODY and (len(keys) != 1 or not isinstance(keys[0], str)):
-        raise ValueError(f'"{text}" goes too deep; only body fields do, write "{source}.NAME"')
+    if kind not in _DEEP and (len(keys) != 1 or not isinstance(keys[0], str)):
+        raise ValueError(f'"{text}" goes too deep; only fields of a body or a token do, write "{source}.NAME"')
+    if kind is Source.CLIENT and keys != ("ip",):
+        raise ValueError(f'"{text}" is nothing that is known of a client; write "client.ip"')
+    if kind is Source.JWT:
+        return Field(text, kind, keys, b"authorization")
     return Field(text, kind, keys, str(keys[0]).lower().encode() if kind is Source.HEADER else b"")
+
+
+def parse_alternatives(text: str) -> Field:
+    """Read a field path, or several with "|" between them. Raises ValueError as parse_field does."""
+    paths, at = [], 0
+    while at <= len(text):
+        path = _ALTERNATIVE.match(text, at)
+        if path is None:
+            break
+        paths.append(path.group().strip(" "))
+        at = path.end() + 1
+    if len(paths) == 1:
+        return parse_field(text)
+    if "" in paths:
+        raise ValueError(f'"{text}" lacks a field beside "|"; write "body.email | body.contact.email"')
+    first, *others = [parse_field(path) for path in paths]
+    return Field(text, first.source, first.keys, first.header, (first, *others))
 
 
 def parse_keys(text: str, at: int) -> tuple[str | int, ...]:

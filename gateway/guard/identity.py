@@ -8,11 +8,15 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from gateway.errors import IdentityError
+from gateway.guard.absence import require_absent
 from gateway.guard.body import find, read_json
-from gateway.guard.field import Field, Source
+from gateway.guard.field import WHOLE, Field, Source
+from gateway.guard.payload import hash_whole
 from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
-from gateway.guard.value import canonical
+from gateway.guard.token import read_claims
+from gateway.guard.value import ValueForm, canonical
+from gateway.http.client_address import NOT_KNOWN
 from gateway.http.headers import Headers
 from gateway.http.paths import named_host
 from gateway.model import Json
@@ -34,6 +38,8 @@ class RequestView(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     line: bytes = b""
     """Method and target, for rules that compare requests."""
+    client: str | None = None
+    """The client's address, for rules that read it; None where it is absent, NOT_KNOWN where it cannot be told."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +52,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
 
 def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
-    """Read a rule's scope and the identity of each of its entries.
+    """Read a rule's scope and the identity of each of its entries, but for those that are skipped.
 
     `document` is the body if it was parsed already. Raises IdentityError when any of them is absent or ambiguous, and
     BodyTooLarge.
@@ -55,15 +61,64 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
     parts, scope, identities = [], [], []
     for part in rule.scope:
+        if part.field.alternatives:
+            value, counts = _first(part.form, part.field, rule, request, document)
+            parts.append(value)
+            scope.append(counts)
+            continue
         parts.append(value := read(part.field, request, document))
         scope.append(canonical(part.form, part.field, value))
     for entry in rule.entries:
+        if not entry.is_plain:
+            identities += _unless_skipped(entry, parts, rule, request, document)
+            continue
         sent, values = [*parts], []
         for field in entry.fields:
             sent.append(value := read(field, request, document))
             values.append(canonical(entry.form, field, value))
         identities.append(Identity(entry, tuple(values), tuple(sent)))
     return tuple(scope), tuple(identities)
+
+
+def _unless_skipped(
+    entry: Entry, parts: list[Json], rule: Rule, request: RequestView, document: Json
+) -> list[Identity]:
+    """Read one entry; nothing when a field of it is absent and it is skipped then. Raises IdentityError."""
+    sent, values, is_absent = [*parts], [], False
+    for field in entry.fields:
+        try:
+            value, counts = _first(entry.form, field, rule, request, document)
+        except IdentityError as error:
+            if not (error.is_absent and entry.is_skipped):
+                raise
+            is_absent = True  # and yet the others must be readable
+        else:
+            sent.append(value)
+            values.append(counts)
+    return [] if is_absent else [Identity(entry, tuple(values), tuple(sent))]
+
+
+def _first(form: ValueForm, field: Field, rule: Rule, request: RequestView, document: Json) -> tuple[Json, Json]:
+    """The first value of a field's alternatives that is there, as it was sent and as it counts.
+
+    Raises IdentityError, with `is_absent` only where it is certain that none is there.
+    """
+    absent = None
+    for each in field.each:
+        if each.source in WHOLE:
+            whole = hash_whole(each.source, request.body, *content_fields(request.headers), rule.formats)
+            return whole, whole
+        try:
+            value = read(each, request, document)
+            return value, canonical(form, each, value)
+        except IdentityError as error:
+            if not error.is_absent:
+                raise
+            absent = error
+        require_absent(each, field.each, request.headers, request.query, document)
+    if absent is None or field.alternatives:
+        absent = IdentityError(f"{field.text} is absent", is_absent=True)
+    raise absent
 
 
 def sent_values(rule: Rule, request: RequestView) -> Values:
@@ -97,6 +152,14 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
             return request.variables[field.name]
         case Source.COOKIE:
             return _one(_cookie_values(request.headers, field), field.text)
+        case Source.JWT:
+            return find(read_claims(request.headers, field.text), field.keys, field.text, folds_case=True)
+        case Source.CLIENT:
+            if request.client == NOT_KNOWN:
+                raise IdentityError(f"{field.text} cannot be told from the fields of the proxies before the gateway")
+            return _present(request.client, field.text)
+        case Source.JSON | Source.BYTES:
+            raise IdentityError(f"{field.text} is all of a body, and no value in it")
         case _:
             assert_never(field.source)
 

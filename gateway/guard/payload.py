@@ -1,11 +1,13 @@
 # What a create says, so that a retry says the same: JSON by value, anything else by its bytes. Pure.
 
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from gateway.guard.body import remove
-from gateway.guard.field import Field
+from gateway.guard.body import read_value, remove
+from gateway.guard.content import BodyFormats
+from gateway.guard.field import Field, Source
 from gateway.model import Json
 
 MAX_RECENT = 4096
@@ -24,6 +26,15 @@ def by_value(document: Json, ignored: Sequence[Field]) -> bytes:
 def by_bytes(body: bytes) -> bytes:
     """Write a body that is not compared by value."""
     return b"b" + body
+
+
+def hash_whole(
+    source: Source, body: bytes, content_type: str | None, content_encoding: str | None, formats: BodyFormats
+) -> str:
+    """Hash a whole body: its bytes, or its JSON by value. Raises as read_value does."""
+    if source is Source.JSON:
+        body = by_value(read_value(body, content_type, content_encoding, formats), ())
+    return hashlib.sha256(body).hexdigest()
 
 
 class RecentPayloads:

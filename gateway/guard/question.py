@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.guard.field import Field, Source, parse_field
+from gateway.guard.field import WHOLE, Field, Source, parse_alternatives
 from gateway.guard.resource import Resource
 from gateway.model import Json
 
@@ -23,8 +23,8 @@ _GO_ALONG = frozenset({Source.HEADER, Source.HOST})
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 """Names of fields that say who asks."""
 
-Place = tuple[Source, tuple[str | int, ...]]
-"""Where a field reads, however it is written."""
+Place = tuple[tuple[Source, tuple[str | int, ...]], ...]
+"""Where a field reads, however it is written: of each of its alternatives."""
 Values = Mapping[Place, Json]
 """What a create sent in the fields of its identity, before it was normalised."""
 
@@ -69,17 +69,27 @@ def parse_question(text: str) -> Question:
         )
     if _OTHER_PATH.search(text.partition("?")[0]):
         raise ValueError(f'"{text}" has an empty or dot segment in its path; leave that out')
-    parts = tuple([piece if at % 2 == 0 else parse_field(piece) for at, piece in enumerate(pieces)])
+    parts = tuple([piece if at % 2 == 0 else parse_alternatives(piece) for at, piece in enumerate(pieces)])
     if len(parts) == 1:
         raise ValueError(f'"{text}" names no field, so it would ask the same of each create; write {{body.email}}')
+    if any(each.source in WHOLE for field in parts if isinstance(field, Field) for each in field.each):
+        raise ValueError(f'"{text}" asks for a whole body, of which there is only a hash; write {{body.email}}')
     return Question(parts)
 
 
 def place(field: Field) -> Place:
     """Say where a field reads: the same for `header.X-Ref` and `header.x-ref`."""
-    if field.source in _GO_ALONG:
-        return Source.HEADER, (field.name.lower(),)
-    return field.source, field.keys
+    return tuple(
+        [
+            (Source.HEADER, (each.name.lower(),)) if each.source in _GO_ALONG else (each.source, each.keys)
+            for each in field.each
+        ]
+    )
+
+
+def goes_along(field: Field) -> bool:
+    """Whether a field of the scope is sent along with a question, which need not name it then."""
+    return field.source in _GO_ALONG and not field.alternatives
 
 
 def missing(question: Question, scope: Iterable[Field], fields: Iterable[Field]) -> list[Field]:
@@ -88,7 +98,7 @@ def missing(question: Question, scope: Iterable[Field], fields: Iterable[Field])
     Headers of the scope need not be named: they are sent along.
     """
     named = {place(field) for field in question.fields}
-    must = [*fields, *[field for field in scope if field.source not in _GO_ALONG]]
+    must = [*fields, *[field for field in scope if not goes_along(field)]]
     return [field for field in must if place(field) not in named]
 
 
@@ -129,8 +139,8 @@ def lines_along(scope: Sequence[Field], values: Values) -> tuple[bytes, frozense
     """The header lines of a scope as they were sent, and their names in lower case; Host is not among them."""
     lines, names = b"", set()
     for field in scope:
-        value = values.get(place(field))
-        if field.source is Source.HEADER and field.name.lower() != "host" and isinstance(value, str):
+        is_line = goes_along(field) and field.source is Source.HEADER and field.name.lower() != "host"
+        if is_line and isinstance(value := values.get(place(field)), str):
             lines += f"{field.name}: {value}\r\n".encode()
             names.add(field.name.lower().encode())
     return lines, frozenset(names)

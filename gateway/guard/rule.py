@@ -27,6 +27,10 @@ class Entry(msgspec.Struct, frozen=True):
     name: str
     fields: tuple[Field, ...]
     form: ValueForm
+    is_skipped: bool = False
+    """Whether it is left out when a field of it is absent."""
+    is_plain: bool = True
+    """Whether it is never skipped, and has no field with alternatives or of the whole body."""
 
 
 class ScopeField(msgspec.Struct, frozen=True):
@@ -110,6 +114,14 @@ class Rule(msgspec.Struct, frozen=True):
     verify: Verify | None = None
     """How an unknown outcome is found out."""
 
+    reads_whole_body: bool = False
+    """Whether all of a body counts."""
+    caller_is_unproven: bool = False
+    """Whether who sends a create is taken from what anybody may write: then an API that does not find a thing for a
+    caller, who seems to be the one who made it, says nothing."""
+    reads_client: bool = False
+    """Whether the client's address counts."""
+
     @property
     def marks_spelling(self) -> bool:
         """Whether the claims of entries keep a hash of their values as they were sent, where retries need no other."""
@@ -123,4 +135,4 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        return self.body is not None or self.tells_retries or self.upsert_method != ""
+        return self.body is not None or self.reads_whole_body or self.tells_retries or self.upsert_method != ""

@@ -29,6 +29,8 @@ _TYPES: Mapping[str, frozenset[type]] = {
     "object": frozenset({dict}),
 }
 _NAMES: Mapping[type, str] = {str: "a string", bool: "a boolean", NoneType: "null", list: "an array", dict: "an object"}
+_TYPED = frozenset({Source.BODY, Source.JWT})
+"""Sources whose values have types; elsewhere all are strings."""
 _CODED = re.compile(r'["%\\]')
 
 
@@ -42,18 +44,32 @@ class ValueForm(msgspec.Struct, frozen=True):
 
     normalisers: tuple[Callable[[str], str], ...] = ()
     types: frozenset[type] = types_of(("string", "integer", "boolean", "null"))
-    """Those of values in a body: each of these has one spelling. What comes from elsewhere is a string, and taken."""
+    """Those of values in a body or a token: each of these has one spelling. Any other source gives strings only."""
     in_text: frozenset[type] = frozenset()
     """Types that the normalisers take, too, by the text of the value."""
     takes_nothing_else: bool = False
     """Whether the normalisers take only these and strings."""
     pattern: Callable[[str], str] | None = None
     """What must match, after all normalisers; of a string it is the last of these."""
+    empty_is_absent: bool = False
+    """Whether null is absent, and an empty string is: then refuse_empty is the first of the normalisers, and the last.
+    """
 
     @property
     def keeps_spelling(self) -> bool:
         """Whether equal values are spelt alike, because no normaliser changes them."""
-        return self.normalisers in {(), (self.pattern,)}
+        return {*self.normalisers} <= {self.pattern, refuse_empty}
+
+
+class EmptyValue(ValueError):
+    """A value is empty where that counts as absent."""
+
+
+def refuse_empty(text: str) -> str:
+    """A normaliser that takes no empty text. Raises EmptyValue."""
+    if not text:
+        raise EmptyValue
+    return text
 
 
 def canonical(form: ValueForm, field: Field, value: Json) -> Json:
@@ -63,7 +79,7 @@ def canonical(form: ValueForm, field: Field, value: Json) -> Json:
     IdentityError.
     """
     if type(value) is str:
-        if str not in form.types and field.source is Source.BODY:
+        if str not in form.types and field.source in _TYPED and (value or not form.empty_is_absent):
             raise _of_another_type(form, field, value)
         if len(value) > _SHORT and len(value.encode("utf-8", "surrogatepass")) > MAX_VALUE:
             raise IdentityError(f"{field.text} is longer than {MAX_VALUE} bytes")
@@ -72,6 +88,8 @@ def canonical(form: ValueForm, field: Field, value: Json) -> Json:
                 f"{field.text} has a quote, a percent sign or a backslash, which servers read differently"
             )
         return _applied(form.normalisers, field, value)
+    if value is None and form.empty_is_absent:
+        raise IdentityError(f"{field.text} is empty", is_absent=True)
     if type(value) not in form.types or (type(value) is int and abs(value) > MAX_INTEGER and float not in form.types):
         raise _of_another_type(form, field, value)
     if isinstance(value, list | dict | int) and len(encode(value)) > MAX_VALUE:
@@ -103,6 +121,8 @@ def _applied(functions: Iterable[Callable[[str], str]], field: Field, text: str)
     try:
         for function in functions:
             text = function(text)
+    except EmptyValue:
+        raise IdentityError(f"{field.text} is empty", is_absent=True) from None
     except ValueError as error:
         raise IdentityError(f"{field.text} {error}") from None
     return text

@@ -5,10 +5,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import msgspec
 
+from gateway.http.client_address import client_address, plain_address
 from gateway.http.fields import QUOTED_STRING, TOKEN
 from gateway.http.headers import Headers
 
@@ -76,7 +77,7 @@ class ForwardingHeaders(msgspec.Struct, frozen=True, gc=False):
 class Forwarding:
     """The `[forwarding]` settings: trusted peers and generated fields. `ids` yields request ids."""
 
-    __slots__ = ("_networks", "_trusts_unix", "ids", "request_id_line", "request_id_name", "via", "writes")
+    __slots__ = ("_trusts_unix", "ids", "networks", "request_id_line", "request_id_name", "via", "writes")
 
     def __init__(
         self, trusted_proxies: Sequence[str], headers: Sequence[str], via: str, request_id: str, ids: Iterator[str]
@@ -93,7 +94,7 @@ class Forwarding:
             raise ValueError("not a name for Via")
         if not _FIELD_NAME.fullmatch(request_id) or is_about_client(request_id):
             raise ValueError("not a header's name for request ids")
-        self._networks = tuple(_network(name) for name in trusted_proxies if name != UNIX)
+        self.networks = tuple(_network(name) for name in trusted_proxies if name != UNIX)
         self._trusts_unix = UNIX in trusted_proxies
         self.writes = frozenset(headers)
         self.via = None if via == OFF else via.encode()
@@ -102,7 +103,7 @@ class Forwarding:
         self.ids = ids
 
     def __repr__(self) -> str:
-        return f"Forwarding({len(self._networks)} trusted networks)"
+        return f"Forwarding({len(self.networks)} trusted networks)"
 
     def peer(self, address: str | None, *, is_tls: bool) -> "Peer":
         """Prepare for the requests of one connection from the IP `address`, None for a unix socket.
@@ -111,10 +112,8 @@ class Forwarding:
         """
         if address is None:
             return Peer(self, None, is_trusted=self._trusts_unix, is_tls=is_tls)
-        ip = ip_address(address.partition("%")[0])
-        if isinstance(ip, IPv6Address):
-            ip = ip.ipv4_mapped or ip
-        return Peer(self, ip, is_trusted=any(ip in network for network in self._networks), is_tls=is_tls)
+        ip = plain_address(address.partition("%")[0])
+        return Peer(self, ip, is_trusted=any(ip in network for network in self.networks), is_tls=is_tls)
 
 
 class Peer:
@@ -126,6 +125,7 @@ class Peer:
 
     __slots__ = (
         "_added",
+        "_address",
         "_element",
         "_forwarding",
         "_host",
@@ -149,6 +149,7 @@ class Peer:
         self._forwarding = forwarding
         self._writes_x = X_FORWARDED in forwarding.writes
         self._writes_forwarded = FORWARDED in forwarding.writes
+        self._address = ip
         self._ip = b"" if ip is None else str(ip).encode()
         self._node = self._ip or b"unknown"  # RFC 7239 6.2: a hop whose address is not known
         if ip is not None and ip.version == 6:
@@ -190,6 +191,15 @@ class Peer:
                 added += forwarding.request_id_line % request_id.encode()
         trace_id = _single(headers, b"traceparent", _TRACE_PARENT)
         return ForwardingHeaders(dropped, added, request_id, trace_id, forwarding.request_id_line)
+
+    def client_address(self, headers: Headers) -> str | None:
+        """The client's address: the peer's own, or what a trusted one says in the end-to-end fields of a request.
+
+        None where nobody says; NOT_KNOWN where that cannot be understood.
+        """
+        if self.is_trusted:
+            return client_address(headers, self._address, self._forwarding.networks)
+        return None if self._address is None else str(self._address)
 
     def _prepare_lines(self, host: bytes | None, minor: int) -> None:
         """Generate the lines that depend only on the host and the version of a request."""

@@ -62,16 +62,19 @@ class CreateHandler:
         request.answer_is_read = rule.outcomes is not None and rule.outcomes.reads_body
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
+        client = exchange.client_address() if rule.reads_client else None
         waiting = InFlightWait(self._deps.in_flight, self._deps.stopwatch, exchange, rule)
         try:
             # Where not everybody may know, a body that is wanted, or not, must not tell whether a claim is held.
             if exchange.expects_continue and not rule.needs_body and rule.authorize is None:
-                view = RequestView(exchange.headers, request.target.query, match.variables, b"")
+                view = RequestView(exchange.headers, request.target.query, match.variables, b"", client=client)
                 if await self._answer_before_body(request, rule, view, waiting):
                     return
             read = exchange.read_body if rule.needs_body else exchange.read_short_body
             request.body = await read(rule.formats.limit)
-            view = RequestView(exchange.headers, request.target.query, match.variables, request.body or b"", line)
+            view = RequestView(
+                exchange.headers, request.target.query, match.variables, request.body or b"", line, client
+            )
             wanted = claims(rule, view, self._deps.fingerprinter)
         except Malformed as error:
             described_by = rule.key and rule.key.described_by
@@ -203,6 +206,7 @@ class CreateHandler:
                     outcome, needs_body = judge_answer(rule, result)
                     if needs_body:  # until it has come, what its head says stands
                         result, outcome = await judge_whole(rule, result)
+                    outcome = decision.about_claims(rule, outcome, operation.claims)
                     if decision.ON_OUTCOME[outcome] is State.CREATED:
                         may_store = bool(rule.replay_limit) and outcome is Outcome.SUCCEEDED
                         is_stored = may_store and may_be_stored(result, rule.replay_limit)

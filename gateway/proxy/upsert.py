@@ -64,7 +64,8 @@ class Upserts:
             if result.status in {_NOT_FOUND, _GONE}:
                 result.abandon()
                 # APIs answer 404, too, to those who may not see a thing: only its own caller can be sure.
-                is_gone = result.status == _GONE or record.caller == found.claim.caller
+                is_same_caller = record.caller == found.claim.caller and not rule.caller_is_unproven
+                is_gone = result.status == _GONE or is_same_caller
                 return await self._free(create, record.owner) if is_gone else Upserted.NOT_DONE
             request.record.outcome = "upserted"
             request.fields = self._status_fields["upserted"]

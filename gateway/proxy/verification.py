@@ -109,7 +109,7 @@ class Verifier:
         if verify is None or record.rule != rule.name or is_asked or create.request.exchange.is_gone:
             return NOTHING
         waiting.asked = record.owner
-        is_same_caller = bool(verify.headers) or _is_same_caller(create, found)
+        is_same_caller = bool(verify.headers) or (not rule.caller_is_unproven and _is_same_caller(create, found))
         with waiting.may_stop():
             while (asking := self._asking.get(record.owner)) is not None:
                 answered = await self._join(asking, rule, waiting)

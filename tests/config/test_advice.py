@@ -4,12 +4,15 @@ import re
 import tomllib
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.config.advice import advise
 from gateway.config.problems import Problems
 from gateway.config.reader import read
-from gateway.config.schema import Config
+from gateway.config.schema import Config, UniqueConfig
+from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.table import Duration
 from gateway.config.validate import validate
 from tests.support.config import RULE, UPSTREAM
 from tests.support.unit import rule_config
@@ -45,6 +48,31 @@ def test_a_type_that_is_always_read_gets_a_hint_where_it_is_listed() -> None:
         f'rule "create-user": "{kind}" need not be in json_types, because bodies of that type are always read'
         for kind in ("application/json", "text/json", "application/vnd.api+json")
     ]
+
+
+def test_an_entry_that_is_never_skipped_gets_a_hint() -> None:
+    ids = UniqueConfig(name="id", fields=("path.id", "host"), missing="skip")
+    assert hints(
+        "/users/{id}", unique=(ids, msgspec.structs.replace(ids, name="other", fields=("path.id", "body.x")))
+    ) == ['rule "create-user": entry "id" is never skipped, because its fields are always there']
+    assert hints("/users/{id}", unique=(msgspec.structs.replace(ids, empty="missing"),)) == []
+
+
+def test_a_caller_whom_nobody_verifies_gets_a_hint_where_something_is_shown_to_him() -> None:
+    (hint,) = hints("/users", caller=("jwt.sub",), resource="header.Location")
+    assert hint.startswith(
+        'rule "create-user": who writes a token with another caller\'s "jwt.sub" is shown the link for '
+    )
+    (hint,) = hints("/users", caller=("jwt.sub",), retry="replay")
+    assert "is shown the stored answer for that caller" in hint
+    asked = AuthorizeConfig(path="/me", cache=Duration(0))
+    for changes in (
+        {"resource": None},
+        {"resource": "header.Location", "link": "nobody"},
+        {"retry": "replay", "authorize": asked},
+        {"retry": "replay", "caller": ("jwt.sub", "header.Authorization")},
+    ):
+        assert hints("/users", **{"caller": ("jwt.sub",), **changes}) == []
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,26 @@ def test_explain_says_what_a_duplicate_gets(
     assert json.loads(capsys.readouterr().out)["happens"].endswith(says)
 
 
+def test_explain_shows_what_is_skipped(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entries = """unique = [
+      { name = "ext", fields = ["body.externalId"], missing = "skip", empty = "missing" },
+      { name = "email", fields = ["body.email"], missing = "skip" },
+    ]"""
+    rule = RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]', entries)
+    file = written(here, UPSTREAM + rule + "key = {}\n" + WITH_KEY)
+    asked = ("-c", file, "/users", "-d", '{"email": "a@x.org", "externalId": null}')
+    assert run(explain, *asked, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert ([claim["entry"] for claim in found["claims"]], found["skipped"]) == (["email"], ["ext"])
+    assert run(explain, *asked) == 0
+    assert "skipped        ext: it lacks a field\n" in capsys.readouterr().out
+    assert run(explain, "-c", file, "/users", "-d", "{}", "-H", "Idempotency-Key: k", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["claims"], found["skipped"]) == ([], ["ext", "email"])
+    assert run(explain, "-c", file, "/users", "-d", "{}") == 1
+    assert "422 missing-identity: no entry has all its fields (body.externalId, body.email)" in capsys.readouterr().out
+
+
 def test_explain_is_silent_about_upstreams_where_there_is_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(explain, "-c", written(here, UPSTREAM + RULE + WITH_KEY), "/x") == 0
     assert "upstream" not in capsys.readouterr().out

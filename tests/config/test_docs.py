@@ -168,8 +168,8 @@ def test_every_normaliser_is_documented_by_what_it_does() -> None:
 
 
 def test_every_source_of_a_field_is_documented_and_no_other_is() -> None:
-    sources = [source.value for source in Source]
-    assert [field.partition(".")[0] for field in rows("Fields")] == sources
+    sources = [source.value for source in Source if source is not Source.BYTES]
+    assert [field.partition(".")[0] for field in rows("Fields") if field != "body"] == sources
     assert re.findall(r'"(\w+)"', section("Fields").partition("source = ")[2].partition("\n")[0]) == sources
 
 

@@ -45,7 +45,7 @@ async def test_each_request_gets_what_its_row_says(job: Job, upstream: RawUpstre
     for request, gets in job.rows:
         spans = spans if request == "the same" else re.findall(r"`([^`]*)`", request.replace("\\|", "|"))
         (method, target), *rest = spans[0].split(" "), *spans[1:]
-        fields = [found.groups() for span in rest if (found := _FIELD.fullmatch(span))]
+        fields = [(found[1], found[2]) for span in rest if (found := _FIELD.fullmatch(span))]
         body = "".join([span for span in rest if not _FIELD.fullmatch(span)]).encode()
         kind = [] if any(name == "Content-Type" for name, _ in fields) else [("Content-Type", "application/json")]
         async with Client(program.port) as client:

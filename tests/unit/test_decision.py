@@ -12,6 +12,7 @@ from gateway.guard.decision import (
     Conflict,
     Found,
     Outcome,
+    about_claims,
     classify_status,
     later,
     pick_conflict,
@@ -156,6 +157,15 @@ def test_a_status_of_exists_is_taken_out_of_the_default_of_refused() -> None:
     under = rule(exists=("409", "422"))
     assert outcomes(under, 409, 422) == [Outcome.EXISTS] * 2
     assert outcomes(under, 201, 400, 500) == [Outcome.SUCCEEDED, Outcome.REFUSED, Outcome.FAILED]
+
+
+def test_an_api_that_says_that_a_skipped_entry_exists_says_nothing() -> None:
+    under = rule(unique=(EMAIL, UniqueConfig(name="ext", fields=("body.ext",))), exists=("409",), exists_entry="ext")
+    email, ext = (Claim(bytes(32), "r", entry, 1) for entry in ("email", "ext"))
+    key = Claim(bytes(32), "r", "ext", 1, is_key=True)
+    for claims, meant in (((email, ext), Outcome.EXISTS), ((email,), Outcome.UNCERTAIN), ((key,), Outcome.UNCERTAIN)):
+        assert about_claims(under, Outcome.EXISTS, claims) is meant
+        assert about_claims(under, Outcome.REFUSED, claims) is Outcome.REFUSED
 
 
 def test_what_exists_by_the_apis_word_is_one_identity_and_no_other_claim() -> None:

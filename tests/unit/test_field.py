@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from gateway.guard.field import Source, parse_field
 from tests.support.unit import untimed
 
+KNOWN = "body, header, query, path, cookie, host, client, jwt, json"
+
 
 @pytest.mark.parametrize(
     ("text", "source", "keys"),
@@ -31,6 +33,10 @@ from tests.support.unit import untimed
         ("path.tenant", Source.PATH, ("tenant",)),
         ("cookie.session", Source.COOKIE, ("session",)),
         ("host", Source.HOST, ("Host",)),
+        ("client.ip", Source.CLIENT, ("ip",)),
+        ("json", Source.JSON, ("json",)),
+        ("body", Source.BYTES, ("body",)),
+        ("jwt.realm.roles[0]", Source.JWT, ("realm", "roles", 0)),
     ],
 )
 def test_a_field_is_read(text: str, source: Source, keys: tuple[str | int, ...]) -> None:
@@ -46,17 +52,21 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", 'no known source; a field starts with one of body, header, query, path, cookie, host, as in "body.email"'),
+        ("", f'no known source; a field starts with one of {KNOWN}, as in "body.email"'),
         ("email", "no known source"),
         ("host.name", 'goes too deep; write "host", or "header.NAME" for a header'),
         ("host[0]", "goes too deep"),
         ("hosts", "no known source"),
+        ("client.name", 'nothing that is known of a client; write "client.ip"'),
+        ("client.ip.x", "goes too deep"),
         (".email", "no known source"),
         ("Body.email", "no known source"),
         ("bodyemail", "no known source"),
         ("headers.X", "no known source"),
         ("form.sku", "no known source"),
-        ("body", 'names no value; write "body.NAME"'),
+        ("bytes", "no known source"),
+        ("json.a", 'goes too deep; write "json" for all of a body, or "body.NAME" for a value in it'),
+        ("json[0]", "goes too deep"),
         ("header", 'names no value; write "header.NAME"'),
         ("body.", 'cannot be read from "." on'),
         ("body..a", 'cannot be read from "..a" on'),
@@ -78,7 +88,7 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
         ('body."\\x"', r'has a quoted key that TOML cannot read: "\x"'),
         ('body."a\nb"', "TOML cannot read"),
         ("body.'a\nb'", "TOML cannot read"),
-        ("header.X.Y", 'goes too deep; only body fields do, write "header.NAME"'),
+        ("header.X.Y", 'goes too deep; only fields of a body or a token do, write "header.NAME"'),
         ("query.items[0]", 'write "query.NAME"'),
         ("cookie[0]", 'write "cookie.NAME"'),
     ],

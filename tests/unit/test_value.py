@@ -1,10 +1,11 @@
 # Which values are taken, and what makes two of them equal.
 
 import json
+from typing import Any
 
 import pytest
 
-from gateway.config.schema import ScopeConfig
+from gateway.config.schema import ScopeConfig, UniqueConfig
 from gateway.errors import IdentityError
 from gateway.guard.identity import identify
 from gateway.guard.large_body import LARGE
@@ -81,3 +82,26 @@ class TestNormalisers:
         assert scoped.headers == {b"x-tenant", b"authorization"}
         with pytest.raises(IdentityError, match=r"^header\.Authorization is no scheme"):
             identify(scoped, request('{"email": "a"}', ("X-Tenant", "Acme"), ("Authorization", "Bearer\tAbc")))
+
+
+class TestEmpty:
+    @pytest.mark.parametrize("text", ["null", '""', '"  "'])
+    @pytest.mark.parametrize("changes", [{}, {"types": ("integer",)}, {"types": ("string",), "pattern": "[a-z]+"}])
+    def test_what_is_empty_is_absent_where_the_entry_says_so(self, text: str, changes: dict[str, Any]) -> None:
+        asked = request(f'{{"email": {text}}}')
+        if text == '"  "' and "integer" in changes.get("types", ()):
+            return  # a string, which is of another type
+        assert unreadable("body.email", asked, "trim", empty="missing", **changes) == "body.email is empty"
+
+    @pytest.mark.parametrize("text", ["0", "false", '"0"', '"null"', '" "'])
+    def test_nothing_else_is(self, text: str) -> None:
+        asked = request(f'{{"email": {text}}}')
+        assert value("body.email", asked, empty="missing") == json.loads(text)
+
+    def test_it_is_so_before_a_normaliser_that_takes_no_empty_text(self) -> None:
+        assert unreadable("body.email", request('{"email": ""}'), "integer", empty="missing") == "body.email is empty"
+        assert unreadable("body.email", request('{"email": null}'), "integer", empty="missing") == "body.email is empty"
+
+    def test_it_changes_no_spelling(self) -> None:
+        compiled = rule(unique=(UniqueConfig(name="it", fields=("body.email",), empty="missing", pattern="a"),))
+        assert compiled.entries[0].form.keeps_spelling
