@@ -15,6 +15,7 @@ from gateway.config.units import format_size
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _IN_BODY = re.compile(r"body(?![a-z])")
+_IN_FORM = re.compile(r"(?:form|file)(?![a-z])")
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
@@ -66,6 +67,11 @@ def is_token(text: str) -> bool:
 def is_in_body(text: str) -> bool:
     """Whether the text of a field names a value in a body."""
     return bool(_IN_BODY.match(text))
+
+
+def is_in_form(text: str) -> bool:
+    """Whether the text of a field names a value in a form."""
+    return bool(_IN_FORM.match(text))
 
 
 def name_of(text: str, path: Path, problems: Problems) -> None:

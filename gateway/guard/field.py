@@ -1,4 +1,4 @@
-# Where one value comes from: the grammar of "body.email", "header.X-Tenant", "path.tenant", "host". Pure.
+# Where one value comes from: the grammar of "body.email", "form.email", "header.X-Tenant", "host". Pure.
 
 import enum
 import re
@@ -12,6 +12,9 @@ class Source(enum.Enum):
     """The part of a request, or of an answer, that a field reads."""
 
     BODY = "body"
+    FORM = "form"
+    FILE = "file"
+    """A file in a form: the one source that has two names, that of the file and of a property."""
     HEADER = "header"
     QUERY = "query"
     PATH = "path"
@@ -27,7 +30,8 @@ class Field(msgspec.Struct, frozen=True):
     """As written in the rules file; answers and logs show it."""
     source: Source
     keys: tuple[str | int, ...]
-    """For a body the way down, an int for an array's index; for any other source exactly one name.
+    """For a body the way down, an int for an array's index; for a file its name and one of FILE_PROPERTIES; for any
+    other source exactly one name.
 
     A host is the header field that it is read from."""
     header: bytes = b""
@@ -35,7 +39,7 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The one name that a source other than a body has."""
+        """The one name that a source other than a body has, or that of a file."""
         return str(self.keys[0])
 
 
@@ -45,6 +49,7 @@ _STEP = re.compile(
     |   \[(?P<index>[0-9]{1,9})\]""",
     re.VERBOSE,
 )
+FILE_PROPERTIES = ("filename", "sha256", "size", "content_type")
 _KNOWN = ", ".join(source.value for source in Source)
 
 
@@ -65,9 +70,22 @@ def parse_field(text: str) -> Field:
     if not keys:
         raise ValueError(f'"{text}" names no value; write "{source}.NAME"')
     kind = Source(source)
-    if kind is not Source.BODY and (len(keys) != 1 or not isinstance(keys[0], str)):
+    if kind is Source.FILE:
+        _require_property(text, keys)
+    elif kind is Source.FORM and not (len(keys) == 1 and isinstance(keys[0], str)):
+        raise ValueError(
+            f'"{text}" goes too deep; a form has names and nothing below them: write "form.NAME", and a name such as '
+            'user[email] quoted, as in form."user[email]"'
+        )
+    elif kind is not Source.BODY and (len(keys) != 1 or not isinstance(keys[0], str)):
         raise ValueError(f'"{text}" goes too deep; only body fields do, write "{source}.NAME"')
     return Field(text, kind, keys, str(keys[0]).lower().encode() if kind is Source.HEADER else b"")
+
+
+def _require_property(text: str, keys: tuple[str | int, ...]) -> None:
+    if len(keys) != 2 or not isinstance(keys[0], str) or keys[1] not in FILE_PROPERTIES:
+        known = ", ".join(FILE_PROPERTIES)
+        raise ValueError(f'"{text}" is no property of a file; write "file.NAME.sha256", or one of {known} behind NAME')
 
 
 def parse_keys(text: str, at: int) -> tuple[str | int, ...]:

@@ -3,24 +3,32 @@
 import re
 from collections.abc import Mapping
 from typing import assert_never
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.field import Field, Source
+from gateway.guard.form import Form, read_form
+from gateway.guard.form_type import is_form
+from gateway.guard.parameters import (
+    another_name,
+    decode_parameter,
+    is_alike,
+    one_of,
+    parameter_name,
+    require_plain,
+    utf8,
+)
 from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
+from gateway.guard.urlencoded import stands_in_query
 from gateway.guard.value import canonical
 from gateway.http.headers import Headers
 from gateway.http.paths import named_host
 from gateway.model import Json
 
 _COOKIE_GAP = re.compile(r";[ \t]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_END_OF_NAME = re.compile(r"[\x00\[]")
-_NAME_SIGNS = str.maketrans({".": "_", " ": "_", "]": None})
 
 
 class RequestView(msgspec.Struct, frozen=True, gc=False):
@@ -51,16 +59,19 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     `document` is the body if it was parsed already. Raises IdentityError when any of them is absent or ambiguous, and
     BodyTooLarge.
     """
-    if rule.body is not None and document is None:
+    form: Form | None = None
+    if rule.reads_form and document is None:
+        form = _form(rule, request)
+    if rule.body is not None and document is None and form is None:
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
     parts, scope, identities = [], [], []
     for part in rule.scope:
-        parts.append(value := read(part.field, request, document))
+        parts.append(value := read(part.field, request, document, form))
         scope.append(canonical(part.form, part.field, value))
     for entry in rule.entries:
         sent, values = [*parts], []
         for field in entry.fields:
-            sent.append(value := read(field, request, document))
+            sent.append(value := read(field, request, document, form))
             values.append(canonical(entry.form, field, value))
         identities.append(Identity(entry, tuple(values), tuple(sent)))
     return tuple(scope), tuple(identities)
@@ -83,20 +94,30 @@ def content_fields(headers: Headers) -> tuple[str | None, str | None]:
     )
 
 
-def read(field: Field, request: RequestView, document: Json) -> Json:
-    """Read one field. Raises IdentityError."""
+def _form(rule: Rule, request: RequestView) -> Form | None:
+    """Read the body if it is a form. Raises as identify does."""
+    content_type, coding = content_fields(request.headers)
+    if content_type is not None and is_form(content_type):
+        return read_form(request.body, content_type, coding, rule.formats)
+    return None
+
+
+def read(field: Field, request: RequestView, document: Json, form: Form | None = None) -> Json:
+    """Read one field; `form` is the body if it is one, and `document` if it is JSON. Raises IdentityError."""
     match field.source:
         case Source.BODY:
             return find(document, field.keys, field.text, folds_case=True)
+        case Source.FORM | Source.FILE:
+            return _of_form(field, request, form)
         case Source.HEADER | Source.HOST:
             value = _present(_header(request.headers, field.header, field.text), field.text)
             return named_host(value) if field.header == b"host" else value
         case Source.QUERY:
-            return _one(_query_values(request.query, field), field.text)
+            return one_of(_query_values(request.query, field), field.text)
         case Source.PATH:
             return request.variables[field.name]
         case Source.COOKIE:
-            return _one(_cookie_values(request.headers, field), field.text)
+            return one_of(_cookie_values(request.headers, field), field.text)
         case _:
             assert_never(field.source)
 
@@ -107,10 +128,12 @@ def _present(value: str | None, where: str) -> str:
     return value
 
 
-def _one(values: list[str], where: str) -> str:
-    if len(values) > 1:
-        raise IdentityError(f"{where} stands there more than once")
-    return _present(values[0] if values else None, where)
+def _of_form(field: Field, request: RequestView, form: Form | None) -> str:
+    if form is None:
+        raise IdentityError(f"{field.text} is absent: the body's Content-Type is not that of a form", is_absent=True)
+    if request.query and stands_in_query(request.query, field):
+        raise IdentityError(f"{field.text} stands in the query, too, where some servers look first")
+    return form.find_value(field) if field.source is Source.FORM else form.find_file(field)
 
 
 def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
@@ -118,62 +141,33 @@ def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
         return None
     if headers.names.count(wanted) > 1:
         raise IdentityError(f"{where} stands there more than once")
-    return _text(headers.first(wanted) or b"", where)
+    return utf8(headers.first(wanted) or b"", where)
 
 
 def _query_values(query: str, field: Field) -> list[str]:
     if not query:
         return []
-    values, folded = [], _folded(field.name)
+    values, wanted = [], parameter_name(field.name)
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        decoded = _decoded(name, field.text)
+        decoded = decode_parameter(name, field.text)
         if decoded == field.name:
-            values.append(_plain(_decoded(value, field.text), field.text))
+            values.append(require_plain(decode_parameter(value, field.text), field.text))
             if ";" in value:
                 raise IdentityError(f"{field.text} has a semicolon, at which some servers end it")
-        elif _folded(decoded) == folded:
-            raise IdentityError(f"{field.text} stands there under a name that some servers take for the same")
-        behind = [_decoded(part.partition("=")[0], field.text) for part in pair.split(";")[1:]]
-        if any(_folded(name) == folded for name in behind):
+        elif is_alike(decoded, wanted):
+            raise another_name(field.text)
+        behind = [decode_parameter(part.partition("=")[0], field.text) for part in pair.split(";")[1:]]
+        if any(name == field.name or is_alike(name, wanted) for name in behind):
             raise IdentityError(f"{field.text} stands behind a semicolon, at which some servers begin a parameter")
     return values
-
-
-def _folded(name: str) -> str:
-    """A parameter's name as the most tolerant servers read it.
-
-    ASP.NET ignores case; PHP skips blanks before a name, ends it at NUL and at a bracket, and takes a dot for an
-    underscore.
-    """
-    return _END_OF_NAME.split(name, maxsplit=1)[0].strip(" \t\r\n").translate(_NAME_SIGNS).casefold()
-
-
-def _plain(value: str, where: str) -> str:
-    if _CONTROL.search(value):
-        raise IdentityError(f"{where} holds a control character, at which some servers end it")
-    return value
-
-
-def _decoded(part: str, where: str) -> str:
-    """Undo application/x-www-form-urlencoded, which is what every framework reads a query string as."""
-    if "%" not in part and "+" not in part and part.isascii():
-        return part
-    return _text(unquote_to_bytes(part.replace("+", " ").encode("utf-8", "surrogateescape")), where)
 
 
 def _cookie_values(headers: Headers, field: Field) -> list[str]:
     values = []
     for line in headers.values(b"cookie"):
-        for pair in _COOKIE_GAP.split(_text(line, field.text)):
+        for pair in _COOKIE_GAP.split(utf8(line, field.text)):
             name, equals, value = pair.partition("=")
             if equals and name.strip() == field.name:
                 values.append(value.strip())
     return values
-
-
-def _text(value: bytes, where: str) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise IdentityError(f"{where} is not valid UTF-8") from None

@@ -109,6 +109,8 @@ class Rule(msgspec.Struct, frozen=True):
     """The answers of the gateway's own that are shaped, by slug."""
     verify: Verify | None = None
     """How an unknown outcome is found out."""
+    reads_form: bool = False
+    """Whether a field is in a form, or in a file of one."""
 
     @property
     def marks_spelling(self) -> bool:
@@ -123,4 +125,4 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        return self.body is not None or self.tells_retries or self.upsert_method != ""
+        return self.body is not None or self.reads_form or self.tells_retries or self.upsert_method != ""

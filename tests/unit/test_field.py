@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.guard.field import Source, parse_field
+from gateway.guard.field import FILE_PROPERTIES, Source, parse_field
 from tests.support.unit import untimed
 
 
@@ -24,6 +24,10 @@ from tests.support.unit import untimed
         ('body."\\u00e9\\t\\"\\\\"', Source.BODY, ('é\t"\\',)),
         ("body.'C:\\x'", Source.BODY, ("C:\\x",)),
         ('body."it\'s"', Source.BODY, ("it's",)),
+        ("form.email", Source.FORM, ("email",)),
+        ('form."user[email]"', Source.FORM, ("user[email]",)),
+        *[(f"file.a-b.{name}", Source.FILE, ("a-b", name)) for name in FILE_PROPERTIES],
+        ('file."docs[]".size', Source.FILE, ("docs[]", "size")),
         ("header.X-Tenant", Source.HEADER, ("X-Tenant",)),
         ('header."X.Odd"', Source.HEADER, ("X.Odd",)),
         ("query.ref", Source.QUERY, ("ref",)),
@@ -46,7 +50,10 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", 'no known source; a field starts with one of body, header, query, path, cookie, host, as in "body.email"'),
+        (
+            "",
+            'a field starts with one of body, form, file, header, query, path, cookie, host, as in "body.email"',
+        ),
         ("email", "no known source"),
         ("host.name", 'goes too deep; write "host", or "header.NAME" for a header'),
         ("host[0]", "goes too deep"),
@@ -55,7 +62,15 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
         ("Body.email", "no known source"),
         ("bodyemail", "no known source"),
         ("headers.X", "no known source"),
-        ("form.sku", "no known source"),
+        ("forms.sku", "no known source"),
+        ("form", 'names no value; write "form.NAME"'),
+        ("form.user.email", 'write "form.NAME", and a name such as user[email] quoted, as in form."user[email]"'),
+        ("form.items[0]", "goes too deep; a form has names and nothing below them"),
+        ("file", 'names no value; write "file.NAME"'),
+        ("file.doc", 'write "file.NAME.sha256", or one of filename, sha256, size, content_type behind NAME'),
+        ("file.doc.md5", "is no property of a file"),
+        ("file.doc.sha256.x", "is no property of a file"),
+        ("file[0].size", "is no property of a file"),
         ("body", 'names no value; write "body.NAME"'),
         ("header", 'names no value; write "header.NAME"'),
         ("body.", 'cannot be read from "." on'),
@@ -98,11 +113,11 @@ def test_any_key_can_be_written_quoted(keys: list[str]) -> None:
 
 
 @untimed
-@given(st.text("body.header\"'[]0 \\\n", max_size=16) | st.text())
+@given(st.text("body.headrfilsz\"'[]0 \\\n", max_size=16) | st.text())
 def test_any_text_is_a_field_or_refused(text: str) -> None:
     try:
         field = parse_field(text)
     except ValueError:
         return
     assert field.keys
-    assert field.source is Source.BODY or len(field.keys) == 1
+    assert field.source is Source.BODY or len(field.keys) == (2 if field.source is Source.FILE else 1)
