@@ -59,9 +59,7 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     `document` is the body if it was parsed already. Raises IdentityError when any of them is absent or ambiguous, and
     BodyTooLarge.
     """
-    form: Form | None = None
-    if rule.reads_form and document is None:
-        form = _form(rule, request)
+    form = _form(rule, request) if rule.reads_form and document is None else None
     if rule.body is not None and document is None and form is None:
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
     parts, scope, identities = [], [], []
@@ -107,8 +105,6 @@ def read(field: Field, request: RequestView, document: Json, form: Form | None =
     match field.source:
         case Source.BODY:
             return find(document, field.keys, field.text, folds_case=True)
-        case Source.FORM | Source.FILE:
-            return _of_form(field, request, form)
         case Source.HEADER | Source.HOST:
             value = _present(_header(request.headers, field.header, field.text), field.text)
             return named_host(value) if field.header == b"host" else value
@@ -118,6 +114,8 @@ def read(field: Field, request: RequestView, document: Json, form: Form | None =
             return request.variables[field.name]
         case Source.COOKIE:
             return one_of(_cookie_values(request.headers, field), field.text)
+        case Source.FORM | Source.FILE:
+            return _of_form(field, request, form)
         case _:
             assert_never(field.source)
 

@@ -5,7 +5,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 import msgspec
@@ -18,6 +18,8 @@ from gateway.guard.parameters import absent, another_name, is_alike, one_of, par
 from gateway.http.fields import TOKEN
 
 MAX_PARTS = 1000
+MAX_HEADS = 256 * 1024
+"""Bytes of the heads of all parts together: they take much longer than what is in the parts."""
 _MAX_LINE = 4096
 """Bytes of a line in the head of a part."""
 _HEAD = re.compile(rb"(?:[A-Za-z0-9-]+:[\t\x20-\x7e\x80-\xff]*+\r\n)+")
@@ -57,7 +59,10 @@ class MultipartForm:
             if media_type(part.content_type) != "text/plain":  # busboy takes some for files
                 raise IdentityError(f"{field.text} has a Content-Type other than text/plain")
             type_parameters(part.content_type, field.text)
-        return require_plain(utf8(part.content, field.text), field.text)
+        text = utf8(part.content, field.text)
+        if text.startswith("\ufeff"):  # ASP.NET skips it
+            raise IdentityError(f"{field.text} has a byte-order mark before it")
+        return require_plain(text, field.text)
 
     def find_file(self, field: Field) -> str:
         """Find the property of a part that is a file. Raises IdentityError."""
@@ -112,11 +117,19 @@ def read_multipart(data: bytes, boundary: bytes) -> MultipartForm:
     pieces = data[len(mark) :].split(b"\r\n" + mark)
     if len(pieces) != count:
         raise IdentityError("the body holds its boundary at a place where only some servers end a part")
-    for piece in pieces[:-1]:
-        head, end, _ = piece.partition(b"\r\n\r\n")
-        if not end or not head.startswith(b"\r\n") or not _HEAD.fullmatch(head[2:] + b"\r\n"):
-            raise IdentityError("the body has a part with a head that servers read differently")
+    heads = [piece[: piece.find(b"\r\n\r\n") + 2] for piece in pieces[:-1]]
+    if sum(map(len, heads)) > MAX_HEADS:
+        raise IdentityError(f"the body has heads of parts with more than {MAX_HEADS:,} bytes together")
+    if not all(head.startswith(b"\r\n") and _is_plain(head[2:]) for head in heads):
+        raise IdentityError("the body has a part with a head that servers read differently")
     return MultipartForm(_parsed(data, boundary, count - 1))
+
+
+def _is_plain(head: bytes) -> bool:
+    """Whether lines have the form of header fields, and Rack finds no name of another one within them."""
+    lowered = head.lower()
+    is_single = lowered.count(b"content-disposition") == 1 and lowered.count(b"content-type") <= 1
+    return is_single and _HEAD.fullmatch(head) is not None
 
 
 def _parsed(data: bytes, boundary: bytes, count: int) -> list[Part]:
@@ -145,18 +158,25 @@ def _part(segment: MultipartSegment, content: bytes) -> Part:
         raise IdentityError("the body has a part with a header that stands there more than once")
     headers = dict(zip(names, (value for _, value in segment.headerlist), strict=True))
     found = _DISPOSITION.fullmatch(headers["content-disposition"].rstrip(" \t"))
-    if found is None or "=?" in found.group():  # RFC 2047, which commons-fileupload undoes
+    if found is None or not _is_unmistakable(found):
         raise IdentityError("the body has a part with a Content-Disposition that servers read differently")
+    name, filename = found[1] or found[2] or "", found[3] if found[3] is not None else found[4]
     if headers.get("content-transfer-encoding", "binary").lower() not in _PLAIN_CODINGS or "content-encoding" in names:
         raise IdentityError("the body has a part with a coding of its own, which some servers undo")
     content_type = headers.get("content-type")
     if content_type is not None and media_type(content_type).startswith("multipart/"):
         raise IdentityError("the body has a part that has parts itself")
-    part = Part(_text(found.groups()[:2]) or "", _text(found.groups()[2:]), content_type, content)
+    part = Part(name, filename, content_type, content)
     if part.name.casefold() == "_charset_":  # RFC 7578 4.6
         require_utf_8(part.content.decode("latin-1"), "the body")
     return part
 
 
-def _text(quoted_and_bare: Iterable[str | None]) -> str | None:
-    return next((text for text in quoted_and_bare if text is not None), None)
+def _is_unmistakable(found: re.Match[str]) -> bool:
+    """Whether a disposition holds no encoded word, which some servers decode, and no second name within quotes.
+
+    commons-fileupload undoes RFC 2047; Rack takes the last `; name=`, wherever it stands.
+    """
+    text = found.group().lower()
+    is_file = found[3] is not None or found[4] is not None
+    return "=?" not in text and text.count("name=") == (2 if is_file else 1)

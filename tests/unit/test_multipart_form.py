@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.config.schema import UniqueConfig
 from gateway.errors import IdentityError
 from gateway.guard.identity import RequestView, identify
-from gateway.guard.multipart_form import MAX_PARTS
+from gateway.guard.multipart_form import MAX_HEADS, MAX_PARTS
 from gateway.model import Json
 from tests.support.unit import request, rule, untimed
 
@@ -117,6 +117,10 @@ def test_a_part_is_read(data: bytes, found: str) -> None:
         body(part(b'form-data; name="email')),
         body(part(b'form-data; name="=?utf-8?q?email?="'), part(EMAIL)),
         body(part(b'form-data; name="\xff"'), part(EMAIL)),
+        body(part(b'form-data; name="x; name=email"'), part(EMAIL)),
+        body(part(b'form-data; name="x"; filename="a; NAME=email"'), part(EMAIL)),
+        body(part(b'form-data; name="x"', b"a", b"X-Content-Disposition: form-data; name=email"), part(EMAIL)),
+        body(part(EMAIL, b"a", b"Content-Type: text/plain", b"X: content-type: x")),
         # names
         body(part(EMAIL), part(EMAIL)),
         body(part(EMAIL), part(b'form-data; name="Email"')),
@@ -130,6 +134,7 @@ def test_a_part_is_read(data: bytes, found: str) -> None:
         # values and charsets
         body(part(EMAIL, b"\xff")),
         body(part(EMAIL, b"a\x00")),
+        body(part(EMAIL, b"\xef\xbb\xbfa")),
         body(part(EMAIL, b"a\r\nb")),
         body(part(EMAIL, b"a", b"Content-Type: text/plain; charset=latin-1")),
         body(part(EMAIL, b"a", b"Content-Type: application/octet-stream")),
@@ -137,6 +142,8 @@ def test_a_part_is_read(data: bytes, found: str) -> None:
         body(part(EMAIL), part(b'form-data; name="_charset_"', b"latin-1")),
         # too many
         body(part(EMAIL), *[part(b'form-data; name="x"')] * MAX_PARTS),
+        body(part(EMAIL), *[part(b'form-data; name="x"', b"", b"X: " + b"y" * 4000)] * 66),
+        body(part(EMAIL), b"--b0undary\r\nX: " + b"x" * MAX_HEADS + b"\r\n\r\n\r\n"),
     ],
 )
 def test_what_servers_read_differently_is_unreadable(data: bytes) -> None:
