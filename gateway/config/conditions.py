@@ -37,6 +37,11 @@ def parse_request_condition(config: ConditionConfig) -> Condition[Field]:
         field = parse_field(config.field)
     except ValueError as error:
         raise ConditionError("field", str(error)) from None
+    if field.source in {Source.FORM, Source.FILE}:
+        raise ConditionError(
+            "field",
+            f'{quote(field.text)} is in a form, and none is read to choose a rule; write one such as "body.type"',
+        )
     if config.exists is not None and field.source in {Source.PATH, Source.HOST}:
         raise ConditionError(
             "exists", f"{quote(field.text)} is always there; write equals, one_of or matches, or leave it out"

@@ -12,41 +12,61 @@ _OF_SIZES = frozenset({"digits", "integer", "decimal"})
 
 
 def validate_forms(rule: RuleConfig, path: Path, problems: Problems) -> None:
-    """Note every problem of `scope`, `unique` and `caller` that only forms have; `path` leads to the rule."""
-    unique, scope, caller = (*path, "unique"), (*path, "scope"), (*path, "caller")
-    in_scope = [item.field for item in rule.scope_items] if problems.sound(scope) else []
-    for text in in_scope:
-        field = _parsed(text)
-        if field is not None and field.source is Source.FILE:
-            problems.add(
-                scope,
-                f"{quote(text)} is of a file, and creates of different files would never be duplicates; "
-                "name it in fields of an entry of unique",
-            )
-    if problems.sound(scope) and _both(in_scope):
-        problems.add(scope, _never(in_scope))
-    for at, entry in enumerate(rule.unique):
-        if not problems.sound(fields := (*unique, at, "fields")):
-            continue
-        texts = [*entry.fields, *in_scope]
-        if _both(texts) and not _both(in_scope):
-            problems.add(fields, _never(texts))
-        files = [field for field in map(_parsed, entry.fields) if field is not None and field.source is Source.FILE]
-        if problems.sound(normalize := (*unique, at, "normalize")):
-            _normalisers(entry.normalize, files, normalize, problems)
-    alone = [[*entry.fields, *in_scope] for entry in rule.unique]
-    if problems.sound(unique, scope) and _both(rule.fields_read) and not any(map(_both, alone)):
-        problems.add(
-            unique,
-            "has entries with fields in JSON and entries with fields in a form, and a create must have all of them; "
-            "write entries for one of the two",
-        )
-    for text in problems.elements(caller, rule.caller):
+    """Note every problem of `scope`, `unique`, `caller` and `match.when` that only forms have, for a rule."""
+    _scope(rule, (*path, "scope"), problems)
+    in_scope = [item.field for item in rule.scope_items] if problems.sound((*path, "scope")) else []
+    _unique(rule, in_scope, (*path, "unique"), problems)
+    if any(is_in_form(text) for text in rule.fields_read):
+        _when(rule, (*path, "match", "when"), problems)
+    for text in problems.elements(caller := (*path, "caller"), rule.caller):
         if is_in_form(text) and _parsed(text) is not None:
             problems.add(
                 caller,
                 f"{quote(text)} is in a form, which is no place for who sends a create; "
                 'write caller = ["header.Authorization"]',
+            )
+
+
+def _scope(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    if not problems.sound(path):
+        return
+    texts = [item.field for item in rule.scope_items]
+    for field in map(_parsed, texts):
+        if field is not None and field.source is Source.FILE:
+            problems.add(
+                path,
+                f"{quote(field.text)} is of a file, and creates of different files would never be duplicates; "
+                "name it in fields of an entry of unique",
+            )
+    if _both(texts):
+        problems.add(path, _never(texts))
+
+
+def _unique(rule: RuleConfig, in_scope: Sequence[str], path: Path, problems: Problems) -> None:
+    each = [[*entry.fields, *in_scope] for entry in rule.unique]
+    for at, (entry, texts) in enumerate(zip(rule.unique, each, strict=True)):
+        if not problems.sound(fields := (*path, at, "fields")):
+            continue
+        if _both(texts) and not _both(in_scope):
+            problems.add(fields, _never(texts))
+        files = [field for field in map(_parsed, entry.fields) if field is not None and field.source is Source.FILE]
+        if problems.sound(normalize := (*path, at, "normalize")):
+            _normalisers(entry.normalize, files, normalize, problems)
+    if problems.sound(path) and _both([text for texts in each for text in texts]) and not any(map(_both, each)):
+        problems.add(
+            path,
+            "has entries with fields in JSON and entries with fields in a form, and a create must have all of them; "
+            "write entries for one of the two",
+        )
+
+
+def _when(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    for at, condition in enumerate(rule.match.when):
+        if is_in_body(condition.field) and problems.sound(place := (*path, at, "field")):
+            problems.add(
+                place,
+                f"{quote(condition.field)} is in JSON, and the rule reads a form, so no create could have an identity; "
+                "choose by something else than the body",
             )
 
 
