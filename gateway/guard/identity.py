@@ -14,10 +14,10 @@ from gateway.guard.form_type import is_form
 from gateway.guard.parameters import (
     another_name,
     decode_parameter,
+    decode_value,
     is_alike,
     one_of,
     parameter_name,
-    require_plain,
     utf8,
 )
 from gateway.guard.question import Place, Values, place
@@ -150,7 +150,7 @@ def _query_values(query: str, field: Field) -> list[str]:
         name, _, value = pair.partition("=")
         decoded = decode_parameter(name, field.text)
         if decoded == field.name:
-            values.append(require_plain(decode_parameter(value, field.text), field.text))
+            values.append(decode_value(value, field.text))
             if ";" in value:
                 raise IdentityError(f"{field.text} has a semicolon, at which some servers end it")
         elif is_alike(decoded, wanted):

@@ -12,6 +12,8 @@ _BLANKS = " \t\r\n"
 _AROUND_STEP = " \t\r\n'\""
 _IN_PHP = str.maketrans({".": "_", " ": "_"})
 _FIRST_WORD = re.compile(r"[^\W_]*")
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})")
+_END_IN_QS = re.compile(r"(?:\]|%5[Dd])=")
 _OF_IIS = re.compile(r"%u[0-9a-f]{4}", re.IGNORECASE)
 
 T = TypeVar("T")
@@ -82,6 +84,15 @@ def decode_parameter(part: str, where: str) -> str:
     if _OF_IIS.search(part):
         raise IdentityError(f"{where} has an escape with %u, which only some servers undo")
     return utf8(unquote_to_bytes(part.replace("+", " ").encode("utf-8", "surrogateescape")), where)
+
+
+def decode_value(part: str, where: str) -> str:
+    """Decode a value that is part of an identity. Raises IdentityError, also for what servers read differently."""
+    if _NO_ESCAPE.search(part):  # qs leaves all of the value as it is then
+        raise IdentityError(f"{where} has a percent sign that begins no escape")
+    if _END_IN_QS.search(part):
+        raise IdentityError(f"{where} has a bracket and an equals sign, at which some servers end the name")
+    return require_plain(decode_parameter(part, where), where)
 
 
 def require_plain(value: str, where: str) -> str:

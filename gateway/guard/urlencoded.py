@@ -13,10 +13,10 @@ from gateway.guard.parameters import (
     absent,
     another_name,
     decode_parameter,
+    decode_value,
     is_alike,
     one_of,
     parameter_name,
-    require_plain,
 )
 
 MAX_PARAMETERS = 1000
@@ -107,4 +107,4 @@ def _decoded(value: str | None, where: str) -> str:
         raise IdentityError(f"{where} is longer than {MAX_SENT:,} characters as it is sent")
     if not value.isascii():
         raise IdentityError(f"{where} has characters that are neither ASCII nor percent-encoded")
-    return require_plain(decode_parameter(value, where), where)
+    return decode_value(value, where)
