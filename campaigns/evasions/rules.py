@@ -19,6 +19,8 @@ RULES: tuple[Table, ...] = (
     _rule("users"),
     _rule("notes"),
     _rule("members"),
+    _rule("signups", unique=[{**EMAIL, "fields": ["form.email"]}]),
+    _rule("uploads", "file.photo.sha256"),
     _rule("risks", "body.risk"),
     _rule("orders", "query.ref"),
     _rule("parcels", "header.X-Ref"),
@@ -26,15 +28,23 @@ RULES: tuple[Table, ...] = (
     _rule("seats", scope=["header.X-Tenant", "query.tenant", "cookie.tenant"]),
     _rule("places", "path.team", match={"path": "/teams/{team}/places"}),
 )
-"""`users`: JSON as the framework reads it. `notes`: JSON, whatever its type is. `members`: JSON or a form. `risks`:
-JSON, a key with an s and a k. `orders`: a field of the query. `parcels`: a header field. `visits`: a cookie. `seats`:
-JSON beside three fields of a tenant. `places`: a part of the path."""
+"""`users`: JSON as the framework reads it. `notes`: JSON, whatever its type is. `members`: JSON or a form. `signups`: a
+form. `uploads`: a file in one. `risks`: JSON, a key with an s and a k. `orders`: a field of the query. `parcels`: a
+header field. `visits`: a cookie. `seats`: JSON beside three fields of a tenant. `places`: a part of the path."""
 
+URLENCODED = b"Content-Type: application/x-www-form-urlencoded"
+MULTIPART = b"Content-Type: multipart/form-data; boundary=x"
+UPLOAD = (
+    b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    b"photo<n>\r\n\r\n--x--\r\n"
+)
 TENANT = (b"X-Tenant: t", b"Cookie: tenant=t")
 ORDINARY: dict[str, Message] = {
     "users": Message("/users"),
     "notes": Message("/notes"),
     "members": Message("/members"),
+    "signups": Message("/signups", (URLENCODED,), b"email=ada<n>@example.org"),
+    "uploads": Message("/uploads", (MULTIPART,), UPLOAD),
     "risks": Message("/risks", body=b'{"risk": "r<n>"}'),
     "orders": Message("/orders?ref=r<n>", (), b""),
     "parcels": Message("/parcels", (b"X-Ref: r<n>",), b""),
@@ -48,7 +58,7 @@ def normalised(kind: str, value: Any) -> Any:
     """A value as a judge read it, as the rule of its kind compares it; 1 and "1" are two."""
     if isinstance(value, list) and kind == "seats":
         return (*value[:3], normalised("users", value[3]))
-    if isinstance(value, str) and kind in {"users", "notes", "members"}:
+    if isinstance(value, str) and kind in {"users", "notes", "members", "signups"}:
         composed = unicodedata.normalize("NFC", value.strip())
         value = unicodedata.normalize("NFC", composed.casefold())
     return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from campaigns.loop_holds import forms
 from gateway.guard.body import MAX_DIGITS, MAX_PARTS
 from tests.support.program import Table
 
@@ -52,8 +53,9 @@ RULES: list[Table] = [
             }
         ],
     },
+    forms.RULE,
 ]
-"""For bodies, values deep in them, keys, a path of any length, and values that stand anywhere else."""
+"""For bodies, values deep in them, keys, a path of any length, values that stand anywhere else, and forms."""
 BODY_PATHS = ("/users", "/nested", "/keyed")
 
 
@@ -230,6 +232,8 @@ def all_shapes(sizes: tuple[int, ...] = (16 * 1024, MIB // 4, MIB - 16)) -> Iter
         target = f"{start}{part * (size // len(part))}"
         yield Shape(f"a path of {size} bytes: {start} and {name}, {method}", target, method=method)
     yield from _elsewhere()
+    for name, kind, body in forms.forms():
+        yield Shape(f"a form: {name}", "/forms", (("Content-Type", kind),), body)
 
 
 def _elsewhere() -> Iterator[Shape]:

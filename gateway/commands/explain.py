@@ -17,7 +17,9 @@ from gateway.guard.admission import Admission
 from gateway.guard.answer_shapes import AnswerShape
 from gateway.guard.claims import claims
 from gateway.guard.condition import describe
+from gateway.guard.content import JSON_TYPE
 from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.form_type import URLENCODED
 from gateway.guard.identity import RequestView, identify, sent_values
 from gateway.guard.question import fill
 from gateway.guard.rule import Rule
@@ -39,6 +41,7 @@ Sends nothing, and does not look into the store.
 It prints identity values: they are yours, and this is your terminal. Logs never hold them.
 
   $ gateway explain -c gateway.toml -X POST /users -d '{"email": " Ada@Example.com", "username": "ada"}'
+  $ gateway explain -c gateway.toml /photos -F album=7 -F photo=@cat.png
 """
 
 
@@ -47,8 +50,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", metavar="FILE", type=Path, required=True, help="the rules file")
     parser.add_argument("target", metavar="PATH", help="the request's path, with its query")
     parser.add_argument("-X", "--request", metavar="METHOD", type=curl_options.method, help="default: POST")
-    parser.add_argument(
+    body = parser.add_mutually_exclusive_group()
+    body.add_argument(
         "-d", "--data", metavar="BODY", type=curl_options.data, default=b"", help="the body, or @FILE, or @- for stdin"
+    )
+    body.add_argument(
+        "--data-urlencode",
+        metavar="NAME=VALUE",
+        type=curl_options.data_urlencode,
+        action="append",
+        default=[],
+        help="a field of a form; NAME@FILE takes the value from a file",
+    )
+    body.add_argument(
+        "-F",
+        "--form",
+        metavar="NAME=VALUE",
+        type=curl_options.form_part,
+        action="append",
+        default=[],
+        help="a field of a multipart form; NAME=@FILE is a file",
     )
     parser.add_argument(
         "-H",
@@ -57,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=curl_options.header,
         action="append",
         default=[],
-        help="a header; Content-Type is application/json unless one is given",
+        help="a header; Content-Type is application/json, or that of a form, unless one is given",
     )
     parser.add_argument(
         "--client",
@@ -73,14 +94,24 @@ def execute(args: argparse.Namespace) -> int:
     """Print what would happen; exit code 1 when the gateway would refuse the request."""
     config = load(args.config)
     headers = [(name.encode(), value.encode()) for name, value in args.header]
-    if args.data and not any(name.lower() == b"content-type" for name, _ in headers):
-        headers.append((b"Content-Type", b"application/json"))
-    found = explain(config, args.request or "POST", args.target, Headers.of(headers), args.data, args.client)
+    body, content_type = _body(args)
+    if body and not any(name.lower() == b"content-type" for name, _ in headers):
+        headers.append((b"Content-Type", content_type.encode()))
+    found = explain(config, args.request or "POST", args.target, Headers.of(headers), body, args.client)
     if args.json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
         print("\n".join(_lines(found)))
     return 0 if found["forwarded"] else 1
+
+
+def _body(args: argparse.Namespace) -> tuple[bytes, str]:
+    """The body that was given in one of three ways, and its type."""
+    if args.form:
+        return curl_options.multipart_body(args.form)
+    if args.data_urlencode:
+        return b"&".join(args.data_urlencode), URLENCODED
+    return args.data, JSON_TYPE
 
 
 def explain(

@@ -99,6 +99,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         scope=scope,
         entries=entries,
         body=want(in_body) if in_body else None,
+        reads_form=any(field.source in {Source.FORM, Source.FILE} for field in fields),
         forwards_missing=rule.missing == "forward",
         keep=keep,
         unknown_hold=milliseconds(rule.hold),

@@ -4,7 +4,8 @@ import re
 
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import RuleConfig
-from gateway.config.validate_values import is_in_body
+from gateway.config.validate_values import is_in_body, is_in_form
+from gateway.guard.form_type import FORM_TYPES
 
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 """RFC 6838 4.2, in lower case."""
@@ -13,19 +14,28 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*
 def validate_bodies(rule: RuleConfig, path: Path, problems: Problems) -> None:
     """Note every problem of `json_types` and `content_encodings`; `path` leads to the rule."""
     types, codings = (*path, "json_types"), (*path, "content_encodings")
+    reads_form = any(is_in_form(text) for text in rule.fields_read)
     wrong = [text for text in problems.elements(types, rule.json_types) if text and not _MEDIA_TYPE.fullmatch(text)]
     for place, values in ((types, rule.json_types), (codings, rule.content_encodings)):
         if not values or not problems.sound(place):
             continue
         for twice in sorted({value for value in values if values.count(value) > 1}):
             problems.add(place, f"{quote(twice)} stands there twice; write it once")
-        if not _reads_body(rule) and problems.sound((*path, "unique"), (*path, "scope"), (*path, "key")):
+        if (
+            not _reads_json(rule)
+            and not (reads_form and place == codings)
+            and problems.sound((*path, "unique"), (*path, "scope"), (*path, "key"))
+        ):
+            reads = "only forms" if reads_form else "no body"
             problems.add(
                 place,
-                "has no effect in a rule that reads no body; remove it, or name a field of the body in unique",
+                f"has no effect in a rule that reads {reads}; remove it, or name a field of the body in unique",
             )
     for text in wrong:
         problems.add(types, _right_type(text))
+    if reads_form:
+        for text in sorted(FORM_TYPES.intersection(problems.elements(types, rule.json_types))):
+            problems.add(types, f"{quote(text)} is read as a form, for the fields of one in this rule; leave it out")
 
 
 def _right_type(text: str) -> str:
@@ -37,6 +47,6 @@ def _right_type(text: str) -> str:
     return f'{quote(text)} is no media type; write one such as "text/json", or "" for bodies without a Content-Type'
 
 
-def _reads_body(rule: RuleConfig) -> bool:
+def _reads_json(rule: RuleConfig) -> bool:
     """Whether a body is read as JSON: for a field in it, or to compare a keyed create with its retry."""
     return rule.key is not None or any(is_in_body(text) for text in rule.fields_read)

@@ -7,6 +7,7 @@ from gateway.config.schema import RuleConfig
 from gateway.config.validate_authorize import validate_authorize, validate_questions
 from gateway.config.validate_bodies import validate_bodies
 from gateway.config.validate_duplicates import validate_duplicates, validate_exists
+from gateway.config.validate_forms import validate_forms
 from gateway.config.validate_identity import shared_namespaces, validate_identity
 from gateway.config.validate_match import never_matched, validate_match
 from gateway.config.validate_outcome import validate_outcome
@@ -43,6 +44,7 @@ class _Rule:
         variables = validate_match(self.rule.match, (*self.path, "match"), self.problems)
         validate_when(self.rule.match, (*self.path, "match", "when"), variables, self.problems)
         validate_identity(self.rule, self.path, variables, self.problems)
+        validate_forms(self.rule, self.path, self.problems)
         validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)
         validate_duplicates(self.rule, self.path, self.problems)

@@ -18,6 +18,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _IN_BODY = re.compile(r"(?:^|\|) *(?:body[.\[]|json *(?:$|\|))")
 _HAS_TYPES = re.compile(r"(?:^|\|) *(?:body[.\[]|jwt\.)")
 _ALWAYS_THERE = frozenset({Source.PATH, Source.HOST, *WHOLE})
+_IN_FORM = re.compile(r"(?:^|\|) *(?:form|file)\.")
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
@@ -79,6 +80,11 @@ def has_types(text: str) -> bool:
 def is_always_there(field: Field, entry: UniqueConfig | None = None) -> bool:
     """Whether a field of an entry, or with None of a scope, cannot be absent. What is empty may count as that."""
     return any(each.source in _ALWAYS_THERE for each in field.each) and (entry is None or entry.empty == "value")
+
+
+def is_in_form(text: str) -> bool:
+    """Whether the text of a field names a value in a form."""
+    return bool(_IN_FORM.match(text))
 
 
 def name_of(text: str, path: Path, problems: Problems) -> None:

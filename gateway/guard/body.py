@@ -1,8 +1,7 @@
 # Reading a JSON body strictly, only to find identities in it. Pure; the original bytes go on untouched.
 #
 # It is read strictly: where another parser could come to another value (a key twice, bytes
-# that are not UTF-8, a lone surrogate, NaN) it is unreadable here rather than guessed at. Forms and files would stand
-# beside read_json as readers of their own.
+# that are not UTF-8, a lone surrogate, NaN) it is unreadable here rather than guessed at. Forms are read in form.py.
 
 import json
 import math

@@ -1,5 +1,5 @@
-# Where one value comes from: the grammar of "body.email", "header.X-Tenant", "path.tenant", "host", and of
-# alternatives, "body.email | body.contact.email". Pure.
+# Where one value comes from: the grammar of "body.email", "form.email", "header.X-Tenant", "host", and of alternatives,
+# "body.email | form.email". Pure.
 
 import enum
 import re
@@ -13,6 +13,9 @@ class Source(enum.Enum):
     """The part of a request, or of an answer, that a field reads."""
 
     BODY = "body"
+    FORM = "form"
+    FILE = "file"
+    """A file in a form: the one source that has two names, that of the file and of a property."""
     HEADER = "header"
     QUERY = "query"
     PATH = "path"
@@ -36,7 +39,8 @@ class Field(msgspec.Struct, frozen=True):
     """As written in the rules file; answers and logs show it."""
     source: Source
     keys: tuple[str | int, ...]
-    """For a body or a token the way down, an int for an array's index; for any other source exactly one name.
+    """For a body or a token the way down, an int for an array's index; for a file its name and one of FILE_PROPERTIES;
+    for any other source exactly one name.
 
     A host is the header field that it is read from."""
     header: bytes = b""
@@ -51,7 +55,7 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The one name that a source other than a body has."""
+        """The one name that a source other than a body has, or that of a file."""
         return str(self.keys[0])
 
 
@@ -61,6 +65,7 @@ _STEP = re.compile(
     |   \[(?P<index>[0-9]{1,9})\]""",
     re.VERBOSE,
 )
+FILE_PROPERTIES = ("filename", "sha256", "size", "content_type")
 _ALTERNATIVE = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^|])*""")
 """Up to a "|" that is not in quotes."""
 WHOLE = frozenset({Source.JSON, Source.BYTES})
@@ -92,7 +97,14 @@ def parse_field(text: str) -> Field:
     if not keys:
         raise ValueError(f'"{text}" names no value; write "{source}.NAME"')
     kind = Source(source)
-    if kind not in _DEEP and (len(keys) != 1 or not isinstance(keys[0], str)):
+    if kind is Source.FILE:
+        _require_property(text, keys)
+    elif kind is Source.FORM and not (len(keys) == 1 and isinstance(keys[0], str)):
+        raise ValueError(
+            f'"{text}" goes too deep; a form has names and nothing below them: write "form.NAME", and a name such as '
+            'user[email] quoted, as in form."user[email]"'
+        )
+    elif kind not in _DEEP and (len(keys) != 1 or not isinstance(keys[0], str)):
         raise ValueError(f'"{text}" goes too deep; only fields of a body or a token do, write "{source}.NAME"')
     if kind is Source.CLIENT and keys != ("ip",):
         raise ValueError(f'"{text}" is nothing that is known of a client; write "client.ip"')
@@ -116,6 +128,12 @@ def parse_alternatives(text: str) -> Field:
         raise ValueError(f'"{text}" lacks a field beside "|"; write "body.email | body.contact.email"')
     first, *others = [parse_field(path) for path in paths]
     return Field(text, first.source, first.keys, first.header, (first, *others))
+
+
+def _require_property(text: str, keys: tuple[str | int, ...]) -> None:
+    if len(keys) != 2 or not isinstance(keys[0], str) or keys[1] not in FILE_PROPERTIES:
+        known = ", ".join(FILE_PROPERTIES)
+        raise ValueError(f'"{text}" is no property of a file; write "file.NAME.sha256", or one of {known} behind NAME')
 
 
 def parse_keys(text: str, at: int) -> tuple[str | int, ...]:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from typing import assert_never
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -11,10 +10,22 @@ from gateway.errors import IdentityError
 from gateway.guard.absence import require_absent
 from gateway.guard.body import find, read_json
 from gateway.guard.field import WHOLE, Field, Source
+from gateway.guard.form import Form, read_form
+from gateway.guard.form_type import is_form
+from gateway.guard.parameters import (
+    another_name,
+    decode_parameter,
+    decode_value,
+    is_alike,
+    one_of,
+    parameter_name,
+    utf8,
+)
 from gateway.guard.payload import hash_whole
 from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
 from gateway.guard.token import read_claims
+from gateway.guard.urlencoded import stands_in_query
 from gateway.guard.value import ValueForm, canonical
 from gateway.http.client_address import NOT_KNOWN
 from gateway.http.headers import Headers
@@ -22,9 +33,6 @@ from gateway.http.paths import named_host
 from gateway.model import Json
 
 _COOKIE_GAP = re.compile(r";[ \t]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_END_OF_NAME = re.compile(r"[\x00\[]")
-_NAME_SIGNS = str.maketrans({".": "_", " ": "_", "]": None})
 
 
 class RequestView(msgspec.Struct, frozen=True, gc=False):
@@ -57,37 +65,38 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     `document` is the body if it was parsed already. Raises IdentityError when any of them is absent or ambiguous, and
     BodyTooLarge.
     """
-    if rule.body is not None and document is None:
+    form = _form(rule, request) if rule.reads_form and document is None else None
+    if rule.body is not None and document is None and form is None:
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
     parts, scope, identities = [], [], []
     for part in rule.scope:
         if part.field.alternatives:
-            value, counts = _first(part.form, part.field, rule, request, document)
+            value, counts = _first(part.form, part.field, rule, request, document, form)
             parts.append(value)
             scope.append(counts)
             continue
-        parts.append(value := read(part.field, request, document))
+        parts.append(value := read(part.field, request, document, form))
         scope.append(canonical(part.form, part.field, value))
     for entry in rule.entries:
         if not entry.is_plain:
-            identities += _unless_skipped(entry, parts, rule, request, document)
+            identities += _unless_skipped(entry, parts, rule, request, document, form)
             continue
         sent, values = [*parts], []
         for field in entry.fields:
-            sent.append(value := read(field, request, document))
+            sent.append(value := read(field, request, document, form))
             values.append(canonical(entry.form, field, value))
         identities.append(Identity(entry, tuple(values), tuple(sent)))
     return tuple(scope), tuple(identities)
 
 
 def _unless_skipped(
-    entry: Entry, parts: list[Json], rule: Rule, request: RequestView, document: Json
+    entry: Entry, parts: list[Json], rule: Rule, request: RequestView, document: Json, form: Form | None
 ) -> list[Identity]:
     """Read one entry; nothing when a field of it is absent and it is skipped then. Raises IdentityError."""
     sent, values, is_absent = [*parts], [], False
     for field in entry.fields:
         try:
-            value, counts = _first(entry.form, field, rule, request, document)
+            value, counts = _first(entry.form, field, rule, request, document, form)
         except IdentityError as error:
             if not (error.is_absent and entry.is_skipped):
                 raise
@@ -98,7 +107,9 @@ def _unless_skipped(
     return [] if is_absent else [Identity(entry, tuple(values), tuple(sent))]
 
 
-def _first(form: ValueForm, field: Field, rule: Rule, request: RequestView, document: Json) -> tuple[Json, Json]:
+def _first(
+    taken: ValueForm, field: Field, rule: Rule, request: RequestView, document: Json, form: Form | None
+) -> tuple[Json, Json]:
     """The first value of a field's alternatives that is there, as it was sent and as it counts.
 
     Raises IdentityError, with `is_absent` only where it is certain that none is there.
@@ -109,12 +120,13 @@ def _first(form: ValueForm, field: Field, rule: Rule, request: RequestView, docu
             whole = hash_whole(each.source, request.body, *content_fields(request.headers), rule.formats)
             return whole, whole
         try:
-            value = read(each, request, document)
-            return value, canonical(form, each, value)
+            value = read(each, request, document, form)
+            return value, canonical(taken, each, value)
         except IdentityError as error:
             if not error.is_absent:
                 raise
             absent = error
+        _require_fitting_body(field, each, form)
         require_absent(each, field.each, request.headers, request.query, document)
     if absent is None or field.alternatives:
         absent = IdentityError(f"{field.text} is absent", is_absent=True)
@@ -138,8 +150,28 @@ def content_fields(headers: Headers) -> tuple[str | None, str | None]:
     )
 
 
-def read(field: Field, request: RequestView, document: Json) -> Json:
-    """Read one field. Raises IdentityError."""
+def _require_fitting_body(field: Field, absent: Field, form: Form | None) -> None:
+    """Raise IdentityError when a body of another type than a field is in may have it, to an API that takes both."""
+    if absent.source is Source.BODY and form is not None:
+        others = {Source.FORM, Source.FILE}
+    elif absent.source in {Source.FORM, Source.FILE} and form is None:
+        others = {Source.BODY}
+    else:
+        return
+    if not any(each.source in others for each in field.each):
+        raise IdentityError(f"{absent.text} cannot be read from a body of this type, and the API may do so")
+
+
+def _form(rule: Rule, request: RequestView) -> Form | None:
+    """Read the body if it is a form. Raises as identify does."""
+    content_type, coding = content_fields(request.headers)
+    if content_type is not None and is_form(content_type):
+        return read_form(request.body, content_type, coding, rule.formats)
+    return None
+
+
+def read(field: Field, request: RequestView, document: Json, form: Form | None = None) -> Json:
+    """Read one field; `form` is the body if it is one, and `document` if it is JSON. Raises IdentityError."""
     match field.source:
         case Source.BODY:
             return find(document, field.keys, field.text, folds_case=True)
@@ -147,11 +179,11 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
             value = _present(_header(request.headers, field.header, field.text), field.text)
             return named_host(value) if field.header == b"host" else value
         case Source.QUERY:
-            return _one(_query_values(request.query, field), field.text)
+            return one_of(_query_values(request.query, field), field.text)
         case Source.PATH:
             return request.variables[field.name]
         case Source.COOKIE:
-            return _one(_cookie_values(request.headers, field), field.text)
+            return one_of(_cookie_values(request.headers, field), field.text)
         case Source.JWT:
             return find(read_claims(request.headers, field.text), field.keys, field.text, folds_case=True)
         case Source.CLIENT:
@@ -160,6 +192,8 @@ def read(field: Field, request: RequestView, document: Json) -> Json:
             return _present(request.client, field.text)
         case Source.JSON | Source.BYTES:
             raise IdentityError(f"{field.text} is all of a body, and no value in it")
+        case Source.FORM | Source.FILE:
+            return _of_form(field, request, form)
         case _:
             assert_never(field.source)
 
@@ -170,10 +204,12 @@ def _present(value: str | None, where: str) -> str:
     return value
 
 
-def _one(values: list[str], where: str) -> str:
-    if len(values) > 1:
-        raise IdentityError(f"{where} stands there more than once")
-    return _present(values[0] if values else None, where)
+def _of_form(field: Field, request: RequestView, form: Form | None) -> str:
+    if form is None:
+        raise IdentityError(f"{field.text} is absent: the body's Content-Type is not that of a form", is_absent=True)
+    if request.query and stands_in_query(request.query, field):
+        raise IdentityError(f"{field.text} stands in the query, too, where some servers look first")
+    return form.find_value(field) if field.source is Source.FORM else form.find_file(field)
 
 
 def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
@@ -181,62 +217,33 @@ def _header(headers: Headers, wanted: bytes, where: str) -> str | None:
         return None
     if headers.names.count(wanted) > 1:
         raise IdentityError(f"{where} stands there more than once")
-    return _text(headers.first(wanted) or b"", where)
+    return utf8(headers.first(wanted) or b"", where)
 
 
 def _query_values(query: str, field: Field) -> list[str]:
     if not query:
         return []
-    values, folded = [], _folded(field.name)
+    values, wanted = [], parameter_name(field.name)
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        decoded = _decoded(name, field.text)
+        decoded = decode_parameter(name, field.text)
         if decoded == field.name:
-            values.append(_plain(_decoded(value, field.text), field.text))
+            values.append(decode_value(value, field.text))
             if ";" in value:
                 raise IdentityError(f"{field.text} has a semicolon, at which some servers end it")
-        elif _folded(decoded) == folded:
-            raise IdentityError(f"{field.text} stands there under a name that some servers take for the same")
-        behind = [_decoded(part.partition("=")[0], field.text) for part in pair.split(";")[1:]]
-        if any(_folded(name) == folded for name in behind):
+        elif is_alike(decoded, wanted):
+            raise another_name(field.text)
+        behind = [decode_parameter(part.partition("=")[0], field.text) for part in pair.split(";")[1:]]
+        if any(name == field.name or is_alike(name, wanted) for name in behind):
             raise IdentityError(f"{field.text} stands behind a semicolon, at which some servers begin a parameter")
     return values
-
-
-def _folded(name: str) -> str:
-    """A parameter's name as the most tolerant servers read it.
-
-    ASP.NET ignores case; PHP skips blanks before a name, ends it at NUL and at a bracket, and takes a dot for an
-    underscore.
-    """
-    return _END_OF_NAME.split(name, maxsplit=1)[0].strip(" \t\r\n").translate(_NAME_SIGNS).casefold()
-
-
-def _plain(value: str, where: str) -> str:
-    if _CONTROL.search(value):
-        raise IdentityError(f"{where} holds a control character, at which some servers end it")
-    return value
-
-
-def _decoded(part: str, where: str) -> str:
-    """Undo application/x-www-form-urlencoded, which is what every framework reads a query string as."""
-    if "%" not in part and "+" not in part and part.isascii():
-        return part
-    return _text(unquote_to_bytes(part.replace("+", " ").encode("utf-8", "surrogateescape")), where)
 
 
 def _cookie_values(headers: Headers, field: Field) -> list[str]:
     values = []
     for line in headers.values(b"cookie"):
-        for pair in _COOKIE_GAP.split(_text(line, field.text)):
+        for pair in _COOKIE_GAP.split(utf8(line, field.text)):
             name, equals, value = pair.partition("=")
             if equals and name.strip() == field.name:
                 values.append(value.strip())
     return values
-
-
-def _text(value: bytes, where: str) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise IdentityError(f"{where} is not valid UTF-8") from None

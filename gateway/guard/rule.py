@@ -113,6 +113,8 @@ class Rule(msgspec.Struct, frozen=True):
     """The answers of the gateway's own that are shaped, by slug."""
     verify: Verify | None = None
     """How an unknown outcome is found out."""
+    reads_form: bool = False
+    """Whether a field is in a form, or in a file of one."""
 
     reads_whole_body: bool = False
     """Whether all of a body counts."""
@@ -135,4 +137,5 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        return self.body is not None or self.reads_whole_body or self.tells_retries or self.upsert_method != ""
+        reads = self.body is not None or self.reads_form or self.reads_whole_body
+        return reads or self.tells_retries or self.upsert_method != ""

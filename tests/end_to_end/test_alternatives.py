@@ -102,3 +102,39 @@ async def test_the_api_is_asked_with_the_value_of_whichever_was_there(
     upstream.script(behaviours.answer(200, [JSON], json.dumps([{"id": 1}]).encode()))
     assert (await post(program, "/users", FLAT)).slug == "duplicate"
     assert upstream.requests[-1].target == "/users?email=Ada%40X.org"
+
+
+FORM = ("Content-Type", "application/x-www-form-urlencoded")
+
+
+async def test_json_and_a_form_are_one_identity_where_both_are_named(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    either = entry("body.email | form.email", normalize=["email"])
+    program = await gateway(rules=[rule("user", "/users", either)])
+    async with Client(program.port) as client:
+        sends = [(FORM, b"email=ada%40x.org"), (JSON, b'{"email":"Ada@x.org"}'), (FORM, b"email=ADA%40X.ORG&a=b")]
+        slugs = [(await client.request("POST", "/users", [kind], body)).slug for kind, body in sends]
+        assert slugs == [None, "duplicate", "duplicate"]
+        others = [(FORM, b"a=b"), (JSON, b"{}"), (FORM, b"email=a&email=b"), (("Content-Type", "text/csv"), b"a")]
+        for kind, body in others:
+            assert (await client.request("POST", "/users", [kind], body)).slug == "missing-identity", body
+    assert len(upstream.requests) == 1
+
+
+async def test_an_entry_is_not_skipped_for_a_body_of_a_type_that_it_does_not_name(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """An API that takes both would find the value there."""
+    number = entry("body.id | form.id", name="id")
+    rules = [
+        rule("json", "/json", entry("body.email", name="email", missing="skip"), number),
+        rule("form", "/form", entry("form.email", name="email", missing="skip"), number),
+    ]
+    program = await gateway(rules=rules)
+    async with Client(program.port) as client:
+        for path, kind, body in (("/json", FORM, b"id=1&email=a"), ("/form", JSON, b'{"id":"1","email":"a"}')):
+            assert (await client.request("POST", path, [kind], body)).slug == "missing-identity", path
+        for path, kind, body in (("/json", JSON, b'{"id":"1"}'), ("/form", FORM, b"id=1")):
+            assert (await client.request("POST", path, [kind], body)).status == 201, path
+    assert len(upstream.requests) == 2

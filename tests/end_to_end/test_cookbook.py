@@ -46,7 +46,7 @@ async def test_each_request_gets_what_its_row_says(job: Job, upstream: RawUpstre
         spans = spans if request == "the same" else re.findall(r"`([^`]*)`", request.replace("\\|", "|"))
         (method, target), *rest = spans[0].split(" "), *spans[1:]
         fields = [(found[1], found[2]) for span in rest if (found := _FIELD.fullmatch(span))]
-        body = "".join([span for span in rest if not _FIELD.fullmatch(span)]).encode()
+        body = "".join([span for span in rest if not _FIELD.fullmatch(span)]).replace("⏎", "\r\n").encode()
         kind = [] if any(name == "Content-Type" for name, _ in fields) else [("Content-Type", "application/json")]
         async with Client(program.port) as client:
             seen = await client.request(method, target, [*kind, *fields], body)

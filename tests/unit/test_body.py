@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import IdentityError
@@ -54,12 +54,11 @@ class TestAgreement:
     @example("[1e999]")
     def test_any_text_is_read_as_the_standard_parser_does_or_not_at_all(self, text: str) -> None:
         try:
-            meant = json.loads(text, parse_constant=refuse)
+            meant = json.loads(text.removeprefix("\ufeff"), parse_constant=refuse)
         except ValueError:
             with pytest.raises(IdentityError):
                 read(text)
         else:
-            assume(not text.startswith("\ufeff"))
             assert same(read(text), meant)
 
     @untimed

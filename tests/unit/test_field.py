@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.guard.field import Source, parse_field
+from gateway.guard.field import FILE_PROPERTIES, Source, parse_field
 from tests.support.unit import untimed
 
-KNOWN = "body, header, query, path, cookie, host, client, jwt, json"
+KNOWN = "body, form, file, header, query, path, cookie, host, client, jwt, json"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,10 @@ KNOWN = "body, header, query, path, cookie, host, client, jwt, json"
         ('body."\\u00e9\\t\\"\\\\"', Source.BODY, ('é\t"\\',)),
         ("body.'C:\\x'", Source.BODY, ("C:\\x",)),
         ('body."it\'s"', Source.BODY, ("it's",)),
+        ("form.email", Source.FORM, ("email",)),
+        ('form."user[email]"', Source.FORM, ("user[email]",)),
+        *[(f"file.a-b.{name}", Source.FILE, ("a-b", name)) for name in FILE_PROPERTIES],
+        ('file."docs[]".size', Source.FILE, ("docs[]", "size")),
         ("header.X-Tenant", Source.HEADER, ("X-Tenant",)),
         ('header."X.Odd"', Source.HEADER, ("X.Odd",)),
         ("query.ref", Source.QUERY, ("ref",)),
@@ -63,7 +67,15 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
         ("Body.email", "no known source"),
         ("bodyemail", "no known source"),
         ("headers.X", "no known source"),
-        ("form.sku", "no known source"),
+        ("forms.sku", "no known source"),
+        ("form", 'names no value; write "form.NAME"'),
+        ("form.user.email", 'write "form.NAME", and a name such as user[email] quoted, as in form."user[email]"'),
+        ("form.items[0]", "goes too deep; a form has names and nothing below them"),
+        ("file", 'names no value; write "file.NAME"'),
+        ("file.doc", 'write "file.NAME.sha256", or one of filename, sha256, size, content_type behind NAME'),
+        ("file.doc.md5", "is no property of a file"),
+        ("file.doc.sha256.x", "is no property of a file"),
+        ("file[0].size", "is no property of a file"),
         ("bytes", "no known source"),
         ("json.a", 'goes too deep; write "json" for all of a body, or "body.NAME" for a value in it'),
         ("json[0]", "goes too deep"),
@@ -108,11 +120,11 @@ def test_any_key_can_be_written_quoted(keys: list[str]) -> None:
 
 
 @untimed
-@given(st.text("body.header\"'[]0 \\\n", max_size=16) | st.text())
+@given(st.text("body.headrfilsz\"'[]0 \\\n", max_size=16) | st.text())
 def test_any_text_is_a_field_or_refused(text: str) -> None:
     try:
         field = parse_field(text)
     except ValueError:
         return
     assert field.keys
-    assert field.source is Source.BODY or len(field.keys) == 1
+    assert field.source is Source.BODY or len(field.keys) == (2 if field.source is Source.FILE else 1)

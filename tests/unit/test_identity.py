@@ -123,7 +123,7 @@ class TestQuery:
             ("%72e%66=a", "a"),
             ("ref=%C3%A9", "é"),
             ("ref=é", "é"),
-            ("ref=100%", "100%"),
+            ("ref=100%25", "100%"),
             ("ref=a&&", "a"),
         ],
     )
@@ -147,6 +147,16 @@ class TestQuery:
         [
             *("ref=1&+ref=2", "ref=1&%20ref=2", "ref=1&ref%00z=2", "ref[]=2", "ref=1&ref[a]=2", "ref=1&ref]=2"),
             *("ref=1&ref%5B%5D=2", "Ref=1", "x;ref=2&ref=1", "ref=1&x=1;ref=2", "ref=1;x", "ref=a%00b", "ref=a%0ab"),
+            *(
+                "ref=100%",
+                "ref=%4",
+                "ref=a%zz%20b",
+                "ref=%u0061",
+                "ref=[]=1",
+                "ref=%5d=1",
+                "ref=1&[ref]=2",
+                "ref=1&ref.x=2",
+            ),
         ],
     )
     def test_a_parameter_that_servers_read_differently_is_unreadable(self, query: str) -> None:

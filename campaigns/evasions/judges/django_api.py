@@ -1,5 +1,6 @@
 # The API of a judge in Django, as an ordinary one is written: with format suffixes, and one path in any case.
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,12 @@ def any_email(request: HttpRequest) -> Any:
     return json_email(request) if request.content_type == "application/json" else request.POST.get("email")
 
 
+def photo(request: HttpRequest) -> Any:
+    """A file in a form."""
+    file = request.FILES.get("photo")
+    return hashlib.sha256(file.read()).hexdigest() if file else None
+
+
 def seat(request: HttpRequest) -> Any:
     """JSON beside three fields of a tenant."""
     email = json_email(request)
@@ -70,6 +77,8 @@ urlpatterns = [
     re_path(r"(?i)^users(?:\.json)?/?$", guarded("users", json_email)),
     re_path(r"^notes(?:\.json)?/?$", guarded("notes", json_email)),
     re_path(r"^members(?:\.json)?/?$", guarded("members", any_email)),
+    path("signups", guarded("signups", lambda request: request.POST.get("email"))),
+    path("uploads", guarded("uploads", photo)),
     path("risks", guarded("risks", lambda request: json_email(request, "risk"))),
     re_path(r"^orders/?$", guarded("orders", lambda request: request.GET.get("ref"))),
     re_path(r"^parcels/?$", guarded("parcels", lambda request: request.headers.get("X-Ref"))),

@@ -1,10 +1,12 @@
 # The API of a judge in FastAPI, as an ordinary one is written.
 
+import hashlib
 from typing import Annotated, Any
 
 from fastapi import Cookie, Depends, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
+from starlette.datastructures import UploadFile
 
 from campaigns.evasions.judges.created import TOKEN, all_created, create
 
@@ -56,6 +58,24 @@ async def members(request: Request) -> Any:
     """JSON or a form."""
     is_json = request.headers.get("Content-Type", "").startswith("application/json")
     return _of_email("members", await _json(request) if is_json else await request.form())
+
+
+@app.post("/signups", **GUARDED)
+async def signups(request: Request) -> Any:
+    """A form."""
+    email = (await request.form()).get("email")
+    if not isinstance(email, str):
+        raise HTTPException(422)
+    return create("signups", email)
+
+
+@app.post("/uploads", **GUARDED)
+async def uploads(request: Request) -> Any:
+    """A file in a form."""
+    photo = (await request.form()).get("photo")
+    if not isinstance(photo, UploadFile):
+        raise HTTPException(422)
+    return create("uploads", hashlib.sha256(await photo.read()).hexdigest())
 
 
 @app.post("/risks", **GUARDED)

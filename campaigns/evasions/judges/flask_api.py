@@ -1,5 +1,6 @@
 # The API of a judge in Flask, as an ordinary one is written.
 
+import hashlib
 from typing import Any
 
 from flask import Flask, Response, abort, request
@@ -42,6 +43,19 @@ def notes() -> Any:
 def members() -> Any:
     """JSON or a form."""
     return _of_email("members", request.get_json() if request.is_json else request.form)
+
+
+@app.post("/signups")
+def signups() -> Any:
+    """A form."""
+    return _of_email("signups", request.form)
+
+
+@app.post("/uploads")
+def uploads() -> Any:
+    """A file in a form."""
+    photo = request.files.get("photo")
+    return _of("uploads", hashlib.sha256(photo.read()).hexdigest() if photo else None)
 
 
 @app.post("/risks")

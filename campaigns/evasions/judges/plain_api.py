@@ -3,6 +3,7 @@
 
 import argparse
 import gzip
+import hashlib
 import json
 import re
 import zlib
@@ -15,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from campaigns.evasions.judges.created import TOKEN, all_created, create
 from campaigns.evasions.judges.middleware import Environ, rewritten
+from campaigns.evasions.judges.tolerant_forms import fields_of, files_of
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -79,6 +81,15 @@ def _email_of_form(environ: Environ) -> Any:
     return parse_qs(_body(environ).decode()).get("email", [None])[0]
 
 
+def _type_and_query(environ: Environ) -> tuple[str, str]:
+    return environ.get("CONTENT_TYPE", ""), environ.get("QUERY_STRING", "")
+
+
+def _upload(environ: Environ) -> str | None:
+    content = files_of(_body(environ), environ.get("CONTENT_TYPE", "")).get("photo")
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
 def _parameter(environ: Environ, name: str) -> str | None:
     return next(iter(parse_qs(environ.get("QUERY_STRING", "")).get(name, [])), None)
 
@@ -98,6 +109,8 @@ READERS: dict[str, Callable[[Environ], Any]] = {
     "users": _email,
     "notes": _email,
     "members": _email_of_form,
+    "signups": lambda environ: fields_of(_body(environ), *_type_and_query(environ)).get("email"),
+    "uploads": _upload,
     "risks": lambda environ: _email(environ, "risk"),
     "orders": lambda environ: _parameter(environ, "ref"),
     "parcels": lambda environ: environ.get("HTTP_X_REF"),

@@ -1,13 +1,14 @@
 # The table of attempts: to have a thing created twice, and to block the create of somebody else.
 
 from campaigns.evasions.message import Attempt
-from campaigns.evasions.table import bodies, fields, framing, paths, strangers, values
+from campaigns.evasions.table import bodies, fields, forms, framing, paths, strangers, values
 
 SECOND_CREATES: tuple[Attempt, ...] = (
     *paths.ATTEMPTS,
     *bodies.ATTEMPTS,
     *values.ATTEMPTS,
     *fields.ATTEMPTS,
+    *forms.ATTEMPTS,
     *framing.ATTEMPTS,
 )
 STRANGERS: tuple[Attempt, ...] = strangers.ATTEMPTS

@@ -1,0 +1,182 @@
+# Reading a multipart/form-data body (RFC 7578) strictly, only to find identities in it. Pure.
+#
+# It is read by `multipart`, and only if its lines leave no other reader a choice: where it begins and ends, where each
+# part does, and what each one is called.
+
+import hashlib
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+import msgspec
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
+
+from gateway.errors import IdentityError
+from gateway.guard.field import Field
+from gateway.guard.form_type import media_type, require_utf_8, type_parameters
+from gateway.guard.parameters import absent, another_name, is_alike, one_of, parameter_name, require_plain, utf8
+from gateway.http.fields import TOKEN
+
+MAX_PARTS = 1000
+MAX_HEADS = 256 * 1024
+"""Bytes of the heads of all parts together: they take much longer than what is in the parts."""
+_MAX_LINE = 4096
+"""Bytes of a line in the head of a part."""
+_HEAD = re.compile(rb"(?:[A-Za-z0-9-]+:[\t\x20-\x7e\x80-\xff]*+\r\n)+")
+_TEXT = r'"([^"\\\x00-\x1f\x7f]*)"|([!#$%&\'*+.^_`|~0-9A-Za-z-]+)'
+_DISPOSITION = re.compile(rf"form-data; ?name=(?:{_TEXT})(?:; ?filename=(?:{_TEXT}))?")
+"""As all clients write it: with a name and perhaps a filename, and nothing that some servers unescape."""
+_TYPE = re.compile(TOKEN.decode() + "/" + TOKEN.decode())
+_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+_PLAIN_CODINGS = frozenset({"7bit", "8bit", "binary"})
+"""Content-Transfer-Encodings that change nothing (RFC 2045 6.2)."""
+
+
+class Part(msgspec.Struct, frozen=True, gc=False):
+    """One part."""
+
+    name: str
+    filename: str | None
+    """None for a part that is no file."""
+    content_type: str | None
+    content: bytes
+
+
+class MultipartForm:
+    """The parts of a body."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+
+    def find_value(self, field: Field) -> str:
+        """Find the text of a part that is no file. Raises IdentityError."""
+        part = self._find(field)
+        if part.filename is not None:
+            raise IdentityError(f"{field.text} is a file, or one for which no file was chosen")
+        if part.content_type is not None:
+            if media_type(part.content_type) != "text/plain":  # busboy takes some for files
+                raise IdentityError(f"{field.text} has a Content-Type other than text/plain")
+            type_parameters(part.content_type, field.text)
+        text = utf8(part.content, field.text)
+        if text.startswith("\ufeff"):  # ASP.NET skips it
+            raise IdentityError(f"{field.text} has a byte-order mark before it")
+        return require_plain(text, field.text)
+
+    def find_file(self, field: Field) -> str:
+        """Find the property of a part that is a file. Raises IdentityError."""
+        part, name = self._find(field), field.keys[1]
+        if not part.filename:  # Go takes an empty name for none, Django leaves such a part out
+            raise IdentityError(f"{field.text} is of no file, or of one without a name")
+        if "/" in part.filename:
+            raise IdentityError(f"{field.text} is of a file with a path, which some servers cut off")
+        if name == "size":
+            return str(len(part.content))
+        if name == "sha256":
+            return hashlib.sha256(part.content).hexdigest()
+        if name == "content_type":
+            return _type_of(part, field.text)
+        if _ESCAPED.search(part.filename):  # Rack decodes it
+            raise IdentityError(f"{field.text} has a percent-encoded character, which only some servers decode")
+        return part.filename
+
+    def _find(self, field: Field) -> Part:
+        wanted, found = parameter_name(str(field.keys[0])), list[Part]()
+        for part in self._parts:
+            if part.name == wanted.text:
+                found.append(part)
+            elif is_alike(part.name, wanted) or ("%" in part.name and _is_alike_decoded(part.name, wanted.text)):
+                raise another_name(field.text)
+        return one_of(found, field.text)
+
+
+def _type_of(part: Part, where: str) -> str:
+    if part.content_type is None:
+        raise absent(where)
+    found = media_type(part.content_type)
+    if not _TYPE.fullmatch(found):
+        raise IdentityError(f"{where} is no type and subtype")
+    return found
+
+
+def _is_alike_decoded(name: str, wanted: str) -> bool:
+    """Whether a name is alike once it is percent-decoded, as some clients encode it and some servers decode it."""
+    decoded = unquote(name)
+    return decoded == wanted or is_alike(decoded, parameter_name(wanted))
+
+
+def read_multipart(data: bytes, boundary: bytes) -> MultipartForm:
+    """Read the parts of a body. Raises IdentityError."""
+    mark = b"--" + boundary
+    count = data.count(mark)  # wherever it stands: some servers find it behind a bare LF, too
+    if count > MAX_PARTS + 1:
+        raise IdentityError(f"the body has more than {MAX_PARTS:,} parts")
+    if not data.startswith(mark) or not data.endswith((mark + b"--\r\n", mark + b"--")):
+        raise IdentityError("the body has something before its first boundary or behind its last one, or not both")
+    pieces = data[len(mark) :].split(b"\r\n" + mark)
+    if len(pieces) != count:
+        raise IdentityError("the body holds its boundary at a place where only some servers end a part")
+    heads = [piece[: piece.find(b"\r\n\r\n") + 2] for piece in pieces[:-1]]
+    if sum(map(len, heads)) > MAX_HEADS:
+        raise IdentityError(f"the body has heads of parts with more than {MAX_HEADS:,} bytes together")
+    if not all(head.startswith(b"\r\n") and _is_plain(head[2:]) for head in heads):
+        raise IdentityError("the body has a part with a head that servers read differently")
+    return MultipartForm(_parsed(data, boundary, count - 1))
+
+
+def _is_plain(head: bytes) -> bool:
+    """Whether lines have the form of header fields, and Rack finds no name of another one within them."""
+    lowered = head.lower()
+    is_single = lowered.count(b"content-disposition") == 1 and lowered.count(b"content-type") <= 1
+    return is_single and _HEAD.fullmatch(head) is not None
+
+
+def _parsed(data: bytes, boundary: bytes, count: int) -> list[Part]:
+    parser = PushMultipartParser(boundary, max_header_size=_MAX_LINE, max_segment_count=MAX_PARTS, strict=True)
+    parts, segment, content = list[Part](), None, b""
+    try:
+        with parser:
+            for event in parser.parse(data):
+                if isinstance(event, MultipartSegment):
+                    segment, content = event, b""
+                elif event is not None:
+                    content += event
+                elif segment is not None:
+                    parts.append(_part(segment, content))
+    except MultipartError:
+        raise IdentityError("the body is no multipart form that every server reads alike") from None
+    if len(parts) != count:
+        raise IdentityError("the body is no multipart form that every server reads alike")
+    return parts
+
+
+def _part(segment: MultipartSegment, content: bytes) -> Part:
+    """Make a part of what was read. Raises IdentityError for what another reader may take for another part."""
+    names = [name.lower() for name, _ in segment.headerlist]
+    if len(set(names)) < len(names):
+        raise IdentityError("the body has a part with a header that stands there more than once")
+    headers = dict(zip(names, (value for _, value in segment.headerlist), strict=True))
+    found = _DISPOSITION.fullmatch(headers["content-disposition"].rstrip(" \t"))
+    if found is None or not _is_unmistakable(found):
+        raise IdentityError("the body has a part with a Content-Disposition that servers read differently")
+    name, filename = found[1] or found[2] or "", found[3] if found[3] is not None else found[4]
+    if headers.get("content-transfer-encoding", "binary").lower() not in _PLAIN_CODINGS or "content-encoding" in names:
+        raise IdentityError("the body has a part with a coding of its own, which some servers undo")
+    content_type = headers.get("content-type")
+    if content_type is not None and media_type(content_type).startswith("multipart/"):
+        raise IdentityError("the body has a part that has parts itself")
+    part = Part(name, filename, content_type, content)
+    if part.name.casefold() == "_charset_":  # RFC 7578 4.6
+        require_utf_8(part.content.decode("latin-1"), "the body")
+    return part
+
+
+def _is_unmistakable(found: re.Match[str]) -> bool:
+    """Whether a disposition holds no encoded word, which some servers decode, and no second name within quotes.
+
+    commons-fileupload undoes RFC 2047; Rack takes the last `; name=`, wherever it stands.
+    """
+    text = found.group().lower()
+    is_file = found[3] is not None or found[4] is not None
+    return "=?" not in text and text.count("name=") == (2 if is_file else 1)
