@@ -24,7 +24,7 @@ from gateway.guard.verdict import Verdict
 from gateway.http import existing, problem
 from gateway.model import Claim, Record, Settlement, State
 from gateway.proxy import answers
-from gateway.proxy.create import OUTCOMES
+from gateway.proxy.judgement import OUTCOMES
 from gateway.stores.open import open_sqlite
 from gateway.telemetry import RequestRecord, Telemetry
 

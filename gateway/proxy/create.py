@@ -30,7 +30,7 @@ from gateway.proxy.context import RequestContext, refuse_without_store
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.in_flight import InFlightWait
-from gateway.proxy.judgement import judge_answer, judge_whole
+from gateway.proxy.judgement import OUTCOMES, judge_answer, judge_whole
 from gateway.proxy.relay import read_whole
 from gateway.proxy.status_field import status_fields, without_field
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
@@ -293,15 +293,3 @@ def _owner_tokens() -> Iterator[bytes]:
     process = os.urandom(8)
     for number in itertools.count():
         yield process + number.to_bytes(8, "big")
-
-
-OUTCOMES = {
-    Outcome.SUCCEEDED: "created",
-    Outcome.EXISTS: "exists",
-    Outcome.REFUSED: "refused",
-    Outcome.FAILED: "failed",
-    Outcome.UNCERTAIN: "unknown",
-    Outcome.NOT_SENT: "upstream-unreachable",
-    Outcome.NO_RESPONSE: "outcome-unknown",
-}
-"""What logs and metrics call each outcome."""

@@ -8,6 +8,17 @@ from gateway.guard.rule import Rule
 from gateway.proxy.relay import read_whole
 from gateway.upstream.results import UpstreamResponse
 
+OUTCOMES = {
+    Outcome.SUCCEEDED: "created",
+    Outcome.EXISTS: "exists",
+    Outcome.REFUSED: "refused",
+    Outcome.FAILED: "failed",
+    Outcome.UNCERTAIN: "unknown",
+    Outcome.NOT_SENT: "upstream-unreachable",
+    Outcome.NO_RESPONSE: "outcome-unknown",
+}
+"""What logs and metrics call each outcome."""
+
 
 def judge_answer(rule: Rule, answer: UpstreamResponse) -> tuple[Outcome, bool]:
     """Say what an answer means as far as it has come, and whether the rest of it may mean something else."""
