@@ -8,35 +8,17 @@ import msgspec
 from gateway.errors import StoreError
 from gateway.guard.authorize import Verdict
 from gateway.guard.decision import Conflict, Found
-from gateway.guard.identity import RequestView
 from gateway.guard.rule import Rule
-from gateway.model import Claim, Held
+from gateway.model import Claim
 from gateway.proxy import answers
-from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver
+from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
 from gateway.proxy.upsert import Upserted, Upserts
 from gateway.upstream.results import UpstreamResponse
 
 _REPLAYED = b"Idempotent-Replayed: true\r\n"
-
-
-class HeldCreate(msgspec.Struct, frozen=True):
-    """A create that was not let through, because claims of it are held."""
-
-    request: RequestContext
-    rule: Rule
-    view: RequestView
-    """What of it is read; without its body while the client still keeps that back."""
-    wanted: Sequence[Claim]
-    """The claims that it must hold."""
-    held: Held
-    """Those of them that are."""
-    now: int
-    """When they were found held, in milliseconds."""
-    retry_after: int | None = None
-    """Seconds after which more may be known; None for what the conflict says by itself."""
 
 
 class ConflictAnswers:

@@ -25,10 +25,11 @@ from gateway.http.problem import problem
 from gateway.model import FREE, Claim, Held, Reserved, State
 from gateway.proxy import answers
 from gateway.proxy.authorize import Authorizer
-from gateway.proxy.conflicts import ConflictAnswers, HeldCreate
+from gateway.proxy.conflicts import ConflictAnswers
 from gateway.proxy.context import RequestContext, refuse_without_store
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
+from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.in_flight import InFlightWait
 from gateway.proxy.judgement import OUTCOMES, judge_answer, judge_whole
 from gateway.proxy.relay import read_whole

@@ -3,7 +3,6 @@
 
 import enum
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from gateway.errors import StoreError
 from gateway.guard.decision import Found
@@ -14,11 +13,9 @@ from gateway.model import FREE, State
 from gateway.proxy.context import refuse_without_store
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
+from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.status_field import without_field
 from gateway.upstream.results import UpstreamResponse
-
-if TYPE_CHECKING:
-    from gateway.proxy.conflicts import HeldCreate
 
 _NOT_FOUND, _GONE = 404, 410
 
@@ -44,7 +41,7 @@ class Upserts:
     def __repr__(self) -> str:
         return "Upserts()"
 
-    async def __call__(self, create: "HeldCreate", found: Found) -> Upserted:
+    async def __call__(self, create: HeldCreate, found: Found) -> Upserted:
         """Send a duplicate to the thing whose claim it met."""
         request, rule, record = create.request, create.rule, found.record
         target = _target(create, record.resource)
@@ -72,7 +69,7 @@ class Upserts:
         await deliver(request, without_field(result, self._status_name), self._deps.idle_timeouts)
         return Upserted.ANSWERED
 
-    async def _free(self, create: "HeldCreate", owner: bytes) -> Upserted:
+    async def _free(self, create: HeldCreate, owner: bytes) -> Upserted:
         """Free the claims of an operation that a create met, because what it made is gone."""
         deps, request = self._deps, create.request
         claims = [claim for claim, record in create.held.conflicts if record.owner == owner]
@@ -86,7 +83,7 @@ class Upserts:
         return Upserted.FREED
 
 
-def _target(create: "HeldCreate", link: str | None) -> str | None:
+def _target(create: HeldCreate, link: str | None) -> str | None:
     """Where a link leads at the API of a create; None when there is no way, or nothing to send there."""
     request, exchange = create.request, create.request.exchange
     if link is None or not create.view.body or exchange.head.method == "HEAD":

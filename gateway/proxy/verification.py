@@ -4,7 +4,6 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,15 +26,13 @@ from gateway.proxy.asking import (
     unknown_since,
 )
 from gateway.proxy.context import RequestContext
+from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.in_flight import InFlightWait
 from gateway.proxy.subrequest import ask, ask_alone
 from gateway.proxy.unknown import MAX_DELAY, UnknownCreate, UnknownCreates
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
 from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
-
-if TYPE_CHECKING:
-    from gateway.proxy.conflicts import HeldCreate
 
 _Answer = UpstreamResponse | NotSent | NoResponse
 
@@ -101,7 +98,7 @@ class Verifier:
 
     # Creates that meet one
 
-    async def find_out(self, create: "HeldCreate", found: Found, waiting: InFlightWait) -> Answered:
+    async def find_out(self, create: HeldCreate, found: Found, waiting: InFlightWait) -> Answered:
         """Ask the API about the operation that a create met, or wait for the answer to a question under way."""
         rule, record = create.rule, found.record
         verify = rule.verify
@@ -139,9 +136,7 @@ class Verifier:
             return answered
         return msgspec.structs.replace(answered, retry_after=answered.retry_after or 1)
 
-    def _question(
-        self, create: "HeldCreate", verify: Verify, record: Record, *, is_same_caller: bool
-    ) -> Question | None:
+    def _question(self, create: HeldCreate, verify: Verify, record: Record, *, is_same_caller: bool) -> Question | None:
         """The question of a create that meets one of unknown outcome; None when none can be asked about that."""
         rule, request, known = create.rule, create.request, self._unknown.get(record.owner)
         target, doubt, since = None, None if is_same_caller else ANOTHER_CALLER, unknown_since(record)
@@ -235,7 +230,7 @@ class Verifier:
             self._unknown.forget(owner)
 
 
-def _is_same_caller(create: "HeldCreate", found: Found) -> bool:
+def _is_same_caller(create: HeldCreate, found: Found) -> bool:
     """Whether a create has the credentials of the one of unknown outcome: another caller may not see what that made.
 
     Anonymous callers count as one, when they have none.
