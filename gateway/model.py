@@ -21,7 +21,7 @@ class State(enum.IntEnum):
     UNKNOWN = 3
 
 
-class Claim(msgspec.Struct, frozen=True, gc=False):
+class Claim(msgspec.Struct, frozen=True):
     """One fingerprint a create must hold, with the data that a store keeps for later decisions."""
 
     fingerprint: bytes
@@ -39,7 +39,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     """Whether the claim is that of an Idempotency-Key."""
 
 
-class Record(msgspec.Struct, frozen=True, gc=False):
+class Record(msgspec.Struct, frozen=True):
     """What a store knows about one fingerprint."""
 
     fingerprint: bytes
@@ -60,7 +60,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return self.expires_at is None or self.expires_at > now
 
 
-class Settlement(msgspec.Struct, frozen=True, gc=False):
+class Settlement(msgspec.Struct, frozen=True):
     """How an operation ended. A state of None frees its claims."""
 
     state: State | None
@@ -75,14 +75,14 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
 FREE = Settlement(None)
 
 
-class Reserved(msgspec.Struct, frozen=True, gc=False):
+class Reserved(msgspec.Struct, frozen=True):
     """All claims now belong to this owner, durably."""
 
     lapsed: tuple[Record, ...] = ()
     """Expired claims of unknown outcome that this operation reserved again."""
 
 
-class Held(msgspec.Struct, frozen=True, gc=False):
+class Held(msgspec.Struct, frozen=True):
     """At least one claim was not free; none was reserved."""
 
     conflicts: tuple[tuple[Claim, Record], ...]

@@ -23,7 +23,7 @@ class Conflict(enum.StrEnum):
     KEY_REUSED = "key-reused"
 
 
-class Found(msgspec.Struct, frozen=True, gc=False):
+class Found(msgspec.Struct, frozen=True):
     """What answers a create that was not let through."""
 
     conflict: Conflict

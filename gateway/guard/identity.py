@@ -35,7 +35,7 @@ from gateway.model import Json
 _COOKIE_GAP = re.compile(r";[ \t]*")
 
 
-class RequestView(msgspec.Struct, frozen=True, gc=False):
+class RequestView(msgspec.Struct, frozen=True):
     """The parts of a request that fields can name."""
 
     headers: Headers
@@ -50,7 +50,7 @@ class RequestView(msgspec.Struct, frozen=True, gc=False):
     """The client's address, for rules that read it; None where it is absent, NOT_KNOWN where it cannot be told."""
 
 
-class Identity(msgspec.Struct, frozen=True, gc=False):
+class Identity(msgspec.Struct, frozen=True):
     """One entry's values, normalised."""
 
     entry: Entry

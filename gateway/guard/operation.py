@@ -8,7 +8,7 @@ from gateway.guard.rule import Rule
 from gateway.model import Claim
 
 
-class Operation(msgspec.Struct, frozen=True, gc=False):
+class Operation(msgspec.Struct, frozen=True):
     """A create that holds its claims, from their reservation to their settlement."""
 
     rule: Rule

@@ -19,7 +19,7 @@ _LONGEST_KEPT = 256
 _OVERRIDABLE = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
-class Match(msgspec.Struct, frozen=True, gc=False):
+class Match(msgspec.Struct, frozen=True):
     """The rule that guards a request, and its template's variables."""
 
     rule: Rule
