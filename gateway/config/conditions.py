@@ -63,11 +63,16 @@ def validate_conditions(
     path: Path,
     problems: Problems,
     parse: Callable[[ConditionConfig], Condition[_F]],
-) -> None:
-    """Note every problem of a list of conditions; `parse` is for those of its kind of fields."""
+) -> list[tuple[Path, Condition[_F]]]:
+    """Note every problem of a list of conditions, and return those without one, each with the way to it.
+
+    `parse` is for those of its kind of fields.
+    """
+    parsed = []
     for at, condition in enumerate(conditions):
         if problems.sound(place := (*path, at)):
             try:
-                parse(condition)
+                parsed.append((place, parse(condition)))
             except ConditionError as error:
                 problems.add(place if error.key is None else (*place, error.key), str(error))
+    return parsed

@@ -7,22 +7,17 @@ from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import MatchConfig
 from gateway.config.validate_identity import wrong_field
 from gateway.guard.condition import Condition, contradicts
-from gateway.guard.field import Field, parse_field
+from gateway.guard.field import Field
 
 
 def validate_when(match: MatchConfig, path: Path, variables: Sequence[str] | None, problems: Problems) -> None:
     """Note every problem of `match.when`; `variables` are those of the path, None when they cannot be known."""
-    validate_conditions(match.when, path, problems, parse_request_condition)
     sound: list[Condition[Field]] = []
-    for at, config in enumerate(match.when):
-        place = (*path, at)
-        if not problems.sound(place) or not problems.sound((*place, "field")):
-            continue
-        wrong = wrong_field(parse_field(config.field), variables)
+    for place, condition in validate_conditions(match.when, path, problems, parse_request_condition):
+        wrong = wrong_field(condition.field, variables)
         if wrong is not None:
             problems.add((*place, "field"), wrong)
             continue
-        condition = parse_request_condition(config)
         other = next((each for each in sound if contradicts(each, condition)), None)
         if other is not None:
             problems.add(

@@ -119,34 +119,36 @@ def _never_equal(kind: ValueKind, value: Scalar) -> str | None:
 
 
 def all_hold(conditions: Iterable[Condition[F]], read: Callable[[F], Json | Found]) -> bool | None:
-    """Whether all conditions hold; None when that depends on one that cannot be told. `read` as with `holds`."""
-    certain: bool | None = True
+    """Whether all conditions hold; None when that depends on one that cannot be told. `read` as with `look`."""
+    found = settle(conditions, lambda field: look(field, read))
+    return found if isinstance(found, bool) else None
+
+
+def settle(conditions: Iterable[Condition[F]], see: Callable[[F], Json | Found]) -> bool | Condition[F]:
+    """Whether all conditions hold; the first one that cannot be told, when it depends on that. `see` is as `look`."""
+    doubtful = None
     for condition in conditions:
-        found = holds(condition, read)
+        found = meets(condition, see(condition.field))
         if found is False:
             return False
-        certain = certain and found
-    return certain
-
-
-def holds(condition: Condition[F], read: Callable[[F], Json | Found]) -> bool | None:
-    """Whether a condition holds; None when that cannot be told.
-
-    `read` gives a field's value, or raises IdentityError, with `is_absent` where the value is certain not to be there.
-    A null counts as absent.
-    """
-    return test(condition, look(condition.field, read))
+        if found is None and doubtful is None:
+            doubtful = condition
+    return doubtful or True
 
 
 def look(field: F, read: Callable[[F], Json | Found]) -> Json | Found:
-    """A field's value, or what stands for it; None where there is none."""
+    """A field's value, or what stands for it; None where there is none.
+
+    `read` gives the value, or raises IdentityError, with `is_absent` where it is certain not to be there. A null counts
+    as absent.
+    """
     try:
         return read(field)
     except IdentityError as error:
         return None if error.is_absent else Found.AMBIGUOUS
 
 
-def test(condition: Condition[F], value: Json | Found) -> bool | None:
+def meets(condition: Condition[F], value: Json | Found) -> bool | None:
     """Whether a condition holds for the value of its field, as `look` gives it; None when that cannot be told."""
     if value is Found.AMBIGUOUS:
         return None
@@ -168,7 +170,7 @@ def contradicts(one: Condition[F], other: Condition[F]) -> bool:
     for first, second in ((one, other), (other, one)):
         if first.exists is False and second.exists is not False:
             return True
-        if first.values and not any(_may_be(second, value) for value in first.values):
+        if first.values and not any(meets(second, value) for value in first.values):
             return True
     return False
 
@@ -178,19 +180,10 @@ def implies(one: Condition[F], other: Condition[F]) -> bool:
     if one.field != other.field:
         return False
     if one.values:
-        return all(_may_be(other, value) for value in one.values)
+        return all(meets(other, value) for value in one.values)
     if one.glob is not None:  # for a text, so there is one
         return other.exists is True or (other.glob is not None and other.glob.text == one.glob.text)
     return one.exists == other.exists
-
-
-def _may_be(condition: Condition[F], value: Scalar) -> bool:
-    """Whether a condition holds for a value."""
-    if condition.exists is not None:
-        return condition.exists
-    if condition.glob is not None:
-        return isinstance(value, str) and matches(condition.glob, value)
-    return any(_equal(value, wanted) for wanted in condition.values)
 
 
 def _equal(value: Json, wanted: Scalar) -> bool:

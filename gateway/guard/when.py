@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.body import Wanted, read_json, want
-from gateway.guard.condition import Condition, Found, look, test
+from gateway.guard.condition import Condition, Found, look, settle
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field, Source
 from gateway.guard.identity import RequestView, content_fields, read
@@ -101,14 +101,7 @@ class _Values:
     def hold(self, candidate: Match, conditions: Sequence[Condition[Field]]) -> bool | Condition[Field]:
         """Whether conditions of a rule hold; one of which that cannot be told, if it matters. Raises BodyTooLarge."""
         self.candidate = candidate
-        doubtful = None
-        for condition in conditions:
-            found = test(condition, self.look(condition.field))
-            if found is False:
-                return False
-            if found is None and doubtful is None:
-                doubtful = condition
-        return doubtful or True
+        return settle(conditions, self.look)
 
     def look(self, field: Field) -> Json | Found:
         """A field's value, or what stands for it. Raises BodyTooLarge."""

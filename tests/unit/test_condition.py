@@ -15,9 +15,10 @@ from gateway.guard.condition import (
     all_hold,
     contradicts,
     describe,
-    holds,
     implies,
+    look,
     make_condition,
+    meets,
 )
 from gateway.model import Json
 
@@ -37,7 +38,7 @@ def asked(of: Condition[str], value: Json | Found | IdentityError) -> bool | Non
             raise value
         return value
 
-    return holds(of, read)
+    return meets(of, look(of.field, read))
 
 
 @pytest.mark.parametrize(
