@@ -4,14 +4,12 @@ import re
 from collections.abc import Mapping
 
 from gateway.errors import IdentityError
-from gateway.http.fields import QUOTED_STRING, TOKEN
+from gateway.http.fields import MEDIA_PARAMETER, MEDIA_TYPE
 
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 FORM_TYPES = frozenset({URLENCODED, MULTIPART})
 _UTF_8 = frozenset({"utf-8", "utf8"})
-_MEDIA_TYPE = re.compile(rb"%b/%b" % (TOKEN, TOKEN))
-_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(?:(%b)=(%b|%b))?" % (TOKEN, TOKEN, QUOTED_STRING))
 _BOUNDARY = re.compile(r"(?=.*[0-9A-Za-z])[0-9A-Za-z_.=+-]{1,70}")
 """Of what RFC 2046 5.1.1 allows, the characters that no server takes for the end of it."""
 
@@ -45,12 +43,12 @@ def type_parameters(content_type: str, what: str) -> Mapping[str, str]:
     Raises IdentityError, also for a charset other than UTF-8, and for an escape, which PHP does not undo.
     """
     value = content_type.encode()
-    found, named = _MEDIA_TYPE.match(value), dict[str, str]()
+    found, named = MEDIA_TYPE.match(value), dict[str, str]()
     if found is None:
         raise IdentityError(f"{what} has a Content-Type that cannot be read")
     at = found.end()
     while at < len(value):
-        parameter = _PARAMETER.match(value, at)
+        parameter = MEDIA_PARAMETER.match(value, at)
         if parameter is None or b"\\" in parameter.group():
             raise IdentityError(f"{what} has a Content-Type that servers read differently")
         at = parameter.end()

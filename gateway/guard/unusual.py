@@ -6,7 +6,7 @@
 import re
 from functools import lru_cache
 
-from gateway.http.fields import QUOTED_STRING, TOKEN
+from gateway.http.fields import MEDIA_PARAMETER, MEDIA_TYPE
 from gateway.http.headers import Headers
 
 MAX_PARAMETERS = 1000
@@ -14,8 +14,6 @@ MAX_PARAMETERS = 1000
 MAX_NESTING = 32
 """Brackets in a query, as in a[b][c]: Rack takes 32 levels, other parsers fewer."""
 
-_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(?:(?P<name>%b)=(?:%b|%b))?" % (TOKEN, TOKEN, QUOTED_STRING))
-_MEDIA_TYPE = re.compile(rb"%b/%b" % (TOKEN, TOKEN))
 _LONGER_FORM = re.compile(rb"(?:application/x-www-form-urlencoded|multipart/form-data)[^; \t]", re.IGNORECASE)
 """A form to an API that asks how a type begins, as Tornado does, and JSON to one that reads the suffix."""
 
@@ -42,15 +40,15 @@ def is_media_type(value: bytes) -> bool:
 
     It is well-formed, has no name twice, none of RFC 8187 (`charset*`), and does not begin as the type of a form.
     """
-    media_type = _MEDIA_TYPE.match(value)
+    media_type = MEDIA_TYPE.match(value)
     if media_type is None or _LONGER_FORM.match(value):
         return False
     at, names = media_type.end(), set[bytes]()
     while at < len(value):
-        parameter = _PARAMETER.match(value, at)
+        parameter = MEDIA_PARAMETER.match(value, at)
         if parameter is None:
             return False
-        name = (parameter["name"] or b"").lower()
+        name = (parameter[1] or b"").lower()
         if b"*" in name or name in names:
             return False
         if name:

@@ -8,6 +8,10 @@ TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 """RFC 9110 5.6.2."""
 QUOTED_STRING = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
 """RFC 9110 5.6.4."""
+MEDIA_TYPE = re.compile(rb"%b/%b" % (TOKEN, TOKEN))
+"""RFC 9110 8.3.1, without its parameters."""
+MEDIA_PARAMETER = re.compile(rb"[ \t]*;[ \t]*(?:(%b)=(%b|%b))?" % (TOKEN, TOKEN, QUOTED_STRING))
+"""One parameter behind it: name and value, which may both be missing (RFC 9110 5.6.6)."""
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
 """RFC 9110 5.5: visible characters, space, tab, and bytes above ASCII (obs-text); no control characters."""
 BLOCK = rb"(?:" + TOKEN + rb"+:" + _VALUE + rb"+\r\n)*+"
