@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import pytest
 
 from tests.support.program import GatewayProgram, rules
-from tests.support.upstream import RawUpstream
+from tests.support.upstream import RawUpstream, example
+from tests.support.users_api import UsersApi
 
 # Programs that tests start read no authorities of the machine: the import of aiohttp does, and that is a third of what
 # a start of the gateway costs.
@@ -26,9 +27,16 @@ class StartGateway(Protocol):
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[RawUpstream]:
-    """An API that records all it gets and answers 201 or 200 unless a test says otherwise."""
-    async with RawUpstream() as server:
+def users() -> UsersApi:
+    """What `upstream` does in a test that asks for this."""
+    return UsersApi()
+
+
+@pytest.fixture
+async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[RawUpstream]:
+    """An API that records all it gets and answers 201 or 200 unless a test says otherwise, or asks for `users`."""
+    behaviour = request.getfixturevalue("users") if "users" in request.fixturenames else example
+    async with RawUpstream(behaviour) as server:
         yield server
 
 

@@ -1,37 +1,19 @@
 # The crash points around what a question has found out: the gateway dies before or behind the commit that writes it,
 # and what that leaves is found out once more, or is known.
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from campaigns.crash.chain import ArmedProgram
-from tests.support.client import Client, Response, create, create_bytes
+from tests.support.client import Client, create, create_bytes
 from tests.support.program import GatewayProgram, rules
 from tests.support.remains import everything, states
 from tests.support.upstream import RawUpstream
-from tests.support.users_api import UsersApi, creates, questions, verified_rule
+from tests.support.users_api import UsersApi, creates, questions, until_it_is_known, verified_rule
 
 GRACE = "grace@example.org"
 FOUND_OUT = ("before-resettle", "after-resettle")
-
-
-@pytest.fixture
-def users() -> UsersApi:
-    return UsersApi()
-
-
-@pytest.fixture
-async def upstream(users: UsersApi) -> AsyncIterator[RawUpstream]:
-    async with RawUpstream(users) as server:
-        yield server
-
-
-async def until_it_is_known(program: GatewayProgram, email: str) -> Response:
-    while (seen := await create(program.port, email)).slug == "outcome-unknown":
-        pass
-    return seen
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -44,7 +26,7 @@ async def test_it_dies_where_it_writes_what_it_has_found_out(
     async with ArmedProgram(tmp_path, text, f"{point}:2") as program:
         users.on_create = users.commit_and_close
         await create(program.port)
-        assert (await until_it_is_known(program, "ada@example.org")).slug == "duplicate"
+        assert (await until_it_is_known(program.port, "ada@example.org")).slug == "duplicate"
         users.on_create = users.commit_and_close if exists else users.lose
         await create(program.port, GRACE)
         while not any(line.get("event") == "crash-point" for line in program.log):
@@ -59,7 +41,7 @@ async def test_it_dies_where_it_writes_what_it_has_found_out(
     before = len(questions(upstream))
     users.on_create = users.commit
     async with GatewayProgram(tmp_path, text) as program:
-        seen = await until_it_is_known(program, GRACE)
+        seen = await until_it_is_known(program.port, GRACE)
         assert (seen.slug or seen.status) == ("duplicate" if exists else 201)
         assert (await create(program.port, GRACE)).slug == "duplicate"
         assert await program.stop() == 0

@@ -1,7 +1,6 @@
 # A create that meets one of unknown outcome: the API is asked, and what it says is believed when it is certain.
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,31 +11,13 @@ from tests.support.client import Client, Response, create, create_bytes
 from tests.support.program import GatewayProgram
 from tests.support.shorthands import let_it_work
 from tests.support.upstream import Behaviour, RawUpstream
-from tests.support.users_api import JSON, UsersApi, creates, questions, verified_rule
+from tests.support.users_api import JSON, UsersApi, creates, questions, until_it_is_known, verified_rule
 
 ADA = "ada@example.org"
 HOUR = 3600
 LATE = {"absent_after": "1h"}
 HELD = {"unknown_hold": "2h"}
 QUICK = {"response_timeout": "300ms"}
-
-
-@pytest.fixture
-def users() -> UsersApi:
-    return UsersApi()
-
-
-@pytest.fixture
-async def upstream(users: UsersApi) -> AsyncIterator[RawUpstream]:
-    async with RawUpstream(users) as server:
-        yield server
-
-
-async def until_it_is_known(port: int, email: str = ADA, **changes: Any) -> Response:
-    """Send a create until the gateway believes what the API says: a millisecond may not have passed yet."""
-    while (seen := await create(port, email, **changes)).slug == "outcome-unknown":
-        pass
-    return seen
 
 
 def expect_duplicate(seen: Response, link: str | None = "/users/1") -> None:

@@ -1,8 +1,5 @@
 # With credentials of its own, the gateway asks without a create, until it knows; and tells of it.
 
-from collections.abc import AsyncIterator
-
-import pytest
 
 from tests.conftest import StartGateway
 from tests.support import behaviours
@@ -14,17 +11,6 @@ from tests.support.users_api import UsersApi, creates, questions, verified_rule
 
 OWN: Table = {"headers": {"Authorization": "Bearer gateway"}, "absent_after": "50ms"}
 BY_ITSELF = {"event": "verified", "by": "background"}
-
-
-@pytest.fixture
-def users() -> UsersApi:
-    return UsersApi()
-
-
-@pytest.fixture
-async def upstream(users: UsersApi) -> AsyncIterator[RawUpstream]:
-    async with RawUpstream(users) as server:
-        yield server
 
 
 async def test_what_happened_is_found_out_without_a_create(

@@ -1,7 +1,6 @@
 # What the API is asked: about which create, with which values, and as whom. And that what it says is believed only when
 # it must know.
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,17 +16,6 @@ from tests.support.users_api import JSON, UsersApi, creates, questions, verified
 ADA, BOB = ("Authorization", "Bearer ada"), ("Authorization", "Bearer bob")
 EMAIL = "ada@example.org"
 UNKNOWN = (409, "outcome-unknown")
-
-
-@pytest.fixture
-def users() -> UsersApi:
-    return UsersApi()
-
-
-@pytest.fixture
-async def upstream(users: UsersApi) -> AsyncIterator[RawUpstream]:
-    async with RawUpstream(users) as server:
-        yield server
 
 
 def met(seen: Response) -> tuple[int, str | None]:
