@@ -177,10 +177,7 @@ class Records:
             broken.foreign += 1
             wrong.append(f"{identity} is answered {met} to {sent.caller!r}, but {why}")
         if met == "created":
-            if identity in self.answered:
-                broken.other += 1
-                wrong.append(f"{identity} got a first answer twice")
-            self.answered.add(identity)
+            self._note_first_answer(identity, broken, wrong)
         became = _BECAME.get(met)
         expected = ("replayed" if is_retry else "duplicate") if (known or became) == "created" else "outcome-unknown"
         if known is not None:
@@ -202,6 +199,12 @@ class Records:
             self.told[identity] = became
             self.open.pop(identity, None)
             self.fresh[identity] = None
+
+    def _note_first_answer(self, identity: str, broken: Broken, wrong: list[str]) -> None:
+        if identity in self.answered:
+            broken.other += 1
+            wrong.append(f"{identity} got a first answer twice")
+        self.answered.add(identity)
 
     def _judge_upsert(
         self,
@@ -255,10 +258,7 @@ class Records:
             if why := _differs(sent, outcome, api.given.get(identity), is_replay=False):
                 broken.foreign += 1
                 wrong.append(f"{identity} is answered created, but {why}")
-            if identity in self.answered:
-                broken.other += 1
-                wrong.append(f"{identity} got a first answer twice")
-            self.answered.add(identity)
+            self._note_first_answer(identity, broken, wrong)
         if known == "created" and met not in {"duplicate", "in-progress"}:
             broken.forgotten += 1
             wrong.append(f"{identity} was created, and is answered {met}")
