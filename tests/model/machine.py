@@ -27,7 +27,7 @@ from tests.model.creates import (
     Outcome,
 )
 from tests.model.parts import CUTS, Cut
-from tests.model.profiles import CHANGES
+from tests.model.profiles import CHANGES, PROFILE
 from tests.model.reference import Changes, Says
 from tests.model.signups import SIGNUP
 from tests.model.world import Kind
@@ -38,6 +38,8 @@ outcomes = st.sampled_from(OUTCOMES)
 behind = st.lists(creates, max_size=3)
 """Creates that come in the same moment."""
 SAYS: tuple[Says, ...] = get_args(Says)
+ASKED: tuple[Says, ...] = (*SAYS, "absent")
+"""What frees an identity is drawn more often: it is rare otherwise."""
 numbers = st.integers(0, 7)
 jumps = st.sampled_from(
     [SECOND, 60 * SECOND, HOUR, 12 * HOUR, DAY, -SECOND, -60 * SECOND, -HOUR, -12 * HOUR, -DAY]
@@ -93,12 +95,20 @@ class DecisionCore(Agreement):
         self.world.changes = self.reference.changes = changes
         self._send(create, outcome)
 
-    @precondition(lambda self: not self.world.is_down and self.reference.unknown(SIGNUP) is not None)
-    @rule(create=st.sampled_from(SIGNUPS), outcome=outcomes, says=st.sampled_from(SAYS), off=st.integers(-1, 1))
+    @precondition(lambda self: is_up(self) and self.reference.keys_of(PROFILE, "created"))
+    @rule(which=numbers, outcome=outcomes, changes=st.sampled_from(CHANGES))
+    def existing_profile_is_created(self, which: int, outcome: Outcome, changes: Changes) -> None:
+        """Most likely a duplicate, by any of its callers: what comes of a change is rare otherwise."""
+        key = self.reference.keys_of(PROFILE, "created")[0]
+        creates = [create for create in PROFILES if create.keys == (key,)]
+        self.world.changes = self.reference.changes = changes
+        self._send(creates[which % len(creates)], outcome)
+
+    @precondition(lambda self: is_up(self) and self.reference.keys_of(SIGNUP, "unknown"))
+    @rule(create=st.sampled_from(SIGNUPS), outcome=outcomes, says=st.sampled_from(ASKED), off=st.integers(-1, 1))
     def unknown_signup_is_asked_about(self, create: Create, outcome: Outcome, says: Says, off: int) -> None:
         """When the answer that nothing happened just begins to be believed."""
-        claim = self.reference.unknown(SIGNUP)
-        assert claim is not None
+        claim = self.reference.claims[self.reference.keys_of(SIGNUP, "unknown")[0]]
         self._set_clock(int(claim.since + SIGNUP.absent_after) + off)
         self.world.says = self.reference.says = says
         self._send(create, outcome)

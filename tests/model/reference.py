@@ -147,10 +147,9 @@ class Reference:
             self.claims[key] = Claim("in_flight", FOREVER, kind, now, sent, self.operations)
         return None
 
-    def unknown(self, kind: Kind) -> Claim | None:
-        """A claim of this kind whose outcome is unknown."""
-        found = (claim for claim in self.claims.values() if claim.kind is kind and claim.state == "unknown")
-        return next(found, None)
+    def keys_of(self, kind: Kind, state: str) -> list[Key]:
+        """What claims of this kind are on that were in this state last, and may have run out since."""
+        return [key for key, claim in self.claims.items() if claim.kind is kind and claim.state == state]
 
     def _ask(self, keys: Sequence[Key], sent: Sent, now: int) -> None:
         """Find out what became of the create that holds a claim, which is the only one of its kind."""

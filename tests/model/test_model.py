@@ -12,7 +12,7 @@ from tests.model.parts import CUTS
 from tests.model.world import Kind
 
 STEPS = 50
-MOST = 6
+MOST = 12
 """How many times the runs are repeated, at most, until everything was met."""
 MET = {
     "forwarded",
