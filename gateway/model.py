@@ -3,6 +3,7 @@
 # Times are whole milliseconds since the Unix epoch, passed in by the caller.
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
@@ -67,9 +68,13 @@ class Settlement(msgspec.Struct, frozen=True):
     expires_at: int = 0
     resource: str | None = None
     answer: bytes | None = None
-    """The API's answer, encrypted, for retries; kept with the operation's first claim, for as long as that."""
-    frees: tuple[bytes, ...] = ()
-    """Fingerprints of claims that become free all the same, when an operation is settled; never looked at later."""
+    """The API's answer, encrypted, for retries; kept with the first claim that becomes created."""
+    apart: "Mapping[bytes, Settlement] | None" = None
+    """By fingerprint how single claims end otherwise, when an operation is settled; never looked at later."""
+
+    def of(self, claim: Claim) -> "Settlement":
+        """How one claim ends."""
+        return self if self.apart is None else self.apart.get(claim.fingerprint, self)
 
 
 FREE = Settlement(None)

@@ -138,17 +138,17 @@ def settle(
     """Say what becomes of an operation's `claims`. `now` in milliseconds; `answer` is encrypted already."""
     match state := state_after(rule, outcome):
         case State.CREATED:
-            frees = _other_claims(rule, claims) if outcome is Outcome.EXISTS else ()
-            return Settlement(state, later(now, rule.keep), resource, answer, frees)
+            others = _other_claims(rule, claims) or None if outcome is Outcome.EXISTS else None
+            return Settlement(state, later(now, rule.keep), resource, answer, others)
         case State.UNKNOWN:
             return Settlement(state, later(now, rule.unknown_hold))
         case _:
             return FREE
 
 
-def _other_claims(rule: Rule, claims: Sequence[Claim]) -> tuple[bytes, ...]:
+def _other_claims(rule: Rule, claims: Sequence[Claim]) -> Mapping[bytes, Settlement]:
     """The claims that an API does not speak of when it says that the thing exists: nothing was made for them."""
-    return tuple([claim.fingerprint for claim in claims if claim.is_key or claim.entry != rule.exists_entry])
+    return {claim.fingerprint: FREE for claim in claims if claim.is_key or claim.entry != rule.exists_entry}
 
 
 def later(now: int, length: int) -> int:

@@ -34,7 +34,7 @@ class Store(Protocol):
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
         """Write how an operation ended; False when `owner` does not hold the claims in flight (fenced out).
 
-        `settlement.frees` names those of them that become free, in the same commit.
+        Those that `settlement.apart` names end otherwise, in the same commit.
         After a StoreError the store keeps retrying the write; the claims stay held until it succeeds.
         """
 
@@ -44,7 +44,7 @@ class Store(Protocol):
         """Change how an operation ended, for those of `claims` that it still holds in the state `was`, not in flight.
 
         False when there is none. All are changed in one commit, or none when StoreError is raised. Cancelling the wait
-        does not cancel it. `settlement.frees` is not looked at.
+        does not cancel it. `settlement.apart` is not looked at.
         """
 
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
@@ -113,17 +113,17 @@ def settle_in(
 ) -> list[Record | None]:
     """Apply a settlement to the `records` that `owner` holds in a state; the new records, None for a freed one."""
     changed: list[Record | None] = []
-    frees = settlement.frees if was is State.IN_FLIGHT else ()
     for claim in claims:
         record = records.get(claim.fingerprint)
         if record is None or record.owner != owner or record.state is not was:
             continue
-        if settlement.state is None or claim.fingerprint in frees:
+        ended = settlement.of(claim) if was is State.IN_FLIGHT else settlement
+        if ended.state is None:
             del records[claim.fingerprint]
             changed.append(None)
             continue
         record = msgspec.structs.replace(
-            record, state=settlement.state, expires_at=settlement.expires_at, resource=settlement.resource
+            record, state=ended.state, expires_at=ended.expires_at, resource=ended.resource
         )
         records[claim.fingerprint] = record
         changed.append(record)

@@ -35,8 +35,10 @@ class MemoryStore(Store):
     @override
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
         changed = settle_in(self._records, claims, owner, settlement)
-        if changed and settlement.answer is not None:
-            self._answers[claims[0].fingerprint] = (owner, settlement.answer)
+        if settlement.answer is not None:
+            created = [record for record in changed if record is not None and record.state is State.CREATED]
+            if created:
+                self._answers[created[0].fingerprint] = (owner, settlement.answer)
         self._note_expiry(changed)
         return _done(bool(changed))
 

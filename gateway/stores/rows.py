@@ -93,15 +93,16 @@ def reserving(claims: Iterable[Claim], owner: bytes, now: int) -> list[Row]:
 
 def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> list[Row]:
     """Return the rows that settle claims held by an owner."""
-    state = _FREE_STATE if settlement.state is None else int(settlement.state)
-    ended = ("", "", 0, settlement.expires_at, 0, settlement.resource, "", "")
-    return [
-        (
-            *(claim.fingerprint, owner, _FREE_STATE if claim.fingerprint in settlement.frees else state),
-            *(*ended, settlement.answer if at == 0 else None),
-        )
-        for at, claim in enumerate(claims)
-    ]
+    answer = settlement.answer
+    rows: list[Row] = []
+    for claim in claims:
+        ended = settlement.of(claim)
+        state = _FREE_STATE if ended.state is None else int(ended.state)
+        kept = answer if ended.state is State.CREATED else None
+        rows.append((*(claim.fingerprint, owner, state, "", "", 0, ended.expires_at, 0, ended.resource, "", "", kept),))
+        if kept is not None:
+            answer = None
+    return rows
 
 
 def records(rows: Iterable[Any]) -> list[Record]:

@@ -159,13 +159,28 @@ class TestSettle:
         self, store: Store, settlement: Settlement
     ) -> None:
         await take(store, ("a", "b", "c"), 1)
-        freed = tuple(claim(name).fingerprint for name in ("a", "c", "nobody's"))
-        parted = msgspec.structs.replace(settlement, frees=freed)
+        freed = {claim(name).fingerprint: FREE for name in ("a", "c", "nobody's")}
+        parted = msgspec.structs.replace(settlement, apart=freed)
         assert await store.settle(owner(1), claims("a", "b", "c"), parted, NOW) is True
         assert await state_of(store, "a") is await state_of(store, "c") is None
         assert await state_of(store, "b") is settlement.state
         assert await store.settle(owner(1), claims("b"), FREE, NOW) is False, "the operation has ended"
         await take(store, ("c", "a"), 2)
+
+    async def test_claims_may_end_each_in_its_own_way(self, store: Store) -> None:
+        await take(store, ("a", "b", "c", "d"), 1)
+        ends = (FREE, UNKNOWN, Settlement(State.CREATED, NOW + 7, "/users/c"))
+        apart = {claim(name).fingerprint: end for name, end in zip("abc", ends, strict=True)}
+        whole = Settlement(State.CREATED, NOW + 9, "/users/d", b"\0sealed", apart)
+        assert await store.settle(owner(1), claims("a", "b", "c", "d"), whole, NOW) is True
+        found = [await store.get(claim(name).fingerprint, NOW) for name in "abcd"]
+        assert [record and (record.state, record.expires_at, record.resource) for record in found] == [
+            None,
+            (State.UNKNOWN, UNKNOWN.expires_at, None),
+            (State.CREATED, NOW + 7, "/users/c"),
+            (State.CREATED, NOW + 9, "/users/d"),
+        ]
+        assert await store.read_answer(claims("a", "b", "c"), owner(1)) == b"\0sealed", "it goes with one that is there"
 
     @pytest.mark.parametrize("resource", ["/users/é ?#'\"\\", "https://api.example/" + "x" * 2000, "", "null", None])
     async def test_a_resource_is_kept_as_it_is(self, store: Store, resource: str | None) -> None:
@@ -489,7 +504,7 @@ class TestResettle:
 
     async def test_what_a_settlement_names_as_free_is_no_part_of_it(self, store: Store) -> None:
         await self.settled(store, UNKNOWN, "a")
-        change = msgspec.structs.replace(CREATED, frees=(claim("a").fingerprint,))
+        change = msgspec.structs.replace(CREATED, apart={claim("a").fingerprint: FREE})
         assert await store.resettle(owner(1), claims("a"), State.UNKNOWN, change, NOW)
         assert await state_of(store, "a") is State.CREATED
 

@@ -174,10 +174,10 @@ def test_what_exists_by_the_apis_word_is_one_identity_and_no_other_claim() -> No
     entries = (EMAIL, UniqueConfig(name="username", fields=("body.username",)))
     under = rule(unique=entries, exists=("409",), exists_entry="username")
     told = settle(under, Outcome.EXISTS, NOW, claims=(key, email, username))
-    assert (told.state, told.frees) == (State.CREATED, (b"key", b"email"))
+    assert (told.state, told.apart) == (State.CREATED, {b"key": FREE, b"email": FREE})
     alone = rule(unique=entries[:1], exists=("409",))
-    assert settle(alone, Outcome.EXISTS, NOW, claims=(key, email)).frees == (b"key",)
-    assert settle(under, Outcome.SUCCEEDED, NOW, claims=(key, email, username)).frees == ()
+    assert settle(alone, Outcome.EXISTS, NOW, claims=(key, email)).apart == {b"key": FREE}
+    assert settle(under, Outcome.SUCCEEDED, NOW, claims=(key, email, username)).apart is None
 
 
 def test_a_rule_may_count_a_redirect_as_created() -> None:
