@@ -40,6 +40,14 @@ class IdentityError(Exception):
         self.is_absent = is_absent
 
 
+class RepeatedItems(Exception):
+    """Items of one batch have the same identity. `repeats` names each of those that came before: index and entry."""
+
+    def __init__(self, repeats: tuple[tuple[int, str], ...], text: str) -> None:
+        super().__init__(text)
+        self.repeats = repeats
+
+
 class CodingNotAccepted(IdentityError):
     """A body has a content coding that its rule does not accept.
 

@@ -38,6 +38,8 @@ class Claim(msgspec.Struct, frozen=True):
     """A keyed hash of what is sent, or of the entry's values as they are sent; None where the rule needs neither."""
     is_key: bool = False
     """Whether the claim is that of an Idempotency-Key."""
+    item: int | None = None
+    """Which item of a batch it is of, counted from 0."""
 
 
 class Record(msgspec.Struct, frozen=True):

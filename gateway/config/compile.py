@@ -12,9 +12,11 @@ from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
+from gateway.config.validate_batch import parse_list
 from gateway.guard.answer import OutcomeEntry, make_outcomes
 from gateway.guard.answer_shapes import make_shape
 from gateway.guard.authorize import Authorize
+from gateway.guard.batch import Batch
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import WHOLE, Field, Source, parse_alternatives, parse_field
@@ -99,6 +101,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         scope=scope,
         entries=entries,
         body=want(in_body) if in_body else None,
+        batch=None if rule.each is None else _batch(rule, rule.each, fields),
         reads_form=any(field.source in {Source.FORM, Source.FILE} for field in fields),
         forwards_missing=rule.missing == "forward",
         keep=keep,
@@ -169,6 +172,17 @@ def _entry(entry: UniqueConfig) -> Entry:
         _form(entry.normalize, entry.types, entry.pattern, empty_is_absent=entry.empty == "missing"),
         is_skipped=entry.missing == "skip",
         is_plain=entry.missing != "skip" and not any(field.alternatives or field.source in WHOLE for field in fields),
+    )
+
+
+def _batch(rule: RuleConfig, each: str, fields: Iterable[Field]) -> Batch:
+    return Batch(
+        each,
+        parse_list(each),
+        want([field.keys for field in fields if field.source is Source.ITEM]),
+        rule.max_items,
+        None if rule.item_status is None else parse_list(rule.item_status),
+        rule.item_status or "",
     )
 
 

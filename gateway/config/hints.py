@@ -60,6 +60,8 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "exists"): 'exists = ["409"]',
     (schema.RuleConfig, "exists_entry"): 'exists_entry = "email"',
     (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
+    (schema.RuleConfig, "each"): 'each = "body.items"',
+    (schema.RuleConfig, "item_status"): 'item_status = "body.results.status"',
     (schema.RuleConfig, "namespace"): 'namespace = "user"',
     (schema.RuleConfig, "answers"): "answers = { duplicate = { status = 200 } }",
     (AnswerConfig, "status"): "status = 409",

@@ -185,6 +185,12 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """What makes the created thing unique; each entry is claimed on its own."""
     scope: tuple[str | ScopeConfig, ...] = ()
     """Fields that are part of every fingerprint, such as a tenant."""
+    each: str | None = None
+    """The list of items in the body of a batch, "body.items", or "body"; each item has an identity of its own."""
+    max_items: int = 500
+    """How many items a batch may have."""
+    item_status: str | None = None
+    """Where an answer has the statuses of the items, in their order; they settle each by itself."""
     caller: tuple[str, ...] = ("header.Authorization",)
     """Fields that say who sends a create; a sender who has none of them is anonymous."""
     key: KeyConfig | None = None

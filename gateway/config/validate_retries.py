@@ -36,7 +36,7 @@ def validate_retries(rule: RuleConfig, path: Path, problems: Problems) -> None:
 
 def _caller(rule: RuleConfig, path: Path, problems: Problems) -> None:
     for text in problems.elements(path, rule.caller):
-        if text.startswith(("body", "json")):
+        if text.startswith(("body", "json", "item")):
             problems.add(
                 path, f"{quote(text)} is a part of what is sent, not of who sends it; write a header or cookie"
             )

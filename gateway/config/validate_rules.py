@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import RuleConfig
 from gateway.config.validate_authorize import validate_authorize, validate_questions
+from gateway.config.validate_batch import validate_batch
 from gateway.config.validate_bodies import validate_bodies
 from gateway.config.validate_duplicates import validate_duplicates, validate_exists
 from gateway.config.validate_forms import validate_forms
@@ -44,6 +45,7 @@ class _Rule:
         variables = validate_match(self.rule.match, (*self.path, "match"), self.problems)
         validate_when(self.rule.match, (*self.path, "match", "when"), variables, self.problems)
         validate_identity(self.rule, self.path, variables, self.problems)
+        validate_batch(self.rule, self.path, self.problems)
         validate_forms(self.rule, self.path, self.problems)
         validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)

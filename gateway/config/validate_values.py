@@ -15,8 +15,8 @@ from gateway.config.units import format_size
 from gateway.guard.field import WHOLE, Field, Source
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
-_IN_BODY = re.compile(r"(?:^|\|) *(?:body[.\[]|json *(?:$|\|))")
-_HAS_TYPES = re.compile(r"(?:^|\|) *(?:body[.\[]|jwt\.)")
+_IN_BODY = re.compile(r"(?:^|\|) *(?:(?:body|item)[.\[]|(?:json|item) *(?:$|\|))")
+_HAS_TYPES = re.compile(r"(?:^|\|) *(?:(?:body|item)[.\[]|jwt\.|item *(?:$|\|))")
 _ALWAYS_THERE = frozenset({Source.PATH, Source.HOST, *WHOLE})
 _IN_FORM = re.compile(r"(?:^|\|) *(?:form|file)\.")
 _LONGEST_NAME = 100

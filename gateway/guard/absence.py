@@ -23,9 +23,12 @@ _NAME_SIGNS = str.maketrans({".": "_", "[": "_", " ": "_", "]": None})
 def require_absent(field: Field, others: Sequence[Field], headers: Headers, query: str, document: Json) -> None:
     """Raise IdentityError when a server might find a value in a field that was read as absent.
 
-    `others` are its alternatives: what is found where one of these reads is no matter.
+    `others` are its alternatives: what is found where one of these reads is no matter. `document` is the body, or the
+    item that the field is of.
     """
-    if field.source is Source.BODY:
+    if field.source is Source.ITEM:
+        _require_absent_in(document, field)
+    elif field.source is Source.BODY:
         _require_absent_in(document, field)
         if query:
             _require_not_in_query(query, field, others)

@@ -15,11 +15,14 @@ from gateway.http.problem import TYPE, Problem, Reply
 SLUGS = (
     *("duplicate", ACCEPTED, "in-progress", "outcome-unknown", "key-reused", "missing-identity", "key-missing"),
     *("key-malformed", "body-too-large", "request-incomplete", "store-unavailable", "overloaded"),
-    "upstream-unreachable",
+    *("upstream-unreachable", "duplicate-in-batch", "too-many-items"),
 )
 """The answers that a rule can shape: all that a create can get from the gateway once its rule is known."""
-MEMBERS = (*[field.encode_name for field in msgspec.structs.fields(Problem)], "slug")
-"""What a template may name."""
+MEMBERS = (
+    *[field.encode_name for field in msgspec.structs.fields(Problem) if field.encode_name != "conflicts"],
+    "slug",
+)
+"""What a template may name: all that is a text or a number."""
 KNOWN_TYPES = "application/json, application/xml, text/xml, anything with +json or +xml, text/html and text/plain"
 _LINK = "existingResourceLink"
 _PLACE = re.compile(r"\{([A-Za-z][A-Za-z0-9_-]*)\}")
@@ -61,12 +64,17 @@ def make_shape(
     return AnswerShape(status, content_type, fields, () if body is None else split_template(body))
 
 
-@lru_cache(maxsize=1024)  # duplicates come in bursts, and are the same answer then
 def shape_reply(shape: AnswerShape, reply: Reply) -> Reply:
     """Give an answer the shape that a rule wants."""
     document = reply.document
     if document is None:
         return reply
+    if document.conflicts is not None:  # too long to be kept
+        return _shaped(shape, reply, document)
+    return _shape_reply(shape, reply, document)
+
+
+def _shaped(shape: AnswerShape, reply: Reply, document: Problem) -> Reply:
     if shape.status is not None:
         document = msgspec.structs.replace(document, status=shape.status)
     content_type = shape.content_type or reply.content_type
@@ -76,6 +84,9 @@ def shape_reply(shape: AnswerShape, reply: Reply) -> Reply:
         body = reply.body if document is reply.document else msgspec.json.encode(document)
     has_other_forms = shape.content_type is None
     return reply.in_form(document.status, content_type, body, shape.fields, document if has_other_forms else None)
+
+
+_shape_reply = lru_cache(maxsize=1024)(_shaped)  # duplicates come in bursts, and are the same answer then
 
 
 def language_of(content_type: str) -> Language:

@@ -67,7 +67,11 @@ def read_json(
     With `wanted`, only those paths are good to be read from the result; that may take a tenth of the time.
     Raises IdentityError, CodingNotAccepted, and BodyTooLarge when the inflated text exceeds its limit.
     """
-    data = json_text(data, content_type, content_encoding, formats)
+    return read_text(json_text(data, content_type, content_encoding, formats), wanted)
+
+
+def read_text(data: bytes, wanted: Wanted | None = None) -> Json:
+    """Parse a JSON text as read_json does. Raises IdentityError."""
     _refuse_deep(data)
     if wanted is not None:
         if len(data) > LARGE:

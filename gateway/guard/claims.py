@@ -2,8 +2,12 @@
 
 import contextlib
 
-from gateway.errors import BodyTooLarge, IdentityError
-from gateway.guard.body import read_value
+import msgspec
+
+from gateway.errors import BodyTooLarge, IdentityError, RepeatedItems
+from gateway.guard.batch import Batch, of_item, read_items
+from gateway.guard.body import read_json, read_value
+from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, content_fields, identify, read
@@ -16,8 +20,8 @@ from gateway.model import Claim, Json
 def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
     """Make the claims a create must hold: that of its key, if it has one, then one for each entry that is not skipped.
 
-    Empty for a rule without `unique` when the request has no key. Raises IdentityError, BodyTooLarge, and Malformed for
-    the key.
+    Of a batch each item that was read (see with_items) has claims of its own. Empty for a rule without `unique` when
+    the request has no key. Raises IdentityError, BodyTooLarge, RepeatedItems, and Malformed for the key.
     """
     key = None if rule.key is None else read_key(rule.key, request.headers)
     caller = _caller(rule, request, fingerprinter) if rule.needs_caller else None
@@ -45,6 +49,23 @@ def _of_identity(
     """
     if not rule.entries:
         return ()
+    if rule.batch is not None:
+        return _of_items(rule, request, fingerprinter, caller, payload, has_key=has_key)
+    return _of_one(rule, request, fingerprinter, caller, payload, document, has_key=has_key)
+
+
+def _of_one(
+    rule: Rule,
+    request: RequestView,
+    fingerprinter: Fingerprinter,
+    caller: bytes | None,
+    payload: bytes | None,
+    document: Json,
+    *,
+    has_key: bool = False,
+    item: int | None = None,
+) -> tuple[Claim, ...]:
+    """Those of a create, or of an item. Raises as _of_identity does."""
     scope, identities = identify(rule, request, document)
     if not identities and not has_key:
         fields = ", ".join([field.text for entry in rule.entries for field in entry.fields])
@@ -55,8 +76,55 @@ def _of_identity(
         entry = identity.entry.name
         fingerprint = fingerprinter.fingerprint(rule.namespace, entry, scope, identity.values)
         mark = fingerprinter.spelling(identity.sent) if marks_spelling else payload
-        made.append(Claim(fingerprint, rule.name, entry, rule.unknown_hold, caller, mark))
+        made.append(Claim(fingerprint, rule.name, entry, rule.unknown_hold, caller, mark, item=item))
     return tuple(made)
+
+
+def _of_items(
+    rule: Rule,
+    request: RequestView,
+    fingerprinter: Fingerprinter,
+    caller: bytes | None,
+    payload: bytes | None,
+    *,
+    has_key: bool,
+) -> tuple[Claim, ...]:
+    """Those of each item. One that cannot be read has none where a rule forwards such creates.
+
+    Raises IdentityError, which names the item, also when no item has any, and RepeatedItems.
+    """
+    document: Json = None
+    if rule.body is not None:
+        document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
+    made: dict[bytes, Claim] = {}
+    repeats = []
+    for at, item in enumerate(request.items):
+        try:
+            view = msgspec.structs.replace(request, item=item)
+            found = _of_one(rule, view, fingerprinter, caller, payload, document, has_key=has_key, item=at)
+        except IdentityError as error:
+            if rule.forwards_missing:
+                continue
+            raise of_item(at, error) from None
+        for claim in found:
+            first = made.setdefault(claim.fingerprint, claim)
+            if first.item != at:
+                repeats.append((first, claim))
+    if not made and not has_key:
+        raise IdentityError("the request has no item with an identity", is_absent=True)
+    if repeats:
+        first, second = repeats[0]
+        raise RepeatedItems(
+            tuple([(claim.item or 0, claim.entry) for _, claim in repeats]),
+            f'items {first.item} and {second.item} have the same "{second.entry}"',
+        )
+    return tuple(made.values())
+
+
+def with_items(batch: Batch, request: RequestView, formats: BodyFormats) -> RequestView:
+    """Read the items of a request. Raises as read_items does."""
+    items = read_items(batch, request.body, *content_fields(request.headers), formats)
+    return msgspec.structs.replace(request, items=items)
 
 
 def _with_key(

@@ -35,6 +35,31 @@ class BodyFormats(msgspec.Struct, frozen=True):
     """Content codings that are undone."""
 
 
+LINES_TYPES = frozenset(
+    {
+        *("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonl"),
+        *("application/jsonlines", "application/x-jsonlines", "application/json-lines", "application/x-json-stream"),
+        *("text/x-ndjson", "text/jsonl"),
+    }
+)
+"""Names under which JSON texts are sent, one in each line."""
+
+
+def is_lines(content_type: str | None) -> bool:
+    """Whether a body is said to have one JSON text in each line."""
+    return content_type is not None and content_type.partition(";")[0].strip(" \t").lower() in LINES_TYPES
+
+
+def lines_of(data: bytes, content_type: str | None, content_encoding: str | None, formats: BodyFormats) -> list[bytes]:
+    """The lines of such a body (is_lines) that are not empty, inflated.
+
+    JSON has no line feed but between its tokens, so that every reader ends lines there. Raises as json_text does.
+    """
+    lines_as_json = BodyFormats(formats.limit, formats.json_types | LINES_TYPES, formats.codings)
+    text = json_text(data, content_type, content_encoding, lines_as_json)
+    return [line for line in text.split(b"\n") if not line.isspace() and line]
+
+
 def json_text(data: bytes, content_type: str | None, content_encoding: str | None, formats: BodyFormats) -> bytes:
     """The inflated text of a body, which may be JSON.
 

@@ -4,6 +4,7 @@
 
 import enum
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -144,6 +145,38 @@ def settle(
             return Settlement(state, later(now, rule.unknown_hold))
         case _:
             return FREE
+
+
+class ItemOutcome(NamedTuple):
+    """What became of one item of a batch, and where it lives, if that is known."""
+
+    outcome: Outcome
+    resource: str | None = None
+
+
+def settle_items(
+    rule: Rule, items: Sequence[ItemOutcome], now: int, claims: Sequence[Claim], answer: bytes | None = None
+) -> Settlement:
+    """Say what becomes of the claims of a batch: of those of each item by what became of it, of the key by all."""
+    by_item: dict[int | None, list[Claim]] = {}
+    for claim in claims:
+        by_item.setdefault(claim.item, []).append(claim)
+    apart: dict[bytes, Settlement] = {}
+    for at, (outcome, resource) in enumerate(items):
+        mine = by_item.get(at, [])
+        ended = settle(rule, about_claims(rule, outcome, mine), now, resource, None, mine)
+        apart.update([(claim.fingerprint, ended.of(claim)) for claim in mine])
+    whole = settle(rule, of_all([item.outcome for item in items]), now, None, answer)
+    return Settlement(whole.state, whole.expires_at, None, answer, apart)
+
+
+_WHOLE = (Outcome.SUCCEEDED, Outcome.UNCERTAIN, Outcome.FAILED, Outcome.EXISTS)
+"""The first of these that any item has is that of the batch: a retry of it must not do again what was done."""
+
+
+def of_all(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcome of a batch by those of its items: refused only when all are."""
+    return next((outcome for outcome in _WHOLE if outcome in outcomes), Outcome.REFUSED)
 
 
 def _other_claims(rule: Rule, claims: Sequence[Claim]) -> Mapping[bytes, Settlement]:

@@ -28,6 +28,8 @@ class Source(enum.Enum):
     """A claim of the bearer token; the token is not verified."""
     JSON = "json"
     """The whole of a JSON body, by value."""
+    ITEM = "item"
+    """One item of a batch: the fields of a rule with `each` are read once for each of them."""
     BYTES = "bytes"
     """The whole of any body. It is written "body", without keys."""
 
@@ -39,8 +41,8 @@ class Field(msgspec.Struct, frozen=True):
     """As written in the rules file; answers and logs show it."""
     source: Source
     keys: tuple[str | int, ...]
-    """For a body or a token the way down, an int for an array's index; for a file its name and one of FILE_PROPERTIES;
-    for any other source exactly one name.
+    """For a body, an item or a token the way down, an int for an array's index; for a file its name and one of
+    FILE_PROPERTIES; for any other source exactly one name. Of an item as a whole there are none.
 
     A host is the header field that it is read from."""
     header: bytes = b""
@@ -55,7 +57,7 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The one name that a source other than a body has, or that of a file."""
+        """The one name that a source without a way down has, or that of a file."""
         return str(self.keys[0])
 
 
@@ -65,13 +67,14 @@ _STEP = re.compile(
     |   \[(?P<index>[0-9]{1,9})\]""",
     re.VERBOSE,
 )
+_ANY_ELEMENT = re.compile(r"\.?\[?\*|\[\]")
 FILE_PROPERTIES = ("filename", "sha256", "size", "content_type")
 _ALTERNATIVE = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^|])*""")
 """Up to a "|" that is not in quotes."""
 WHOLE = frozenset({Source.JSON, Source.BYTES})
 """Those that read a body as a whole; the value is a hash."""
-_WITHOUT_KEYS = {"json": Source.JSON, "body": Source.BYTES}
-_DEEP = frozenset({Source.BODY, Source.JWT})
+_WITHOUT_KEYS = {"json": Source.JSON, "body": Source.BYTES, "item": Source.ITEM}
+_DEEP = frozenset({Source.BODY, Source.JWT, Source.ITEM})
 _SOURCES = [source.value for source in Source if source is not Source.BYTES]
 _KNOWN = ", ".join(_SOURCES)
 
@@ -90,7 +93,8 @@ def parse_field(text: str) -> Field:
     if source == Source.HOST.value:
         raise ValueError(f'"{text}" goes too deep; write "host", or "header.NAME" for a header')
     if text in _WITHOUT_KEYS:
-        return Field(text, _WITHOUT_KEYS[text], (text,))
+        kind = _WITHOUT_KEYS[text]
+        return Field(text, kind, () if kind is Source.ITEM else (text,))
     if source == Source.JSON.value:
         raise ValueError(f'"{text}" goes too deep; write "json" for all of a body, or "body.NAME" for a value in it')
     keys = parse_keys(text, len(source))
@@ -144,6 +148,11 @@ def parse_keys(text: str, at: int) -> tuple[str | int, ...]:
 def _steps(text: str, at: int) -> Iterator[str | int]:
     while at < len(text):
         step = _STEP.match(text, at)
+        if step is None and _ANY_ELEMENT.match(text, at):
+            raise ValueError(
+                f'"{text}" asks for every element of a list; write each = "{text[:at]}" for the rule, and item.NAME '
+                "for a value in one"
+            )
         if step is None:
             raise ValueError(
                 f'"{text}" cannot be read from "{text[at:]}" on; '

@@ -1,7 +1,7 @@
 # From a request and its rule to identities: reads the fields. Pure.
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 import msgspec
@@ -48,6 +48,10 @@ class RequestView(msgspec.Struct, frozen=True):
     """Method and target, for rules that compare requests."""
     client: str | None = None
     """The client's address, for rules that read it; None where it is absent, NOT_KNOWN where it cannot be told."""
+    item: Json = None
+    """The item that is read of a batch."""
+    items: Sequence[Json] = ()
+    """All of them."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -127,7 +131,8 @@ def _first(
                 raise
             absent = error
         _require_fitting_body(field, each, form)
-        require_absent(each, field.each, request.headers, request.query, document)
+        found = request.item if each.source is Source.ITEM else document
+        require_absent(each, field.each, request.headers, request.query, found)
     if absent is None or field.alternatives:
         absent = IdentityError(f"{field.text} is absent", is_absent=True)
     raise absent
@@ -175,6 +180,8 @@ def read(field: Field, request: RequestView, document: Json, form: Form | None =
     match field.source:
         case Source.BODY:
             return find(document, field.keys, field.text, folds_case=True)
+        case Source.ITEM:
+            return find(request.item, field.keys, field.text, folds_case=True)
         case Source.HEADER | Source.HOST:
             value = _present(_header(request.headers, field.header, field.text), field.text)
             return named_host(value) if field.header == b"host" else value

@@ -3,6 +3,7 @@
 # msgspec checks and skips what is asked for as Raw, some twenty times as fast as it is built. So each object and list
 # on the way to a value is taken apart by itself, and only the values are read.
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,6 +18,9 @@ MAX_KEYS = 10_000
 """Keys of an object on the way to a value."""
 MAX_FIRST = 1024
 """Elements of a list that are looked at: those that follow are skipped."""
+
+
+NOT_JSON = "the body is not valid JSON, or it holds a lone surrogate"
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -43,7 +47,7 @@ def read_wanted(data: bytes, way: Way) -> Json:
     except UnicodeDecodeError:
         raise IdentityError("the body is not valid UTF-8") from None
     except (msgspec.DecodeError, RecursionError):
-        raise IdentityError("the body is not valid JSON, or it holds a lone surrogate") from None
+        raise IdentityError(NOT_JSON) from None
 
 
 def _read(data: bytes | memoryview, way: Way) -> Json:
@@ -52,7 +56,7 @@ def _read(data: bytes | memoryview, way: Way) -> Json:
         # A text too long to be an identity is refused as a value once its field is known.
         return decode(text) if len(text) <= LARGE else text.decode()
     if _starts_with(data, b"{"):
-        members = _members(data)
+        members = members_of(data)
         found = object_of([(key, None) for key, _ in members])
         twice = found.keys_twice if isinstance(found, Repeated) else ()
         for key, value in members:
@@ -60,13 +64,24 @@ def _read(data: bytes | memoryview, way: Way) -> Json:
                 found[key] = _read(value, way.below[key])
         return found
     if _starts_with(data, b"["):
-        elements = msgspec.structs.astuple(_FIRST_ELEMENTS.decode(data))
-        count = elements.index(None) if None in elements else MAX_FIRST
+        texts = elements(data, MAX_FIRST - 1) or []
+        count = len(texts)
         if count == MAX_FIRST and any(isinstance(at, int) and at >= MAX_FIRST for at in way.below):
             raise IdentityError(f"the body has a list of which only the first {MAX_FIRST} elements are read")
-        return [_read(memoryview(elements[at]), way.below[at]) if at in way.below else None for at in range(count)]
+        return [_read(texts[at], way.below[at]) if at in way.below else None for at in range(count)]
     ANYTHING.decode(data)  # nothing is below it, but it may be no JSON at all
     return None
+
+
+def elements(data: bytes | memoryview, most: int) -> list[bytes] | None:
+    """The texts of a list's elements, of which no more than one beyond `most` is taken; None for what is no list.
+
+    Raises DecodeError.
+    """
+    if not _starts_with(data, b"["):
+        return None
+    found = msgspec.structs.astuple(_first_elements(most + 1).decode(data))
+    return [bytes(text) for text in found[: found.index(None) if None in found else None]]
 
 
 def _starts_with(data: bytes | memoryview, bracket: bytes) -> bool:
@@ -86,8 +101,8 @@ class _TooMany(Exception):
     pass
 
 
-def _members(data: bytes | memoryview) -> list[tuple[str, memoryview]]:
-    """Take an object apart, with those of its keys that stand there twice."""
+def members_of(data: bytes | memoryview) -> list[tuple[str, memoryview]]:
+    """Take an object apart, with those of its keys that stand there twice. Raises IdentityError, and DecodeError."""
     count = 0
 
     def make_key(_: type, text: Any) -> _Key:
@@ -104,6 +119,8 @@ def _members(data: bytes | memoryview) -> list[tuple[str, memoryview]]:
         raise IdentityError(f"the body has an object with more than {MAX_KEYS} keys") from None
 
 
-_FIRST_ELEMENTS = msgspec.json.Decoder(
-    msgspec.defstruct("FirstElements", [(f"at_{at}", msgspec.Raw, None) for at in range(MAX_FIRST)], array_like=True)
-)
+@cache
+def _first_elements(count: int) -> msgspec.json.Decoder[Any]:
+    """Reads the first elements of a list, and skips those that follow."""
+    fields = [(f"at_{at}", msgspec.Raw, None) for at in range(count)]
+    return msgspec.json.Decoder(msgspec.defstruct("FirstElements", fields, array_like=True))

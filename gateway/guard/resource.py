@@ -1,6 +1,7 @@
 # Where a created thing lives, read from the API's answer. Pure.
 
 import re
+from collections.abc import Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -65,27 +66,41 @@ def locate(resource: Resource, headers: Headers, body: bytes) -> str | None:
         if resource.body is not None:
             if len(body) > MAX_ANSWER:
                 return None
-            content = _last(headers, b"content-type"), _last(headers, b"content-encoding")
-            document = read_json(body, *content, ANSWER_FORMATS, resource.body)
-        link = "".join([_fill(part, headers, document, alone=len(resource.parts) == 1) for part in resource.parts])
+            document = read_json(body, *content_of(headers), ANSWER_FORMATS, resource.body)
+        values = [value_of(part, headers, document) for part in resource.parts]
     except (IdentityError, BodyTooLarge):
         return None
+    return make_link(resource, values)
+
+
+def value_of(part: str | Field, headers: Headers, document: Json) -> Json:
+    """The value of one part in an answer. Raises IdentityError for one that is not in its body."""
+    if isinstance(part, str):
+        return part
+    return _last(headers, part.header) if part.source is Source.HEADER else find(document, part.keys, part.text)
+
+
+def make_link(resource: Resource, values: Sequence[Json]) -> str | None:
+    """Put the values of all parts together; None when any of them could not stand in a link."""
+    alone = len(resource.parts) == 1
+    pieces = []
+    for part, value in zip(resource.parts, values, strict=True):
+        if isinstance(part, str):
+            pieces.append(part)
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            return None
+        if not alone and value in {".", ".."}:
+            return None  # it would be a dot segment (RFC 3986 5.2.4): that names another thing
+        # A header that is the whole link is a URL already; anything else becomes one segment of one.
+        pieces.append(str(value) if alone else quote(str(value), safe=""))
+    link = "".join(pieces)
     return link if 0 < len(link) <= MAX_LINK and link.isprintable() else None
 
 
-def _fill(part: str | Field, headers: Headers, document: Json, *, alone: bool) -> str:
-    if isinstance(part, str):
-        return part
-    if part.source is Source.HEADER:
-        value: Json = _last(headers, part.header)
-    else:
-        value = find(document, part.keys, part.text)
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise IdentityError(f"{part.text} cannot stand in a link")
-    if not alone and value in {".", ".."}:
-        raise IdentityError(f"{part.text} would be a dot segment of a link")  # RFC 3986 5.2.4: it names another thing
-    # A header that is the whole link is a URL already; anything else becomes one segment of one.
-    return str(value) if alone else quote(str(value), safe="")
+def content_of(headers: Headers) -> tuple[str | None, str | None]:
+    """The values of an answer's Content-Type and Content-Encoding."""
+    return _last(headers, b"content-type"), _last(headers, b"content-encoding")
 
 
 def _last(headers: Headers, wanted: bytes) -> str | None:

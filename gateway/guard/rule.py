@@ -8,6 +8,7 @@ import msgspec
 from gateway.guard.answer import Outcomes
 from gateway.guard.answer_shapes import AnswerShape
 from gateway.guard.authorize import Authorize
+from gateway.guard.batch import Batch
 from gateway.guard.body import Wanted
 from gateway.guard.condition import Condition
 from gateway.guard.content import BodyFormats
@@ -121,6 +122,8 @@ class Rule(msgspec.Struct, frozen=True):
     caller_is_unproven: bool = False
     """Whether who sends a create is taken from what anybody may write: then an API that does not find a thing for a
     caller, who seems to be the one who made it, says nothing."""
+    batch: Batch | None = None
+    """Where the items of a request are; None where it is one create."""
     reads_client: bool = False
     """Whether the client's address counts."""
 
@@ -130,6 +133,12 @@ class Rule(msgspec.Struct, frozen=True):
         return self.verify is not None and not self.retry_window
 
     @property
+    def reads_answer(self) -> bool:
+        """Whether something in the body of an answer decides."""
+        by_items = self.batch is not None and self.batch.status is not None
+        return by_items or (self.outcomes is not None and self.outcomes.reads_body)
+
+    @property
     def tells_retries(self) -> bool:
         """Whether a retry is told from a duplicate, for which requests are compared."""
         return self.key is not None or self.retry_window > 0
@@ -137,5 +146,5 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        reads = self.body is not None or self.reads_form or self.reads_whole_body
+        reads = self.body is not None or self.reads_form or self.reads_whole_body or self.batch is not None
         return reads or self.tells_retries or self.upsert_method != ""

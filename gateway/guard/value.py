@@ -29,7 +29,7 @@ _TYPES: Mapping[str, frozenset[type]] = {
     "object": frozenset({dict}),
 }
 _NAMES: Mapping[type, str] = {str: "a string", bool: "a boolean", NoneType: "null", list: "an array", dict: "an object"}
-_TYPED = frozenset({Source.BODY, Source.JWT})
+_TYPED = frozenset({Source.BODY, Source.JWT, Source.ITEM})
 """Sources whose values have types; elsewhere all are strings."""
 _CODED = re.compile(r'["%\\]')
 

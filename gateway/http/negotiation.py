@@ -23,7 +23,8 @@ def negotiate(reply: Reply, request: Headers, cors: Cors | None) -> tuple[Reply,
     lines = request.names.count(b"accept")  # hardly ever several
     accept = request.first(b"accept") if lines == 1 else b",".join(request.values(b"accept")) if lines else None
     if accept and prefers_html(accept):
-        reply = html_page(reply, document)
+        is_long = document.conflicts is not None
+        reply = (html_page.__wrapped__ if is_long else html_page)(reply, document)
     return reply, _VARY_ACCEPT if cors is None else cors.fields(request) + _VARY_BOTH
 
 

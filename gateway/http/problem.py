@@ -11,6 +11,17 @@ TYPE = "urn:problem-type:gateway:"
 CONTENT_TYPE = "application/problem+json"
 
 
+class ItemConflict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One item of a batch that is in conflict."""
+
+    index: int
+    """Counted from 0."""
+    conflict_field: str
+    type: str | None = None
+    """As that of a problem: what its claim is held for."""
+    existing_resource_link: str | None = None
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """The body of an answer, in the order in which people read it. Never holds a value of an identity."""
 
@@ -25,6 +36,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     suggested_next_step: str | None = None
     first_seen: str | None = None
     expires_at: str | None = None
+    conflicts: tuple[ItemConflict, ...] | None = None
+    """Of a batch all items that are in conflict."""
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +95,12 @@ KINDS: Mapping[str, Kind] = {
         title="A field that identifies this create is missing or unreadable",
         next_step="Send the field exactly once, in a form that can be read in one way only.",
     ),
+    "duplicate-in-batch": Kind(
+        status=422,
+        title="Items of the request are the same",
+        next_step="Send each of them once: conflicts names those that repeat another one.",
+    ),
+    "too-many-items": Kind(status=413, title="Too many items", next_step="Send them in several requests."),
     "body-too-large": Kind(status=413, title="Request body too large", next_step="Send a smaller body.", closes=True),
     "ambiguous-path": Kind(status=400, title="Ambiguous path", next_step="Send the path in its plain form."),
     "method-override": Kind(
@@ -161,6 +180,10 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
             fields = b"Connection: %b\r\n%b" % (connection, fields)
         return b"%b%b\r\n" % (self.head, fields) if head_only else b"%b%b\r\n%b" % (self.head, fields, self.body)
 
+    def with_document(self, document: Problem) -> "Reply":
+        """Have it say something else, by the same status."""
+        return _reply(self.slug, document, self.lasting, closes=self.closes)
+
     def in_form(
         self, status: int, content_type: str, body: bytes, fields: bytes = b"", document: Problem | None = None
     ) -> "Reply":
@@ -195,12 +218,16 @@ def problem(slug: str, detail: str, rule: str | None = None) -> Reply:
 def reply(document: Problem, error: str, retry_after: int | None = None, *, closes: bool = False) -> Reply:
     """Make an answer of a document. `error` is a proxy error type, `retry_after` in seconds."""
     slug = document.type.removeprefix(TYPE)
-    body = msgspec.json.encode(document)
     lasting = b'Proxy-Status: idempotency-gateway; error=%b; details="%b"\r\n%b' % (
         error.encode(),
         slug.encode(),
         b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after,
     )
+    return _reply(slug, document, lasting, closes=closes)
+
+
+def _reply(slug: str, document: Problem, lasting: bytes, *, closes: bool) -> Reply:
+    body = msgspec.json.encode(document)
     head = b"%b%d\r\n%b" % (_HEADS[document.status], len(body), lasting)
     return Reply(slug, document.status, head, body, closes, document, lasting=lasting)
 

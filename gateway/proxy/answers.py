@@ -2,17 +2,18 @@
 # an API that did not answer. Pure.
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
-from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError, Overloaded, RequestBroken
-from gateway.guard.decision import Conflict
+from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError, Overloaded, RepeatedItems, RequestBroken
+from gateway.guard.decision import ON_HELD, Conflict
 from gateway.http import existing
-from gateway.http.problem import KINDS, TYPE, Problem, Reply, problem, reply
-from gateway.model import FOREVER, Claim, Record
+from gateway.http.problem import KINDS, TYPE, ItemConflict, Problem, Reply, problem, reply
+from gateway.model import FOREVER, Claim, Held, Record
 from gateway.upstream.results import NoResponse, NotSent
 
 NOT_FORWARDED = "The create was not forwarded."
@@ -54,13 +55,49 @@ def _conflict(
     return reply(document, KINDS[kind].error, retry_after)
 
 
+def batch_conflict(answer: Reply, held: Held, count: int, shows_link: Callable[[Claim, Record], bool]) -> Reply:
+    """Make the answer to a batch of `count` items from the `answer` about one of its claims: it names all of them."""
+    conflicts = tuple(
+        ItemConflict(
+            index=claim.item,
+            conflict_field=claim.entry,
+            type=TYPE + ON_HELD[record.state],
+            existing_resource_link=record.resource if shows_link(claim, record) else None,
+        )
+        for claim, record in held.conflicts
+        if claim.item is not None
+    )
+    document = answer.document
+    if document is None or not conflicts:
+        return answer
+    items = len({conflict.index for conflict in conflicts})
+    detail = f"{document.detail} Of {count} items {items} are in conflict, and none was forwarded."
+    document = msgspec.structs.replace(document, detail=detail, conflicts=conflicts)
+    return answer.with_document(document)
+
+
+def repeated_items(error: RepeatedItems, rule: str) -> Reply:
+    """Make the answer to a batch that has the same identity twice."""
+    kind = KINDS["duplicate-in-batch"]
+    document = Problem(
+        type=f"{TYPE}duplicate-in-batch",
+        title=kind.title,
+        status=kind.status,
+        detail=f"{str(error).capitalize()}. {NOT_FORWARDED}",
+        rule=rule,
+        suggested_next_step=kind.next_step,
+        conflicts=tuple([ItemConflict(index=index, conflict_field=entry) for index, entry in error.repeats]),
+    )
+    return reply(document, kind.error)
+
+
 def bare_conflict(kind: Conflict, claim: Claim) -> Reply:
     """Make the same for a caller of whom it is not clear whether he may know: without anything of the other create."""
     retry_after = 1 if kind is Conflict.OUTCOME_UNKNOWN else KINDS[kind].retry_after
     return reply(_document(kind, claim.rule, claim.entry), KINDS[kind].error, retry_after)
 
 
-def _document(kind: Conflict, rule: str, entry: str, **of_record: str | None) -> Problem:
+def _document(kind: Conflict, rule: str, entry: str, **of_record: Any) -> Problem:
     """Say what is in conflict; `of_record` are the members that tell of the other create."""
     shared = KINDS[kind]
     return Problem(

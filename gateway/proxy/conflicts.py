@@ -9,7 +9,7 @@ from gateway.errors import StoreError
 from gateway.guard.authorize import Verdict
 from gateway.guard.decision import Conflict, Found
 from gateway.guard.rule import Rule
-from gateway.model import Claim
+from gateway.model import Claim, Record, State
 from gateway.proxy import answers
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver
@@ -57,8 +57,8 @@ class ConflictAnswers:
                     stored = msgspec.structs.replace(stored, headers=readable)
                 await deliver(request, stored, self._deps.idle_timeouts)
                 return False
-        shows_link = rule.link == "anyone" or (rule.link == "caller" and found.record.caller == found.claim.caller)
-        if found.conflict is Conflict.DUPLICATE and rule.duplicate != "reject":
+        shows_link = _shows_link(rule, found.claim, found.record)
+        if found.conflict is Conflict.DUPLICATE and rule.duplicate != "reject" and create.is_all_created:
             link = found.record.resource if shows_link else None
             match rule.duplicate:
                 case "accept":
@@ -71,16 +71,22 @@ class ConflictAnswers:
                     upserted = await self._upserts(create, found)
                     if upserted is not Upserted.NOT_DONE:
                         return upserted is Upserted.FREED
-        request.reply(
-            answers.conflict(
-                found.conflict,
-                found.claim,
-                found.record,
-                create.now,
-                shows_link=shows_link,
-                retry_after=create.retry_after,
-            )
+        answer = answers.conflict(
+            found.conflict,
+            found.claim,
+            found.record,
+            create.now,
+            shows_link=shows_link,
+            retry_after=create.retry_after,
         )
+        if rule.batch is not None:
+            answer = answers.batch_conflict(
+                answer,
+                create.held,
+                len(create.view.items),
+                lambda claim, record: record.state is State.CREATED and _shows_link(rule, claim, record),
+            )
+        request.reply(answer)
         return False
 
     async def _stored_answer(self, rule: Rule, wanted: Sequence[Claim], owner: bytes) -> UpstreamResponse | None:
@@ -102,3 +108,8 @@ class ConflictAnswers:
         else:
             self._recent.remember(owner, answer)
         return answer
+
+
+def _shows_link(rule: Rule, claim: Claim, record: Record) -> bool:
+    """Whether who sends `claim` may see where the thing lives that another create made."""
+    return rule.link == "anyone" or (rule.link == "caller" and record.caller == claim.caller)

@@ -11,30 +11,38 @@ from typing import assert_never
 
 import msgspec
 
-from gateway.errors import BodyTooLarge, IdentityError, Malformed, Overloaded, RequestBroken, StoreBusy, StoreError
+from gateway.errors import (
+    BodyTooLarge,
+    IdentityError,
+    Malformed,
+    Overloaded,
+    RepeatedItems,
+    RequestBroken,
+    StoreBusy,
+    StoreError,
+)
 from gateway.guard import decision
-from gateway.guard.claims import claims
+from gateway.guard.claims import claims, with_items
 from gateway.guard.decision import Conflict, Outcome
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
-from gateway.guard.resource import MAX_ANSWER, locate
 from gateway.guard.rule import Rule
 from gateway.guard.rules import Match
 from gateway.http.headers import Headers
 from gateway.http.problem import problem
-from gateway.model import FREE, Claim, Held, Reserved, State
+from gateway.model import FREE, Claim, Held, Reserved
 from gateway.proxy import answers
 from gateway.proxy.authorize import Authorizer
 from gateway.proxy.conflicts import ConflictAnswers
 from gateway.proxy.context import RequestContext, refuse_without_store
 from gateway.proxy.dependencies import HandlerDependencies
+from gateway.proxy.ending import Ending
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.in_flight import InFlightWait
-from gateway.proxy.judgement import OUTCOMES, judge_answer, judge_whole
-from gateway.proxy.relay import read_whole
+from gateway.proxy.judgement import OUTCOMES
 from gateway.proxy.status_field import status_fields, without_field
-from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
+from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
 from gateway.telemetry import RequestRecord
 from gateway.upstream.client import CancelledUnsent
 from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
@@ -60,7 +68,7 @@ class CreateHandler:
         """Answer one create."""
         rule, exchange = match.rule, request.exchange
         self.prepare(request, rule)
-        request.answer_is_read = rule.outcomes is not None and rule.outcomes.reads_body
+        request.answer_is_read = rule.reads_answer
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
         client = exchange.client_address() if rule.reads_client else None
@@ -76,6 +84,8 @@ class CreateHandler:
             view = RequestView(
                 exchange.headers, request.target.query, match.variables, request.body or b"", line, client
             )
+            if rule.batch is not None:
+                view = with_items(rule.batch, view, rule.formats)
             wanted = claims(rule, view, self._deps.fingerprinter)
         except Malformed as error:
             described_by = rule.key and rule.key.described_by
@@ -87,6 +97,9 @@ class CreateHandler:
             return
         except IdentityError as error:
             await self.unreadable(request, rule, error)
+            return
+        except RepeatedItems as error:
+            request.reply(answers.repeated_items(error, rule.name))
             return
         if not wanted:
             await self._forward_unguarded(request, "no-key")
@@ -197,39 +210,26 @@ class CreateHandler:
         return reserved
 
     async def _send_and_settle(self, request: RequestContext, operation: Operation, view: RequestView) -> None:
-        deps, rule = self._deps, operation.rule
-        outcome = Outcome.NO_RESPONSE  # what stands if anything below goes wrong
-        resource = answer = kept = None
+        deps = self._deps
+        ending = Ending(operation, view, self._cipher, deps.telemetry)
         try:
             result = await self._send(request)
             match result:
                 case UpstreamResponse():
-                    outcome, needs_body = judge_answer(rule, result)
-                    if needs_body:  # until it has come, what its head says stands
-                        result, outcome = await judge_whole(rule, result)
-                    outcome = decision.about_claims(rule, outcome, operation.claims)
-                    if decision.ON_OUTCOME[outcome] is State.CREATED:
-                        may_store = bool(rule.replay_limit) and outcome is Outcome.SUCCEEDED
-                        is_stored = may_store and may_be_stored(result, rule.replay_limit)
-                        result = await _read_ahead(rule, result, rule.replay_limit if is_stored else 0)
-                        if rule.resource is not None:
-                            resource = locate(rule.resource, result.headers, result.body)
-                        if is_stored and result.rest is None and len(result.body) <= rule.replay_limit:
-                            kept = for_retries(result)
-                            answer = self._encrypt(operation, kept)
+                    result = await ending.judge(result)
                 case NotSent():
-                    outcome = Outcome.NOT_SENT
+                    ending.outcome = Outcome.NOT_SENT
                 case NoResponse():
                     pass
                 case _:
                     assert_never(result)
         except CancelledUnsent:
-            outcome = Outcome.NOT_SENT
+            ending.outcome = Outcome.NOT_SENT
             raise
         finally:
             # A clock that was set back must not shorten what is kept.
             now = max(deps.wall_clock(), operation.reserved_at)
-            settlement = decision.settle(rule, outcome, now, resource, answer, operation.claims)
+            settlement = ending.settlement(now)
             settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
             deps.verifier.remember(operation, request, view, settlement)
             deps.in_flight.end(operation.owner)
@@ -240,10 +240,10 @@ class CreateHandler:
             if isinstance(result, UpstreamResponse):
                 result.abandon()
             raise
-        if is_written and kept is not None and answer is not None:
-            self._recent.remember(operation.owner, kept)
-        record.outcome = OUTCOMES[outcome]
-        is_unknown = outcome is Outcome.FAILED and not rule.failed_is_free
+        if is_written and ending.kept is not None and ending.answer is not None:
+            self._recent.remember(operation.owner, ending.kept)
+        record.outcome = OUTCOMES[ending.outcome]
+        is_unknown = ending.outcome is Outcome.FAILED and not operation.rule.failed_is_free
         request.fields = self._status_fields["unknown" if is_unknown else record.outcome]
         await deliver(request, result, deps.idle_timeouts)
 
@@ -258,15 +258,6 @@ class CreateHandler:
             self._deps.telemetry.repeated("settle-delayed", "error", rule=record.rule, reason=str(error))
         return False
 
-    def _encrypt(self, operation: Operation, answer: UpstreamResponse) -> bytes | None:
-        """Encrypt an answer; None when that fails: the create succeeded all the same, and its client is told so."""
-        try:
-            return self._cipher.encrypt(operation.owner, answer)
-        except Exception as error:  # noqa: BLE001 whatever the library raises
-            reason = type(error).__name__
-            self._deps.telemetry.repeated("answer-not-stored", "error", rule=operation.rule.name, reason=reason)
-            return None
-
     async def _send(self, request: RequestContext) -> UpstreamResponse | NotSent | NoResponse:
         return without_field(await send(request, self._deps.stopwatch, is_guarded=True), self._status_name)
 
@@ -280,13 +271,6 @@ class CreateHandler:
             marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
             result = msgspec.structs.replace(result, headers=Headers(marked))
         await deliver(request, result, self._deps.idle_timeouts)
-
-
-async def _read_ahead(rule: Rule, answer: UpstreamResponse, limit: int) -> UpstreamResponse:
-    """Read as much of a success as its link needs, and at least `limit` bytes."""
-    if rule.resource is not None and rule.resource.reads_body:
-        limit = max(limit, MAX_ANSWER)
-    return await read_whole(answer, limit) if limit else answer
 
 
 def _owner_tokens() -> Iterator[bytes]:

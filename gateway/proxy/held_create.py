@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.guard.identity import RequestView
 from gateway.guard.rule import Rule
-from gateway.model import Claim, Held
+from gateway.model import Claim, Held, State
 from gateway.proxy.context import RequestContext
 
 
@@ -25,3 +25,11 @@ class HeldCreate(msgspec.Struct, frozen=True):
     """When they were found held, in milliseconds."""
     retry_after: int | None = None
     """Seconds after which more may be known; None for what the conflict says by itself."""
+
+    @property
+    def is_all_created(self) -> bool:
+        """Whether nothing of it is left to be done; of a batch, that each of its items exists."""
+        if self.rule.batch is None:
+            return True
+        created = {claim.item for claim, record in self.held.conflicts if record.state is State.CREATED}
+        return created.issuperset(range(len(self.view.items)))

@@ -24,6 +24,8 @@ STATUSES: Mapping[str, str] = {
     "key-missing": "refused",
     "key-malformed": "refused",
     "missing-identity": "refused",
+    "duplicate-in-batch": "refused",
+    "too-many-items": "refused",
     "body-too-large": "refused",
     "request-incomplete": "refused",
     "store-unavailable": "failed",

@@ -1,0 +1,125 @@
+# What a rule says of batches: whether it makes sense. Pure.
+
+import re
+from collections.abc import Sequence
+
+from gateway.config.problems import Path, Problems, quote
+from gateway.config.schema import RuleConfig
+from gateway.guard.batch import MAX_CLAIMS, MAX_INDEX
+from gateway.guard.field import Field, Source, parse_alternatives, parse_field
+
+_OF_ITEM = re.compile(r"(?:^|\|) *item *(?:$|[.\[|])")
+_EACH = 'each = "body.items", or each = "body" where the body is the list'
+_OF_FORMS = {Source.FORM, Source.FILE}
+_ITEMS = ("item_status", "max_items")
+
+
+def is_of_item(text: str) -> bool:
+    """Whether the text of a field, or of an alternative of it, is read from an item of a batch."""
+    return bool(_OF_ITEM.search(text))
+
+
+def parse_list(text: str) -> tuple[str | int, ...]:
+    """The way down in a body to a list, or through it; none for the body itself. Raises ValueError."""
+    field = parse_field(text)
+    if field.source not in {Source.BODY, Source.BYTES}:
+        raise ValueError(f"{quote(text)} is no list in a JSON body; write {_EACH}")
+    keys = field.keys if field.source is Source.BODY else ()
+    for key in keys:
+        if isinstance(key, int) and key > MAX_INDEX:
+            raise ValueError(f"{quote(text)} is not read that far into a list; write an index up to {MAX_INDEX}")
+    return keys
+
+
+def validate_batch(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    """Note every problem of a rule's `each` and of what belongs to it; `path` leads to the rule."""
+    each = (*path, "each")
+    if rule.each is None:
+        if problems.sound(each):
+            _without(rule, path, problems)
+        return
+    keys = problems.parse(each, parse_list, rule.each) if problems.sound(each) else None
+    if rule.item_status is not None and problems.sound(status := (*path, "item_status")):
+        problems.parse(status, parse_list, rule.item_status)
+    _identity(rule, path, problems, is_whole=keys == ())
+    _counts(rule, path, problems)
+    _others(rule, path, problems)
+
+
+def _without(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    """A rule without `each`: nothing of it can be about items."""
+    for key in _ITEMS:
+        if problems.written(place := (*path, key)) and problems.sound(place):
+            problems.add(place, f"has no effect without each; write {_EACH}, or leave this out")
+    scope = (*path, "scope")
+    for text in [item.field for item in rule.scope_items if is_of_item(item.field)] if problems.sound(scope) else ():
+        problems.add(scope, _no_items(text))
+    for at, entry in enumerate(rule.unique):
+        for text in problems.elements(fields := (*path, "unique", at, "fields"), entry.fields):
+            if is_of_item(text):
+                problems.add(fields, _no_items(text))
+
+
+def _no_items(text: str) -> str:
+    return f"{quote(text)} is in an item, and the rule has none; write {_EACH}"
+
+
+def _identity(rule: RuleConfig, path: Path, problems: Problems, *, is_whole: bool) -> None:
+    """`is_whole` says that the body itself is the list."""
+    unique = (*path, "unique")
+    if not rule.unique and problems.sound(unique, each := (*path, "each")):
+        problems.add(each, 'has no effect without unique; write unique = [{ name = "email", fields = ["item.email"] }]')
+    for at, entry in enumerate(rule.unique):
+        fields = (*unique, at, "fields")
+        texts = list(problems.elements(fields, entry.fields))
+        if texts and problems.sound(fields) and not any(map(is_of_item, texts)):
+            problems.add(
+                fields,
+                "has no field of an item, so that all items would have the same identity; write one such as "
+                '"item.email"',
+            )
+        _fields(texts, fields, problems, is_whole=is_whole)
+    if problems.sound(scope := (*path, "scope")):
+        _fields([item.field for item in rule.scope_items], scope, problems, is_whole=is_whole)
+
+
+def _fields(texts: Sequence[str], path: Path, problems: Problems, *, is_whole: bool) -> None:
+    for text in texts:
+        sources = {field.source for field in _alternatives(text)}
+        if not sources.isdisjoint(_OF_FORMS):
+            problems.add(path, f"{quote(text)} is in a form, which has no list of items; write a field such as item.id")
+        elif is_whole and Source.BODY in sources:
+            problems.add(path, f'{quote(text)} is in a body that is a list itself, with each = "body"; write item.NAME')
+
+
+def _alternatives(text: str) -> Sequence[Field]:
+    try:
+        return parse_alternatives(text).each
+    except ValueError:  # which is a problem already
+        return ()
+
+
+def _counts(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    if not problems.sound(place := (*path, "max_items"), (*path, "unique")):
+        return
+    most = MAX_CLAIMS // max(1, len(rule.unique))
+    if not 1 <= rule.max_items <= most:
+        claims = f"each item has a claim for each of {len(rule.unique)} entries" if len(rule.unique) > 1 else ""
+        why = f", because {claims}, and a create takes at most {MAX_CLAIMS}" if claims else ""
+        problems.add(place, f"must be from 1 to {most}{why}; write max_items = {min(100, most)}")
+
+
+def _others(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    """Keys that are about one thing."""
+    if rule.verify is not None and problems.sound(verify := (*path, "verify")):
+        problems.add(verify, "asks about one thing, and a batch creates many; leave it out, or each")
+    if rule.duplicate in {"redirect", "upsert"} and problems.sound(kind := (*path, "duplicate")):
+        problems.add(
+            kind, f'"{rule.duplicate}" leads to one thing, and a batch creates many; write "reject", or "accept"'
+        )
+    if rule.exists and rule.item_status is None and problems.sound(exists := (*path, "exists"), (*path, "item_status")):
+        problems.add(
+            exists,
+            'says of a batch only that some item exists; write item_status = "body.results.status" for the statuses '
+            "of items, or leave this out",
+        )

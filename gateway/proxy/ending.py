@@ -1,0 +1,94 @@
+# How an operation ends: what the API's answer comes to, as far as it is known.
+
+from collections.abc import Sequence
+
+from gateway.guard import decision
+from gateway.guard.decision import ItemOutcome, Outcome
+from gateway.guard.identity import RequestView
+from gateway.guard.operation import Operation
+from gateway.guard.resource import MAX_ANSWER, locate
+from gateway.guard.rule import Rule
+from gateway.model import Settlement, State
+from gateway.proxy.batch import judge_batch
+from gateway.proxy.judgement import judge_answer, judge_whole
+from gateway.proxy.relay import read_whole
+from gateway.proxy.stored_answers import AnswerCipher, for_retries, may_be_stored
+from gateway.telemetry import Telemetry
+from gateway.upstream.results import UpstreamResponse
+
+
+class Ending:
+    """The end of one operation.
+
+    Mutable state: all that is known of it. At every moment it is what must be settled if nothing more becomes known.
+    """
+
+    __slots__ = ("_cipher", "_operation", "_telemetry", "_view", "answer", "items", "kept", "outcome", "resource")
+
+    def __init__(self, operation: Operation, view: RequestView, cipher: AnswerCipher, telemetry: Telemetry) -> None:
+        self._operation = operation
+        self._view = view
+        self._cipher = cipher
+        self._telemetry = telemetry
+        self.outcome = Outcome.NO_RESPONSE
+        self.items: Sequence[ItemOutcome] | None = None
+        """What became of each item of a batch; None where the outcome is that of all."""
+        self.resource: str | None = None
+        """Where the created thing lives."""
+        self.kept: UpstreamResponse | None = None
+        """The answer that retries get."""
+        self.answer: bytes | None = None
+        """The same, encrypted."""
+
+    def __repr__(self) -> str:
+        return f"Ending({self.outcome.value})"
+
+    async def judge(self, result: UpstreamResponse) -> UpstreamResponse:
+        """Find out what an answer means, which may take its body; returns it as far as it was read then."""
+        rule = self._operation.rule
+        if rule.batch is not None:
+            self.outcome = Outcome.UNCERTAIN  # until it is known what became of each item
+            result, self.outcome, self.items = await judge_batch(rule, rule.batch, result, len(self._view.items))
+        else:
+            self.outcome, needs_body = judge_answer(rule, result)
+            if needs_body:  # until it has come, what its head says stands
+                result, self.outcome = await judge_whole(rule, result)
+            self.outcome = decision.about_claims(rule, self.outcome, self._operation.claims)
+        if decision.ON_OUTCOME[self.outcome] is State.CREATED:
+            result = await self._keep(rule, result)
+        return result
+
+    async def _keep(self, rule: Rule, result: UpstreamResponse) -> UpstreamResponse:
+        """Read of a success what is kept: its link, and all of it for retries."""
+        may_store = bool(rule.replay_limit) and self.outcome is Outcome.SUCCEEDED
+        is_stored = may_store and may_be_stored(result, rule.replay_limit)
+        result = await _read_ahead(rule, result, rule.replay_limit if is_stored else 0)
+        if rule.resource is not None and rule.batch is None:
+            self.resource = locate(rule.resource, result.headers, result.body)
+        if is_stored and result.rest is None and len(result.body) <= rule.replay_limit:
+            self.kept = for_retries(result)
+            self.answer = self._encrypt(self.kept)
+        return result
+
+    def settlement(self, now: int) -> Settlement:
+        """What becomes of the operation's claims. `now` in milliseconds."""
+        rule, claims = self._operation.rule, self._operation.claims
+        if self.items is not None:
+            return decision.settle_items(rule, self.items, now, claims, self.answer)
+        return decision.settle(rule, self.outcome, now, self.resource, self.answer, claims)
+
+    def _encrypt(self, answer: UpstreamResponse) -> bytes | None:
+        """Encrypt an answer; None when that fails: the create succeeded all the same, and its client is told so."""
+        try:
+            return self._cipher.encrypt(self._operation.owner, answer)
+        except Exception as error:  # noqa: BLE001 whatever the library raises
+            name, reason = self._operation.rule.name, type(error).__name__
+            self._telemetry.repeated("answer-not-stored", "error", rule=name, reason=reason)
+            return None
+
+
+async def _read_ahead(rule: Rule, answer: UpstreamResponse, limit: int) -> UpstreamResponse:
+    """Read as much of a success as its link needs, and at least `limit` bytes."""
+    if rule.resource is not None and rule.resource.reads_body:
+        limit = max(limit, MAX_ANSWER)
+    return await read_whole(answer, limit) if limit else answer
