@@ -28,13 +28,15 @@ class Kind(Enum):
     """Without a key: a retry is told by its bytes and its caller."""
     UPSERTED = "/contacts"
     """Duplicates of it are sent to what exists, which may be gone by then."""
+    BATCHED = "/invitations"
+    """Two items in one request, each with a claim."""
     VERIFIED = "/signups"
     """The API often gives no answer, and is asked what became of the create."""
 
     @property
     def is_replayed(self) -> bool:
         """Whether a retry by the same caller gets the API's answer again."""
-        return self not in {Kind.PLAIN, Kind.UPSERTED, Kind.VERIFIED}
+        return self not in {Kind.PLAIN, Kind.UPSERTED, Kind.BATCHED, Kind.VERIFIED}
 
     @property
     def has_key(self) -> bool:
@@ -47,6 +49,11 @@ _SETTINGS: dict[Kind, dict[str, Any]] = {
     Kind.KEYED: {"key": {}, "retry": "replay"},
     Kind.KEYED_WAITING: {"key": {}, "retry": "replay", "in_flight": "wait"},
     Kind.UPSERTED: {"duplicate": "upsert"},
+    Kind.BATCHED: {
+        "each": "body.items",
+        "item_status": "body.results.status",
+        "unique": [{"name": "email", "fields": ["item.email"]}],
+    },
     Kind.SAME_BYTES_WAITING: {"retry": "replay", "retry_window": "1h", "in_flight": "wait"},
     Kind.VERIFIED: {
         "verify": {
@@ -82,7 +89,9 @@ class Sent:
             fields.append(("Authorization", f"Bearer {self.caller}"))
         if self.kind.has_key:
             fields.append(("Idempotency-Key", f"key-{self.identity}"))  # all callers use the same one
-        return create_bytes(self.identity, path=self.kind.value, headers=fields)
+        names = [self.identity, f"{self.identity}-guest"] if self.kind is Kind.BATCHED else []
+        items = {"items": [{"email": name} for name in names]} if names else {}
+        return create_bytes(self.identity, path=self.kind.value, headers=fields, **items)
 
 
 def new_load(names: Iterator[str], chance: random.Random) -> Iterator[Sent]:

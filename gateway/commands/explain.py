@@ -7,30 +7,22 @@ from typing import Any
 
 from gateway.commands import curl_options
 from gateway.commands.explain_lines import lines
+from gateway.commands.explain_rule import guarded, unreadable
 from gateway.config import fingerprint_key, load
 from gateway.config.compile import compile_routes, compile_rules
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
-from gateway.config.table import Duration
-from gateway.config.units import format_duration
-from gateway.errors import BodyTooLarge, IdentityError, Malformed
 from gateway.guard.admission import Admission
-from gateway.guard.answer_shapes import AnswerShape
-from gateway.guard.claims import claims
-from gateway.guard.condition import describe
 from gateway.guard.content import JSON_TYPE
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.form_type import URLENCODED
-from gateway.guard.identity import RequestView, identify, sent_values
-from gateway.guard.question import fill
-from gateway.guard.rule import Rule
+from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match, Refusal
 from gateway.guard.when import choose
 from gateway.http.forwarding import OFF, Forwarding, Peer
 from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
 from gateway.http.write import end_to_end
-from gateway.model import Claim
 from gateway.process.secret import existing
 
 SUMMARY = "say which rule a request meets, where it goes, and what its identity is"
@@ -140,7 +132,7 @@ def explain(
         line = f"{method} {target}".encode()
         address = _peer(config, client).client_address(end_to_end(headers))
         view = RequestView(headers, admitted.target.query, match.variables, body, line, address)
-        found = _guarded(config, match, view) if error is None else _unreadable(match.rule, error)
+        found = guarded(match.rule, view, _fingerprinter(config)) if error is None else unreadable(match.rule, error)
     return found | {"upstream": admitted.upstream} if config.upstreams and found["forwarded"] else found
 
 
@@ -148,123 +140,6 @@ def _peer(config: Config, client: str) -> Peer:
     settings = config.forwarding
     forwarding = Forwarding(settings.trusted_proxies, settings.headers, OFF, OFF, iter(()))
     return forwarding.peer(client, is_tls=False)
-
-
-def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, Any]:
-    rule = match.rule
-    found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
-    if rule.when is not None:
-        found["when"] = [describe(each.field.text, each) for each in rule.when.conditions]
-    if rule.answers:
-        found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
-    limit = rule.formats.limit
-    if rule.needs_body and len(request.body) > limit:
-        return found | _refused(rule, "body-too-large", f"the rule reads at most {limit} bytes")
-    try:
-        fingerprinter = _fingerprinter(config)
-        wanted = claims(rule, request, fingerprinter or Fingerprinter(b""))
-        scope, identities = identify(rule, request) if rule.entries else ((), ())
-    except Malformed as error:
-        return found | _refused(rule, error.slug, error.detail)
-    except (BodyTooLarge, IdentityError) as error:
-        return found | _unreadable(rule, error)
-    found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
-    found["claims"] = [
-        {
-            "entry": identity.entry.name,
-            "identity": {
-                field.text: value for field, value in zip(identity.entry.fields, identity.values, strict=True)
-            },
-            "fingerprint": None if fingerprinter is None else claim.fingerprint.hex(),
-        }
-        for identity, claim in zip(identities, [claim for claim in wanted if not claim.is_key], strict=True)
-    ]
-    claimed = {identity.entry for identity in identities}
-    if skipped := [entry.name for entry in rule.entries if entry not in claimed]:
-        found["skipped"] = skipped
-    if not wanted:
-        return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
-    first = wanted[0]
-    if rule.tells_retries or rule.authorize is not None:
-        found["caller"] = "anonymous" if first.caller is None else "known"
-    if rule.key is not None:
-        found["key"] = {
-            "header": rule.key.header,
-            "sent": first.is_key,
-            "fingerprint": first.fingerprint.hex() if first.is_key and fingerprinter is not None else None,
-        }
-    if rule.verify is not None:
-        found["verify"] = fill(rule.verify.question, sent_values(rule, request))
-    return found | _asked_of_api(rule) | {"forwarded": True, "happens": _happens(rule, first)}
-
-
-def _unreadable(rule: Rule, error: IdentityError | BodyTooLarge) -> dict[str, Any]:
-    found = {"rule": rule.name}
-    if isinstance(error, BodyTooLarge):
-        return found | _refused(rule, "body-too-large", str(error))
-    if rule.forwards_missing:
-        return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
-    return found | _refused(rule, "missing-identity", str(error), error.status)
-
-
-def _asked_of_api(rule: Rule) -> dict[str, Any]:
-    """What the rule makes of the API's word: who may know, and what its answers mean."""
-    found: dict[str, Any] = {}
-    if rule.authorize is not None:
-        found["authorize"] = {
-            "path": rule.authorize.path,
-            "before": "claim" if rule.authorize.before_claim else "answer",
-            "cache": format_duration(Duration(rule.authorize.cache)),
-        }
-    if rule.outcomes is not None:
-        found["outcome"] = [
-            {"is": entry.verdict, "when": [describe(each.field.text, each) for each in entry.when]}
-            for entry in rule.outcomes.entries
-        ]
-    return found
-
-
-def _refused(rule: Rule, slug: str, why: str, status: int | None = None) -> dict[str, Any]:
-    """`status` where it is not that of the slug."""
-    shape = rule.answers.get(slug)
-    if shape is not None and shape.status is not None:
-        status = shape.status
-    elif status is None:
-        status = KINDS[slug].status
-    return {"forwarded": False, "happens": f"{status} {slug}: {why}"}
-
-
-def _answer(shape: AnswerShape) -> str:
-    """What of an answer the rule writes itself."""
-    status = [] if shape.status is None else [str(shape.status)]
-    kind = [] if shape.content_type is None else [shape.content_type]
-    return " ".join([*status, *kind]) or "with header fields of its own"
-
-
-def _happens(rule: Rule, first: Claim) -> str:
-    text = "forwarded when all its claims are free, otherwise 409"
-    if first.is_key:
-        text += "; 422 when its key was sent with another request"
-    if rule.authorize is not None:
-        text += "; 401 or 403 of the API to a caller who may not know"
-    if rule.replay_limit and first.payload is not None:
-        text += "; when its caller sends it again, the API's answer once more"
-    match rule.duplicate:
-        case "accept":
-            text += f"; a duplicate of what was created gets {rule.accept_status}"
-        case "redirect":
-            text += "; a duplicate of what was created gets 303 to it, where its link is known and may be shown"
-        case "upsert":
-            text += (
-                f"; a duplicate of what was created is sent to its link by {rule.upsert_method}, where that is known"
-            )
-    if rule.exists:
-        text += f'; when the API answers a status of exists, "{rule.exists_entry}" counts as created'
-    if rule.verify is not None:
-        text += "; when the outcome of an earlier one is unknown, the API is asked first"
-    if rule.answers:
-        text += "; the answers named above have the shape that the rule gives them"
-    return text
 
 
 def _fingerprinter(config: Config) -> Fingerprinter | None:

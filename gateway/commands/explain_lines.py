@@ -12,8 +12,11 @@ def lines(found: dict[str, Any]) -> list[str]:
     if "when" in found:
         rows.append(("when", " and ".join(found["when"])))
     rows += [("scope", f"{text} = {_shown(value)}") for text, value in found.get("scope", {}).items()]
+    if "items" in found:
+        rows.append(("items", str(found["items"])))
     for claim in found.get("claims", []):
-        rows.append(("claim", claim["entry"]))
+        of_item = f" of item {claim['item']}" if "item" in claim else ""
+        rows.append(("claim", claim["entry"] + of_item))
         rows += [("  identity", f"{text} = {_shown(value)}") for text, value in claim["identity"].items()]
         rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
     rows += [("skipped", f"{name}: it lacks a field") for name in found.get("skipped", [])]

@@ -159,6 +159,10 @@ REFUSED = (
 """The default of `refused`: what servers say before they work on a request."""
 
 
+MAX_ITEMS = 500
+"""The default of `max_items`."""
+
+
 class KeyConfig(Table, frozen=True, kw_only=True):
     """`key`: the header by which a client marks a create and its retries as one."""
 
@@ -187,7 +191,7 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Fields that are part of every fingerprint, such as a tenant."""
     each: str | None = None
     """The list of items in the body of a batch, "body.items", or "body"; each item has an identity of its own."""
-    max_items: int = 500
+    max_items: int = MAX_ITEMS
     """How many items a batch may have."""
     item_status: str | None = None
     """Where an answer has the statuses of the items, in their order; they settle each by itself."""

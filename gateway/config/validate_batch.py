@@ -4,14 +4,13 @@ import re
 from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import RuleConfig
+from gateway.config.schema import MAX_ITEMS, RuleConfig
 from gateway.guard.batch import MAX_CLAIMS, MAX_INDEX
 from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 
 _OF_ITEM = re.compile(r"(?:^|\|) *item *(?:$|[.\[|])")
 _EACH = 'each = "body.items", or each = "body" where the body is the list'
 _OF_FORMS = {Source.FORM, Source.FILE}
-_ITEMS = ("item_status", "max_items")
 
 
 def is_of_item(text: str) -> bool:
@@ -23,7 +22,7 @@ def parse_list(text: str) -> tuple[str | int, ...]:
     """The way down in a body to a list, or through it; none for the body itself. Raises ValueError."""
     field = parse_field(text)
     if field.source not in {Source.BODY, Source.BYTES}:
-        raise ValueError(f"{quote(text)} is no list in a JSON body; write {_EACH}")
+        raise ValueError(f'{quote(text)} is no list in a JSON body; write one such as "body.items"')
     keys = field.keys if field.source is Source.BODY else ()
     for key in keys:
         if isinstance(key, int) and key > MAX_INDEX:
@@ -40,7 +39,11 @@ def validate_batch(rule: RuleConfig, path: Path, problems: Problems) -> None:
         return
     keys = problems.parse(each, parse_list, rule.each) if problems.sound(each) else None
     if rule.item_status is not None and problems.sound(status := (*path, "item_status")):
-        problems.parse(status, parse_list, rule.item_status)
+        if rule.item_status.startswith("answer."):
+            right = quote(rule.item_status.removeprefix("answer."))
+            problems.add(status, f"is always of the answer, and does not say so; write {right}")
+        else:
+            problems.parse(status, parse_list, rule.item_status)
     _identity(rule, path, problems, is_whole=keys == ())
     _counts(rule, path, problems)
     _others(rule, path, problems)
@@ -48,8 +51,8 @@ def validate_batch(rule: RuleConfig, path: Path, problems: Problems) -> None:
 
 def _without(rule: RuleConfig, path: Path, problems: Problems) -> None:
     """A rule without `each`: nothing of it can be about items."""
-    for key in _ITEMS:
-        if problems.written(place := (*path, key)) and problems.sound(place):
+    for key, has_effect in (("item_status", rule.item_status is not None), ("max_items", rule.max_items != MAX_ITEMS)):
+        if has_effect and problems.sound(place := (*path, key)):
             problems.add(place, f"has no effect without each; write {_EACH}, or leave this out")
     scope = (*path, "scope")
     for text in [item.field for item in rule.scope_items if is_of_item(item.field)] if problems.sound(scope) else ():

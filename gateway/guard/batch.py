@@ -34,7 +34,7 @@ class Batch(msgspec.Struct, frozen=True):
 def read_items(
     batch: Batch, body: bytes, content_type: str | None, content_encoding: str | None, formats: BodyFormats
 ) -> list[Json]:
-    """Read the items of a body, each as far as it is wanted; of a body or a value that is no list, it is the only one.
+    """Read the items of a body, each as far as it is wanted. A body that should be a list and is none is the only one.
 
     Raises IdentityError, CodingNotAccepted, BodyTooLarge, and Malformed for more than `max_items`.
     """
@@ -43,6 +43,8 @@ def read_items(
     else:
         text = _text_at(json_text(body, content_type, content_encoding, formats), batch.keys, batch.text)
         found = elements(text, batch.max_items)
+        if found is None and batch.keys:  # some languages go through an object's members as through a list
+            raise IdentityError(f"{batch.text} is no list")
         texts = [text] if found is None else found
     if len(texts) > batch.max_items:
         raise Malformed("too-many-items", f"{batch.text} has more than {batch.max_items} items.")

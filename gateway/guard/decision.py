@@ -166,7 +166,10 @@ def settle_items(
         mine = by_item.get(at, [])
         ended = settle(rule, about_claims(rule, outcome, mine), now, resource, None, mine)
         apart.update([(claim.fingerprint, ended.of(claim)) for claim in mine])
-    whole = settle(rule, of_all([item.outcome for item in items]), now, None, answer)
+    outcome = of_all([item.outcome for item in items])
+    whole = (
+        FREE if outcome is Outcome.EXISTS else settle(rule, outcome, now)
+    )  # nothing was made, as far as the key goes
     return Settlement(whole.state, whole.expires_at, None, answer, apart)
 
 

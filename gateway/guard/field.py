@@ -26,10 +26,10 @@ class Source(enum.Enum):
     """Who sends a request, by address."""
     JWT = "jwt"
     """A claim of the bearer token; the token is not verified."""
-    JSON = "json"
-    """The whole of a JSON body, by value."""
     ITEM = "item"
     """One item of a batch: the fields of a rule with `each` are read once for each of them."""
+    JSON = "json"
+    """The whole of a JSON body, by value."""
     BYTES = "bytes"
     """The whole of any body. It is written "body", without keys."""
 

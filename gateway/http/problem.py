@@ -33,11 +33,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     conflict_field: str | None = None
     """The name of the `unique` entry in conflict."""
     existing_resource_link: str | None = None
+    conflicts: tuple[ItemConflict, ...] | None = None
+    """Of a batch all items that are in conflict."""
     suggested_next_step: str | None = None
     first_seen: str | None = None
     expires_at: str | None = None
-    conflicts: tuple[ItemConflict, ...] | None = None
-    """Of a batch all items that are in conflict."""
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,9 +67,7 @@ async def test_a_batch_that_was_refused_or_did_not_leave_frees_all_items(
     assert (await send(program, EVE)).status == 201
 
 
-async def test_a_batch_in_flight_when_the_gateway_dies_is_unknown(
-    upstream: RawUpstream, gateway: StartGateway
-) -> None:
+async def test_a_batch_in_flight_when_the_gateway_dies_is_unknown(upstream: RawUpstream, gateway: StartGateway) -> None:
     program = await gateway(rules=[batches(item_status="body.results.status")])
     held = behaviours.Held(behaviours.answer(201))
     upstream.script(held)

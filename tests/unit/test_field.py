@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.guard.field import FILE_PROPERTIES, Source, parse_field
 from tests.support.unit import untimed
 
-KNOWN = "body, form, file, header, query, path, cookie, host, client, jwt, json"
+KNOWN = "body, form, file, header, query, path, cookie, host, client, jwt, item, json"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,9 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
         ("body.é", 'cannot be read from ".é" on'),
         ("body .a", 'cannot be read from " .a" on'),
         ("body.a[", r'cannot be read from "[" on'),
-        ("body.a[]", r'cannot be read from "[]" on'),
+        ("body.a[]", 'asks for every element of a list; write each = "body.a" for the rule, and item.NAME'),
+        ("body[*].id", 'asks for every element of a list; write each = "body" for the rule'),
+        ("body.a.*.id", 'asks for every element of a list; write each = "body.a" for the rule'),
         ("body.a[-1]", r'cannot be read from "[-1]" on'),
         ("body.a[1.0]", r'cannot be read from "[1.0]" on'),
         ("body.a[٣]", r'cannot be read from "[٣]" on'),

@@ -117,6 +117,8 @@ SLUGS = [
     ("key-missing", 400, "http_request_denied"),
     ("key-malformed", 400, "http_request_denied"),
     ("missing-identity", 422, "http_request_denied"),
+    ("duplicate-in-batch", 422, "http_request_denied"),
+    ("too-many-items", 413, "http_request_denied"),
     ("body-too-large", 413, "http_request_denied"),
     ("ambiguous-path", 400, "http_request_denied"),
     ("method-override", 400, "http_request_denied"),

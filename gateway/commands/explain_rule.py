@@ -1,0 +1,173 @@
+# What a rule makes of one request, for `gateway explain`: its identities, its claims, and what would happen.
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from gateway.config.table import Duration
+from gateway.config.units import format_duration
+from gateway.errors import BodyTooLarge, IdentityError, Malformed, RepeatedItems
+from gateway.guard.answer_shapes import AnswerShape
+from gateway.guard.claims import claims, with_items
+from gateway.guard.condition import describe
+from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.identity import Identity, RequestView, identify, sent_values
+from gateway.guard.question import fill
+from gateway.guard.rule import Rule
+from gateway.http.problem import KINDS
+from gateway.model import Claim, Json
+
+
+def guarded(rule: Rule, request: RequestView, fingerprinter: Fingerprinter | None) -> dict[str, Any]:
+    """Say what a rule makes of a request; without a `fingerprinter` its fingerprints are left out."""
+    found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
+    if rule.when is not None:
+        found["when"] = [describe(each.field.text, each) for each in rule.when.conditions]
+    if rule.answers:
+        found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
+    limit = rule.formats.limit
+    if rule.needs_body and len(request.body) > limit:
+        return found | _refused(rule, "body-too-large", f"the rule reads at most {limit} bytes")
+    try:
+        if rule.batch is not None:
+            request = with_items(rule.batch, request, rule.formats)
+        wanted = claims(rule, request, fingerprinter or Fingerprinter(b""))
+        scope, identities = _identities(rule, request)
+    except RepeatedItems as error:
+        return found | _refused(rule, "duplicate-in-batch", str(error))
+    except Malformed as error:
+        return found | _refused(rule, error.slug, error.detail)
+    except (BodyTooLarge, IdentityError) as error:
+        return found | unreadable(rule, error)
+    found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
+    found["claims"] = _claims(identities, wanted, is_final=fingerprinter is not None)
+    claimed = {identity.entry for identity in identities}
+    if rule.batch is not None:
+        found["items"] = len(request.items)
+    elif skipped := [entry.name for entry in rule.entries if entry not in claimed]:
+        found["skipped"] = skipped
+    if not wanted:
+        return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
+    found |= _sender(rule, wanted[0], is_final=fingerprinter is not None)
+    if rule.verify is not None:
+        found["verify"] = fill(rule.verify.question, sent_values(rule, request))
+    return found | _asked_of_api(rule) | {"forwarded": True, "happens": _happens(rule, wanted[0])}
+
+
+def _sender(rule: Rule, first: Claim, *, is_final: bool) -> dict[str, Any]:
+    """Who sends a create, and with which key, where the rule asks; `first` is the first of its claims."""
+    found: dict[str, Any] = {}
+    if rule.tells_retries or rule.authorize is not None:
+        found["caller"] = "anonymous" if first.caller is None else "known"
+    if rule.key is not None:
+        shown = first.fingerprint.hex() if first.is_key and is_final else None
+        found["key"] = {"header": rule.key.header, "sent": first.is_key, "fingerprint": shown}
+    return found
+
+
+def _claims(identities: Iterable[Identity], wanted: Iterable[Claim], *, is_final: bool) -> list[dict[str, Any]]:
+    """Each identity and its claim; `is_final` says that the fingerprints are those that `run` would make."""
+    of_identities = [claim for claim in wanted if not claim.is_key]
+    return [
+        ({} if claim.item is None else {"item": claim.item})
+        | {
+            "entry": identity.entry.name,
+            "identity": {
+                field.text: value for field, value in zip(identity.entry.fields, identity.values, strict=True)
+            },
+            "fingerprint": claim.fingerprint.hex() if is_final else None,
+        }
+        for identity, claim in zip(identities, of_identities, strict=True)
+    ]
+
+
+def _identities(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], list[Identity]]:
+    """The scope and the identities of a create, or of all items of a batch. Raises as claims does."""
+    if rule.batch is None:
+        scope, identities = identify(rule, request) if rule.entries else ((), ())
+        return scope, list(identities)
+    scope, found = (), list[Identity]()
+    for item in request.items:
+        try:
+            scope, identities = identify(rule, msgspec.structs.replace(request, item=item))
+        except IdentityError:
+            if not rule.forwards_missing:
+                raise
+        else:
+            found += identities
+    return scope, found
+
+
+def unreadable(rule: Rule, error: IdentityError | BodyTooLarge) -> dict[str, Any]:
+    """Say what a rule makes of a request that it cannot read."""
+    found = {"rule": rule.name}
+    if isinstance(error, BodyTooLarge):
+        return found | _refused(rule, "body-too-large", str(error))
+    if rule.forwards_missing:
+        return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
+    return found | _refused(rule, "missing-identity", str(error), error.status)
+
+
+def _asked_of_api(rule: Rule) -> dict[str, Any]:
+    """What the rule makes of the API's word: who may know, and what its answers mean."""
+    found: dict[str, Any] = {}
+    if rule.authorize is not None:
+        found["authorize"] = {
+            "path": rule.authorize.path,
+            "before": "claim" if rule.authorize.before_claim else "answer",
+            "cache": format_duration(Duration(rule.authorize.cache)),
+        }
+    if rule.outcomes is not None:
+        found["outcome"] = [
+            {"is": entry.verdict, "when": [describe(each.field.text, each) for each in entry.when]}
+            for entry in rule.outcomes.entries
+        ]
+    return found
+
+
+def _refused(rule: Rule, slug: str, why: str, status: int | None = None) -> dict[str, Any]:
+    """`status` where it is not that of the slug."""
+    shape = rule.answers.get(slug)
+    if shape is not None and shape.status is not None:
+        status = shape.status
+    elif status is None:
+        status = KINDS[slug].status
+    return {"forwarded": False, "happens": f"{status} {slug}: {why}"}
+
+
+def _answer(shape: AnswerShape) -> str:
+    """What of an answer the rule writes itself."""
+    status = [] if shape.status is None else [str(shape.status)]
+    kind = [] if shape.content_type is None else [shape.content_type]
+    return " ".join([*status, *kind]) or "with header fields of its own"
+
+
+def _happens(rule: Rule, first: Claim) -> str:
+    text = "forwarded when all its claims are free, otherwise 409"
+    if first.is_key:
+        text += "; 422 when its key was sent with another request"
+    if rule.authorize is not None:
+        text += "; 401 or 403 of the API to a caller who may not know"
+    if rule.replay_limit and first.payload is not None:
+        text += "; when its caller sends it again, the API's answer once more"
+    match rule.duplicate:
+        case "accept":
+            text += f"; a duplicate of what was created gets {rule.accept_status}"
+        case "redirect":
+            text += "; a duplicate of what was created gets 303 to it, where its link is known and may be shown"
+        case "upsert":
+            text += (
+                f"; a duplicate of what was created is sent to its link by {rule.upsert_method}, where that is known"
+            )
+    if rule.batch is not None:
+        text += "; the answer names all items in conflict"
+        if rule.batch.status_text:
+            text += f"; each item is settled by its own status, at {rule.batch.status_text}"
+    if rule.exists:
+        text += f'; when the API answers a status of exists, "{rule.exists_entry}" counts as created'
+    if rule.verify is not None:
+        text += "; when the outcome of an earlier one is unknown, the API is asked first"
+    if rule.answers:
+        text += "; the answers named above have the shape that the rule gives them"
+    return text
