@@ -25,7 +25,7 @@ from gateway.guard.identity import RequestView, identify, sent_values
 from gateway.guard.question import fill
 from gateway.guard.rule import Rule
 from gateway.guard.rules import Match, Refusal
-from gateway.guard.when import choose
+from gateway.guard.when import body_limit, choose, takers
 from gateway.http.forwarding import OFF, Forwarding, Peer
 from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
@@ -128,7 +128,11 @@ def explain(
         return {"rule": None, "forwarded": False, "happens": happens}
     match, error = admitted.match, None
     if match is not None and match.is_open:
-        match, error = choose(match, RequestView(headers, admitted.target.query, match.variables, body))
+        is_in_file = len(body) > (body_limit(match) or 0) and takers(
+            [each.rule for each in (match, *match.others)], headers
+        )
+        seen = RequestView(headers, admitted.target.query, match.variables, b"" if is_in_file else body)
+        match, error = choose(match, seen)
     if match is None:
         happens = "passes untouched: no rule guards it"
         asked = rules.match(method, admitted.target, headers)
@@ -158,6 +162,8 @@ def _guarded(config: Config, match: Match, request: RequestView) -> dict[str, An
     if rule.answers:
         found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
     limit = rule.formats.limit
+    if rule.spooling is not None and takers((rule,), request.headers):
+        limit = rule.spooling.limit
     if rule.needs_body and len(request.body) > limit:
         return found | _refused(rule, "body-too-large", f"the rule reads at most {limit} bytes")
     try:

@@ -15,7 +15,7 @@ from gateway.http.problem import TYPE, Problem, Reply
 SLUGS = (
     *("duplicate", ACCEPTED, "in-progress", "outcome-unknown", "key-reused", "missing-identity", "key-missing"),
     *("key-malformed", "body-too-large", "request-incomplete", "store-unavailable", "overloaded"),
-    "upstream-unreachable",
+    *("spool-unavailable", "upstream-unreachable"),
 )
 """The answers that a rule can shape: all that a create can get from the gateway once its rule is known."""
 MEMBERS = (*[field.encode_name for field in msgspec.structs.fields(Problem)], "slug")

@@ -15,6 +15,7 @@ from gateway.guard.field import Field
 from gateway.guard.key import Key
 from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
+from gateway.guard.spooled import Spooling
 from gateway.guard.template import Template
 from gateway.guard.value import ValueForm
 
@@ -121,6 +122,8 @@ class Rule(msgspec.Struct, frozen=True):
     caller_is_unproven: bool = False
     """Whether who sends a create is taken from what anybody may write: then an API that does not find a thing for a
     caller, who seems to be the one who made it, says nothing."""
+    spooling: Spooling | None = None
+    """Which bodies above the limit go to a file; None for none."""
     reads_client: bool = False
     """Whether the client's address counts."""
 

@@ -11,13 +11,22 @@ from typing import assert_never
 
 import msgspec
 
-from gateway.errors import BodyTooLarge, IdentityError, Malformed, Overloaded, RequestBroken, StoreBusy, StoreError
+from gateway.errors import (
+    BodyTooLarge,
+    IdentityError,
+    Malformed,
+    Overloaded,
+    RequestBroken,
+    SpoolError,
+    StoreBusy,
+    StoreError,
+)
 from gateway.guard import decision
 from gateway.guard.claims import claims
 from gateway.guard.decision import Conflict, Outcome
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
-from gateway.guard.resource import MAX_ANSWER, locate
+from gateway.guard.resource import locate
 from gateway.guard.rule import Rule
 from gateway.guard.rules import Match
 from gateway.http.headers import Headers
@@ -31,8 +40,7 @@ from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.in_flight import InFlightWait
-from gateway.proxy.judgement import OUTCOMES, judge_answer, judge_whole
-from gateway.proxy.relay import read_whole
+from gateway.proxy.judgement import OUTCOMES, judge_answer, judge_whole, read_ahead
 from gateway.proxy.status_field import status_fields, without_field
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers, for_retries, may_be_stored
 from gateway.telemetry import RequestRecord
@@ -71,18 +79,20 @@ class CreateHandler:
                 view = RequestView(exchange.headers, request.target.query, match.variables, b"", client=client)
                 if await self._answer_before_body(request, rule, view, waiting):
                     return
-            read = exchange.read_body if rule.needs_body else exchange.read_short_body
-            request.body = await read(rule.formats.limit)
-            view = RequestView(
-                exchange.headers, request.target.query, match.variables, request.body or b"", line, client
-            )
+            if rule.spooling is not None:
+                await self._deps.spooler.read(request, rule)
+            else:
+                read = exchange.read_body if rule.needs_body else exchange.read_short_body
+                request.body = await read(rule.formats.limit)
+            body, query = request.body or b"", request.target.query
+            view = RequestView(exchange.headers, query, match.variables, body, line, client, request.spooled)
             wanted = claims(rule, view, self._deps.fingerprinter)
         except Malformed as error:
             described_by = rule.key and rule.key.described_by
             link = f'Link: <{described_by}>; rel="describedby"\r\n'.encode() if described_by else b""
             request.reply(problem(error.slug, error.detail, rule.name), link)
             return
-        except (RequestBroken, BodyTooLarge, Overloaded) as error:
+        except (RequestBroken, BodyTooLarge, Overloaded, SpoolError) as error:
             request.reply(answers.unreadable(error, rule.name))
             return
         except IdentityError as error:
@@ -211,7 +221,7 @@ class CreateHandler:
                     if decision.ON_OUTCOME[outcome] is State.CREATED:
                         may_store = bool(rule.replay_limit) and outcome is Outcome.SUCCEEDED
                         is_stored = may_store and may_be_stored(result, rule.replay_limit)
-                        result = await _read_ahead(rule, result, rule.replay_limit if is_stored else 0)
+                        result = await read_ahead(rule, result, rule.replay_limit if is_stored else 0)
                         if rule.resource is not None:
                             resource = locate(rule.resource, result.headers, result.body)
                         if is_stored and result.rest is None and len(result.body) <= rule.replay_limit:
@@ -280,13 +290,6 @@ class CreateHandler:
             marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
             result = msgspec.structs.replace(result, headers=Headers(marked))
         await deliver(request, result, self._deps.idle_timeouts)
-
-
-async def _read_ahead(rule: Rule, answer: UpstreamResponse, limit: int) -> UpstreamResponse:
-    """Read as much of a success as its link needs, and at least `limit` bytes."""
-    if rule.resource is not None and rule.resource.reads_body:
-        limit = max(limit, MAX_ANSWER)
-    return await read_whole(answer, limit) if limit else answer
 
 
 def _owner_tokens() -> Iterator[bytes]:

@@ -210,7 +210,7 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
     left_out = {
         schema.FingerprintConfig: {"key_file"},
         UpstreamConfig: {"urls", "tls"},
-        schema.RuleConfig: {"accept_status", "upsert"},  # each needs another `duplicate`
+        schema.RuleConfig: {"accept_status", "upsert", "spool_limit"},  # each needs another `duplicate`, or a form
     }.get(table, set())
     keys = [field for field in msgspec.structs.fields(table) if field.name not in left_out]
     lines = [example(table, field.encode_name) for field in keys]
