@@ -11,8 +11,8 @@ from gateway.http.negotiation import negotiate
 from gateway.http.problem import Reply
 from gateway.http.request import RequestHead
 from gateway.http.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
-from gateway.transport.spool import PIECE, Spool
-from gateway.transport.stream import Stream
+from gateway.transport.spool import IN_HAND, Spool
+from gateway.transport.stream import HIGH_WATER, Stream
 
 if TYPE_CHECKING:
     from gateway.front.connection import ClientConnection
@@ -170,7 +170,7 @@ class Exchange:
             await spool.take(self._body)
             return
         self._spool = spool
-        self._reserve_memory(PIECE)
+        self._reserve_memory(IN_HAND)
         if self.head.length != CHUNKED:
             spool.expect(self.head.length)
         self._has_read = True
@@ -182,14 +182,14 @@ class Exchange:
             if spool.size + len(data) > limit:
                 raise BodyTooLarge(limit)
             await spool.add(data)
-            self._count(PIECE - self._counted)  # what was read before has left the memory
+            self._count(IN_HAND - self._counted)  # what was read before has left the memory
             data = await self._read_piece(self._stream)
 
     @staticmethod
     async def _read_piece(stream: Stream) -> bytes:
-        """At least PIECE bytes, if so many come. Raises RequestBroken."""
+        """Enough to be worth a turn of a thread, if so much comes. Raises RequestBroken."""
         pieces, size = [], 0
-        while size < PIECE and (piece := await stream.read()):
+        while size < HIGH_WATER and (piece := await stream.read()):
             pieces.append(piece)
             size += len(piece)
         return b"".join(pieces)

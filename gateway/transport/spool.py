@@ -20,7 +20,9 @@ from gateway.errors import Overloaded, SpoolError
 from gateway.transport.budget import Budget
 
 PIECE = 256 * 1024
-"""Bytes that are written or read at once, and held in memory for each body."""
+"""Bytes that are written or read at once."""
+IN_HAND = 2 * PIECE
+"""Bytes of memory that a body takes on its way to a file, and from there: what waits to be written, or to leave."""
 _THREADS = 4
 """Threads of their own: a slow disk must not hold up the look-up of names."""
 _PREFIX = "gateway-upload-"

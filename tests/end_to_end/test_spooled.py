@@ -222,7 +222,7 @@ async def test_other_requests_are_served_meanwhile_and_memory_is_bounded(
 ) -> None:
     size = 64 * MIB
     program = await gateway(
-        upstream={"url": api.url}, rules=[{**BY_CONTENT, "spool_limit": "100MiB"}], server={"max_buffered": "2MiB"}
+        upstream={"url": api.url}, rules=[{**BY_CONTENT, "spool_limit": "100MiB"}], server={"max_buffered": "4MiB"}
     )
     assert await answers(program, upload(LARGE)) == [201]
     before = program.rss()
@@ -231,4 +231,13 @@ async def test_other_requests_are_served_meanwhile_and_memory_is_bounded(
     assert Counter(each.slug or each.status for each in found) == {201: 1, "duplicate": 3}
     assert api.requests[-1].body_length == sent[0].size
     assert program.peak_rss() - before < 32 * MIB
+    await expect_nothing_left(program)
+
+
+async def test_an_unknown_outcome_of_an_upload_is_found_out(upstream: RawUpstream, gateway: StartGateway) -> None:
+    program = await gateway(rules=[{**BY_ALBUM, "verify": {"path": "/albums/{form.album}"}}])
+    upstream.script(lambda call: call.reset())
+    sent = upload(LARGE, album="7")
+    assert await answers(program, sent, sent) == ["outcome-unknown", "duplicate"]
+    assert [(each.method, each.target) for each in upstream.requests] == [("POST", "/uploads"), ("GET", "/albums/7")]
     await expect_nothing_left(program)
