@@ -221,9 +221,8 @@ async def test_other_requests_are_served_meanwhile_and_memory_is_bounded(
     api: RawUpstream, gateway: StartGateway
 ) -> None:
     size = 64 * MIB
-    program = await gateway(
-        upstream={"url": api.url}, rules=[{**BY_CONTENT, "spool_limit": "100MiB"}], server={"max_buffered": "4MiB"}
-    )
+    by_content = {**BY_CONTENT, "spool_limit": "100MiB", "in_flight": "wait", "wait_timeout": "60s"}
+    program = await gateway(upstream={"url": api.url}, rules=[by_content], server={"max_buffered": "4MiB"})
     assert await answers(program, upload(LARGE)) == [201]
     before = program.rss()
     sent = [Upload(size, pieces(size), boundary=f"b{at}", filename=f"{at}") for at in range(4)]
