@@ -62,15 +62,20 @@ class CodingNotAccepted(IdentityError):
 
 
 class BodyTooLarge(Exception):
-    """A body, as sent or after decompression, is larger than the rule's limit."""
+    """A body, as sent or after decompression, or what must be in memory of it, is larger than the rule's limit."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the body is larger than {limit} bytes")
+    def __init__(self, limit: int, what: str = "the body") -> None:
+        super().__init__(f"{what} is larger than {limit} bytes")
         self.limit = limit
+        self.what = what
 
 
 class Overloaded(Exception):
     """The memory budget for bodies is used up."""
+
+
+class SpoolError(Exception):
+    """A body that goes to a file, or comes from one, could not be written or read: the disk's doing."""
 
 
 class RequestBroken(Exception):

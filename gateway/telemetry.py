@@ -64,6 +64,8 @@ class Telemetry:
         self.requests: Counter[tuple[str, str]] = Counter()
         """Counted by rule ("" for none) and outcome."""
         self.events: Counter[str] = Counter()
+        self.spooled: Callable[[], int] = lambda: 0
+        """Bytes of bodies in files; replaced once there can be some."""
         self.verdicts: Counter[tuple[str, str]] = Counter()
         """What was found out about unknown outcomes, counted by rule and verdict."""
 

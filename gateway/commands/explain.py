@@ -18,7 +18,7 @@ from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.form_type import URLENCODED
 from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match, Refusal
-from gateway.guard.when import choose
+from gateway.guard.when import body_limit, choose, takers
 from gateway.http.forwarding import OFF, Forwarding, Peer
 from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
@@ -120,7 +120,11 @@ def explain(
         return {"rule": None, "forwarded": False, "happens": happens}
     match, error = admitted.match, None
     if match is not None and match.is_open:
-        match, error = choose(match, RequestView(headers, admitted.target.query, match.variables, body))
+        is_in_file = len(body) > (body_limit(match) or 0) and takers(
+            [each.rule for each in (match, *match.others)], headers
+        )
+        seen = RequestView(headers, admitted.target.query, match.variables, b"" if is_in_file else body)
+        match, error = choose(match, seen)
     if match is None:
         happens = "passes untouched: no rule guards it"
         asked = rules.match(method, admitted.target, headers)

@@ -15,6 +15,8 @@ from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import Identity, RequestView, identify, sent_values
 from gateway.guard.question import fill
 from gateway.guard.rule import Rule
+from gateway.guard.when import takers
+from gateway.http.headers import Headers
 from gateway.http.problem import KINDS
 from gateway.model import Claim, Json
 
@@ -26,7 +28,7 @@ def guarded(rule: Rule, request: RequestView, fingerprinter: Fingerprinter | Non
         found["when"] = [describe(each.field.text, each) for each in rule.when.conditions]
     if rule.answers:
         found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
-    limit = rule.formats.limit
+    limit = _body_limit(rule, request.headers)
     if rule.needs_body and len(request.body) > limit:
         return found | _refused(rule, "body-too-large", f"the rule reads at most {limit} bytes")
     try:
@@ -80,6 +82,13 @@ def _claims(identities: Iterable[Identity], wanted: Iterable[Claim], *, is_final
         }
         for identity, claim in zip(identities, of_identities, strict=True)
     ]
+
+
+def _body_limit(rule: Rule, headers: Headers) -> int:
+    """Bytes of a body that are read, in memory or by way of a file."""
+    if rule.spooling is not None and takers((rule,), headers):
+        return rule.spooling.limit
+    return rule.formats.limit
 
 
 def _identities(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], list[Identity]]:

@@ -10,13 +10,14 @@ from gateway.config.schema import Config
 from gateway.errors import ConfigError, StoreInUse, StoreOpenError
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.process.secret import existing
+from gateway.process.spool_path import spool_path
 from gateway.stores.inspect import inspect
 from gateway.tls import certificates
 
 
 def problems(config: Config) -> list[str]:
     """Return everything on this machine that would prevent `gateway run` from starting, one line each."""
-    return [*_listeners(config), *certificates.problems(config, time.time()), *_store(config)]
+    return [*_listeners(config), *certificates.problems(config, time.time()), *_store(config), *_spool(config)]
 
 
 def _listeners(config: Config) -> list[str]:
@@ -49,6 +50,19 @@ def _store(config: Config) -> list[str]:
     except StoreOpenError as error:
         return [f"store.url: {error}"]
     return []
+
+
+def _spool(config: Config) -> list[str]:
+    """Return what is wrong with the folder for large bodies, if any rule takes some. It is made at the start."""
+    where, path = "server.spool_folder", spool_path(config)
+    if not any(rule.spool_limit for rule in config.rules):
+        return []
+    if path.is_dir():
+        return _directory(where, path)
+    if path.exists():
+        return [f"{where}: {path.absolute()} is no directory; move it away, or write another path"]
+    # Beside the store there must be space for a file in any case.
+    return [] if config.server.spool_folder is None else _directory(where, path.absolute().parent)
 
 
 def _directory(where: str, directory: Path) -> list[str]:

@@ -5,8 +5,8 @@ import msgspec
 from gateway.config.schema import Config
 
 RESTART = (
-    "server.listen", "server.tls", "admin.listen", "admin.hosts", "store.url", "store.durability",
-    "store.commit_timeout", "store.max_waiting", "fingerprint.key", "fingerprint.key_file",
+    "server.listen", "server.tls", "server.spool_folder", "admin.listen", "admin.hosts", "store.url",
+    "store.durability", "store.commit_timeout", "store.max_waiting", "fingerprint.key", "fingerprint.key_file",
 )  # fmt: skip
 """Keys that are only read at the start, because the sockets and files they name are in use."""
 

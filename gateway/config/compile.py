@@ -28,6 +28,7 @@ from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rule import Entry, Rule, ScopeField, When
 from gateway.guard.rules import Rules
+from gateway.guard.spooled import Spooling
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 from gateway.guard.token import is_unproven
@@ -139,11 +140,22 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         reads_whole_body=any(field.source in WHOLE for field in fields),
         caller_is_unproven=is_unproven(caller),
         reads_client=_reads_client([*fields, *caller]),
+        spooling=None if rule.spool_limit is None else _spooling(rule.spool_limit, fields, has_key=key is not None),
         verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
         answers={
             slug: make_shape(answer.status, answer.content_type, answer.headers, answer.body)
             for slug, answer in rule.answers.items()
         },
+    )
+
+
+def _spooling(limit: int, fields: Sequence[Field], *, has_key: bool) -> Spooling:
+    sources = {field.source for field in fields}
+    return Spooling(
+        limit,
+        reads_form=not sources.isdisjoint({Source.FORM, Source.FILE}),
+        reads_bytes=Source.BYTES in sources,
+        reads_json=has_key or not sources.isdisjoint({Source.BODY, Source.JSON}),
     )
 
 

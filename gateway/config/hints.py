@@ -32,6 +32,7 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.ServerTlsConfig, "certificate"): 'certificate = "gateway.crt"',
     (schema.ServerTlsConfig, "key"): 'key = "gateway.key"',
     (schema.ServerTlsConfig, "client_ca"): 'client_ca = "clients.crt"',
+    (schema.ServerConfig, "spool_folder"): 'spool_folder = "/var/spool/gateway"',
     (schema.ServerConfig, "drain_grace"): 'drain_grace = "5s"',
     (schema.ServerConfig, "watch_interval"): 'watch_interval = "5s"',
     (UpstreamConfig, "url"): 'url = "http://127.0.0.1:9000"',
@@ -70,6 +71,7 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (AnswerConfig, "body"): """body = '{"error": "{detail}"}'""",
     (schema.RuleConfig, "resource"): 'resource = "header.Location"',
     (schema.RuleConfig, "unknown_hold"): 'unknown_hold = "24h"',
+    (schema.RuleConfig, "spool_limit"): 'spool_limit = "2GiB"',
     (schema.RuleConfig, "json_types"): 'json_types = ["text/plain"]',
     (schema.RuleConfig, "content_encodings"): 'content_encodings = ["gzip"]',
     (schema.RuleConfig, "outcome"): (

@@ -52,6 +52,10 @@ class ServerConfig(Table, frozen=True, kw_only=True):
     """Bytes of request bodies held in memory, those of all requests together."""
     max_buffered_answers: Size = Size(256 * 1024**2)
     """Bytes of answers held in memory because clients have not taken them yet, those of all together."""
+    max_spooled: Size = Size(4 * 1024**3)
+    """Bytes of request bodies held in files, where a rule's `spool_limit` allows it, those of all requests together."""
+    spool_folder: str | None = None
+    """The directory of these files; default: beside the store, or the system's temporary one with "memory:"."""
     drain_grace: Duration | None = None
     """How long requests are still served, on new connections too, while readiness says 503 already; default: not."""
     drain_timeout: Duration = Duration(30)
@@ -253,6 +257,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""
     body_limit: Size = Size(1024 * 1024)
     """How many bytes of a body are read, as sent and when inflated."""
+    spool_limit: Size | None = None
+    """How many bytes a larger body may have that goes to a file: a form of several parts, or one known by its bytes."""
     json_types: tuple[str, ...] = ()
     """Media types of bodies that the API reads as JSON, beside `application/json` and `…+json`; "" for none at all."""
     content_encodings: tuple[Literal["gzip", "x-gzip", "deflate"], ...] = ()

@@ -19,6 +19,8 @@ def validate(config: Config, problems: Problems) -> None:
     """Note every problem of values that have the right type; skip values with a noted problem."""
     timeouts(config.server, ("server",), problems)
     counts(config.server, ("server",), problems)
+    if config.server.spool_folder == "" and problems.sound(path := ("server", "spool_folder")):
+        problems.add(path, 'is empty; write the path of a directory, such as "/var/spool/gateway"')
     if config.server.tls is not None:
         file_names(config.server.tls, ("certificate", "key", "client_ca"), ("server", "tls"), problems)
     timeouts(config.store, ("store",), problems)
@@ -30,6 +32,7 @@ def validate(config: Config, problems: Problems) -> None:
     _fingerprint(config.fingerprint, problems)
     validate_rules(config.rules, problems)
     _buffered(config, problems)
+    _spooled(config, problems)
     validate_forwarding(config, problems)
     validate_answers(config, problems)
     validate_cors(config, problems)
@@ -75,6 +78,22 @@ def _buffered(config: Config, problems: Problems) -> None:
             path,
             f"is less than two bodies of rule {quote(largest.name)}, whose body_limit is "
             f'{format_size(largest.body_limit)}; write "{format_size(Size(2 * largest.body_limit))}" or more',
+        )
+
+
+def _spooled(config: Config, problems: Problems) -> None:
+    """Note a limit that is too small for one body of a rule."""
+    path = ("server", "max_spooled")
+    largest = max(config.rules, key=lambda rule: rule.spool_limit or 0, default=None)
+    if largest is None or largest.spool_limit is None or not problems.sound(path):
+        return
+    is_sound = problems.sound(("rules", config.rules.index(largest), "spool_limit"))
+    if is_sound and largest.spool_limit > config.server.max_spooled:
+        limit = format_size(largest.spool_limit)
+        problems.add(
+            path,
+            f"is less than one body of rule {quote(largest.name)}, whose spool_limit is {limit}; "
+            f'write "{limit}" or more',
         )
 
 

@@ -4,6 +4,7 @@ import re
 
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import RuleConfig
+from gateway.config.units import format_size
 from gateway.config.validate_values import is_in_body, is_in_form
 from gateway.guard.form_type import FORM_TYPES
 
@@ -12,7 +13,8 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*
 
 
 def validate_bodies(rule: RuleConfig, path: Path, problems: Problems) -> None:
-    """Note every problem of `json_types` and `content_encodings`; `path` leads to the rule."""
+    """Note every problem of `json_types`, `content_encodings` and `spool_limit`; `path` leads to the rule."""
+    _spool(rule, path, problems)
     types, codings = (*path, "json_types"), (*path, "content_encodings")
     reads_form = any(is_in_form(text) for text in rule.fields_read)
     wrong = [text for text in problems.elements(types, rule.json_types) if text and not _MEDIA_TYPE.fullmatch(text)]
@@ -36,6 +38,29 @@ def validate_bodies(rule: RuleConfig, path: Path, problems: Problems) -> None:
     if reads_form:
         for text in sorted(FORM_TYPES.intersection(problems.elements(types, rule.json_types))):
             problems.add(types, f"{quote(text)} is read as a form, for the fields of one in this rule; leave it out")
+
+
+def _spool(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    place = (*path, "spool_limit")
+    if rule.spool_limit is None or not problems.sound(place):
+        return
+    if problems.sound((*path, "body_limit")) and rule.spool_limit <= rule.body_limit:
+        problems.add(
+            place,
+            f"is not above body_limit, {format_size(rule.body_limit)}, up to which bodies are in memory; "
+            "write a larger size, or leave it out",
+        )
+    elif problems.sound((*path, "unique"), (*path, "scope")) and not any(map(_is_streamed, rule.fields_read)):
+        problems.add(
+            place,
+            "has no effect in a rule that reads neither a form nor the bytes of a body; remove it, or name such a "
+            'field in unique, as in fields = ["file.upload.sha256"]',
+        )
+
+
+def _is_streamed(text: str) -> bool:
+    """Whether a field, or an alternative of it, can be read while a body goes to a file."""
+    return any(is_in_form(each.strip()) or each.strip() == "body" for each in text.split("|"))
 
 
 def _right_type(text: str) -> str:

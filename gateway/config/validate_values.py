@@ -28,6 +28,7 @@ _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
     (ServerConfig, "max_fields"): (1, 10_000),
     (ServerConfig, "max_buffered"): (Size(1024**2), Size(1024**4)),
     (ServerConfig, "max_buffered_answers"): (Size(1024**2), Size(1024**4)),
+    (ServerConfig, "max_spooled"): (Size(1024**2), Size(1024**4)),
     (StoreConfig, "max_waiting"): (1, 1_000_000),
     (UpstreamConfig, "keepalive_connections"): (0, 100_000),
 }

@@ -11,7 +11,8 @@ from gateway.http.negotiation import negotiate
 from gateway.http.problem import Reply
 from gateway.http.request import RequestHead
 from gateway.http.write import CONTINUE, LAST_CHUNK, chunk, end_to_end, response_head
-from gateway.transport.stream import Stream
+from gateway.transport.spool import IN_HAND, Spool
+from gateway.transport.stream import HIGH_WATER, Stream
 
 if TYPE_CHECKING:
     from gateway.front.connection import ClientConnection
@@ -24,12 +25,13 @@ class Exchange:
     of it was written; `answered`, once bytes of an answer were written to a client that had not left; `may_stop`,
     whether the handler may be cancelled once the client is lost, `stops_at_eof`, also once it only sends no more;
     `expects_continue`, whether the client holds its body back until it is told to go on (RFC 9110 10.1.1); whether the
-    body was read here, how many bytes of the budget it holds, and what was read of one that is sent as it comes.
+    body was read here, how many bytes of the budget it holds, and what was read of one that is sent as it comes; the
+    file in which it is, if it is in one.
     """
 
     __slots__ = (
-        "_ahead", "_body", "_client", "_counted", "_has_read", "_stream", "answered", "begun", "expects_continue",
-        "forwarding", "has_end", "head", "headers", "keep_alive", "may_stop", "stops_at_eof",
+        "_ahead", "_body", "_client", "_counted", "_has_read", "_spool", "_stream", "answered", "begun",
+        "expects_continue", "forwarding", "has_end", "head", "headers", "keep_alive", "may_stop", "stops_at_eof",
     )  # fmt: skip
 
     def __init__(self, client: "ClientConnection", head: RequestHead, body: bytes, stream: Stream | None) -> None:
@@ -48,6 +50,7 @@ class Exchange:
         self._has_read = False
         self._ahead = b""
         self._counted = 0
+        self._spool: Spool | None = None
         self.expects_continue = (
             stream is not None
             and b"expect" in head.headers.name_set
@@ -125,10 +128,10 @@ class Exchange:
         if self._stream is None:  # it came with the head, as most do
             self._reserve_memory(len(self._body), is_here=True)
             return self._body
+        if self._spool is not None:  # so it was larger than what may be in memory
+            raise BodyTooLarge(limit)
         self._reserve_memory(announced)
-        if self.expects_continue:
-            self.expects_continue = False
-            self._client.write(CONTINUE)
+        self._continue()
         pieces: list[bytes] = []
         size = 0
         while piece := await self._stream.read():
@@ -152,6 +155,51 @@ class Exchange:
         except BodyTooLarge:
             return None
 
+    async def spool_body(self, spool: Spool, limit: int) -> None:
+        """Have a body that `read_body` found too large go to a file; it is sent from there, as often as it is needed.
+
+        One that is in memory already stays there. Raises BodyTooLarge past `limit` bytes, Overloaded when there is no
+        space for it, SpoolError, RequestBroken, and what the spool's `take` raises.
+        """
+        if max(self.head.length, len(self._body)) > limit:
+            raise BodyTooLarge(limit)
+        if self._stream is None:
+            if not self._counted:
+                self._reserve_memory(len(self._body), is_here=True)
+            self._has_read = True
+            await spool.take(self._body)
+            return
+        self._spool = spool
+        self._reserve_memory(IN_HAND)
+        if self.head.length != CHUNKED:
+            spool.expect(self.head.length)
+        self._has_read = True
+        self._continue()
+        data, self._ahead = self._ahead, b""
+        if not data:
+            data = await self._read_piece(self._stream)
+        while data:
+            if spool.size + len(data) > limit:
+                raise BodyTooLarge(limit)
+            await spool.add(data)
+            self._count(IN_HAND - self._counted)  # what was read before has left the memory
+            data = await self._read_piece(self._stream)
+
+    @staticmethod
+    async def _read_piece(stream: Stream) -> bytes:
+        """Enough to be worth a turn of a thread, if so much comes. Raises RequestBroken."""
+        pieces, size = [], 0
+        while size < HIGH_WATER and (piece := await stream.read()):
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
+    def _continue(self) -> None:
+        """Tell a client that waits for it to send the body."""
+        if self.expects_continue:
+            self.expects_continue = False
+            self._client.write(CONTINUE)
+
     def _reserve_memory(self, size: int, *, is_here: bool = False) -> None:
         """Raises Overloaded."""
         budget = self._client.budget
@@ -170,6 +218,8 @@ class Exchange:
         self._counted = 0
         if self._stream is not None:
             self._stream.forget()
+        if self._spool is not None:
+            self._spool.close()
 
     def body_at_hand(self) -> bytes | None:
         """The body, framed as it was announced, if it came whole with the head; None when it is to be waited for."""
@@ -182,9 +232,12 @@ class Exchange:
         return chunk(self._body) + LAST_CHUNK if self._body else LAST_CHUNK
 
     async def body_pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes, framed as it was announced. Raises RequestBroken."""
+        """The body as it comes, framed as it was announced. Raises RequestBroken, and SpoolError for one in a file."""
         frame: Callable[[bytes], bytes] = chunk if self.is_chunked else bytes
-        if self._stream is not None:
+        if self._spool is not None:
+            async for piece in self._spool.pieces():
+                yield frame(piece)
+        elif self._stream is not None:
             if self._ahead:
                 ahead, self._ahead = self._ahead, b""
                 yield frame(ahead)

@@ -15,7 +15,7 @@ from gateway.http.problem import TYPE, Problem, Reply
 SLUGS = (
     *("duplicate", ACCEPTED, "in-progress", "outcome-unknown", "key-reused", "missing-identity", "key-missing"),
     *("key-malformed", "body-too-large", "request-incomplete", "store-unavailable", "overloaded"),
-    *("upstream-unreachable", "duplicate-in-batch", "too-many-items"),
+    *("spool-unavailable", "upstream-unreachable", "duplicate-in-batch", "too-many-items"),
 )
 """The answers that a rule can shape: all that a create can get from the gateway once its rule is known."""
 MEMBERS = (

@@ -29,7 +29,7 @@ def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tu
         return _with_key(rule, request, fingerprinter, caller, rule.key, key)
     payload = None
     if rule.retry_window and caller is not None:
-        payload = fingerprinter.payload(request.line, by_bytes(request.body))
+        payload = _payload_of_bytes(request, fingerprinter)
     return _of_identity(rule, request, fingerprinter, caller, payload)
 
 
@@ -135,6 +135,8 @@ def _with_key(
     is_value = False
     with contextlib.suppress(IdentityError, BodyTooLarge):
         kind, coding = content_fields(request.headers)
+        if request.spooled is not None:
+            raise BodyTooLarge(rule.formats.limit)  # to be compared by value
         sent = fingerprinter.payload(request.line, f"{kind}\n{coding}\n".encode() + request.body)
         payload = config.recent.get(sent)
         if payload is None:
@@ -142,13 +144,20 @@ def _with_key(
             is_value = True
     others = _of_identity(rule, request, fingerprinter, caller, None, document, has_key=True)
     if payload is None:
-        content = by_value(document, config.ignore) if is_value else by_bytes(request.body)
-        payload = fingerprinter.payload(request.line, content)
         if is_value:
+            payload = fingerprinter.payload(request.line, by_value(document, config.ignore))
             config.recent.remember(sent, payload)
+        else:
+            payload = _payload_of_bytes(request, fingerprinter)
     fingerprint = fingerprinter.key(rule.name, caller or b"", key)
     claim = Claim(fingerprint, rule.name, config.header, rule.unknown_hold, caller, payload, is_key=True)
     return (claim, *others)
+
+
+def _payload_of_bytes(request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
+    if request.spooled is not None:
+        return request.spooled.payload
+    return fingerprinter.payload(request.line, by_bytes(request.body))
 
 
 def _caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:

@@ -64,10 +64,15 @@ class Fingerprinter:
 
     def payload(self, line: bytes, content: bytes) -> bytes:
         """Hash what a request asks for: its method and target, and its content. 32 bytes."""
-        state = self._payloads.copy()
-        state.update(b"%d:%b" % (len(line), line))
+        state = self.begin_payload(line)
         state.update(content)
         return state.digest()
+
+    def begin_payload(self, line: bytes) -> hashlib.blake2b:
+        """Begin such a hash; its content is still to be added."""
+        state = self._payloads.copy()
+        state.update(b"%d:%b" % (len(line), line))
+        return state
 
 
 def pre_image(namespace: str, entry: str, scope: Sequence[Json], identity: Sequence[Json]) -> bytes:

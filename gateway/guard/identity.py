@@ -24,6 +24,7 @@ from gateway.guard.parameters import (
 from gateway.guard.payload import hash_whole
 from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
+from gateway.guard.spooled import SpooledBody
 from gateway.guard.token import read_claims
 from gateway.guard.urlencoded import stands_in_query
 from gateway.guard.value import ValueForm, canonical
@@ -48,6 +49,8 @@ class RequestView(msgspec.Struct, frozen=True):
     """Method and target, for rules that compare requests."""
     client: str | None = None
     """The client's address, for rules that read it; None where it is absent, NOT_KNOWN where it cannot be told."""
+    spooled: SpooledBody | None = None
+    """What was read of a body that is too large for memory, and is not in `body`."""
     item: Json = None
     """The item that is read of a batch."""
     items: Sequence[Json] = ()
@@ -121,7 +124,10 @@ def _first(
     absent = None
     for each in field.each:
         if each.source in WHOLE:
-            whole = hash_whole(each.source, request.body, *content_fields(request.headers), rule.formats)
+            if request.spooled is not None and each.source is Source.BYTES:
+                whole = request.spooled.sha256
+            else:
+                whole = hash_whole(each.source, request.body, *content_fields(request.headers), rule.formats)
             return whole, whole
         try:
             value = read(each, request, document, form)
@@ -169,6 +175,8 @@ def _require_fitting_body(field: Field, absent: Field, form: Form | None) -> Non
 
 def _form(rule: Rule, request: RequestView) -> Form | None:
     """Read the body if it is a form. Raises as identify does."""
+    if request.spooled is not None:
+        return request.spooled.form
     content_type, coding = content_fields(request.headers)
     if content_type is not None and is_form(content_type):
         return read_form(request.body, content_type, coding, rule.formats)

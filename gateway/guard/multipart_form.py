@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import msgspec
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from gateway.errors import IdentityError
+from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.field import Field
 from gateway.guard.form_type import media_type, require_utf_8, type_parameters
 from gateway.guard.parameters import absent, another_name, is_alike, one_of, parameter_name, require_plain, utf8
@@ -30,16 +30,24 @@ _TYPE = re.compile(TOKEN.decode() + "/" + TOKEN.decode())
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 _PLAIN_CODINGS = frozenset({"7bit", "8bit", "binary"})
 """Content-Transfer-Encodings that change nothing (RFC 2045 6.2)."""
+_NOT_ALL = "the body has something before its first boundary or behind its last one, or not both"
+_NO_FORM = "the body is no multipart form that every server reads alike"
+_ODD_HEAD = "the body has a part with a head that servers read differently"
 
 
-class Part(msgspec.Struct, frozen=True, gc=False):
-    """One part."""
+class Part(msgspec.Struct, gc=False):
+    """One part. While it comes, its `size` grows, and `hashed` with it; its `content` is known at its end."""
 
     name: str
     filename: str | None
     """None for a part that is no file."""
     content_type: str | None
-    content: bytes
+    size: int = 0
+    """Bytes of its content."""
+    content: bytes = b""
+    """Empty for a file that is hashed as it comes."""
+    hashed: "hashlib._Hash | None" = None
+    """Its SHA-256; None where the content is here."""
 
 
 class MultipartForm:
@@ -72,9 +80,9 @@ class MultipartForm:
         if "/" in part.filename:
             raise IdentityError(f"{field.text} is of a file with a path, which some servers cut off")
         if name == "size":
-            return str(len(part.content))
+            return str(part.size)
         if name == "sha256":
-            return hashlib.sha256(part.content).hexdigest()
+            return (part.hashed or hashlib.sha256(part.content)).hexdigest()
         if name == "content_type":
             return _type_of(part, field.text)
         if _ESCAPED.search(part.filename):  # Rack decodes it
@@ -107,22 +115,137 @@ def _is_alike_decoded(name: str, wanted: str) -> bool:
 
 
 def read_multipart(data: bytes, boundary: bytes) -> MultipartForm:
-    """Read the parts of a body. Raises IdentityError."""
-    mark = b"--" + boundary
-    count = data.count(mark)  # wherever it stands: some servers find it behind a bare LF, too
-    if count > MAX_PARTS + 1:
-        raise IdentityError(f"the body has more than {MAX_PARTS:,} parts")
-    if not data.startswith(mark) or not data.endswith((mark + b"--\r\n", mark + b"--")):
-        raise IdentityError("the body has something before its first boundary or behind its last one, or not both")
-    pieces = data[len(mark) :].split(b"\r\n" + mark)
-    if len(pieces) != count:
-        raise IdentityError("the body holds its boundary at a place where only some servers end a part")
-    heads = [piece[: piece.find(b"\r\n\r\n") + 2] for piece in pieces[:-1]]
-    if sum(map(len, heads)) > MAX_HEADS:
-        raise IdentityError(f"the body has heads of parts with more than {MAX_HEADS:,} bytes together")
-    if not all(head.startswith(b"\r\n") and _is_plain(head[2:]) for head in heads):
-        raise IdentityError("the body has a part with a head that servers read differently")
-    return MultipartForm(_parsed(data, boundary, count - 1))
+    """Read the parts of a body that is in memory. Raises IdentityError."""
+    reader = MultipartReader(boundary)
+    reader.feed(data)
+    return reader.end()
+
+
+class MultipartReader:
+    """Reads the parts of a body that comes in pieces of any size, and is refused as soon as it can be.
+
+    Mutable state: what came and is not scanned, or not parsed yet; the head that has begun; the part that is coming;
+    the parts before it. After an IdentityError nothing more may be asked of it.
+    """
+
+    def __init__(self, boundary: bytes, text_limit: int | None = None) -> None:
+        """With a `text_limit`, files are hashed instead of kept, and all other parts have at most so many bytes."""
+        self._mark = b"--" + boundary
+        self._text_limit = text_limit
+        self._unscanned = self._unparsed = b""
+        self._marks = self._size_of_heads = self._size_of_texts = 0
+        self._head: bytes | None = None
+        """What stands behind the last boundary, until its head is whole; None while content comes."""
+        self._parser = PushMultipartParser(
+            boundary, max_header_size=_MAX_LINE, max_segment_count=MAX_PARTS, strict=True
+        )
+        self._part: Part | None = None
+        self._content: list[bytes] = []
+        self._parts: list[Part] = []
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece. Raises IdentityError, and BodyTooLarge past the `text_limit`."""
+        self._scan(data)
+        data = self._unparsed + data
+        self._unparsed = data[-2:]  # the parser takes nothing behind the last boundary, not even the line end
+        self._parse(data[:-2])
+
+    def end(self) -> MultipartForm:
+        """The whole form. Raises as `feed` does."""
+        if self._unscanned and self._marks:
+            self._read_head(self._unscanned)
+        if self._head not in {b"--", b"--\r\n"}:
+            raise IdentityError(_NOT_ALL)
+        if self._unparsed != b"\r\n":
+            self._parse(self._unparsed)
+        try:
+            self._parser.close()
+        except MultipartError:
+            raise IdentityError(_NO_FORM) from None
+        if len(self._parts) != self._marks - 1:
+            raise IdentityError(_NO_FORM)
+        return MultipartForm(self._parts)
+
+    def _scan(self, data: bytes) -> None:
+        """Find the boundary, wherever it stands: some servers find it behind a bare LF, too."""
+        mark = self._mark
+        data = self._unscanned + data
+        at = 0
+        if not self._marks and len(data) >= len(mark) and not data.startswith(mark):
+            raise IdentityError(_NOT_ALL)
+        while (found := data.find(mark, at)) >= 0:
+            if self._marks:
+                if data[max(found - 2, 0) : found] != b"\r\n":
+                    raise IdentityError("the body holds its boundary at a place where only some servers end a part")
+                self._read_head(data[at:found])
+                if self._head is not None:
+                    raise IdentityError(_NOT_ALL if self._head.startswith(b"--") else _ODD_HEAD)
+            self._marks += 1
+            if self._marks > MAX_PARTS + 1:
+                raise IdentityError(f"the body has more than {MAX_PARTS:,} parts")
+            self._head = b""
+            at = found + len(mark)
+        if self._marks:  # the next one may have begun, behind its CRLF
+            safe = max(at, len(data) - len(mark) - 1)
+            self._read_head(data[at:safe])
+            self._unscanned = data[safe:]
+        else:
+            self._unscanned = data
+
+    def _read_head(self, text: bytes) -> None:
+        """Take what follows a boundary, as far as it belongs to the head of the part."""
+        if self._head is None or not text:
+            return
+        head = self._head + text if self._head else text
+        if head.startswith(b"--"):
+            if len(head) > len(b"--\r\n"):
+                raise IdentityError(_NOT_ALL)
+            self._head = head
+            return
+        end = head.find(b"\r\n\r\n")
+        if self._size_of_heads + (len(head) if end < 0 else end + 2) > MAX_HEADS:
+            raise IdentityError(f"the body has heads of parts with more than {MAX_HEADS:,} bytes together")
+        if end < 0:
+            self._head = head
+            return
+        self._head = None
+        self._size_of_heads += end + 2
+        if not (head.startswith(b"\r\n") and _is_plain(head[2 : end + 2])):
+            raise IdentityError(_ODD_HEAD)
+
+    def _parse(self, data: bytes) -> None:
+        if not data:
+            return
+        try:
+            for event in self._parser.parse(data):
+                if isinstance(event, MultipartSegment):
+                    self._part = _part(event, hashes_file=self._text_limit is not None)
+                elif self._part is None:
+                    continue
+                elif event is not None:
+                    self._take(self._part, event)
+                else:
+                    self._finish(self._part)
+        except MultipartError:
+            raise IdentityError(_NO_FORM) from None
+
+    def _take(self, part: Part, content: bytes) -> None:
+        part.size += len(content)
+        if part.hashed is not None:
+            part.hashed.update(content)
+            return
+        self._content.append(content)
+        self._size_of_texts += len(content)
+        if self._text_limit is not None and self._size_of_texts > self._text_limit:
+            raise BodyTooLarge(self._text_limit, "what is no file in the form")
+
+    def _finish(self, part: Part) -> None:
+        part.content = b"".join(self._content)
+        self._content.clear()
+        self._part = None
+        if part.name.casefold() == "_charset_":  # RFC 7578 4.6
+            require_utf_8(part.content.decode("latin-1"), "the body")
+        self._parts.append(part)
 
 
 def _is_plain(head: bytes) -> bool:
@@ -132,27 +255,8 @@ def _is_plain(head: bytes) -> bool:
     return is_single and _HEAD.fullmatch(head) is not None
 
 
-def _parsed(data: bytes, boundary: bytes, count: int) -> list[Part]:
-    parser = PushMultipartParser(boundary, max_header_size=_MAX_LINE, max_segment_count=MAX_PARTS, strict=True)
-    parts, segment, content = list[Part](), None, b""
-    try:
-        with parser:
-            for event in parser.parse(data):
-                if isinstance(event, MultipartSegment):
-                    segment, content = event, b""
-                elif event is not None:
-                    content += event
-                elif segment is not None:
-                    parts.append(_part(segment, content))
-    except MultipartError:
-        raise IdentityError("the body is no multipart form that every server reads alike") from None
-    if len(parts) != count:
-        raise IdentityError("the body is no multipart form that every server reads alike")
-    return parts
-
-
-def _part(segment: MultipartSegment, content: bytes) -> Part:
-    """Make a part of what was read. Raises IdentityError for what another reader may take for another part."""
+def _part(segment: MultipartSegment, *, hashes_file: bool) -> Part:
+    """Begin a part by its head. Raises IdentityError for what another reader may take for another part."""
     names = [name.lower() for name, _ in segment.headerlist]
     if len(set(names)) < len(names):
         raise IdentityError("the body has a part with a header that stands there more than once")
@@ -166,10 +270,8 @@ def _part(segment: MultipartSegment, content: bytes) -> Part:
     content_type = headers.get("content-type")
     if content_type is not None and media_type(content_type).startswith("multipart/"):
         raise IdentityError("the body has a part that has parts itself")
-    part = Part(name, filename, content_type, content)
-    if part.name.casefold() == "_charset_":  # RFC 7578 4.6
-        require_utf_8(part.content.decode("latin-1"), "the body")
-    return part
+    is_hashed = hashes_file and filename is not None
+    return Part(name, filename, content_type, hashed=hashlib.sha256() if is_hashed else None)
 
 
 def _is_unmistakable(found: re.Match[str]) -> bool:

@@ -13,6 +13,8 @@ from gateway.model import Json
 MAX_RECENT = 4096
 """Payloads remembered for a rule: half a MiB."""
 
+BYTES = b"b"
+"""What stands before a body that is not compared by value."""
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -25,7 +27,7 @@ def by_value(document: Json, ignored: Sequence[Field]) -> bytes:
 
 def by_bytes(body: bytes) -> bytes:
     """Write a body that is not compared by value."""
-    return b"b" + body
+    return BYTES + body
 
 
 def hash_whole(

@@ -16,6 +16,7 @@ from gateway.guard.field import Field
 from gateway.guard.key import Key
 from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
+from gateway.guard.spooled import Spooling
 from gateway.guard.template import Template
 from gateway.guard.value import ValueForm
 
@@ -124,6 +125,8 @@ class Rule(msgspec.Struct, frozen=True):
     caller, who seems to be the one who made it, says nothing."""
     batch: Batch | None = None
     """Where the items of a request are; None where it is one create."""
+    spooling: Spooling | None = None
+    """Which bodies above the limit go to a file; None for none."""
     reads_client: bool = False
     """Whether the client's address counts."""
 

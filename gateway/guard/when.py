@@ -12,7 +12,9 @@ from gateway.guard.condition import Condition, Found, look, settle
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field, Source
 from gateway.guard.identity import RequestView, content_fields, read
+from gateway.guard.rule import Rule
 from gateway.guard.rules import Match
+from gateway.guard.spooled import is_json
 from gateway.http.headers import Headers
 from gateway.model import Json
 
@@ -81,6 +83,20 @@ def _doubtful(condition: Condition[Field]) -> IdentityError:
         f"{condition.field.text} can be read in more than one way, and whether the rule guards the request depends "
         "on it"
     )
+
+
+def takers(rules: Sequence[Rule], headers: Headers) -> list[Rule]:
+    """Those of the rules that may guard a request which take its body although it is too large for memory.
+
+    None when a condition of one of them is about what is in such a body: for that it must be in memory.
+    """
+    try:
+        kind, coding = content_fields(headers)
+    except IdentityError:
+        return []
+    if any(rule.when and rule.when.body and is_json(kind, rule.formats) for rule in rules):
+        return []
+    return [rule for rule in rules if rule.spooling is not None and rule.spooling.takes(kind, coding, rule.formats)]
 
 
 class _Values:

@@ -152,6 +152,13 @@ KINDS: Mapping[str, Kind] = {
         error=_OWN_FAULT,
         retry_after=1,
     ),
+    "spool-unavailable": Kind(
+        status=503,
+        title="Large bodies cannot be kept",
+        next_step="Send it again later: nothing was forwarded.",
+        error=_OWN_FAULT,
+        retry_after=1,
+    ),
     "internal-error": Kind(status=500, title="Internal error of the gateway", error=_OWN_FAULT, closes=True),
 }
 """By slug. The problems that depend on what the upstream did are made where that is known."""

@@ -5,18 +5,22 @@ import time
 
 from gateway.config.compile import compile_cors, compile_rules
 from gateway.config.schema import Config
+from gateway.errors import ConfigError
 from gateway.front.server import DownstreamServer, Watcher
 from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.http.forwarding import Forwarding
 from gateway.process.request_ids import random_ids
+from gateway.process.spool_path import spool_path, unusable
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.handler import Handler
 from gateway.proxy.in_flight import OperationsInFlight
+from gateway.proxy.spooler import Spooler
 from gateway.proxy.verification import Verifier
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
+from gateway.transport.spool import SpoolFolder
 from gateway.upstream.open import Upstreams, open_upstreams
 
 
@@ -27,11 +31,19 @@ class Assembly:
     """
 
     def __init__(self, config: Config, store: Store, fingerprinter: Fingerprinter, telemetry: Telemetry) -> None:
-        """Raises ConfigError for unusable TLS files. A loop must be running."""
+        """Raises ConfigError for unusable TLS files, and an unusable folder of spools. A loop must be running."""
         self.config = config
         self._store = store
         self._fingerprinter = fingerprinter
         self._telemetry = telemetry
+        self._spools = SpoolFolder(
+            spool_path(config),
+            config.server.max_spooled,
+            lambda reason: telemetry.repeated("spool-failed", "error", reason=reason),
+        )
+        telemetry.spooled = lambda: self._spools.budget.used
+        self._prepare_spools(config)
+        self._spooler = Spooler(self._spools, fingerprinter)
         self._in_flight = OperationsInFlight()  # one, because a reload must not part those that wait
         self.verifier = Verifier(store, telemetry, wall_clock)  # one, because it remembers
         self._upstreams = open_upstreams(config)
@@ -51,8 +63,9 @@ class Assembly:
     def apply_config(self, config: Config) -> None:
         """Use another configuration for new requests. Requests in progress finish with the one they began with.
 
-        Raises ConfigError for unusable TLS files; then nothing has changed.
+        Raises ConfigError as `__init__` does; then nothing has changed.
         """
+        self._prepare_spools(config)
         upstreams = open_upstreams(config, self._upstreams)
         handler = self._handler(config, upstreams)
         watcher = Watcher(handler.refused, handler.failed)
@@ -60,11 +73,22 @@ class Assembly:
         before, self._upstreams, self.config = self._upstreams, upstreams, config
         self.front.apply_config(handler, watcher, config.server, forwarding, compile_cors(config))
         self._telemetry.apply_config(config.log.format, config.log.requests)
+        self._spools.budget.limit = config.server.max_spooled
         before.close_others(upstreams)
 
     def close(self) -> None:
-        """Close the connections to the APIs."""
+        """Close the connections to the APIs, and end the threads that write to disk."""
         self._upstreams.close()
+        self._spools.close()
+
+    def _prepare_spools(self, config: Config) -> None:
+        """Raises ConfigError."""
+        if not any(rule.spool_limit for rule in config.rules):
+            return
+        try:
+            self._spools.prepare()
+        except OSError as error:
+            raise ConfigError([unusable(self._spools.path, error.strerror or type(error).__name__)]) from error
 
     def _handler(self, config: Config, upstreams: Upstreams) -> Handler:
         dependencies = HandlerDependencies(
@@ -78,6 +102,7 @@ class Assembly:
             stopwatch=time.perf_counter,
             in_flight=self._in_flight,
             verifier=self.verifier,
+            spooler=self._spooler,
             status_header=config.server.status_header,
         )
         return Handler(dependencies)

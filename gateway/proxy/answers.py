@@ -9,7 +9,15 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError, Overloaded, RepeatedItems, RequestBroken
+from gateway.errors import (
+    BodyTooLarge,
+    CodingNotAccepted,
+    IdentityError,
+    Overloaded,
+    RepeatedItems,
+    RequestBroken,
+    SpoolError,
+)
 from gateway.guard.decision import ON_HELD, Conflict
 from gateway.http import existing
 from gateway.http.problem import KINDS, TYPE, ItemConflict, Problem, Reply, problem, reply
@@ -138,15 +146,17 @@ def _existing(status: int, rule: str, entry: str, link: str | None) -> Problem:
     return msgspec.structs.replace(document, status=status)
 
 
-def unreadable(error: RequestBroken | BodyTooLarge | Overloaded, rule: str | None) -> Reply:
+def unreadable(error: RequestBroken | BodyTooLarge | Overloaded | SpoolError, rule: str | None) -> Reply:
     """Make the answer for a request whose body could not be read."""
     match error:
         case RequestBroken():
             return problem("request-incomplete", "The body ended early, came too slowly or has invalid framing.", rule)
         case BodyTooLarge():
-            return problem("body-too-large", f"Rule {rule} reads at most {error.limit} bytes of a body.", rule)
+            return problem("body-too-large", f"Rule {rule} reads at most {error.limit} bytes of {error.what}.", rule)
         case Overloaded():
             return problem("overloaded", NOT_FORWARDED, rule)
+        case SpoolError():
+            return problem("spool-unavailable", NOT_FORWARDED, rule)
         case _:
             assert_never(error)
 

@@ -8,6 +8,7 @@ from gateway.errors import StoreError
 from gateway.front.exchange import Exchange
 from gateway.guard.answer_shapes import AnswerShape, shape_reply
 from gateway.guard.authorize import Verdict
+from gateway.guard.spooled import SpooledBody
 from gateway.http.paths import Target
 from gateway.http.problem import Reply, problem
 from gateway.proxy.answers import NOT_FORWARDED
@@ -29,7 +30,9 @@ class RequestContext(msgspec.Struct):
     upstream: Upstream
     target: Target
     body: bytes | None = None
-    """Its whole body; None where that has not been read, and is sent as it comes."""
+    """Its whole body; None where that has not been read, and is sent as it comes, or from a file."""
+    spooled: SpooledBody | None = None
+    """What was read of a body that is in a file."""
     status_fields: Mapping[str, bytes] = _NONE
     """The lines that say what became of a guarded create, by what happened."""
     shapes: Mapping[str, AnswerShape] = _AS_THEY_ARE

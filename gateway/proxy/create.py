@@ -18,6 +18,7 @@ from gateway.errors import (
     Overloaded,
     RepeatedItems,
     RequestBroken,
+    SpoolError,
     StoreBusy,
     StoreError,
 )
@@ -79,11 +80,13 @@ class CreateHandler:
                 view = RequestView(exchange.headers, request.target.query, match.variables, b"", client=client)
                 if await self._answer_before_body(request, rule, view, waiting):
                     return
-            read = exchange.read_body if rule.needs_body else exchange.read_short_body
-            request.body = await read(rule.formats.limit)
-            view = RequestView(
-                exchange.headers, request.target.query, match.variables, request.body or b"", line, client
-            )
+            if rule.spooling is not None:
+                await self._deps.spooler.read(request, rule)
+            else:
+                read = exchange.read_body if rule.needs_body else exchange.read_short_body
+                request.body = await read(rule.formats.limit)
+            body, query = request.body or b"", request.target.query
+            view = RequestView(exchange.headers, query, match.variables, body, line, client, request.spooled)
             if rule.batch is not None:
                 view = with_items(rule.batch, view, rule.formats)
             wanted = claims(rule, view, self._deps.fingerprinter)
@@ -92,7 +95,7 @@ class CreateHandler:
             link = f'Link: <{described_by}>; rel="describedby"\r\n'.encode() if described_by else b""
             request.reply(problem(error.slug, error.detail, rule.name), link)
             return
-        except (RequestBroken, BodyTooLarge, Overloaded) as error:
+        except (RequestBroken, BodyTooLarge, Overloaded, SpoolError) as error:
             request.reply(answers.unreadable(error, rule.name))
             return
         except IdentityError as error:

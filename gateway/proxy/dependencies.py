@@ -8,6 +8,7 @@ from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.in_flight import OperationsInFlight
+from gateway.proxy.spooler import Spooler
 from gateway.proxy.verification import Verifier
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
@@ -29,5 +30,6 @@ class HandlerDependencies(msgspec.Struct, frozen=True):
     """Seconds from any start."""
     in_flight: OperationsInFlight
     verifier: Verifier
+    spooler: Spooler
     status_header: str
     """The header that says what became of a guarded create, or "off"."""

@@ -6,12 +6,11 @@ from gateway.guard import decision
 from gateway.guard.decision import ItemOutcome, Outcome
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
-from gateway.guard.resource import MAX_ANSWER, locate
+from gateway.guard.resource import locate
 from gateway.guard.rule import Rule
 from gateway.model import Settlement, State
 from gateway.proxy.batch import judge_batch
-from gateway.proxy.judgement import judge_answer, judge_whole
-from gateway.proxy.relay import read_whole
+from gateway.proxy.judgement import judge_answer, judge_whole, read_ahead
 from gateway.proxy.stored_answers import AnswerCipher, for_retries, may_be_stored
 from gateway.telemetry import Telemetry
 from gateway.upstream.results import UpstreamResponse
@@ -62,7 +61,7 @@ class Ending:
         """Read of a success what is kept: its link, and all of it for retries."""
         may_store = bool(rule.replay_limit) and self.outcome is Outcome.SUCCEEDED
         is_stored = may_store and may_be_stored(result, rule.replay_limit)
-        result = await _read_ahead(rule, result, rule.replay_limit if is_stored else 0)
+        result = await read_ahead(rule, result, rule.replay_limit if is_stored else 0)
         if rule.resource is not None and rule.batch is None:
             self.resource = locate(rule.resource, result.headers, result.body)
         if is_stored and result.rest is None and len(result.body) <= rule.replay_limit:
@@ -85,10 +84,3 @@ class Ending:
             name, reason = self._operation.rule.name, type(error).__name__
             self._telemetry.repeated("answer-not-stored", "error", rule=name, reason=reason)
             return None
-
-
-async def _read_ahead(rule: Rule, answer: UpstreamResponse, limit: int) -> UpstreamResponse:
-    """Read as much of a success as its link needs, and at least `limit` bytes."""
-    if rule.resource is not None and rule.resource.reads_body:
-        limit = max(limit, MAX_ANSWER)
-    return await read_whole(answer, limit) if limit else answer

@@ -4,7 +4,7 @@ import asyncio
 import traceback
 from pathlib import Path
 
-from gateway.errors import BodyTooLarge, Overloaded, RequestBroken
+from gateway.errors import BodyTooLarge, Overloaded, RequestBroken, SpoolError
 from gateway.front.exchange import Exchange
 from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match, Refusal
@@ -83,13 +83,14 @@ class Handler:
         limit = body_limit(match)
         try:
             if limit is not None:
-                request.body = await request.exchange.read_body(limit)
+                rules = [each.rule for each in (match, *match.others)]
+                await self._deps.spooler.read_for(request, rules, limit)
             headers, body = request.exchange.headers, request.body or b""
             view = RequestView(headers, request.target.query, match.variables, body)
             chosen, error = choose(match, view)
             if isinstance(error, BodyTooLarge):
                 raise error
-        except (RequestBroken, BodyTooLarge, Overloaded) as failure:
+        except (RequestBroken, BodyTooLarge, Overloaded, SpoolError) as failure:
             self._create.prepare(request, match.rule)
             request.reply(answers.unreadable(failure, match.rule.name))
             return

@@ -31,3 +31,10 @@ async def judge_whole(rule: Rule, answer: UpstreamResponse) -> tuple[UpstreamRes
     """Read on in an answer, up to MAX_ANSWER bytes, and say what it means then."""
     answer = await read_whole(answer, MAX_ANSWER)
     return answer, judge_answer(rule, answer)[0]
+
+
+async def read_ahead(rule: Rule, answer: UpstreamResponse, limit: int) -> UpstreamResponse:
+    """Read as much of a success as its link needs, and at least `limit` bytes."""
+    if rule.resource is not None and rule.resource.reads_body:
+        limit = max(limit, MAX_ANSWER)
+    return await read_whole(answer, limit) if limit else answer

@@ -30,6 +30,7 @@ STATUSES: Mapping[str, str] = {
     "request-incomplete": "refused",
     "store-unavailable": "failed",
     "overloaded": "failed",
+    "spool-unavailable": "failed",
     "unguarded; reason=missing-identity": "unguarded; reason=missing-identity",
     "unguarded; reason=no-key": "unguarded; reason=no-key",
     "unguarded; reason=store-unavailable": "unguarded; reason=store-unavailable",

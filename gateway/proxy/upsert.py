@@ -86,7 +86,7 @@ class Upserts:
 def _target(create: HeldCreate, link: str | None) -> str | None:
     """Where a link leads at the API of a create; None when there is no way, or nothing to send there."""
     request, exchange = create.request, create.request.exchange
-    if link is None or not create.view.body or exchange.head.method == "HEAD":
+    if link is None or not (create.view.body or create.view.spooled) or exchange.head.method == "HEAD":
         return None
     hosts = named_hosts(request.target, exchange.headers) | request.upstream.hosts
     return own_target(link, request.target.path, hosts)

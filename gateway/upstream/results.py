@@ -15,6 +15,8 @@ class ResponseBroken(Exception):
 
 REQUEST_BROKEN = "http_request_error"
 """The error of a NoResponse that the client caused: the request's body was not received completely."""
+SPOOL_BROKEN = "proxy_internal_error"
+"""The error of a NoResponse that the gateway's disk caused: the body, once received, could not be read again."""
 
 
 _READ_AT_ONCE = 4096
@@ -31,7 +33,8 @@ class Request(msgspec.Struct, frozen=True):
     has_host: bool
     """Whether `fields` contains a Host line. If not, the endpoint's own is added before them."""
     body: bytes | AsyncIterator[bytes]
-    """The whole body, or an iterator over its framed pieces, which raises RequestBroken when the client fails."""
+    """The whole body, or an iterator over its framed pieces, which raises RequestBroken when the client
+    fails, and SpoolError when the disk does."""
     is_head: bool
     """Whether the method is HEAD: its response has no body, whatever its fields say."""
     is_safe: bool

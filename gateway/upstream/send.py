@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from gateway.errors import RequestBroken
+from gateway.errors import RequestBroken, SpoolError
 from gateway.upstream.connection import Connection
-from gateway.upstream.results import REQUEST_BROKEN, NoResponse, Request, UpstreamResponse
+from gateway.upstream.results import REQUEST_BROKEN, SPOOL_BROKEN, NoResponse, Request, UpstreamResponse
 
 
 def send_request(
@@ -42,6 +42,10 @@ async def _pump(connection: Connection, pieces: AsyncIterator[bytes], response_t
         except RequestBroken:
             if not connection.has_head:  # a response that has begun is valid, even without the rest
                 connection.fail(NoResponse(REQUEST_BROKEN))
+            return
+        except SpoolError:
+            if not connection.has_head:
+                connection.fail(NoResponse(SPOOL_BROKEN))
             return
         except ConnectionError:
             return  # the API has closed the connection; a response received before that is the result

@@ -90,6 +90,23 @@ def test_a_socket_needs_its_directory(here: Path) -> None:
     assert found(here, text) == [f"server.listen: there is no directory {here}/run; create it, or write another path"]
 
 
+def test_large_bodies_need_a_directory_that_is_there_or_can_be_made(here: Path) -> None:
+    by_content = RULE.replace("body.email", "file.a.sha256")
+    for folder, is_needed in (("a/b", True), ("a/b", False), ("gateway.toml", True)):
+        rule = by_content + ('spool_limit = "2GiB"\n' if is_needed else "")
+        problems = found(here, f'[server]\nspool_folder = "{folder}"\n[store]\nurl = "memory:"\n{rule}')
+        assert len(problems) == is_needed
+        assert all(problem.startswith("server.spool_folder: ") for problem in problems)
+    assert (
+        found(here, f'[server]\nspool_folder = "a"\n[store]\nurl = "memory:"\n{by_content}spool_limit = "2GiB"\n') == []
+    )
+    (here / "gateway.db.spool").write_text("")
+    (problem,) = found(here, f'{by_content}spool_limit = "2GiB"\n')
+    assert (
+        problem == f"server.spool_folder: {here}/gateway.db.spool is no directory; move it away, or write another path"
+    )
+
+
 def test_a_store_needs_a_directory_and_not_a_file_in_its_place(here: Path) -> None:
     (here / "data").write_text("")
     assert len(found(here, '[store]\nurl = "sqlite:data/gateway.db"\n')) == 1

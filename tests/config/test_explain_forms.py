@@ -25,6 +25,17 @@ name = "sign-up"
 match = { path = "/sign-up" }
 unique = [{ name = "email", fields = ["form.email"], normalize = ["email"] }]
 verify = { path = "/users?email={form.email}" }
+[[rules]]
+name = "note"
+match = { path = "/videos", when = [{ field = "body.kind", equals = "note" }] }
+unique = [{ name = "id", fields = ["body.id"] }]
+missing = "forward"
+[[rules]]
+name = "video"
+match = { path = "/videos" }
+unique = [{ name = "video", fields = ["file.video.size"] }]
+body_limit = "64KiB"
+spool_limit = "2MiB"
 """
 
 Run = Callable[..., int]
@@ -53,6 +64,16 @@ def test_a_multipart_form_is_given_with_f(run: Run, capsys: pytest.CaptureFixtur
     }
     assert run("/photos", "-F", "album=7") == 1
     assert "file.photo.sha256 is absent" in capsys.readouterr().out
+
+
+def test_a_file_may_be_as_large_as_the_gateway_takes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.mp4").write_bytes(b"x" * 1_500_000)
+    assert run("/videos", "-F", "video=@a.mp4") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["rule"], found["claims"][0]["identity"]) == ("video", {"file.video.size": "1500000"})
+    Path("a.mp4").write_bytes(b"x" * 2_500_000)
+    assert run("/videos", "-F", "video=@a.mp4") == 1
+    assert "the rule reads at most 2097152 bytes" in capsys.readouterr().out
 
 
 def test_a_urlencoded_form_is_given_with_data_urlencode(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,16 +16,18 @@ from gateway.config.schema import Config, KeyConfig, MatchConfig, RuleConfig, St
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import UpstreamConfig
-from gateway.config.table import Duration
+from gateway.config.table import Duration, Size
 from gateway.front.exchange import Exchange
 from gateway.model import State
 from gateway.proxy.handler import Handler
 from gateway.stores.base import Store
+from gateway.transport.spool import PIECE
 from gateway.upstream.open import open_upstreams
 from tests.support.client import BrokenBodyError, Client, NoResponseError, request_bytes
 from tests.support.handler import FINGERPRINTER, NOW, fronted, make_rooms
 from tests.support.pace import StandingClient
 from tests.support.tally import PATIENCE, Tally
+from tests.support.uploads import part
 from tests.support.upstream import Behaviour, RawUpstream
 
 LONGEST = 60
@@ -114,8 +116,22 @@ async def when_told(client: Client, number: int, _cancelled: CancelledAt) -> Non
             await client.send_raw(b"{}")
 
 
-def _head(number: int, length: int, *fields: tuple[str, str]) -> bytes:
-    framing = [("Content-Type", "application/json"), ("Content-Length", str(length))]
+async def as_an_upload(client: Client, number: int, cancelled: CancelledAt) -> None:
+    """Send the create with a number as a form that goes to a file, in pieces."""
+    pieces = (
+        part('name="email"') + b"%d\r\n" % number + part('name="username"') + b"%d\r\n" % number,
+        part('name="doc"; filename="a"') + b"x" * PIECE,
+        b"x" * PIECE + b"\r\n--b0undary--\r\n",
+    )
+    await client.send_raw(_head(number, sum(map(len, pieces)), kind="multipart/form-data; boundary=b0undary"))
+    for wait, piece in enumerate(pieces, 1):
+        await cancelled.until(wait)
+        with suppress(ConnectionError):
+            await client.send_raw(piece)
+
+
+def _head(number: int, length: int, *fields: tuple[str, str], kind: str = "application/json") -> bytes:
+    framing = [("Content-Type", kind), ("Content-Length", str(length))]
     numbers = [("X-Number", str(number)), ("X-Same", str(number)), ("Idempotency-Key", str(number))]
     return request_bytes("POST", "/users", [*numbers, *framing, *fields])
 
@@ -153,6 +169,8 @@ class Scenario:
     has_key: bool = False
     """Whether the create has an Idempotency-Key, by which its answer is stored."""
     authorize: AuthorizeConfig | None = None
+    spools: bool = False
+    """Whether its body goes to a file."""
 
     def config(self, upstream: RawUpstream) -> Config:
         """Its rules file."""
@@ -174,6 +192,8 @@ class Scenario:
                     retry="replay" if self.has_key else "reject",
                     caller=("header.X-Number",) if self.authorize else ("header.Authorization",),
                     authorize=self.authorize,
+                    body_limit=Size(1024 if self.spools else 1024**2),
+                    spool_limit=Size(1024**2) if self.spools else None,
                 ),
             ),
         )

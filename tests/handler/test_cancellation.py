@@ -15,7 +15,7 @@ from gateway.model import Record, State
 from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
 from gateway.stores.sqlite import SqliteStore
-from tests.handler.cancelling import Scenario, by_id, cancelled_everywhere, entries, tell, when_told
+from tests.handler.cancelling import Scenario, as_an_upload, by_id, cancelled_everywhere, entries, tell, when_told
 from tests.support.behaviours import answer, broken_body, close_without_answer, streamed
 from tests.support.handler import NOW, open_file
 from tests.support.tally import PATIENCE
@@ -77,6 +77,16 @@ SCENARIOS = [
         BOTH,
         LINK,
         authorize=AuthorizeConfig(path="/me", before="claim"),
+    ),
+    Scenario(
+        "a body that goes to a file, and is sent from it",
+        in_pieces(),
+        201,
+        State.CREATED,
+        entries("form.email", "form.username"),
+        LINK,
+        send=as_an_upload,
+        spools=True,
     ),
     Scenario("refused", answer(422), 422, None, BOTH),
     Scenario("failed", answer(500), 500, State.UNKNOWN, BOTH),

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from io import StringIO
@@ -20,11 +21,13 @@ from gateway.process.request_ids import random_ids
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.in_flight import OperationsInFlight
+from gateway.proxy.spooler import Spooler
 from gateway.proxy.verification import Verifier
 from gateway.stores.base import Store
 from gateway.stores.open import Opened, open_sqlite
 from gateway.telemetry import Telemetry
 from gateway.transport.budget import Budget
+from gateway.transport.spool import SpoolFolder
 from gateway.upstream.open import Upstreams
 from tests.support.tally import PATIENCE
 
@@ -61,6 +64,7 @@ def make_rooms(
         stopwatch=asyncio.get_running_loop().time,
         in_flight=OperationsInFlight(),
         verifier=Verifier(store, telemetry, wall_clock),
+        spooler=Spooler(SpoolFolder(Path(tempfile.gettempdir()), 2**40, lambda _: None), FINGERPRINTER),
         status_header="Idempotency-Status",
     )
 

@@ -135,6 +135,7 @@ SLUGS = [
     ("too-many-connections", 503, "connection_limit_reached"),
     ("store-unavailable", 503, "proxy_internal_error"),
     ("overloaded", 503, "proxy_internal_error"),
+    ("spool-unavailable", 503, "proxy_internal_error"),
     ("internal-error", 500, "proxy_internal_error"),
 ]
 
@@ -160,7 +161,7 @@ class TestProblem:
 
     @pytest.mark.parametrize("slug", KINDS)
     def test_what_passes_by_itself_says_when_to_try_again(self, slug: str) -> None:
-        waits = slug in {"in-progress", "store-unavailable", "overloaded", "too-many-connections"}
+        waits = slug in {"in-progress", "store-unavailable", "spool-unavailable", "overloaded", "too-many-connections"}
         assert checked(problem(slug, "It is so.")).header("Retry-After") == ("1" if waits else None)
 
     @pytest.mark.parametrize("connection", [None, b"close", b"keep-alive"])

@@ -95,6 +95,8 @@ class Admin:
         yield "# HELP gateway_events_total What happened besides requests.\n# TYPE gateway_events_total counter\n"
         for event, count in sorted(self._telemetry.events.items()):
             yield f'gateway_events_total{{event="{event}"}} {count}\n'
+        yield "# HELP gateway_spooled_bytes Bodies in files.\n# TYPE gateway_spooled_bytes gauge\n"
+        yield f"gateway_spooled_bytes {self._telemetry.spooled()}\n"
         yield "# HELP gateway_verify_total Unknown outcomes found out, or not.\n# TYPE gateway_verify_total counter\n"
         for (rule, verdict), count in sorted(self._telemetry.verdicts.items()):
             yield f'gateway_verify_total{{rule="{_escaped(rule)}",verdict="{verdict}"}} {count}\n'
