@@ -30,12 +30,15 @@ from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 from gateway.guard.token import is_unproven
 from gateway.guard.value import ValueForm, refuse_empty, types_of
+from gateway.guard.xml_body import xml_ways
 from gateway.http.client_address import ABOUT_CLIENT
 from gateway.http.cors import OWN_FIELDS, Cors
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
 _T = TypeVar("_T")
+_IN_BODIES = frozenset({Source.BODY, Source.XML})
+"""Where conditions can look that need the body."""
 
 
 def compile_rules(config: Config) -> Rules:
@@ -99,6 +102,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         scope=scope,
         entries=entries,
         body=want(in_body) if in_body else None,
+        xml=xml_ways([field.names for field in fields if field.source is Source.XML]),
         reads_form=any(field.source in {Source.FORM, Source.FILE} for field in fields),
         forwards_missing=rule.missing == "forward",
         keep=keep,
@@ -146,9 +150,13 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
 
 def _when(configs: Sequence[ConditionConfig]) -> When | None:
     conditions = [parse_request_condition(config) for config in configs]
-    body = tuple([each for each in conditions if each.field.source is Source.BODY])
-    head = tuple([each for each in conditions if each.field.source is not Source.BODY])
-    return When(head, body, head + body, tuple([each.field.keys for each in body])) if conditions else None
+    if not conditions:
+        return None
+    body = tuple([each for each in conditions if each.field.source in _IN_BODIES])
+    head = tuple([each for each in conditions if each.field.source not in _IN_BODIES])
+    paths = tuple([each.field.keys for each in body if each.field.source is Source.BODY])
+    elements = tuple([each.field.names for each in body if each.field.source is Source.XML])
+    return When(head, body, head + body, paths, elements)
 
 
 def _headers(fields: Iterable[Field]) -> set[bytes]:

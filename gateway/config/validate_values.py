@@ -19,6 +19,7 @@ _IN_BODY = re.compile(r"(?:^|\|) *(?:body[.\[]|json *(?:$|\|))")
 _HAS_TYPES = re.compile(r"(?:^|\|) *(?:body[.\[]|jwt\.)")
 _ALWAYS_THERE = frozenset({Source.PATH, Source.HOST, *WHOLE})
 _IN_FORM = re.compile(r"(?:^|\|) *(?:form|file)\.")
+_IN_XML = re.compile(r"(?:^|\|) *xml[.\[]")
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
@@ -83,8 +84,13 @@ def is_always_there(field: Field, entry: UniqueConfig | None = None) -> bool:
 
 
 def is_in_form(text: str) -> bool:
-    """Whether the text of a field names a value in a form."""
-    return bool(_IN_FORM.match(text))
+    """Whether the text of a field, or of an alternative of it, is read from a form."""
+    return bool(_IN_FORM.search(text))
+
+
+def is_in_xml(text: str) -> bool:
+    """Whether the text of a field, or of an alternative of it, is read from a body as XML."""
+    return bool(_IN_XML.search(text))
 
 
 def name_of(text: str, path: Path, problems: Problems) -> None:

@@ -15,8 +15,10 @@ from gateway.guard.field import Field
 from gateway.guard.key import Key
 from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
+from gateway.guard.strict_xml import Names
 from gateway.guard.template import Template
 from gateway.guard.value import ValueForm
+from gateway.guard.xml_body import XmlWay
 
 _AS_THEY_ARE: Mapping[str, AnswerShape] = {}
 
@@ -50,7 +52,9 @@ class When(msgspec.Struct, frozen=True):
     conditions: tuple[Condition[Field], ...]
     """All of them, these last."""
     paths: tuple[tuple[str | int, ...], ...]
-    """The ways down to what these read."""
+    """The ways down to what these read in JSON."""
+    elements: tuple[Names, ...] = ()
+    """The names of the elements that they read in XML."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -115,7 +119,8 @@ class Rule(msgspec.Struct, frozen=True):
     """How an unknown outcome is found out."""
     reads_form: bool = False
     """Whether a field is in a form, or in a file of one."""
-
+    xml: XmlWay | None = None
+    """What is read from a body of XML; None when nothing is."""
     reads_whole_body: bool = False
     """Whether all of a body counts."""
     caller_is_unproven: bool = False
@@ -137,5 +142,5 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        reads = self.body is not None or self.reads_form or self.reads_whole_body
+        reads = self.body is not None or self.reads_form or self.xml is not None or self.reads_whole_body
         return reads or self.tells_retries or self.upsert_method != ""
