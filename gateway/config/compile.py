@@ -111,7 +111,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         refused=frozenset().union(*[named.codes for named in refused if not named.needs_retry_after]),
         refused_with_retry_after=frozenset().union(*[named.codes for named in refused if named.needs_retry_after]),
         failed_is_free=rule.failed == "free",
-        formats=_formats(rule.body_limit, frozenset(rule.json_types), rule.content_encodings),
+        formats=_formats(rule.body_limit, frozenset(rule.json_types), rule.content_encodings, rule.msgpack),
         method_override=frozenset(name.lower().encode() for name in rule.method_override),
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
@@ -193,8 +193,8 @@ def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, 
 
 
 @lru_cache(maxsize=64)  # rules with the same formats share one, and so what is read by it
-def _formats(limit: int, json_types: frozenset[str], codings: tuple[str, ...]) -> BodyFormats:
-    return BodyFormats(limit, json_types, codings)
+def _formats(limit: int, json_types: frozenset[str], codings: tuple[str, ...], msgpack: bool) -> BodyFormats:
+    return BodyFormats(limit, json_types, codings, msgpack)
 
 
 def _form(

@@ -245,6 +245,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """How many bytes of a body are read, as sent and when inflated."""
     json_types: tuple[str, ...] = ()
     """Media types of bodies that the API reads as JSON, beside `application/json` and `…+json`; "" for none at all."""
+    msgpack: bool = False
+    """Whether the API takes bodies of MessagePack for those of JSON, so that fields of `body` are read from either."""
     content_encodings: tuple[Literal["gzip", "x-gzip", "deflate"], ...] = ()
     """Content codings that the API undoes, one at a time; a body in another one is refused."""
     method_override: tuple[str, ...] = ()

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import RuleConfig
-from gateway.config.validate_values import is_in_body, is_in_form, is_in_xml
+from gateway.config.validate_values import is_in_body, is_in_form, is_in_xml, is_value_in_body
+from gateway.guard.content import is_msgpack
 from gateway.guard.form_type import FORM_TYPES
 from gateway.guard.xml_body import is_xml
 
@@ -14,7 +15,7 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*
 
 
 def validate_bodies(rule: RuleConfig, path: Path, problems: Problems) -> None:
-    """Note every problem of `json_types` and `content_encodings`; `path` leads to the rule."""
+    """Note every problem of `json_types`, `msgpack` and `content_encodings`; `path` leads to the rule."""
     types, codings = (*path, "json_types"), (*path, "content_encodings")
     reads_form, reads_xml = _reads(rule, is_in_form), _reads(rule, is_in_xml)
     wrong = [text for text in problems.elements(types, rule.json_types) if text and not _MEDIA_TYPE.fullmatch(text)]
@@ -33,6 +34,8 @@ def validate_bodies(rule: RuleConfig, path: Path, problems: Problems) -> None:
                 place,
                 f"has no effect in a rule that reads {reads}; remove it, or name a field of the body in unique",
             )
+    if rule.msgpack and problems.sound((*path, "msgpack")):
+        _msgpack(rule, path, problems)
     for text in wrong:
         problems.add(types, _right_type(text))
     if reads_form:
@@ -41,6 +44,16 @@ def validate_bodies(rule: RuleConfig, path: Path, problems: Problems) -> None:
     if reads_xml:
         for text in [text for text in problems.elements(types, rule.json_types) if is_xml(text)]:
             problems.add(types, f"{quote(text)} is read as XML, for the fields of it in this rule; leave it out")
+
+
+def _msgpack(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    types = (*path, "json_types")
+    if not _reads(rule, is_value_in_body) and problems.sound((*path, "unique"), (*path, "scope")):
+        problems.add(
+            (*path, "msgpack"), "has no effect in a rule without a field of the body; remove it, or name one in unique"
+        )
+    for text in [text for text in problems.elements(types, rule.json_types) if is_msgpack(text)]:
+        problems.add(types, f"{quote(text)} is read as MessagePack in this rule; leave it out")
 
 
 def _reads(rule: RuleConfig, is_in: Callable[[str], bool]) -> bool:

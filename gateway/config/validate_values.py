@@ -16,6 +16,7 @@ from gateway.guard.field import WHOLE, Field, Source
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _IN_BODY = re.compile(r"(?:^|\|) *(?:body[.\[]|json *(?:$|\|))")
+_VALUE_IN_BODY = re.compile(r"(?:^|\|) *body[.\[]")
 _HAS_TYPES = re.compile(r"(?:^|\|) *(?:body[.\[]|jwt\.)")
 _ALWAYS_THERE = frozenset({Source.PATH, Source.HOST, *WHOLE})
 _IN_FORM = re.compile(r"(?:^|\|) *(?:form|file)\.")
@@ -71,6 +72,11 @@ def is_token(text: str) -> bool:
 def is_in_body(text: str) -> bool:
     """Whether the text of a field, or of an alternative of it, is read from a body as JSON."""
     return bool(_IN_BODY.search(text))
+
+
+def is_value_in_body(text: str) -> bool:
+    """Whether the text of a field, or of an alternative of it, is a value in a body, and not all of it."""
+    return bool(_VALUE_IN_BODY.search(text))
 
 
 def has_types(text: str) -> bool:

@@ -22,6 +22,8 @@ JSON_TYPES = frozenset(
 """Other names under which JSON is sent. No API takes a body of these for anything else."""
 _JSON_SUFFIX = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+\+json")
 """RFC 6839 3.1."""
+_MSGPACK = re.compile(r"application/(?:x-|vnd\.)?msgpack|[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+\+msgpack")
+"""The name that is registered, those that were in use before, and a suffix as of JSON."""
 
 
 class BodyFormats(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class BodyFormats(msgspec.Struct, frozen=True):
     """Media types that are JSON, beside JSON_TYPES and `…+json`; "" stands for a missing Content-Type."""
     codings: tuple[str, ...] = ()
     """Content codings that are undone."""
+    msgpack: bool = False
+    """Whether bodies of MessagePack are read, too."""
 
 
 def json_text(data: bytes, content_type: str | None, content_encoding: str | None, formats: BodyFormats) -> bytes:
@@ -47,6 +51,13 @@ def json_text(data: bytes, content_type: str | None, content_encoding: str | Non
     if is_ascii and not data.isascii():
         raise IdentityError("the body's charset is US-ASCII, and it holds other bytes")
     return data
+
+
+def is_msgpack(content_type: str | None) -> bool:
+    """Whether a body is said to be MessagePack."""
+    if content_type is None:
+        return False
+    return _MSGPACK.fullmatch(content_type.partition(";")[0].strip().lower()) is not None
 
 
 def require_json(content_type: str | None, formats: BodyFormats) -> bool:
