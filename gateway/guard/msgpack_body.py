@@ -14,7 +14,7 @@ from gateway.model import Json
 
 MAX_DEPTH = 64
 """Levels of nesting that are read, as of JSON."""
-MAX_VALUES = 64 * 1024
+MAX_VALUES = 32 * 1024
 """Values and keys in a body: each takes its time, and all other requests wait."""
 TOO_LONG = "?" * (LARGE + 1)
 """Stands for a map or list that is too large to be an identity."""
@@ -38,6 +38,7 @@ _SIZES = _fixed_sizes()
 _BLOBS = {0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xC7: (1, 1), 0xC8: (2, 1), 0xC9: (4, 1)}
 """Binary data and extensions: how many bytes their length has, and what follows it beside the data."""
 _TEXTS = {0xD9: 1, 0xDA: 2, 0xDB: 4}
+_EMPTY_MAP = 0x80
 _LISTS = {0xDC: 2, 0xDD: 4}
 _MAPS = {0xDE: 2, 0xDF: 4}
 
@@ -156,6 +157,8 @@ def _value(data: bytes | memoryview, most: int) -> Json:
         return cast("Json", b"")
     if not (_is_map(mark) or _is_list(mark)):
         return cast("Json", _ANYTHING.decode(data))
+    if len(data) == 1:  # an empty one: there may be thousands
+        return {} if mark == _EMPTY_MAP else []
     if len(data) > most:
         return TOO_LONG
     if _is_map(mark):

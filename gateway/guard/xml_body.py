@@ -148,6 +148,7 @@ def read_xml_body(
 
     def take_text(add: Callable[[str], None] | None) -> None:
         """Have text told only where it counts: a text of many lines takes long otherwise."""
+        reading.takes_text = add is not None
         parser.CharacterDataHandler = add
         odd = None if add is None else reading.note_odd
         parser.StartCdataSectionHandler = parser.CommentHandler = parser.ProcessingInstructionHandler = odd
@@ -174,6 +175,7 @@ class _Reading:
 
     def __init__(self, way: XmlWay) -> None:
         self.root = XmlElement(way)
+        self.takes_text = False
         self._open: list[XmlElement | None] = [self.root]
 
     def start(self, name: str, attributes: list[str]) -> None:
@@ -186,7 +188,7 @@ class _Reading:
         self._open.append(element)
         if above is not None and above.way.is_value:
             above.odd = "has elements within it"
-            self.take_text(None)
+            self._take_no_text()
         if element is None:
             return
         element.count += 1
@@ -197,8 +199,11 @@ class _Reading:
             self.take_text(self.add)
 
     def end(self, name: str) -> None:
-        element = self._open.pop()
-        if element is not None and element.way.is_value:
+        self._open.pop()
+        self._take_no_text()
+
+    def _take_no_text(self) -> None:
+        if self.takes_text:
             self.take_text(None)
 
     def add(self, text: str) -> None:
@@ -209,6 +214,7 @@ class _Reading:
         if element.size > MAX_TEXT:
             element.odd = f"is longer than {MAX_TEXT} characters"
             element.pieces.clear()
+            self._take_no_text()
         else:
             element.pieces.append(text)
 
