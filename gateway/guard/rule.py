@@ -11,7 +11,7 @@ from gateway.guard.authorize import Authorize
 from gateway.guard.body import Wanted
 from gateway.guard.condition import Condition
 from gateway.guard.content import BodyFormats
-from gateway.guard.field import Field
+from gateway.guard.field import Field, Source
 from gateway.guard.key import Key
 from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
@@ -34,12 +34,27 @@ class Entry(msgspec.Struct, frozen=True):
     is_plain: bool = True
     """Whether it is never skipped, and has no field with alternatives or of the whole body."""
 
+    @property
+    def keeps_spelling(self) -> bool:
+        """Whether equal values are spelt alike."""
+        return self.form.keeps_spelling and not any(map(_in_xml, self.fields))
+
 
 class ScopeField(msgspec.Struct, frozen=True):
     """One field of `scope`."""
 
     field: Field
     form: ValueForm
+
+    @property
+    def keeps_spelling(self) -> bool:
+        """Whether equal values are spelt alike."""
+        return self.form.keeps_spelling and not _in_xml(self.field)
+
+
+def _in_xml(field: Field) -> bool:
+    """Whether white space around a value may not count."""
+    return any(each.source is Source.XML for each in field.each)
 
 
 class When(msgspec.Struct, frozen=True):

@@ -21,7 +21,8 @@ MAX_TEXT = 16 * 1024
 """Characters of an element's text that are kept."""
 _CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1", "utf-16"})
 """Those that expat reads by itself."""
-_BLANKS = " \t\r\n"
+XML_BLANKS = " \t\r\n"
+"""White space (XML 1.0, 2.3)."""
 _SEPARATOR = "\n"
 """Put by expat between a namespace and a name: no name has it, and no namespace that anybody writes."""
 
@@ -43,7 +44,7 @@ class Element(msgspec.Struct):
     @property
     def text(self) -> str | None:
         """The text without blanks around it; None for more than MAX_TEXT characters, or several elements."""
-        return "".join(self.pieces).strip(_BLANKS) if self.count == 1 and self.size <= MAX_TEXT else None
+        return "".join(self.pieces).strip(XML_BLANKS) if self.count == 1 and self.size <= MAX_TEXT else None
 
 
 class Reading(Protocol):

@@ -13,14 +13,23 @@ from gateway.guard.condition import Found
 from gateway.guard.content import BodyFormats, decoded
 from gateway.guard.form_type import media_type, type_parameters
 from gateway.guard.parameters import absent
-from gateway.guard.strict_xml import MAX_DEPTH, MAX_TEXT, Names, local_name, make_parser, namespace, parse, too_deep
+from gateway.guard.strict_xml import (
+    MAX_DEPTH,
+    MAX_TEXT,
+    XML_BLANKS,
+    Names,
+    local_name,
+    make_parser,
+    namespace,
+    parse,
+    too_deep,
+)
 
 MAX_PARTS = 16 * 1024
 """Signs "<" and "=" in a body: each tag and attribute has one, and all other requests wait while they are read."""
 XML_TYPES = frozenset({"application/xml", "text/xml"})
 _SUFFIX = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+\+xml")
 """RFC 7303 9.2."""
-_BLANKS = " \t\r\n"
 _ENCODED = frozenset({"base64", "base64binary", "binary", "file", "hexbinary", "symbol", "yaml"})
 """Types by which readers without a schema (PHP's SOAP, Rails) decode a text, or take it for something else."""
 _OF_OTHERS = ("http://www.w3.org/2001/XInclude", "http://www.w3.org/2003/05/soap-encoding")
@@ -88,20 +97,23 @@ class XmlBody:
         self._root = root
 
     def find_value(self, keys: Names, where: str) -> str:
-        """The text of an element; `where` names the field in errors. Raises IdentityError."""
+        """The text of an element as it is; `where` names the field in errors. Raises IdentityError."""
         element = self._element(keys, where)
         if element.odd is not None:
             raise IdentityError(f"{where} {element.odd}")
         text = "".join(element.pieces)
-        if text and not text.strip(_BLANKS):
+        if text and not text.strip(XML_BLANKS):
             raise IdentityError(f"{where} holds white space alone, which some readers leave out")
         return text
 
     def look(self, keys: Names, where: str) -> str | Found:
-        """The text of an element, for a condition; THERE for an element with another content. Raises IdentityError."""
+        """The text of an element without blanks around it, for a condition; THERE for one with another content.
+
+        Raises IdentityError.
+        """
         self._element(keys, where)
         try:
-            return self.find_value(keys, where)
+            return self.find_value(keys, where).strip(XML_BLANKS)
         except IdentityError:
             return Found.THERE
 
@@ -228,11 +240,11 @@ def _note_attributes(element: XmlElement, attributes: list[str]) -> None:
     """Note attributes that change what an element is, and those that are taken for elements in it (Jackson)."""
     for name, value in zip(attributes[::2], attributes[1::2], strict=True):
         local = local_name(name).casefold()
-        if local == "nil" and value.strip(_BLANKS) not in {"false", "0"}:
+        if local == "nil" and value.strip(XML_BLANKS) not in {"false", "0"}:
             element.stands_for = "is said to be nil, which only some readers take for null"
         elif (local == "href" and value.startswith(("#", "cid:"))) or namespace(name) in _OF_OTHERS:
             element.stands_for = "has an attribute by which some readers look for it elsewhere"
-        elif local == "type" and value.rpartition(":")[2].strip(_BLANKS).casefold() in _ENCODED:
+        elif local == "type" and value.rpartition(":")[2].strip(XML_BLANKS).casefold() in _ENCODED:
             element.stands_for = "has a type by which some readers decode it"
         if (child := element.child(local)) is not None:
             child.is_attribute = True

@@ -147,9 +147,9 @@ async def test_conditions_compare_the_text_of_elements(upstream: RawUpstream, ga
     def call(method: str) -> bytes:
         return f"<Call><method>{method}</method><ref>7</ref></Call>".encode()
 
-    assert await answers(program, "/api", [call("createUser"), call("createOrder"), call("get"), call("get")], XML) == [
-        *(201, "duplicate", 201, 201)
-    ]
+    assert await answers(
+        program, "/api", [call("createUser"), call(" createOrder\n"), call("get"), call("get")], XML
+    ) == [*(201, "duplicate", 201, 201)]
     odd = [call("<a/>"), call("<![CDATA[create]]>"), call("x" * 20_000), call("a").replace(b"Call", b"call")]
     assert await answers(program, "/api", odd, XML) == ["missing-identity"] * 4
     assert len(upstream.requests) == 3
@@ -193,6 +193,19 @@ async def test_a_keyed_create_in_xml_is_compared_by_its_bytes(upstream: RawUpstr
     bodies = [user("a@x.org"), user("a@x.org"), user("a@x.org") + b" "]
     assert await answers(program, "/users", bodies, XML, key) == [201, "duplicate", "key-reused"]
     assert len(upstream.requests) == 1
+
+
+async def test_white_space_around_a_text_makes_no_difference(upstream: RawUpstream, gateway: StartGateway) -> None:
+    """`<Number> 7 </Number>` is 7 to whoever reads it as a number by a schema."""
+    made = rule("user", "/users", entry("xml.User.email"))
+    program = await gateway(rules=[{**made, "scope": ["xml.User.tenant"]}])
+
+    def spelt(tenant: str, number: str) -> bytes:
+        return f"<User><tenant>{tenant}</tenant><email>{number}</email></User>".encode()
+
+    bodies = [spelt("a", "7"), spelt("a", "\n 7\t"), spelt(" a ", "&#32;7"), spelt("a", "7 7"), spelt("b", "7")]
+    assert await answers(program, "/users", bodies, XML) == [201, "duplicate", "duplicate", 201, 201]
+    assert len(upstream.requests) == 3
 
 
 async def test_a_scope_in_xml_keeps_creates_apart(upstream: RawUpstream, gateway: StartGateway) -> None:

@@ -1,5 +1,5 @@
-# The API of a judge out of the standard library, for the slice in `make test`: as an ordinary one is written, and
-# tolerant. It takes methods, paths and keys in any case, and decodes bodies that came compressed.
+# The API of a judge out of the standard library, and msgspec, for the slice in `make test`: as an ordinary one is
+# written, and tolerant. It takes methods, paths and keys in any case, and decodes bodies that came compressed.
 
 import argparse
 import gzip
