@@ -26,13 +26,18 @@ RULES: tuple[Table, ...] = (
     _rule("parcels", "header.X-Ref"),
     _rule("visits", "cookie.ref"),
     _rule("seats", scope=["header.X-Tenant", "query.tenant", "cookie.tenant"]),
+    _rule("customers", unique=[{**EMAIL, "fields": ["xml.Customer.email"]}]),
+    _rule("packs", msgpack=True),
     _rule("places", "path.team", match={"path": "/teams/{team}/places"}),
 )
 """`users`: JSON as the framework reads it. `notes`: JSON, whatever its type is. `members`: JSON or a form. `signups`: a
 form. `uploads`: a file in one. `risks`: JSON, a key with an s and a k. `orders`: a field of the query. `parcels`: a
-header field. `visits`: a cookie. `seats`: JSON beside three fields of a tenant. `places`: a part of the path."""
+header field. `visits`: a cookie. `seats`: JSON beside three fields of a tenant. `customers`: XML. `packs`: MessagePack
+or JSON. `places`: a part of the path."""
 
 URLENCODED = b"Content-Type: application/x-www-form-urlencoded"
+XML = b"Content-Type: application/xml"
+MSGPACK = b"Content-Type: application/msgpack"
 MULTIPART = b"Content-Type: multipart/form-data; boundary=x"
 UPLOAD = (
     b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
@@ -50,6 +55,8 @@ ORDINARY: dict[str, Message] = {
     "parcels": Message("/parcels", (b"X-Ref: r<n>",), b""),
     "visits": Message("/visits", (b"Cookie: ref=r<n>",), b""),
     "seats": Message("/seats?tenant=t", (JSON, *TENANT)),
+    "customers": Message("/customers", (XML,), b"<Customer><email>ada<n>@example.org</email></Customer>"),
+    "packs": Message("/packs", (MSGPACK,), b"\x81\xa5email\xb6ada<n>@example.org"),
     "places": Message("/teams/t<n>/places", (), b""),
 }
 
@@ -58,7 +65,7 @@ def normalised(kind: str, value: Any) -> Any:
     """A value as a judge read it, as the rule of its kind compares it; 1 and "1" are two."""
     if isinstance(value, list) and kind == "seats":
         return (*value[:3], normalised("users", value[3]))
-    if isinstance(value, str) and kind in {"users", "notes", "members", "signups"}:
+    if isinstance(value, str) and kind in {"users", "notes", "members", "signups", "customers", "packs"}:
         composed = unicodedata.normalize("NFC", value.strip())
         value = unicodedata.normalize("NFC", composed.casefold())
     return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)

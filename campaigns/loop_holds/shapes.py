@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from campaigns.loop_holds import forms
+from campaigns.loop_holds import forms, other_bodies
 from gateway.guard.body import MAX_DIGITS, MAX_PARTS
 from tests.support.program import Table
 
@@ -54,8 +54,10 @@ RULES: list[Table] = [
         ],
     },
     forms.RULE,
+    *other_bodies.RULES,
 ]
-"""For bodies, values deep in them, keys, a path of any length, values that stand anywhere else, and forms."""
+"""For bodies, values deep in them, keys, a path of any length, values that stand anywhere else, and bodies that are no
+JSON."""
 BODY_PATHS = ("/users", "/nested", "/keyed")
 
 
@@ -234,6 +236,8 @@ def all_shapes(sizes: tuple[int, ...] = (16 * 1024, MIB // 4, MIB - 16)) -> Iter
     yield from _elsewhere()
     for name, kind, body in forms.forms():
         yield Shape(f"a form: {name}", "/forms", (("Content-Type", kind),), body)
+    for name, path, kind, body in other_bodies.other_bodies():
+        yield Shape(name, path, (("Content-Type", kind),), body)
 
 
 def _elsewhere() -> Iterator[Shape]:

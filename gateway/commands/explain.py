@@ -35,6 +35,7 @@ It prints identity values: they are yours, and this is your terminal. Logs never
 
   $ gateway explain -c gateway.toml -X POST /users -d '{"email": " Ada@Example.com", "username": "ada"}'
   $ gateway explain -c gateway.toml /photos -F album=7 -F photo=@cat.png
+  $ gateway explain -c gateway.toml /soap --data-binary @create.xml -H 'Content-Type: text/xml'
 """
 
 
@@ -45,7 +46,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-X", "--request", metavar="METHOD", type=curl_options.method, help="default: POST")
     body = parser.add_mutually_exclusive_group()
     body.add_argument(
-        "-d", "--data", metavar="BODY", type=curl_options.data, default=b"", help="the body, or @FILE, or @- for stdin"
+        *("-d", "--data", "--data-binary"),
+        metavar="BODY",
+        type=curl_options.data,
+        default=b"",
+        help="the body, or @FILE, or @- for stdin; line ends stay",
     )
     body.add_argument(
         "--data-urlencode",

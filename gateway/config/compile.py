@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import TypeVar
 
 from gateway.config.conditions import parse_answer_condition, parse_request_condition
-from gateway.config.schema import TYPES, Config, KeyConfig, RuleConfig, UniqueConfig
+from gateway.config.schema import TYPES, Config, RuleConfig, UniqueConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
+from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
@@ -33,12 +34,15 @@ from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 from gateway.guard.token import is_unproven
 from gateway.guard.value import ValueForm, refuse_empty, types_of
+from gateway.guard.xml_body import xml_ways
 from gateway.http.client_address import ABOUT_CLIENT
 from gateway.http.cors import OWN_FIELDS, Cors
 from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
 _T = TypeVar("_T")
+_IN_BODIES = frozenset({Source.BODY, Source.XML})
+"""Where conditions can look that need the body."""
 
 
 def compile_rules(config: Config) -> Rules:
@@ -103,6 +107,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         entries=entries,
         body=want(in_body) if in_body else None,
         batch=None if rule.each is None else _batch(rule, rule.each, fields),
+        xml=xml_ways([field.names for field in fields if field.source is Source.XML]),
         reads_form=any(field.source in {Source.FORM, Source.FILE} for field in fields),
         forwards_missing=rule.missing == "forward",
         keep=keep,
@@ -111,7 +116,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         refused=frozenset().union(*[named.codes for named in refused if not named.needs_retry_after]),
         refused_with_retry_after=frozenset().union(*[named.codes for named in refused if named.needs_retry_after]),
         failed_is_free=rule.failed == "free",
-        formats=_formats(rule.body_limit, frozenset(rule.json_types), rule.content_encodings),
+        formats=_formats(rule.body_limit, frozenset(rule.json_types), rule.content_encodings, rule.msgpack),
         method_override=frozenset(name.lower().encode() for name in rule.method_override),
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
@@ -155,15 +160,20 @@ def _spooling(limit: int, fields: Sequence[Field], *, has_key: bool) -> Spooling
         limit,
         reads_form=not sources.isdisjoint({Source.FORM, Source.FILE}),
         reads_bytes=Source.BYTES in sources,
-        reads_json=has_key or not sources.isdisjoint({Source.BODY, Source.JSON}),
+        reads_json=has_key or not sources.isdisjoint({Source.BODY, Source.JSON, Source.ITEM}),
+        reads_xml=Source.XML in sources,
     )
 
 
 def _when(configs: Sequence[ConditionConfig]) -> When | None:
     conditions = [parse_request_condition(config) for config in configs]
-    body = tuple([each for each in conditions if each.field.source is Source.BODY])
-    head = tuple([each for each in conditions if each.field.source is not Source.BODY])
-    return When(head, body, head + body, tuple([each.field.keys for each in body])) if conditions else None
+    if not conditions:
+        return None
+    body = tuple([each for each in conditions if each.field.source in _IN_BODIES])
+    head = tuple([each for each in conditions if each.field.source not in _IN_BODIES])
+    paths = tuple([each.field.keys for each in body if each.field.source is Source.BODY])
+    elements = tuple([each.field.names for each in body if each.field.source is Source.XML])
+    return When(head, body, head + body, paths, elements)
 
 
 def _headers(fields: Iterable[Field]) -> set[bytes]:
@@ -211,8 +221,8 @@ def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, 
 
 
 @lru_cache(maxsize=64)  # rules with the same formats share one, and so what is read by it
-def _formats(limit: int, json_types: frozenset[str], codings: tuple[str, ...]) -> BodyFormats:
-    return BodyFormats(limit, json_types, codings)
+def _formats(limit: int, json_types: frozenset[str], codings: tuple[str, ...], msgpack: bool) -> BodyFormats:
+    return BodyFormats(limit, json_types, codings, msgpack)
 
 
 def _form(

@@ -11,7 +11,7 @@ from gateway.guard.condition import Condition, ConditionError, ValueKind, make_c
 from gateway.guard.field import Field, Source, parse_field
 
 _F = TypeVar("_F")
-_ASKED = frozenset({Source.BODY, Source.HEADER, Source.QUERY, Source.PATH, Source.COOKIE, Source.HOST})
+_ASKED = frozenset({Source.BODY, Source.XML, Source.HEADER, Source.QUERY, Source.PATH, Source.COOKIE, Source.HOST})
 
 
 def parse_answer_condition(config: ConditionConfig) -> Condition[AnswerField]:
@@ -41,8 +41,8 @@ def parse_request_condition(config: ConditionConfig) -> Condition[Field]:
     if field.source not in _ASKED:
         raise ConditionError(
             "field",
-            f"{quote(field.text)} is for identities alone; conditions are about body, header, query, path, cookie and "
-            "host",
+            f"{quote(field.text)} is for identities alone; conditions are about body, xml, header, query, path, "
+            "cookie and host",
         )
     if config.exists is not None and field.source in {Source.PATH, Source.HOST}:
         raise ConditionError(

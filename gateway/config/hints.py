@@ -9,6 +9,7 @@ from gateway.config.problems import nearest
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
+from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.schema_verify import VerifyConfig
@@ -54,8 +55,8 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "retry_window"): 'retry_window = "10m"',
     (schema.RuleConfig, "authorize"): 'authorize = { path = "/me" }',
     (AuthorizeConfig, "path"): 'path = "/me"',
-    (schema.KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
-    (schema.KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
+    (KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
+    (KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
     (schema.RuleConfig, "accept_status"): "accept_status = 202",
     (schema.RuleConfig, "upsert"): 'upsert = { method = "PATCH" }',
     (schema.RuleConfig, "exists"): 'exists = ["409"]',
@@ -120,7 +121,7 @@ _TITLES: dict[type[Table], str] = {
     schema.MatchConfig: "a rule's match",
     schema.UniqueConfig: "an entry of unique",
     schema.ScopeConfig: "an item of scope",
-    schema.KeyConfig: "a rule's key",
+    KeyConfig: "a rule's key",
     OutcomeConfig: "an entry of outcome",
     ConditionConfig: "a condition",
     AuthorizeConfig: "a rule's authorize",

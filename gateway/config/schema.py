@@ -8,6 +8,7 @@ from typing import Literal
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
+from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
 from gateway.config.schema_verify import DEFAULT_HOLD, VerifyConfig
@@ -167,19 +168,8 @@ MAX_ITEMS = 500
 """The default of `max_items`."""
 
 
-class KeyConfig(Table, frozen=True, kw_only=True):
-    """`key`: the header by which a client marks a create and its retries as one."""
-
-    header: str = "Idempotency-Key"
-    """The header's name."""
-    required: bool = False
-    """Whether a create without one is refused."""
-    max_length: int = 255
-    """How many characters a key may have."""
-    ignore: tuple[str, ...] = ()
-    """Fields of a JSON body that may differ between a create and its retry."""
-    described_by: str | None = None
-    """A URL with what clients should know; named in the answer to a create without a key."""
+MAX_ITEMS = 500
+"""The default of `max_items`."""
 
 
 class RuleConfig(Table, frozen=True, kw_only=True):
@@ -261,6 +251,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """How many bytes a larger body may have that goes to a file: a form of several parts, or one known by its bytes."""
     json_types: tuple[str, ...] = ()
     """Media types of bodies that the API reads as JSON, beside `application/json` and `…+json`; "" for none at all."""
+    msgpack: bool = False
+    """Whether the API takes bodies of MessagePack for those of JSON, so that fields of `body` are read from either."""
     content_encodings: tuple[Literal["gzip", "x-gzip", "deflate"], ...] = ()
     """Content codings that the API undoes, one at a time; a body in another one is refused."""
     method_override: tuple[str, ...] = ()

@@ -7,10 +7,10 @@ from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import MAX_ITEMS, RuleConfig
 from gateway.guard.batch import MAX_CLAIMS, MAX_INDEX
 from gateway.guard.field import Field, Source, parse_alternatives, parse_field
+from gateway.guard.other_body import KINDS, OTHER_KINDS
 
 _OF_ITEM = re.compile(r"(?:^|\|) *item *(?:$|[.\[|])")
 _EACH = 'each = "body.items", or each = "body" where the body is the list'
-_OF_FORMS = {Source.FORM, Source.FILE}
 
 
 def is_of_item(text: str) -> bool:
@@ -89,8 +89,11 @@ def _identity(rule: RuleConfig, path: Path, problems: Problems, *, is_whole: boo
 def _fields(texts: Sequence[str], path: Path, problems: Problems, *, is_whole: bool) -> None:
     for text in texts:
         sources = {field.source for field in _alternatives(text)}
-        if not sources.isdisjoint(_OF_FORMS):
-            problems.add(path, f"{quote(text)} is in a form, which has no list of items; write a field such as item.id")
+        others = sorted({KINDS[source] for source in sources if KINDS.get(source) in OTHER_KINDS})
+        if others:
+            problems.add(
+                path, f"{quote(text)} is in {others[0]}, and a list of items is in JSON; write a field such as item.id"
+            )
         elif is_whole and Source.BODY in sources:
             problems.add(path, f'{quote(text)} is in a body that is a list itself, with each = "body"; write item.NAME')
 

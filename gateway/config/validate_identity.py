@@ -9,6 +9,7 @@ from gateway.guard.field import WHOLE, Field, Source, parse_alternatives
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.pattern import parse_pattern
 from gateway.guard.question import place as place_of
+from gateway.guard.strict_xml import MAX_DEPTH, is_local_name
 
 
 def validate_identity(rule: RuleConfig, path: Path, variables: Sequence[str] | None, problems: Problems) -> None:
@@ -124,9 +125,23 @@ def wrong_field(field: Field, variables: Sequence[str] | None) -> str | None:
     """Why a rule cannot have a field, and what would be right; `variables` are those of its path, None if not known."""
     if field.source is Source.HEADER and not is_token(field.name):
         return f'{quote(field.text)} names no header; write one such as "header.X-Tenant"'
+    if field.source is Source.XML:
+        return _wrong_element(field)
     if field.source is Source.PATH and variables is not None and field.name not in variables:
         known = f"its variables are {', '.join(variables)}" if variables else "it has no variables"
         return f'{quote(field.text)} is not in match.path; {known}, and "{{{field.name}}}" as a segment adds one'
+    return None
+
+
+def _wrong_element(field: Field) -> str | None:
+    wrong = next((name for name in field.names if not is_local_name(name)), None)
+    if wrong is not None:
+        return (
+            f"{quote(field.text)} has {quote(wrong)}, which is no local name of an element; leave prefixes out, "
+            'as in "xml.Envelope.Body.User.email"'
+        )
+    if len(field.keys) > MAX_DEPTH:
+        return f"{quote(field.text)} has more than {MAX_DEPTH} levels, and no deeper body is read; name fewer"
     return None
 
 

@@ -16,9 +16,11 @@ from gateway.guard.field import WHOLE, Field, Source
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
 _IN_BODY = re.compile(r"(?:^|\|) *(?:(?:body|item)[.\[]|(?:json|item) *(?:$|\|))")
+_VALUE_IN_BODY = re.compile(r"(?:^|\|) *(?:(?:body|item)[.\[]|item *(?:$|\|))")
 _HAS_TYPES = re.compile(r"(?:^|\|) *(?:(?:body|item)[.\[]|jwt\.|item *(?:$|\|))")
 _ALWAYS_THERE = frozenset({Source.PATH, Source.HOST, *WHOLE})
 _IN_FORM = re.compile(r"(?:^|\|) *(?:form|file)\.")
+_IN_XML = re.compile(r"(?:^|\|) *xml[.\[]")
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
@@ -73,6 +75,11 @@ def is_in_body(text: str) -> bool:
     return bool(_IN_BODY.search(text))
 
 
+def is_value_in_body(text: str) -> bool:
+    """Whether the text of a field, or of an alternative of it, is a value in a body, and not all of it."""
+    return bool(_VALUE_IN_BODY.search(text))
+
+
 def has_types(text: str) -> bool:
     """Whether a field, or an alternative of it, may be of another type than a string."""
     return bool(_HAS_TYPES.search(text))
@@ -84,8 +91,13 @@ def is_always_there(field: Field, entry: UniqueConfig | None = None) -> bool:
 
 
 def is_in_form(text: str) -> bool:
-    """Whether the text of a field names a value in a form."""
-    return bool(_IN_FORM.match(text))
+    """Whether the text of a field, or of an alternative of it, is read from a form."""
+    return bool(_IN_FORM.search(text))
+
+
+def is_in_xml(text: str) -> bool:
+    """Whether the text of a field, or of an alternative of it, is read from a body as XML."""
+    return bool(_IN_XML.search(text))
 
 
 def name_of(text: str, path: Path, problems: Problems) -> None:

@@ -32,6 +32,8 @@ def require_absent(field: Field, others: Sequence[Field], headers: Headers, quer
         _require_absent_in(document, field)
         if query:
             _require_not_in_query(query, field, others)
+    elif field.source is Source.XML and query:
+        _require_not_in_query(query, field, others)
     elif field.source is Source.JWT and AUTHORIZATION in headers.name_set:
         _require_absent_in(read_claims(headers, field.text), field)
     elif field.source is Source.COOKIE:

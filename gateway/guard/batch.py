@@ -4,8 +4,9 @@ import msgspec
 
 from gateway.errors import IdentityError, Malformed
 from gateway.guard.body import Wanted, find, read_text
-from gateway.guard.content import BodyFormats, is_lines, json_text, lines_of
-from gateway.guard.large_body import NOT_JSON, elements, members_of
+from gateway.guard.content import BodyFormats, is_lines, is_msgpack, json_text, lines_of, plain
+from gateway.guard.large_body import NOT_JSON, Way, elements, members_of
+from gateway.guard.msgpack_body import read_msgpack
 from gateway.guard.strict_json import object_of
 from gateway.model import Json
 
@@ -38,16 +39,17 @@ def read_items(
 
     Raises IdentityError, CodingNotAccepted, BodyTooLarge, and Malformed for more than `max_items`.
     """
+    if formats.msgpack and is_msgpack(content_type):
+        return _msgpack_items(batch, plain(body, content_encoding, formats))
     if not batch.keys and is_lines(content_type):
         texts = lines_of(body, content_type, content_encoding, formats)
     else:
         text = _text_at(json_text(body, content_type, content_encoding, formats), batch.keys, batch.text)
         found = elements(text, batch.max_items)
-        if found is None and batch.keys:  # some languages go through an object's members as through a list
-            raise IdentityError(f"{batch.text} is no list")
+        if found is None and batch.keys:
+            raise _no_list(batch)
         texts = [text] if found is None else found
-    if len(texts) > batch.max_items:
-        raise Malformed("too-many-items", f"{batch.text} has more than {batch.max_items} items.")
+    _require_few(batch, len(texts))
     items = []
     for at, text in enumerate(texts):
         try:
@@ -55,6 +57,29 @@ def read_items(
         except IdentityError as error:
             raise of_item(at, error) from None
     return items
+
+
+def _require_few(batch: Batch, count: int) -> None:
+    if count > batch.max_items:
+        raise Malformed("too-many-items", f"{batch.text} has more than {batch.max_items} items.")
+
+
+def _no_list(batch: Batch) -> IdentityError:
+    return IdentityError(f"{batch.text} is no list")  # some languages go through an object's members as through one
+
+
+def _msgpack_items(batch: Batch, data: bytes) -> list[Json]:
+    """The same of a body of MessagePack."""
+    way = Way(dict.fromkeys(range(batch.max_items), batch.wanted.way))
+    for key in reversed(batch.keys):
+        way = Way({key: way})
+    found = find(read_msgpack(data, way), batch.keys, batch.text, folds_case=True)
+    if isinstance(found, list):
+        _require_few(batch, len(found))
+        return found
+    if batch.keys:
+        raise _no_list(batch)
+    return [read_msgpack(data, batch.wanted.way)]
 
 
 def _text_at(data: bytes, keys: Keys, where: str) -> bytes:

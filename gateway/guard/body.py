@@ -1,7 +1,8 @@
-# Reading a JSON body strictly, only to find identities in it. Pure; the original bytes go on untouched.
+# Reading a JSON body strictly, only to find identities in it, or one of MessagePack, which has the same values. Pure;
+# the original bytes go on untouched.
 #
 # It is read strictly: where another parser could come to another value (a key twice, bytes
-# that are not UTF-8, a lone surrogate, NaN) it is unreadable here rather than guessed at. Forms are read in form.py.
+# that are not UTF-8, a lone surrogate, NaN) it is unreadable here rather than guessed at. Forms and XML: other_body.py.
 
 import json
 import math
@@ -9,13 +10,14 @@ import re
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from gateway.errors import IdentityError
-from gateway.guard.content import BodyFormats, json_text
+from gateway.guard.content import BodyFormats, is_msgpack, json_text, plain
 from gateway.guard.large_body import LARGE, Way, read_wanted, ways
+from gateway.guard.msgpack_body import read_msgpack
 from gateway.guard.strict_json import Repeated, decode, decode_value
 from gateway.model import Json
 
@@ -62,11 +64,13 @@ def read_json(
     formats: BodyFormats,
     wanted: Wanted | None = None,
 ) -> Json:
-    """Parse a body of JSON (RFC 8259), if `formats` say that it is read as that.
+    """Parse a body of JSON (RFC 8259), or of MessagePack, if `formats` say that it is read as that.
 
     With `wanted`, only those paths are good to be read from the result; that may take a tenth of the time.
     Raises IdentityError, CodingNotAccepted, and BodyTooLarge when the inflated text exceeds its limit.
     """
+    if formats.msgpack and is_msgpack(content_type):
+        return read_msgpack(plain(data, content_encoding, formats), None if wanted is None else wanted.way)
     return read_text(json_text(data, content_type, content_encoding, formats), wanted)
 
 
@@ -213,6 +217,8 @@ def require_one_reading(value: Json, where: str) -> None:
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise IdentityError(f"{where} is a number out of range")
+    elif isinstance(cast("Any", value), bytes):
+        raise IdentityError(f"{where} is binary data or an extension of MessagePack, which some readers take for text")
     elif isinstance(value, list):
         for item in value:
             require_one_reading(item, where)

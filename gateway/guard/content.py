@@ -22,6 +22,8 @@ JSON_TYPES = frozenset(
 """Other names under which JSON is sent. No API takes a body of these for anything else."""
 _JSON_SUFFIX = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+\+json")
 """RFC 6839 3.1."""
+_MSGPACK = re.compile(r"application/(?:x-|vnd\.)?msgpack|[!#$%&'*+\-.^_`|~0-9a-z]+/[!#$%&'*+\-.^_`|~0-9a-z]+\+msgpack")
+"""The name that is registered, those that were in use before, and a suffix as of JSON."""
 
 
 class BodyFormats(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class BodyFormats(msgspec.Struct, frozen=True):
     """Media types that are JSON, beside JSON_TYPES and `…+json`; "" stands for a missing Content-Type."""
     codings: tuple[str, ...] = ()
     """Content codings that are undone."""
+    msgpack: bool = False
+    """Whether bodies of MessagePack are read, too."""
 
 
 LINES_TYPES = frozenset(
@@ -66,12 +70,18 @@ def json_text(data: bytes, content_type: str | None, content_encoding: str | Non
     Raises IdentityError, CodingNotAccepted and BodyTooLarge.
     """
     is_ascii = require_json(content_type, formats)
-    if content_encoding:
-        data = decoded(data, content_encoding.strip().lower(), formats)
+    data = plain(data, content_encoding, formats)
     data = data.removeprefix(_BYTE_ORDER_MARK)  # RFC 8259 8.1: it may be ignored; who does not refuses it
     if is_ascii and not data.isascii():
         raise IdentityError("the body's charset is US-ASCII, and it holds other bytes")
     return data
+
+
+def is_msgpack(content_type: str | None) -> bool:
+    """Whether a body is said to be MessagePack."""
+    if content_type is None:
+        return False
+    return _MSGPACK.fullmatch(content_type.partition(";")[0].strip().lower()) is not None
 
 
 def require_json(content_type: str | None, formats: BodyFormats) -> bool:
@@ -93,6 +103,11 @@ def require_json(content_type: str | None, formats: BodyFormats) -> bool:
                 raise IdentityError("the body's charset is not UTF-8")
             return True
     return False
+
+
+def plain(data: bytes, content_encoding: str | None, formats: BodyFormats) -> bytes:
+    """A body with its content coding undone, if it has one. Raises as decoded does."""
+    return decoded(data, content_encoding.strip().lower(), formats) if content_encoding else data
 
 
 def decoded(data: bytes, coding: str, formats: BodyFormats) -> bytes:

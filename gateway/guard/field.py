@@ -16,6 +16,8 @@ class Source(enum.Enum):
     FORM = "form"
     FILE = "file"
     """A file in a form: the one source that has two names, that of the file and of a property."""
+    XML = "xml"
+    """An element of an XML body, by the local names of all above it and its own."""
     HEADER = "header"
     QUERY = "query"
     PATH = "path"
@@ -41,8 +43,9 @@ class Field(msgspec.Struct, frozen=True):
     """As written in the rules file; answers and logs show it."""
     source: Source
     keys: tuple[str | int, ...]
-    """For a body, an item or a token the way down, an int for an array's index; for a file its name and one of
-    FILE_PROPERTIES; for any other source exactly one name. Of an item as a whole there are none.
+    """For a body, an item or a token the way down, an int for an array's index; for an element the names from the root
+    on; for a file its name and one of FILE_PROPERTIES; for any other source exactly one name. Of an item as a whole
+    there are none.
 
     A host is the header field that it is read from."""
     header: bytes = b""
@@ -54,6 +57,11 @@ class Field(msgspec.Struct, frozen=True):
     def each(self) -> tuple["Field", ...]:
         """Its alternatives, or itself."""
         return self.alternatives or (self,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The way down to an element."""
+        return tuple(map(str, self.keys))
 
     @property
     def name(self) -> str:
@@ -101,17 +109,7 @@ def parse_field(text: str) -> Field:
     if not keys:
         raise ValueError(f'"{text}" names no value; write "{source}.NAME"')
     kind = Source(source)
-    if kind is Source.FILE:
-        _require_property(text, keys)
-    elif kind is Source.FORM and not (len(keys) == 1 and isinstance(keys[0], str)):
-        raise ValueError(
-            f'"{text}" goes too deep; a form has names and nothing below them: write "form.NAME", and a name such as '
-            'user[email] quoted, as in form."user[email]"'
-        )
-    elif kind not in _DEEP and (len(keys) != 1 or not isinstance(keys[0], str)):
-        raise ValueError(f'"{text}" goes too deep; only fields of a body or a token do, write "{source}.NAME"')
-    if kind is Source.CLIENT and keys != ("ip",):
-        raise ValueError(f'"{text}" is nothing that is known of a client; write "client.ip"')
+    _require_shape(kind, text, keys)
     if kind is Source.JWT:
         return Field(text, kind, keys, b"authorization")
     return Field(text, kind, keys, str(keys[0]).lower().encode() if kind is Source.HEADER else b"")
@@ -132,6 +130,27 @@ def parse_alternatives(text: str) -> Field:
         raise ValueError(f'"{text}" lacks a field beside "|"; write "body.email | body.contact.email"')
     first, *others = [parse_field(path) for path in paths]
     return Field(text, first.source, first.keys, first.header, (first, *others))
+
+
+def _require_shape(kind: Source, text: str, keys: tuple[str | int, ...]) -> None:
+    """Raise ValueError for keys that no value of a source has."""
+    is_name = len(keys) == 1 and isinstance(keys[0], str)
+    if kind is Source.FILE:
+        _require_property(text, keys)
+    elif kind is Source.XML:
+        if not all(isinstance(key, str) for key in keys):
+            raise ValueError(f'"{text}" counts elements; write their names alone, as in "xml.Envelope.Body.User.email"')
+    elif kind is Source.FORM and not is_name:
+        raise ValueError(
+            f'"{text}" goes too deep; a form has names and nothing below them: write "form.NAME", and a name such as '
+            'user[email] quoted, as in form."user[email]"'
+        )
+    elif kind not in _DEEP and not is_name:
+        raise ValueError(
+            f'"{text}" goes too deep; only fields of a body, of XML or of a token do, write "{kind.value}.NAME"'
+        )
+    if kind is Source.CLIENT and keys != ("ip",):
+        raise ValueError(f'"{text}" is nothing that is known of a client; write "client.ip"')
 
 
 def _require_property(text: str, keys: tuple[str | int, ...]) -> None:

@@ -10,8 +10,7 @@ from gateway.errors import IdentityError
 from gateway.guard.absence import require_absent
 from gateway.guard.body import find, read_json
 from gateway.guard.field import WHOLE, Field, Source
-from gateway.guard.form import Form, read_form
-from gateway.guard.form_type import is_form
+from gateway.guard.other_body import OtherBody, find_in_form, find_in_xml, read_other, require_fitting
 from gateway.guard.parameters import (
     another_name,
     decode_parameter,
@@ -26,7 +25,6 @@ from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
 from gateway.guard.spooled import SpooledBody
 from gateway.guard.token import read_claims
-from gateway.guard.urlencoded import stands_in_query
 from gateway.guard.value import ValueForm, canonical
 from gateway.http.client_address import NOT_KNOWN
 from gateway.http.headers import Headers
@@ -72,38 +70,43 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     `document` is the body if it was parsed already. Raises IdentityError when any of them is absent or ambiguous, and
     BodyTooLarge.
     """
-    form = _form(rule, request) if rule.reads_form and document is None else None
-    if rule.body is not None and document is None and form is None:
+    other: OtherBody | None = None
+    if request.spooled is not None:
+        other = request.spooled.form
+    elif (rule.reads_form or rule.xml is not None) and document is None:
+        content = content_fields(request.headers)
+        other = read_other(request.body, *content, rule.formats, rule.xml, reads_form=rule.reads_form)
+    if rule.body is not None and document is None and other is None:
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
     parts, scope, identities = [], [], []
     for part in rule.scope:
         if part.field.alternatives:
-            value, counts = _first(part.form, part.field, rule, request, document, form)
+            value, counts = _first(part.form, part.field, rule, request, document, other)
             parts.append(value)
             scope.append(counts)
             continue
-        parts.append(value := read(part.field, request, document, form))
+        parts.append(value := read(part.field, request, document, other))
         scope.append(canonical(part.form, part.field, value))
     for entry in rule.entries:
         if not entry.is_plain:
-            identities += _unless_skipped(entry, parts, rule, request, document, form)
+            identities += _unless_skipped(entry, parts, rule, request, document, other)
             continue
         sent, values = [*parts], []
         for field in entry.fields:
-            sent.append(value := read(field, request, document, form))
+            sent.append(value := read(field, request, document, other))
             values.append(canonical(entry.form, field, value))
         identities.append(Identity(entry, tuple(values), tuple(sent)))
     return tuple(scope), tuple(identities)
 
 
 def _unless_skipped(
-    entry: Entry, parts: list[Json], rule: Rule, request: RequestView, document: Json, form: Form | None
+    entry: Entry, parts: list[Json], rule: Rule, request: RequestView, document: Json, other: OtherBody | None
 ) -> list[Identity]:
     """Read one entry; nothing when a field of it is absent and it is skipped then. Raises IdentityError."""
     sent, values, is_absent = [*parts], [], False
     for field in entry.fields:
         try:
-            value, counts = _first(entry.form, field, rule, request, document, form)
+            value, counts = _first(entry.form, field, rule, request, document, other)
         except IdentityError as error:
             if not (error.is_absent and entry.is_skipped):
                 raise
@@ -115,7 +118,7 @@ def _unless_skipped(
 
 
 def _first(
-    taken: ValueForm, field: Field, rule: Rule, request: RequestView, document: Json, form: Form | None
+    taken: ValueForm, field: Field, rule: Rule, request: RequestView, document: Json, other: OtherBody | None
 ) -> tuple[Json, Json]:
     """The first value of a field's alternatives that is there, as it was sent and as it counts.
 
@@ -130,13 +133,13 @@ def _first(
                 whole = hash_whole(each.source, request.body, *content_fields(request.headers), rule.formats)
             return whole, whole
         try:
-            value = read(each, request, document, form)
+            value = read(each, request, document, other)
             return value, canonical(taken, each, value)
         except IdentityError as error:
             if not error.is_absent:
                 raise
             absent = error
-        _require_fitting_body(field, each, form)
+        require_fitting(field, each, other)
         found = request.item if each.source is Source.ITEM else document
         require_absent(each, field.each, request.headers, request.query, found)
     if absent is None or field.alternatives:
@@ -161,30 +164,8 @@ def content_fields(headers: Headers) -> tuple[str | None, str | None]:
     )
 
 
-def _require_fitting_body(field: Field, absent: Field, form: Form | None) -> None:
-    """Raise IdentityError when a body of another type than a field is in may have it, to an API that takes both."""
-    if absent.source is Source.BODY and form is not None:
-        others = {Source.FORM, Source.FILE}
-    elif absent.source in {Source.FORM, Source.FILE} and form is None:
-        others = {Source.BODY}
-    else:
-        return
-    if not any(each.source in others for each in field.each):
-        raise IdentityError(f"{absent.text} cannot be read from a body of this type, and the API may do so")
-
-
-def _form(rule: Rule, request: RequestView) -> Form | None:
-    """Read the body if it is a form. Raises as identify does."""
-    if request.spooled is not None:
-        return request.spooled.form
-    content_type, coding = content_fields(request.headers)
-    if content_type is not None and is_form(content_type):
-        return read_form(request.body, content_type, coding, rule.formats)
-    return None
-
-
-def read(field: Field, request: RequestView, document: Json, form: Form | None = None) -> Json:
-    """Read one field; `form` is the body if it is one, and `document` if it is JSON. Raises IdentityError."""
+def read(field: Field, request: RequestView, document: Json, other: OtherBody | None = None) -> Json:
+    """Read one field; `document` is the body if it is JSON, `other` if it is a form or XML. Raises IdentityError."""
     match field.source:
         case Source.BODY:
             return find(document, field.keys, field.text, folds_case=True)
@@ -202,29 +183,27 @@ def read(field: Field, request: RequestView, document: Json, form: Form | None =
         case Source.JWT:
             return find(read_claims(request.headers, field.text), field.keys, field.text, folds_case=True)
         case Source.CLIENT:
-            if request.client == NOT_KNOWN:
-                raise IdentityError(f"{field.text} cannot be told from the fields of the proxies before the gateway")
-            return _present(request.client, field.text)
+            return _client(request.client, field.text)
         case Source.JSON | Source.BYTES:
             raise IdentityError(f"{field.text} is all of a body, and no value in it")
         case Source.FORM | Source.FILE:
-            return _of_form(field, request, form)
+            return find_in_form(field, request.query, other)
+        case Source.XML:
+            return find_in_xml(field, other)
         case _:
             assert_never(field.source)
+
+
+def _client(address: str | None, where: str) -> str:
+    if address == NOT_KNOWN:
+        raise IdentityError(f"{where} cannot be told from the fields of the proxies before the gateway")
+    return _present(address, where)
 
 
 def _present(value: str | None, where: str) -> str:
     if value is None:
         raise IdentityError(f"{where} is absent", is_absent=True)
     return value
-
-
-def _of_form(field: Field, request: RequestView, form: Form | None) -> str:
-    if form is None:
-        raise IdentityError(f"{field.text} is absent: the body's Content-Type is not that of a form", is_absent=True)
-    if request.query and stands_in_query(request.query, field):
-        raise IdentityError(f"{field.text} stands in the query, too, where some servers look first")
-    return form.find_value(field) if field.source is Source.FORM else form.find_file(field)
 
 
 def _header(headers: Headers, wanted: bytes, where: str) -> str | None:

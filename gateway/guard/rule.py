@@ -12,13 +12,15 @@ from gateway.guard.batch import Batch
 from gateway.guard.body import Wanted
 from gateway.guard.condition import Condition
 from gateway.guard.content import BodyFormats
-from gateway.guard.field import Field
+from gateway.guard.field import Field, Source
 from gateway.guard.key import Key
 from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
 from gateway.guard.spooled import Spooling
+from gateway.guard.strict_xml import Names
 from gateway.guard.template import Template
 from gateway.guard.value import ValueForm
+from gateway.guard.xml_body import XmlWay
 
 _AS_THEY_ARE: Mapping[str, AnswerShape] = {}
 
@@ -34,12 +36,27 @@ class Entry(msgspec.Struct, frozen=True):
     is_plain: bool = True
     """Whether it is never skipped, and has no field with alternatives or of the whole body."""
 
+    @property
+    def keeps_spelling(self) -> bool:
+        """Whether equal values are spelt alike."""
+        return self.form.keeps_spelling and not any(map(_in_xml, self.fields))
+
 
 class ScopeField(msgspec.Struct, frozen=True):
     """One field of `scope`."""
 
     field: Field
     form: ValueForm
+
+    @property
+    def keeps_spelling(self) -> bool:
+        """Whether equal values are spelt alike."""
+        return self.form.keeps_spelling and not _in_xml(self.field)
+
+
+def _in_xml(field: Field) -> bool:
+    """Whether white space around a value may not count."""
+    return any(each.source is Source.XML for each in field.each)
 
 
 class When(msgspec.Struct, frozen=True):
@@ -52,7 +69,9 @@ class When(msgspec.Struct, frozen=True):
     conditions: tuple[Condition[Field], ...]
     """All of them, these last."""
     paths: tuple[tuple[str | int, ...], ...]
-    """The ways down to what these read."""
+    """The ways down to what these read in JSON."""
+    elements: tuple[Names, ...] = ()
+    """The names of the elements that they read in XML."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -117,7 +136,8 @@ class Rule(msgspec.Struct, frozen=True):
     """How an unknown outcome is found out."""
     reads_form: bool = False
     """Whether a field is in a form, or in a file of one."""
-
+    xml: XmlWay | None = None
+    """What is read from a body of XML; None when nothing is."""
     reads_whole_body: bool = False
     """Whether all of a body counts."""
     caller_is_unproven: bool = False
@@ -149,5 +169,6 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def needs_body(self) -> bool:
         """Whether a body must be read before the claims are known."""
-        reads = self.body is not None or self.reads_form or self.reads_whole_body or self.batch is not None
+        reads_json = self.body is not None or self.batch is not None
+        reads = reads_json or self.reads_form or self.xml is not None or self.reads_whole_body
         return reads or self.tells_retries or self.upsert_method != ""

@@ -7,9 +7,10 @@ from typing import Protocol
 import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError
-from gateway.guard.content import BodyFormats, require_json
+from gateway.guard.content import BodyFormats, is_msgpack, require_json
 from gateway.guard.form_type import MULTIPART, boundary_of, is_form, media_type
 from gateway.guard.multipart_form import MultipartForm, MultipartReader
+from gateway.guard.xml_body import is_xml
 
 
 class Spooling(msgspec.Struct, frozen=True):
@@ -22,18 +23,24 @@ class Spooling(msgspec.Struct, frozen=True):
     reads_bytes: bool
     """Whether the bytes of a body are an identity."""
     reads_json: bool
-    """Whether it reads JSON, which must be in memory for that."""
+    """Whether it reads JSON, or MessagePack, which must be in memory for that."""
+    reads_xml: bool = False
+    """The same of XML."""
 
     def takes(self, content_type: str | None, coding: str | None, formats: BodyFormats) -> bool:
         """Whether a body of that type can be read while it comes."""
         if self.reads_form and is_form(content_type):
             is_plain = coding is None or coding.strip().lower() == "identity"
             return is_plain and media_type(content_type or "") == MULTIPART
+        if self.reads_xml and is_xml(content_type or ""):
+            return False
         return self.reads_bytes and not (self.reads_json and is_json(content_type, formats))
 
 
 def is_json(content_type: str | None, formats: BodyFormats) -> bool:
-    """Whether a body of that type is read as JSON."""
+    """Whether a body of that type is read as JSON, or as MessagePack in its place."""
+    if formats.msgpack and is_msgpack(content_type):
+        return True
     try:
         require_json(content_type, formats)
     except IdentityError:

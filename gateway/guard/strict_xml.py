@@ -2,9 +2,11 @@
 #
 # expat reads it as it comes; nothing is built of it. It is read strictly: no DTD and so no entities but the five of XML
 # (a text that defines some could grow without bound, or name files), no depth and no number of elements that would hold
-# up other requests.
+# up other requests. Bodies of requests are read by the same reader, and more strictly, in xml_body.py.
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from typing import Protocol
 from xml.parsers import expat
 
 import msgspec
@@ -14,14 +16,17 @@ from gateway.errors import IdentityError
 MAX_DEPTH = 64
 """Levels of nesting that are read."""
 MAX_MARKS = 8 * 1024
-"""Signs "<" and "=" in a text: each element and attribute has one, and takes its time."""
+"""Signs "<" and "=" in an answer: each element and attribute has one, and takes its time."""
 MAX_TEXT = 16 * 1024
 """Characters of an element's text that are kept."""
 _CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1", "utf-16"})
 """Those that expat reads by itself."""
-_BLANKS = " \t\r\n"
+XML_BLANKS = " \t\r\n"
+"""White space (XML 1.0, 2.3)."""
 _SEPARATOR = "\n"
 """Put by expat between a namespace and a name: no name has it, and no namespace that anybody writes."""
+
+_LOCAL_NAME = re.compile(r"[^\W\d][\w.\u00b7-]*")
 
 Names = tuple[str, ...]
 """The local names of an element and all above it, from the root on."""
@@ -39,7 +44,17 @@ class Element(msgspec.Struct):
     @property
     def text(self) -> str | None:
         """The text without blanks around it; None for more than MAX_TEXT characters, or several elements."""
-        return "".join(self.pieces).strip(_BLANKS) if self.count == 1 and self.size <= MAX_TEXT else None
+        return "".join(self.pieces).strip(XML_BLANKS) if self.count == 1 and self.size <= MAX_TEXT else None
+
+
+class Reading(Protocol):
+    """What takes the elements of a text as they come."""
+
+    def start(self, name: str, attributes: list[str]) -> None:
+        """An element begins; names have their namespace before them (local_name), and attributes their value behind."""
+
+    def end(self, name: str) -> None:
+        """It ends."""
 
 
 def read_xml(data: bytes, charset: str | None, wanted: Iterable[Names]) -> dict[Names, Element]:
@@ -48,22 +63,56 @@ def read_xml(data: bytes, charset: str | None, wanted: Iterable[Names]) -> dict[
     Raises IdentityError for what is not well-formed, has a DTD, or is nested too deeply or of too many parts.
     """
     encoding = None if charset is None else _known(charset)
-    if data.count(b"<") + data.count(b"=") > MAX_MARKS:
-        raise IdentityError(f"the body has more than {MAX_MARKS} elements and attributes")
     reading = _Reading(wanted)
     # A byte-order mark says which UTF-16 it is; expat would take the name alone for one of the two.
-    parser = expat.ParserCreate(None if encoding == "utf-16" else encoding, namespace_separator=_SEPARATOR)
+    parser = make_parser(None if encoding == "utf-16" else encoding, reading, _declared)
+    parser.CharacterDataHandler = reading.add
+    parse(parser, data, MAX_MARKS)
+    return reading.found
+
+
+def make_parser(
+    encoding: str | None, reading: Reading, declared: Callable[[str, str | None, int], None]
+) -> expat.XMLParserType:
+    """Make a parser for one text. `declared` gets version and encoding of its first line, and may refuse it."""
+    parser = expat.ParserCreate(encoding, namespace_separator=_SEPARATOR)
     parser.buffer_text = True
-    parser.XmlDeclHandler = _declared
+    parser.ordered_attributes = True
+    parser.XmlDeclHandler = declared
     parser.StartDoctypeDeclHandler = _refuse_dtd
     parser.StartElementHandler = reading.start
     parser.EndElementHandler = reading.end
-    parser.CharacterDataHandler = reading.add
+    return parser
+
+
+def parse(parser: expat.XMLParserType, data: bytes, most_marks: int) -> None:
+    """Have a text read that has at most so many signs "<" and "=". Raises IdentityError."""
+    if data.count(b"<") + data.count(b"=") > most_marks:
+        raise IdentityError(f"the body has more than {most_marks} elements and attributes")
     try:
         parser.Parse(data, True)
     except expat.ExpatError:
         raise IdentityError("the body is not well-formed XML") from None
-    return reading.found
+
+
+def local_name(name: str) -> str:
+    """A name without its namespace."""
+    return name.rpartition(_SEPARATOR)[2]
+
+
+def is_local_name(name: str) -> bool:
+    """Whether an element can have a name, without its namespace (Namespaces in XML 1.0, 4)."""
+    return _LOCAL_NAME.fullmatch(name) is not None
+
+
+def namespace(name: str) -> str:
+    """The namespace of a name; empty for none."""
+    return name.rpartition(_SEPARATOR)[0]
+
+
+def too_deep() -> IdentityError:
+    """Say that a text has more than MAX_DEPTH levels."""
+    return IdentityError(f"the body is nested deeper than {MAX_DEPTH} levels")
 
 
 def xml_charset(content_type: str | None) -> str | None:
@@ -107,16 +156,16 @@ class _Reading:
         self._deepest = max(map(len, self.found), default=0)
         self._way: list[str] = []
 
-    def start(self, name: str, _attributes: object) -> None:
+    def start(self, name: str, attributes: list[str]) -> None:
         way = self._way
-        way.append(name.rpartition(_SEPARATOR)[2])
+        way.append(local_name(name))
         if len(way) > MAX_DEPTH:
-            raise IdentityError(f"the body is nested deeper than {MAX_DEPTH} levels")
+            raise too_deep()
         element = self._present()
         if element is not None:
             element.count += 1
 
-    def end(self, _name: str) -> None:
+    def end(self, name: str) -> None:
         self._way.pop()
 
     def add(self, text: str) -> None:

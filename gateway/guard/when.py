@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -15,6 +15,8 @@ from gateway.guard.identity import RequestView, content_fields, read
 from gateway.guard.rule import Rule
 from gateway.guard.rules import Match
 from gateway.guard.spooled import is_json
+from gateway.guard.strict_xml import Names
+from gateway.guard.xml_body import XmlBody, XmlWay, is_xml, read_xml_body, xml_ways
 from gateway.http.headers import Headers
 from gateway.model import Json
 
@@ -94,7 +96,10 @@ def takers(rules: Sequence[Rule], headers: Headers) -> list[Rule]:
         kind, coding = content_fields(headers)
     except IdentityError:
         return []
-    if any(rule.when and rule.when.body and is_json(kind, rule.formats) for rule in rules):
+    whens = [(rule.when, rule.formats) for rule in rules if rule.when is not None]
+    if any(when.paths and is_json(kind, formats) for when, formats in whens):
+        return []
+    if any(when.elements for when, _ in whens) and is_xml(kind or ""):
         return []
     return [rule for rule in rules if rule.spooling is not None and rule.spooling.takes(kind, coding, rule.formats)]
 
@@ -109,7 +114,7 @@ class _Values:
         self.candidate = match
         self._match = match
         self._request = request
-        self._documents: dict[BodyFormats, Json | IdentityError | BodyTooLarge] = {}
+        self._bodies: dict[tuple[Source, BodyFormats], Json | XmlBody | IdentityError | BodyTooLarge] = {}
         self._by_formats: dict[int, dict[str, Json | Found]] = {}
         self._formats: BodyFormats | None = None
         self._seen: dict[str, Json | Found] = {}
@@ -131,31 +136,45 @@ class _Values:
             self._seen[field.text] = look(field, self._read)
         return self._seen[field.text]
 
-    def _read(self, field: Field) -> Json:
-        document = self._document(self.candidate.rule.formats) if field.source is Source.BODY else None
+    def _read(self, field: Field) -> Json | Found:
+        formats = self.candidate.rule.formats
+        if field.source is Source.XML:
+            return cast("XmlBody", self._body(Source.XML, formats)).look(field.names, field.text)
+        document = cast("Json", self._body(Source.BODY, formats)) if field.source is Source.BODY else None
         return read(field, self._request, document)
 
-    def _document(self, formats: BodyFormats) -> Json:
+    def _body(self, source: Source, formats: BodyFormats) -> Json | XmlBody:
         """Parse the body for all rules that take the same formats. Raises IdentityError, and BodyTooLarge."""
-        if formats not in self._documents:
+        if (source, formats) not in self._bodies:
             try:
-                self._documents[formats] = self._parse(formats)
+                self._bodies[source, formats] = self._parse(source, formats)
             except (IdentityError, BodyTooLarge) as error:
-                self._documents[formats] = error
-        found = self._documents[formats]
+                self._bodies[source, formats] = error
+        found = self._bodies[source, formats]
         if isinstance(found, IdentityError | BodyTooLarge):
             raise found
         return found
 
-    def _parse(self, formats: BodyFormats) -> Json:
+    def _parse(self, source: Source, formats: BodyFormats) -> Json | XmlBody:
         request = self._request
         if len(request.body) > formats.limit:
             raise BodyTooLarge(formats.limit)
         whens = [each.rule.when for each in (self._match, *self._match.others) if each.rule.formats == formats]
+        content_type, coding = content_fields(request.headers)
+        if source is Source.XML:
+            names = dict.fromkeys([path for when in whens if when is not None for path in when.elements])
+            if content_type is None or not is_xml(content_type):
+                raise IdentityError("the body's Content-Type is not that of XML")
+            return read_xml_body(request.body, content_type, coding, formats, _wanted_elements(tuple(names)))
         paths = dict.fromkeys([path for when in whens if when is not None for path in when.paths])
-        return read_json(request.body, *content_fields(request.headers), formats, _wanted(tuple(paths)))
+        return read_json(request.body, content_type, coding, formats, _wanted(tuple(paths)))
 
 
 @lru_cache(maxsize=256)
 def _wanted(paths: tuple[tuple[str | int, ...], ...]) -> Wanted:
     return want(paths)
+
+
+@lru_cache(maxsize=256)
+def _wanted_elements(paths: tuple[Names, ...]) -> XmlWay:
+    return xml_ways(paths) or XmlWay({})

@@ -245,8 +245,8 @@ def _is_spelt_alike(rule: Rule, about: Sequence[tuple[Claim, Record]]) -> bool:
 
     Those without normalisers are equal; for others the claim has a hash of them.
     """
-    is_scope_exact = all(part.form.keeps_spelling for part in rule.scope)
-    exact = {entry.name for entry in rule.entries if is_scope_exact and entry.form.keeps_spelling}
+    is_scope_exact = all(part.keeps_spelling for part in rule.scope)
+    exact = {entry.name for entry in rule.entries if is_scope_exact and entry.keeps_spelling}
     return any(
         claim.entry in exact or (rule.marks_spelling and claim.payload is not None and claim.payload == record.payload)
         for claim, record in about

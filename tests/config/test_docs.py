@@ -14,6 +14,7 @@ from gateway.config.reader import read
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
+from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.schema_verify import VerifyConfig
@@ -47,7 +48,7 @@ HEADINGS: dict[type[Table], str] = {
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
     schema.ScopeConfig: "scope",
-    schema.KeyConfig: "key",
+    KeyConfig: "key",
     OutcomeConfig: "outcome",
     ConditionConfig: "Conditions",
     AuthorizeConfig: "authorize",
@@ -135,7 +136,7 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    own = {schema.KeyConfig, AuthorizeConfig, UpsertConfig, VerifyConfig, AnswerConfig}
+    own = {KeyConfig, AuthorizeConfig, UpsertConfig, VerifyConfig, AnswerConfig}
     if table in own and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
@@ -226,7 +227,7 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
     elif table is schema.ScopeConfig:
         text = f"scope = [{{ {', '.join(lines)} }}]\n"
-    elif table in {schema.KeyConfig, AuthorizeConfig, VerifyConfig}:
+    elif table in {KeyConfig, AuthorizeConfig, VerifyConfig}:
         text = f"{HEADINGS[table]} = {{ {', '.join(lines)} }}\n"
     elif table is OutcomeConfig:
         text = f"{RULE}outcome = [{{ {', '.join(lines)} }}]\n"

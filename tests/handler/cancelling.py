@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import pytest
 
-from gateway.config.schema import Config, KeyConfig, MatchConfig, RuleConfig, StoreConfig, UniqueConfig
+from gateway.config.schema import Config, MatchConfig, RuleConfig, StoreConfig, UniqueConfig
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration, Size

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.config.schema import Config, KeyConfig, MatchConfig, RuleConfig
+from gateway.config.schema import Config, MatchConfig, RuleConfig
+from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.front.exchange import Exchange
 from gateway.proxy.dependencies import HandlerDependencies

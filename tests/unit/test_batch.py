@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,29 @@ def test_a_body_that_is_no_list_is_one_item_and_what_is_within_it_is_none() -> N
     for within in ('{"items": {"id": 1}}', '{"items": {"0": {"id": 1}}}', '{"items": null}'):
         with pytest.raises(IdentityError, match=r"body\.items is no list"):
             items(within, "items")
+
+
+@pytest.mark.parametrize(("keys", "document"), [((), lambda items: items), (("a", 0), lambda items: {"a": [items]})])
+def test_a_batch_may_be_messagepack(keys: tuple[str | int, ...], document: Any) -> None:
+    formats = BodyFormats(2**20, msgpack=True)
+
+    def read(*items: Any) -> list[Any]:
+        batch = Batch("body.a[0]", keys, ID, 5)
+        return read_items(batch, msgspec.msgpack.encode(document(items)), "application/msgpack", None, formats)
+
+    assert [item["id"] for item in read({"id": 1, "x": [2]}, {"id": "a"})] == [1, "a"]
+    assert len(read(*[{}] * 5)) == 5
+    with pytest.raises(Malformed, match="more than 5 items"):
+        read(*[{}] * 6)
+    one = msgspec.msgpack.encode(document({"id": 1}))
+    batch = Batch("body.a[0]", keys, ID, 5)
+    if keys:
+        with pytest.raises(IdentityError, match="is no list"):
+            read_items(batch, one, "application/msgpack", None, formats)
+    else:
+        assert read_items(batch, one, "application/msgpack", None, formats) == [{"id": 1}]
+    with pytest.raises(IdentityError, match="Content-Type is not JSON"):
+        read_items(batch, one, "application/msgpack", None, FORMATS)
 
 
 def test_no_more_items_are_read_than_the_rule_says() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.guard.field import FILE_PROPERTIES, Source, parse_field
 from tests.support.unit import untimed
 
-KNOWN = "body, form, file, header, query, path, cookie, host, client, jwt, item, json"
+KNOWN = "body, form, file, xml, header, query, path, cookie, host, client, jwt, item, json"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,9 @@ KNOWN = "body, form, file, header, query, path, cookie, host, client, jwt, item,
         ('body."\\u00e9\\t\\"\\\\"', Source.BODY, ('é\t"\\',)),
         ("body.'C:\\x'", Source.BODY, ("C:\\x",)),
         ('body."it\'s"', Source.BODY, ("it's",)),
+        ("xml.User", Source.XML, ("User",)),
+        ("xml.Envelope.Body.create-user", Source.XML, ("Envelope", "Body", "create-user")),
+        ('xml."Größe"', Source.XML, ("Größe",)),
         ("form.email", Source.FORM, ("email",)),
         ('form."user[email]"', Source.FORM, ("user[email]",)),
         *[(f"file.a-b.{name}", Source.FILE, ("a-b", name)) for name in FILE_PROPERTIES],
@@ -71,6 +74,9 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
         ("form", 'names no value; write "form.NAME"'),
         ("form.user.email", 'write "form.NAME", and a name such as user[email] quoted, as in form."user[email]"'),
         ("form.items[0]", "goes too deep; a form has names and nothing below them"),
+        ("xml", 'names no value; write "xml.NAME"'),
+        ("xml.users[0].email", "counts elements; write their names alone"),
+        ("xml.a..b", 'cannot be read from "..b" on'),
         ("file", 'names no value; write "file.NAME"'),
         ("file.doc", 'write "file.NAME.sha256", or one of filename, sha256, size, content_type behind NAME'),
         ("file.doc.md5", "is no property of a file"),
@@ -102,7 +108,7 @@ def test_a_field_that_is_no_body_has_one_name() -> None:
         ('body."\\x"', r'has a quoted key that TOML cannot read: "\x"'),
         ('body."a\nb"', "TOML cannot read"),
         ("body.'a\nb'", "TOML cannot read"),
-        ("header.X.Y", 'goes too deep; only fields of a body or a token do, write "header.NAME"'),
+        ("header.X.Y", 'goes too deep; only fields of a body, of XML or of a token do, write "header.NAME"'),
         ("query.items[0]", 'write "query.NAME"'),
         ("cookie[0]", 'write "cookie.NAME"'),
     ],

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.config.schema import KeyConfig
+from gateway.config.schema_key import KeyConfig
 from gateway.errors import IdentityError
 from gateway.guard.claims import claims
 from gateway.guard.identity import RequestView, identify

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.schema import KeyConfig
+from gateway.config.schema_key import KeyConfig
 from gateway.errors import Malformed
 from gateway.guard.body import MAX_DIGITS, MAX_PARTS
 from gateway.guard.claims import claims

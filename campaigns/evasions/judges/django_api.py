@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgpack
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.wsgi import get_wsgi_application
@@ -13,6 +14,8 @@ from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 
 from campaigns.evasions.judges.created import TOKEN, all_created, create
+from campaigns.evasions.judges.packs import as_stored
+from campaigns.evasions.judges.xml_readers import by_lxml
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
@@ -72,6 +75,14 @@ def seat(request: HttpRequest) -> Any:
     return email and [*tenant, email]
 
 
+def packed_email(request: HttpRequest) -> Any:
+    """MessagePack, whatever its type is, in which text and binary data are one, as in its first version; or JSON."""
+    if request.content_type == "application/json":
+        return json_email(request)
+    data = msgpack.unpackb(request.body, raw=True, strict_map_key=False)
+    return as_stored(data.get(b"email")) if isinstance(data, dict) else None
+
+
 urlpatterns = [
     path("created", created),
     re_path(r"(?i)^users(?:\.json)?/?$", guarded("users", json_email)),
@@ -84,6 +95,8 @@ urlpatterns = [
     re_path(r"^parcels/?$", guarded("parcels", lambda request: request.headers.get("X-Ref"))),
     re_path(r"^visits/?$", guarded("visits", lambda request: request.COOKIES.get("ref"))),
     re_path(r"^seats/?$", guarded("seats", seat)),
+    path("customers", guarded("customers", lambda request: by_lxml(request.body))),
+    path("packs", guarded("packs", packed_email)),
     path("teams/<str:team>/places", guarded("places", lambda _, team: team)),
 ]
 app: WSGIHandler = get_wsgi_application()

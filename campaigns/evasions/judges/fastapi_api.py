@@ -3,12 +3,15 @@
 import hashlib
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import Cookie, Depends, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
 from campaigns.evasions.judges.created import TOKEN, all_created, create
+from campaigns.evasions.judges.packs import email_of
+from campaigns.evasions.judges.xml_readers import by_xmltodict
 
 app = FastAPI()
 Credentials = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
@@ -111,6 +114,26 @@ def seats(
 ) -> Any:
     """JSON beside three fields of a tenant."""
     return create("seats", [x_tenant, header_tenant, cookie_tenant, user.email])
+
+
+@app.post("/customers", **GUARDED)
+async def customers(request: Request) -> Any:
+    """XML, by xmltodict."""
+    try:
+        return _of_email("customers", {"email": by_xmltodict(await request.body())})
+    except ValueError:
+        raise HTTPException(400) from None
+
+
+@app.post("/packs", **GUARDED)
+async def packs(request: Request) -> Any:
+    """MessagePack, by msgspec, or JSON."""
+    is_json = request.headers.get("Content-Type", "").startswith("application/json")
+    try:
+        data = await _json(request) if is_json else msgspec.msgpack.decode(await request.body())
+    except (ValueError, msgspec.DecodeError, RecursionError):
+        raise HTTPException(400) from None
+    return _of_email("packs", email_of(data))
 
 
 @app.post("/teams/{team}/places", **GUARDED)

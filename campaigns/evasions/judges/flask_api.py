@@ -3,11 +3,14 @@
 import hashlib
 from typing import Any
 
+import msgpack
 from flask import Flask, Response, abort, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from campaigns.evasions.judges.created import TOKEN, all_created, create
 from campaigns.evasions.judges.middleware import rewritten
+from campaigns.evasions.judges.packs import email_of
+from campaigns.evasions.judges.xml_readers import by_element_tree
 
 app = Flask(__name__)
 app.url_map.strict_slashes = False
@@ -88,6 +91,26 @@ def seats() -> Any:
     email = request.get_json().get("email")
     tenant = [request.headers.get("X-Tenant"), request.args.get("tenant"), request.cookies.get("tenant")]
     return _of("seats", email and [*tenant, email])
+
+
+@app.post("/customers")
+def customers() -> Any:
+    """XML, by ElementTree."""
+    try:
+        return _of("customers", by_element_tree(request.data))
+    except ValueError:
+        abort(400)
+
+
+@app.post("/packs")
+def packs() -> Any:
+    """MessagePack, as its own package reads it, or JSON."""
+    if request.mimetype != "application/msgpack":
+        return _of_email("packs", request.get_json())
+    try:
+        return _of_email("packs", email_of(msgpack.unpackb(request.data)))
+    except ValueError:
+        abort(400)
 
 
 @app.post("/teams/<team>/places")

@@ -1,9 +1,10 @@
-# The API of a judge out of the standard library, for the slice in `make test`: as an ordinary one is written, and
-# tolerant. It takes methods, paths and keys in any case, and decodes bodies that came compressed.
+# The API of a judge out of the standard library, and msgspec, for the slice in `make test`: as an ordinary one is
+# written, and tolerant. It takes methods, paths and keys in any case, and decodes bodies that came compressed.
 
 import argparse
 import gzip
 import hashlib
+import io
 import json
 import re
 import zlib
@@ -14,9 +15,13 @@ from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import msgspec
+
 from campaigns.evasions.judges.created import TOKEN, all_created, create
 from campaigns.evasions.judges.middleware import Environ, rewritten
+from campaigns.evasions.judges.packs import as_stored
 from campaigns.evasions.judges.tolerant_forms import fields_of, files_of
+from campaigns.evasions.judges.xml_readers import by_tolerant
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -53,7 +58,7 @@ def _answer(environ: Environ) -> tuple[str, Any]:
         return "404 Not Found", {}
     try:
         value = READERS[kind](environ)
-    except (ValueError, zlib.error, CookieError, OSError, RecursionError):
+    except (ValueError, msgspec.DecodeError, zlib.error, CookieError, OSError, RecursionError):
         return "400 Bad Request", {}
     return ("422 Unprocessable Content", {}) if value is None else ("201 Created", create(kind, value))
 
@@ -79,6 +84,18 @@ def _email_of_form(environ: Environ) -> Any:
     if not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):  # as Tornado asks
         return _email(environ)
     return parse_qs(_body(environ).decode()).get("email", [None])[0]
+
+
+def _packed_email(environ: Environ) -> Any:
+    """The last key that is the wanted one but for case; binary data is text."""
+    data = _body(environ)
+    if data[:1] == b"{":
+        return _email(
+            environ | {"wsgi.input": io.BytesIO(data), "CONTENT_LENGTH": len(data), "HTTP_CONTENT_ENCODING": ""}
+        )
+    found = msgspec.msgpack.decode(data)
+    members = [(as_stored(key), as_stored(value)) for key, value in found.items()] if isinstance(found, dict) else []
+    return next((value for key, value in reversed(members) if str(key).casefold() == "email"), None)
 
 
 def _type_and_query(environ: Environ) -> tuple[str, str]:
@@ -116,6 +133,8 @@ READERS: dict[str, Callable[[Environ], Any]] = {
     "parcels": lambda environ: environ.get("HTTP_X_REF"),
     "visits": lambda environ: _cookie(environ, "ref"),
     "seats": _seat,
+    "customers": lambda environ: by_tolerant(_body(environ)),
+    "packs": _packed_email,
     "places": lambda environ: environ["PATH_INFO"].encode("latin-1").decode().split("/")[2],
 }
 

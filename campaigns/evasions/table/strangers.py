@@ -1,8 +1,10 @@
 # What a stranger, who has no credentials, may send for somebody else's thing, so that this one cannot create it.
 
+import dataclasses
+
 from campaigns.evasions.message import JSON, Attempt, Message, by_stranger, shown
 from campaigns.evasions.rules import ORDINARY, TENANT
-from campaigns.evasions.table import stranger_bodies
+from campaigns.evasions.table import packs, stranger_bodies, xml_bodies
 from campaigns.evasions.table.stranger_fields import CREDENTIALS, LINES, QUERIES
 
 
@@ -64,4 +66,8 @@ ATTEMPTS = (
     ),
     Attempt("place", "NUL", Message("/teams/t<n>%00/places", (), b"", is_stranger=True), "places"),
     *stranger_bodies.ATTEMPTS,
+    *(
+        Attempt(each.group, each.name, dataclasses.replace(each.message, is_stranger=True), each.kind)
+        for each in (*xml_bodies.ATTEMPTS, *packs.ATTEMPTS)
+    ),
 )
