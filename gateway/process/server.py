@@ -30,8 +30,8 @@ from gateway.process.reload import Reloader
 from gateway.process.secret import Secret, beside, ephemeral
 from gateway.process.systemd import ServiceManager, inherited_listeners, serving
 from gateway.process.watchdog import run_watchdog
-from gateway.stores.base import Store
-from gateway.stores.open import Opened, open_memory, open_sqlite
+from gateway.stores.base import Opened, Store
+from gateway.stores.open import open_memory, open_sqlite
 from gateway.telemetry import Telemetry
 from gateway.tls.certificates import problems
 from gateway.tls.server import ListenerTls
