@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import json
 import struct
-import time
 from typing import Any
 
 import msgspec
@@ -20,7 +19,7 @@ from gateway.guard.identity import identify
 from gateway.guard.large_body import LARGE
 from gateway.guard.msgpack_body import MAX_VALUES
 from gateway.model import Json
-from tests.support.unit import request, rule
+from tests.support.unit import patience, request, rule
 
 FORMATS = BodyFormats(limit=2**20, codings=("gzip",), msgpack=True)
 TYPE = "application/msgpack"
@@ -244,10 +243,8 @@ def large(part: bytes, count: int, head: bytes = b"\xdd") -> bytes:
     ],
 )
 def test_no_body_of_a_mebibyte_takes_long(data: bytes) -> None:
-    started = time.process_time()
-    with contextlib.suppress(IdentityError):
+    with patience(), contextlib.suppress(IdentityError):
         read(data)
-    assert time.process_time() - started < 0.25
 
 
 values = st.recursive(

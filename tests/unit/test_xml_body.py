@@ -1,6 +1,7 @@
+# Elements of XML bodies: read strictly, or not at all.
+
 import contextlib
 import gzip
-import time
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from gateway.guard.condition import Found
 from gateway.guard.content import BodyFormats
 from gateway.guard.strict_xml import MAX_DEPTH, MAX_TEXT
 from gateway.guard.xml_body import MAX_PARTS, XmlBody, is_xml, read_xml_body, xml_ways
+from tests.support.unit import patience
 
 FORMATS = BodyFormats(limit=2**20, codings=("gzip",))
 EMAIL = ("User", "email")
@@ -190,10 +192,8 @@ def test_content_codings_are_those_of_the_rule() -> None:
     ],
 )
 def test_no_text_of_a_mebibyte_takes_long(data: bytes) -> None:
-    started = time.process_time()
-    with contextlib.suppress(IdentityError):
+    with patience(), contextlib.suppress(IdentityError):
         value(data)
-    assert time.process_time() - started < 0.25
 
 
 parts = st.sampled_from(
