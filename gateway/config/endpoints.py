@@ -14,7 +14,9 @@ _LONGEST_SOCKET_PATH = 107
 _HOST_NAME = re.compile(r"(?!-)(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_OTHER_STORES = {"redis", "rediss", "valkey", "valkeys", "postgresql", "postgres"}
+_SHARED_STORES = {"valkey": "valkey", "redis": "valkey", "valkeys": "valkeys", "rediss": "valkeys"}
+_OTHER_STORES = {"postgresql", "postgres"}
+_DATABASE = re.compile(r"/?|/[0-9]{1,4}")
 
 
 class TcpAddress(msgspec.Struct, frozen=True):
@@ -65,6 +67,15 @@ class SqliteStoreUrl(msgspec.Struct, frozen=True):
     """Relative paths are relative to the working directory."""
 
 
+class ValkeyStoreUrl(msgspec.Struct, frozen=True):
+    """Claims are kept on a Valkey server, or on Redis, that other gateways may use, too."""
+
+    url: str
+    """With its user and password, if it has them."""
+    address: str
+    """Without them: for people."""
+
+
 def parse_listen(text: str) -> TcpAddress | UnixAddress:
     """Read "127.0.0.1:8080", "[::1]:8080" or "unix:/run/gateway.sock".
 
@@ -109,20 +120,22 @@ def parse_upstream(url: str) -> UpstreamAddress:
     return UpstreamAddress(_host(host, None), number, None, tls)
 
 
-def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl:
-    """Read "memory:" or "sqlite:PATH".
+def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl | ValkeyStoreUrl:
+    """Read "memory:", "sqlite:PATH", or "valkey://USER:PASSWORD@HOST:PORT/DATABASE".
 
     Raises ValueError with a text that shows a valid value.
     """
-    right = 'write "sqlite:" and a path, such as "sqlite:gateway.db", or "memory:"'
+    right = 'write "sqlite:" and a path, such as "sqlite:gateway.db", "valkey://127.0.0.1:6379", or "memory:"'
     scheme = _SCHEME.match(url)
     kind = scheme[1].lower() if scheme else ""
+    if kind in _SHARED_STORES:
+        return _valkey(url, kind)
     if kind in _OTHER_STORES:
-        raise ValueError(f'there is no store for "{kind}:" yet, only for sqlite and memory; {right}')
+        raise ValueError(f'there is no store for "{kind}:", only for sqlite, valkey (or redis) and memory; {right}')
     if url in {"memory:", "memory://"}:
         return MemoryStoreUrl()
     if not url.startswith("sqlite:"):
-        raise ValueError(f'the URL starts with neither "sqlite:" nor "memory:"; {right}')
+        raise ValueError(f'the URL starts with none of "sqlite:", "valkey:" and "memory:"; {right}')
     path = url.removeprefix("sqlite:")
     if path.startswith("//"):
         raise ValueError(
@@ -134,6 +147,27 @@ def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl:
     if not path or path.endswith("/") or not path.isprintable():
         raise ValueError(f'there is no name of a file after "sqlite:"; {right}')
     return SqliteStoreUrl(path)
+
+
+def _valkey(url: str, kind: str) -> ValkeyStoreUrl:
+    """Read the URL of a server. Raises ValueError with a text that shows none of it."""
+    shown = f"{_SHARED_STORES[kind]}://127.0.0.1:6379"
+    rest = url.partition("://")[2]
+    if not rest:
+        raise ValueError(f'there is no host after "{kind}:"; write "{shown}"')
+    if "?" in rest or "#" in rest:
+        raise ValueError(f'the URL goes on with a query or a fragment, which means nothing here; write "{shown}"')
+    user, _, place = rest.rpartition("@")
+    if "/" in user:
+        raise ValueError("a slash in the user or password of the URL is written %2F")
+    authority, slash, database = place.partition("/")
+    if not _DATABASE.fullmatch(slash + database):
+        raise ValueError(f'the URL goes on with more than the number of a database; write "{shown}/0"')
+    bracketed = authority.endswith("]")
+    host, colon, port = authority.rpartition(":") if ":" in authority and not bracketed else (authority, "", "")
+    number = _port(port, lowest=1, shown="the URL") if colon else 6379
+    address = TcpAddress(_host(host, None), number)
+    return ValkeyStoreUrl(url, f"{_SHARED_STORES[kind]}://{address}{slash}{database}")
 
 
 def is_authority(text: str) -> bool:

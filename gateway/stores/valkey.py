@@ -60,7 +60,8 @@ class ValkeyStore(Store):
         self._nodes = Nodes(link, keys, recovery.node, node_timeout)
         loop = asyncio.get_running_loop()
         self._writer = loop.create_task(self._write_batches(), name="store-writer")
-        self._beat = loop.create_task(self._keep_beating(node_timeout / 5), name="store-heartbeat")
+        every = min(node_timeout / 5, recovery.grace / 4)  # a server that has changed is noticed within the grace
+        self._beat = loop.create_task(self._keep_beating(every), name="store-heartbeat")
 
     def __repr__(self) -> str:
         return f"ValkeyStore({self._queue!r})"
@@ -267,8 +268,14 @@ class ValkeyStore(Store):
     async def _keep_beating(self, every: float) -> None:
         while True:
             with contextlib.suppress(StoreError):
-                await self._job(self._nodes.beat)
+                await self._job(self._beat_once)
             await asyncio.sleep(every)
+
+    async def _beat_once(self) -> None:
+        if await self._link.ask("GET", self._keys.server) != self._link.run_id:
+            self._recovery.doubt()  # the next call looks closer
+            return
+        await self._nodes.beat()
 
 
 def node_name() -> bytes:

@@ -50,7 +50,7 @@ class Recovery:
         self.node = node
         self._link = link
         self._keys = keys
-        self._grace = grace
+        self.grace = grace
         self._check = check
         self._told = told
         self._in_flight: dict[bytes, _Kept] = {}
@@ -118,7 +118,7 @@ class Recovery:
 
     async def _recover(self) -> None:
         run_id = self._link.run_id
-        until = time.monotonic() + self._grace
+        until = time.monotonic() + self.grace
         await self._put_back()
         restored = self._keys.restored + run_id
         await self._link.ask("SADD", restored, self.node)

