@@ -45,8 +45,8 @@ async def _open_valkey(
     store: StoreConfig, url: ValkeyStoreUrl, fingerprinter: Fingerprinter, telemetry: Telemetry
 ) -> tuple[Opened, Fingerprinter]:
     try:  # only here: who has no such store does not need its client
+        from gateway.stores.demands import Demands
         from gateway.stores.open_valkey import open_valkey
-        from gateway.stores.valkey_checks import Demands
     except ImportError as error:
         raise StoreOpenError(
             f"store.url needs the package {error.name}, which is not installed; install idempotency-gateway[redis]"
