@@ -8,6 +8,8 @@ from typing import NoReturn
 
 import msgspec
 
+from gateway.config.postgresql_url import PostgresqlStoreUrl, parse_postgresql
+
 _UNIX = "unix:"
 _LONGEST_SOCKET_PATH = 107
 """Bytes; sun_path in Linux's sockaddr_un holds 108 with the closing NUL."""
@@ -15,7 +17,7 @@ _HOST_NAME = re.compile(r"(?!-)(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SHARED_STORES = {"valkey": "valkey", "redis": "valkey", "valkeys": "valkeys", "rediss": "valkeys"}
-_OTHER_STORES = {"postgresql", "postgres"}
+_POSTGRESQL = {"postgresql", "postgres"}
 _DATABASE = re.compile(r"/?|/[0-9]{1,4}")
 
 
@@ -120,22 +122,25 @@ def parse_upstream(url: str) -> UpstreamAddress:
     return UpstreamAddress(_host(host, None), number, None, tls)
 
 
-def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl | ValkeyStoreUrl:
-    """Read "memory:", "sqlite:PATH", or "valkey://USER:PASSWORD@HOST:PORT/DATABASE".
+def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl | ValkeyStoreUrl | PostgresqlStoreUrl:
+    """Read "memory:", "sqlite:PATH", or "valkey://" or "postgresql://" with USER:PASSWORD@HOST:PORT/DATABASE.
 
     Raises ValueError with a text that shows a valid value.
     """
-    right = 'write "sqlite:" and a path, such as "sqlite:gateway.db", "valkey://127.0.0.1:6379", or "memory:"'
+    right = (
+        'write "sqlite:" and a path, such as "sqlite:gateway.db", "valkey://127.0.0.1:6379", '
+        '"postgresql://gateway@127.0.0.1:5432/gateway", or "memory:"'
+    )
     scheme = _SCHEME.match(url)
     kind = scheme[1].lower() if scheme else ""
     if kind in _SHARED_STORES:
         return _valkey(url, kind)
-    if kind in _OTHER_STORES:
-        raise ValueError(f'there is no store for "{kind}:", only for sqlite, valkey (or redis) and memory; {right}')
+    if kind in _POSTGRESQL:
+        return parse_postgresql(url)
     if url in {"memory:", "memory://"}:
         return MemoryStoreUrl()
     if not url.startswith("sqlite:"):
-        raise ValueError(f'the URL starts with none of "sqlite:", "valkey:" and "memory:"; {right}')
+        raise ValueError(f'the URL starts with none of "sqlite:", "valkey:", "postgresql:" and "memory:"; {right}')
     path = url.removeprefix("sqlite:")
     if path.startswith("//"):
         raise ValueError(

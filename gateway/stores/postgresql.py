@@ -24,7 +24,6 @@ from gateway.stores.write_queue import Call
 _CHECK_EVERY = 60.0
 """Seconds between two looks at the server's settings."""
 _ATTEMPTS = 3
-_READ_ONLY = "25006"
 
 
 class PostgresqlStore(SharedStore):
@@ -136,12 +135,7 @@ class PostgresqlStore(SharedStore):
             "wait": self._lock_timeout,
             "batch": batch,
         }
-        try:
-            ((found,),) = await self._link.run("decide", parameters, attempts=_ATTEMPTS)
-        except psycopg.Error as error:
-            if error.sqlstate == _READ_ONLY:
-                self._recovery.doubt()  # it may be a standby now
-            raise
+        ((found,),) = await self._link.run("decide", parameters, attempts=_ATTEMPTS)
         written = records.read_written(found)
         if written.moved:
             self._recovery.doubt()

@@ -22,6 +22,8 @@ _RETRIED = ("40001", "40P01")
 """Serialization failure and deadlock: the whole transaction was undone, and may be done again."""
 _UNCERTAIN = ("08", "57P", "40003")
 """How the codes of errors begin after which a statement may have been carried out."""
+_AMISS = ("25006", "3D", "3F", "42")
+"""How the codes of errors begin by which the server takes no writes now, or has not got what the store needs."""
 _DEFAULTS = {"target_session_attrs": "read-write", "application_name": "idempotency-gateway", "client_encoding": "utf8"}
 
 
@@ -106,7 +108,9 @@ class Link:
             return await cursor.fetchall() if cursor.description is not None else []
         except (psycopg.Error, OSError) as error:
             state = getattr(error, "sqlstate", None)
-            if state is None or state.startswith(_UNCERTAIN) or connection.closed:
+            if state is not None and state.startswith(_AMISS):
+                await self.close()  # so that the next one is looked at closely
+            elif state is None or state.startswith(_UNCERTAIN) or connection.closed:
                 await self.close()
                 raise Lost(f"the server does not answer ({type(error).__name__})") from error
             raise

@@ -124,6 +124,7 @@ class SharedStore(Store, abc.ABC):
         except self._failures as error:
             job.fail(self._reason(error))
         except Exception as error:  # noqa: BLE001 the calls queued behind it must be processed all the same
+            self._recovery.doubt()
             job.fail(f"unexpected {type(error).__name__}")
         self._queue.batch_done()
 
@@ -140,6 +141,7 @@ class SharedStore(Store, abc.ABC):
         except self._failures as error:
             self._fail(batch, self._reason(error), was_sent=was_sent)
         except Exception as error:  # noqa: BLE001 the writer must continue with the next batch
+            self._recovery.doubt()
             self._fail(batch, f"unexpected {type(error).__name__}", was_sent=was_sent)
         else:
             kept: list[Call[Any]] = []
