@@ -16,6 +16,7 @@ from gateway.model import FREE, Claim, Held, Purged, Reserved, Settlement, State
 from gateway.stores.base import Store
 from gateway.stores.demands import Demands
 from gateway.stores.open_postgresql import open_postgresql
+from gateway.stores.postgresql import PostgresqlStore
 from gateway.stores.postgresql_checks import waited_for
 from gateway.stores.postgresql_link import Link
 from tests.support.postgresql import PostgresServer, new_folder, new_prefix, new_server, server
@@ -44,6 +45,14 @@ def prefix() -> str:
 
 async def ask(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
     return await asyncio.to_thread(server().ask, statement, *parameters)
+
+
+async def alone(store: Store) -> None:
+    """Stop its heartbeat, so that nothing is sent but what the test sends."""
+    assert isinstance(store, PostgresqlStore)
+    store._beat.cancel()
+    await asyncio.wait([store._beat])
+    await store.ping(NOW)
 
 
 async def open_at(url: str, prefix: str, *, replicas: int = 0, **changes: Any) -> Store:
@@ -114,7 +123,7 @@ class TestConnections:
     async def test_what_was_committed_without_an_answer_is_freed_before_the_next_create(self, prefix: str) -> None:
         async with hops() as hop:
             store = await open_at(f"postgresql://postgres@127.0.0.1:{hop.port}/postgres", prefix, commit_timeout=0.3)
-            await store.ping(NOW)
+            await alone(store)
             hop.holds_answers.set()
             with pytest.raises(StoreError):
                 await store.reserve(claims("a", "b"), owner(1), NOW)
@@ -126,7 +135,7 @@ class TestConnections:
         async with hops() as hop:
             url = f"postgresql://postgres@127.0.0.1:{hop.port}/postgres"
             store = await open_at(url, prefix, commit_timeout=0.3, node_timeout=60.0)
-            await store.ping(NOW)
+            await alone(store)
             hop.holds_requests.set()
             waiting = asyncio.ensure_future(store.reserve(claims("a"), owner(1), NOW))
             await hop.kept.wait()
@@ -134,7 +143,7 @@ class TestConnections:
                 await waiting
             await take_once_it_can(store, "b")  # on the next connection
             hop.go_on.set()
-            for _ in range(5):
+            for _ in range(20):
                 await store.ping(NOW)
                 assert await state_of(store, "a") is None
             await take(store, ("a",), 3)
@@ -144,6 +153,7 @@ class TestConnections:
         async with hops() as hop:
             store = await open_at(f"postgresql://postgres@127.0.0.1:{hop.port}/postgres", prefix, commit_timeout=0.3)
             await take(store, ("a",), 1)
+            await alone(store)
             hop.holds_answers.set()
             with pytest.raises(StoreError):
                 await store.settle(owner(1), claims("a"), CREATED, NOW)
@@ -297,7 +307,7 @@ class TestTogether:
     async def test_what_a_stopped_one_had_in_flight_is_unknown_until_its_owner_settles_it(self, prefix: str) -> None:
         one, two = [await open_at(server().url, prefix, node_timeout=1.0) for _ in range(2)]
         await take(one, ("a", "b", "c"), 1)
-        one._beat.cancel()  # type: ignore[attr-defined]
+        await alone(one)
         await until(lambda: _is_unknown(two, "a"))
         assert await state_of(two, "b") is State.UNKNOWN
         assert names_of(await two.reserve(claims("a"), owner(2), NOW)) == ["entry-a"]
