@@ -2,10 +2,11 @@
 
 import re
 
-from gateway.config.endpoints import ValkeyStoreUrl, parse_store
+from gateway.config.endpoints import parse_store
 from gateway.config.problems import Problems, quote
 from gateway.config.schema import Config
 from gateway.config.schema_store import StoreConfig
+from gateway.config.valkey_url import ValkeyStoreUrl
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _OF_SERVERS = ("prefix", "replicas", "trust_server", "failover_grace", "node_timeout")

@@ -1,9 +1,10 @@
 # Opens the store that the configuration names, with the secret that its fingerprints are made with.
 
 from gateway.config import fingerprint_key
-from gateway.config.endpoints import SqliteStoreUrl, ValkeyStoreUrl, parse_store
+from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
 from gateway.config.schema_store import StoreConfig
+from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.errors import StoreOpenError
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.process.assembly import wall_clock
@@ -52,7 +53,7 @@ async def _open_valkey(
             f"store.url needs the package {error.name}, which is not installed; install idempotency-gateway[redis]"
         ) from error
     opened = await open_valkey(
-        url.url,
+        url,
         Demands(store.durability, store.replicas, is_trusted=store.trust_server),
         fingerprinter.key_check,
         prefix=store.prefix,
@@ -64,7 +65,7 @@ async def _open_valkey(
             "store-restored", "warning", claims=restored, held_by_others=taken
         ),
     )
-    telemetry.event("store-connected", server=url.address, settings="trusted" if store.trust_server else "checked")
+    telemetry.event("store-connected", server=str(url), settings="trusted" if store.trust_server else "checked")
     if opened.is_new:
-        telemetry.event("store-made", "info", path=url.address, note="no earlier create is known")
+        telemetry.event("store-made", "info", path=str(url), note="no earlier create is known")
     return opened, fingerprinter

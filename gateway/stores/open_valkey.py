@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.errors import StoreError, StoreOpenError
 from gateway.stores.base import Opened
 from gateway.stores.valkey import ValkeyStore, node_name
@@ -13,7 +14,7 @@ from gateway.stores.valkey_recovery import Recovery
 
 
 async def open_valkey(
-    url: str,
+    url: ValkeyStoreUrl,
     demands: Demands,
     key_check: bytes,
     *,

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import heapq
 import os
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -24,8 +25,8 @@ from gateway.stores.write_queue import Call as Queued
 from gateway.stores.write_queue import Job, WriteQueue
 
 T = TypeVar("T")
-_RETRY_EVERY = 0.1
-"""Seconds between two attempts to connect, while nobody waits."""
+LOOK_EVERY = 60.0
+"""Seconds between two looks at the server's settings."""
 _SETTLED_BY_OWNER = b"14"
 _BUSY_WITH_OTHERS = "too few replicas have the reservation"
 
@@ -169,6 +170,8 @@ class ValkeyStore(Store):
         kept: list[Queued[Any]] = []
         for call, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
+                if not str(answer).startswith("OOM"):  # it may be a replica by now
+                    self._recovery.doubt()
                 self._refuse(call, reason(answer), kept)
             elif answer[0] == b"moved":
                 self._recovery.doubt()
@@ -266,9 +269,13 @@ class ValkeyStore(Store):
         return found[:limit]
 
     async def _keep_beating(self, every: float) -> None:
+        looked = time.monotonic()
         while True:
             with contextlib.suppress(StoreError):
                 await self._job(self._beat_once)
+                if time.monotonic() - looked >= LOOK_EVERY:
+                    looked = time.monotonic()
+                    await self._job(self._recovery.look_again)
             await asyncio.sleep(every)
 
     async def _beat_once(self) -> None:

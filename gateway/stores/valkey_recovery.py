@@ -93,6 +93,14 @@ class Recovery:
         """Have the server looked at before anything else is asked of it."""
         self._is_ready = False
 
+    async def look_again(self) -> None:
+        """See whether the server can still keep its promise; when it cannot, nothing more is asked of it."""
+        try:
+            await self._check(await self._link.facts())
+        except StoreError:
+            self.doubt()
+            raise
+
     # Readiness
 
     async def ready(self) -> None:

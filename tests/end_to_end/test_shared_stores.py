@@ -202,7 +202,7 @@ async def test_a_server_is_trusted_where_the_file_says_so(
         program = await node(own, settings={"trust_server": True})
         assert (await create(program.port, ADA)).status == 201
         (line,) = events(program, "store-connected")
-        assert (line["server"], line["settings"]) == (f"valkey://127.0.0.1:{own.port}", "trusted")
+        assert (line["server"], line["settings"]) == (f"valkey://127.0.0.1:{own.port}/0", "trusted")
 
 
 async def test_another_secret_is_refused(node: StartNode) -> None:
