@@ -6,7 +6,8 @@ from gateway.config.schema import Config
 
 RESTART = (
     "server.listen", "server.tls", "server.spool_folder", "admin.listen", "admin.hosts", "store.url",
-    "store.durability", "store.commit_timeout", "store.max_waiting", "fingerprint.key", "fingerprint.key_file",
+    "store.durability", "store.commit_timeout", "store.max_waiting", "store.prefix", "store.replicas",
+    "store.trust_server", "store.failover_grace", "store.node_timeout", "fingerprint.key", "fingerprint.key_file",
 )  # fmt: skip
 """Keys that are only read at the start, because the sockets and files they name are in use."""
 

@@ -2,19 +2,20 @@
 #
 # Error texts show only the scheme of a URL: the rest may contain a password.
 
-import ipaddress
 import re
 from typing import NoReturn
 
 import msgspec
 
+from gateway.config.hosts import parse_host, parse_port
+from gateway.config.valkey_url import VALKEY, ValkeyStoreUrl, parse_valkey
+
 _UNIX = "unix:"
 _LONGEST_SOCKET_PATH = 107
 """Bytes; sun_path in Linux's sockaddr_un holds 108 with the closing NUL."""
-_HOST_NAME = re.compile(r"(?!-)(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_OTHER_STORES = {"redis", "rediss", "valkey", "valkeys", "postgresql", "postgres"}
+_OTHER_STORES = {"postgresql", "postgres"}
 
 
 class TcpAddress(msgspec.Struct, frozen=True):
@@ -79,10 +80,10 @@ def parse_listen(text: str) -> TcpAddress | UnixAddress:
     host, colon, port = text.rpartition(":")
     if not colon or (text.startswith("[") and text.endswith("]")):
         raise ValueError(f'"{text}" has no port; write host and port, such as "127.0.0.1:8080" or "[::1]:8080"')
-    number = _port(port, lowest=0, shown=f'"{text}"')
+    number = parse_port(port, lowest=0, shown=f'"{text}"')
     if host in {"", "*"}:
         raise ValueError(f'"{text}" names no host; write "0.0.0.0:{number}" to listen on every IPv4 address')
-    return TcpAddress(_host(host, text), number)
+    return TcpAddress(parse_host(host, text), number)
 
 
 def parse_upstream(url: str) -> UpstreamAddress:
@@ -105,24 +106,26 @@ def parse_upstream(url: str) -> UpstreamAddress:
         _refuse_upstream('the URL goes on with a "/" or a path after the host; requests keep the path they came with')
     bracketed = authority.endswith("]")
     host, colon, port = authority.rpartition(":") if ":" in authority and not bracketed else (authority, "", "")
-    number = _port(port, lowest=1, shown="the URL") if colon else _DEFAULT_PORTS[scheme.lower()]
-    return UpstreamAddress(_host(host, None), number, None, tls)
+    number = parse_port(port, lowest=1, shown="the URL") if colon else _DEFAULT_PORTS[scheme.lower()]
+    return UpstreamAddress(parse_host(host, None), number, None, tls)
 
 
-def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl:
-    """Read "memory:" or "sqlite:PATH".
+def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl | ValkeyStoreUrl:
+    """Read "memory:", "sqlite:PATH", or "valkey://USER:PASSWORD@HOST:PORT/DATABASE".
 
     Raises ValueError with a text that shows a valid value.
     """
-    right = 'write "sqlite:" and a path, such as "sqlite:gateway.db", or "memory:"'
+    right = 'write "sqlite:" and a path, such as "sqlite:gateway.db", "valkey://127.0.0.1:6379", or "memory:"'
     scheme = _SCHEME.match(url)
     kind = scheme[1].lower() if scheme else ""
+    if kind in VALKEY:
+        return parse_valkey(url, kind)
     if kind in _OTHER_STORES:
-        raise ValueError(f'there is no store for "{kind}:" yet, only for sqlite and memory; {right}')
+        raise ValueError(f'there is no store for "{kind}:", only for sqlite, valkey (or redis) and memory; {right}')
     if url in {"memory:", "memory://"}:
         return MemoryStoreUrl()
     if not url.startswith("sqlite:"):
-        raise ValueError(f'the URL starts with neither "sqlite:" nor "memory:"; {right}')
+        raise ValueError(f'the URL starts with none of "sqlite:", "valkey:" and "memory:"; {right}')
     path = url.removeprefix("sqlite:")
     if path.startswith("//"):
         raise ValueError(
@@ -140,7 +143,7 @@ def is_authority(text: str) -> bool:
     """Whether a text is a valid Host field (RFC 9110 7.2): a host with an optional port."""
     host, _, port = text.rpartition(":") if re.search(r":[0-9]*\Z", text) else (text, "", "80")
     try:
-        _port(port, lowest=1, shown="")
+        parse_port(port, lowest=1, shown="")
     except ValueError:
         return False
     return is_host(host)
@@ -149,36 +152,10 @@ def is_authority(text: str) -> bool:
 def is_host(text: str) -> bool:
     """Whether a text is a host name, an IPv4 address, or an IPv6 address in brackets."""
     try:
-        _host(text, None)
+        parse_host(text, None)
     except ValueError:
         return False
     return True
-
-
-def _host(text: str, shown: str | None) -> str:
-    """Check a host, and remove the brackets of an IPv6 address. Error texts may contain only `shown`."""
-    subject = f'"{shown}"' if shown else "the URL"
-    if text.startswith("[") and text.endswith("]"):
-        try:
-            return str(ipaddress.IPv6Address(text[1:-1]))
-        except ValueError:
-            raise ValueError(f'{subject} has no IPv6 address in its brackets; write one such as "[::1]:8080"') from None
-    if ":" in text:
-        raise ValueError(f'{subject} needs brackets around its IPv6 address; write it as in "[::1]:8080"')
-    if re.fullmatch(r"[0-9.]+", text):
-        try:
-            return str(ipaddress.IPv4Address(text))
-        except ValueError:
-            raise ValueError(f'{subject} has no valid IPv4 address; write one such as "127.0.0.1"') from None
-    if not _HOST_NAME.fullmatch(text):
-        raise ValueError(f'{subject} has no valid host; write a name such as "localhost", or an IP address')
-    return text
-
-
-def _port(text: str, *, lowest: int, shown: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not lowest <= int(text) <= 65535:
-        raise ValueError(f"{shown} has no valid port; write a number from {lowest} to 65535")
-    return int(text)
 
 
 def _socket_path(text: str) -> str:

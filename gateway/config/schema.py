@@ -10,6 +10,7 @@ from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
 from gateway.config.schema_verify import DEFAULT_HOLD, VerifyConfig
 from gateway.config.table import Duration, Size, Table
@@ -74,21 +75,6 @@ class AdminConfig(Table, frozen=True, kw_only=True):
     """Address and port, "unix:" and a path, or "off"."""
     hosts: tuple[str, ...] = ()
     """Names with dots by which it is reached; addresses and names without dots need no mention."""
-
-
-class StoreConfig(Table, frozen=True, kw_only=True):
-    """`[store]`: where claims live."""
-
-    url: str = "sqlite:gateway.db"
-    """"sqlite:PATH", or "memory:", which forgets everything when the process ends."""
-    durability: Literal["process", "power"] = "process"
-    """What a claim survives: the end of the process, or a power cut too."""
-    on_failure: Literal["reject", "forward"] = "reject"
-    """What a create meets when the store cannot commit: 503, or the API without a guard."""
-    commit_timeout: Duration = Duration(0.8)
-    """How long the store may take to commit a create's claims."""
-    max_waiting: int = 4096
-    """How many creates may wait for the store at once."""
 
 
 class FingerprintConfig(Table, frozen=True, kw_only=True):

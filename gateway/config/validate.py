@@ -1,6 +1,6 @@
 # Validates values beyond their types: all tables except the rules. Pure.
 
-from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen, parse_store
+from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen
 from gateway.config.problems import Problems, quote
 from gateway.config.schema import Config, FingerprintConfig
 from gateway.config.table import Size
@@ -8,6 +8,7 @@ from gateway.config.units import format_size
 from gateway.config.validate_answers import validate_answers, validate_cors
 from gateway.config.validate_forwarding import validate_forwarding
 from gateway.config.validate_rules import validate_rules
+from gateway.config.validate_store import validate_store
 from gateway.config.validate_upstreams import validate_upstreams
 from gateway.config.validate_values import counts, file_names, timeouts
 from gateway.guard.fingerprint import MIN_SECRET
@@ -27,9 +28,8 @@ def validate(config: Config, problems: Problems) -> None:
     counts(config.store, ("store",), problems)
     _listeners(config, problems)
     validate_upstreams(config, problems)
-    if problems.sound(path := ("store", "url")):
-        problems.parse(path, parse_store, config.store.url)
     _fingerprint(config.fingerprint, problems)
+    validate_store(config, problems)
     validate_rules(config.rules, problems)
     _buffered(config, problems)
     _spooled(config, problems)

@@ -8,7 +8,8 @@ import msgspec
 
 from gateway.config.hints import example
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import ServerConfig, StoreConfig, UniqueConfig
+from gateway.config.schema import ServerConfig, UniqueConfig
+from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_size

@@ -11,14 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from gateway import __version__
-from gateway.config import fingerprint_key
-from gateway.config.endpoints import (
-    SqliteStoreUrl,
-    parse_store,
-)
 from gateway.config.schema import Config
 from gateway.errors import ConfigError, StoreError
-from gateway.guard.fingerprint import Fingerprinter
 from gateway.process.accept import Acceptor, TlsAcceptor
 from gateway.process.admin.listener import Admin
 from gateway.process.assembly import Assembly, wall_clock
@@ -26,12 +20,11 @@ from gateway.process.descriptors import ceiling, raise_limit, shortage
 from gateway.process.drain import drain, wait_for_final_requests
 from gateway.process.listen import Listeners, listen
 from gateway.process.memory import release_for_ever, set_thresholds
+from gateway.process.open_store import open_store
 from gateway.process.reload import Reloader
-from gateway.process.secret import Secret, beside, ephemeral
 from gateway.process.systemd import ServiceManager, inherited_listeners, serving
 from gateway.process.watchdog import run_watchdog
 from gateway.stores.base import Store
-from gateway.stores.open import Opened, open_memory, open_sqlite
 from gateway.telemetry import Telemetry
 from gateway.tls.certificates import problems
 from gateway.tls.server import ListenerTls
@@ -66,7 +59,7 @@ async def serve(config: Config, path: Path) -> None:
             telemetry.event("descriptors-low", "warning", limit=limit, needed=short[0], note=short[1])
         if found := problems(config, time.time()):
             raise ConfigError(found)
-        opened, fingerprinter = await _open(config, telemetry)
+        opened, fingerprinter = await open_store(config, telemetry)
         closing.push_async_callback(opened.store.close)
         assembly = Assembly(config, opened.store, fingerprinter, telemetry)
         closing.callback(assembly.close)
@@ -151,32 +144,6 @@ class _Signals:
             await self._hangup.wait()
             self._hangup.clear()
             await reloader.reload()
-
-
-async def _open(config: Config, telemetry: Telemetry) -> tuple[Opened, Fingerprinter]:
-    """Open the store, and create the fingerprinter with its secret."""
-    url = parse_store(config.store.url)
-    configured = fingerprint_key(config)
-    if not isinstance(url, SqliteStoreUrl):
-        secret = Secret(configured) if configured else ephemeral()
-        return open_memory(), Fingerprinter(secret.value)
-    secret = Secret(configured) if configured else beside(url.path)
-    if secret.made is not None:
-        telemetry.event("fingerprint-key-made", path=str(secret.made), note="keep it with the store, and secret")
-    fingerprinter = Fingerprinter(secret.value)
-    opened = await open_sqlite(
-        url.path,
-        config.store.durability,
-        fingerprinter.key_check,
-        wall_clock(),
-        commit_timeout=config.store.commit_timeout,
-        max_waiting=config.store.max_waiting,
-    )
-    if opened.is_new:
-        telemetry.event("store-made", "info", path=url.path, note="no earlier create is known")
-    if opened.recovered:
-        telemetry.event("recovered", "warning", unknown=opened.recovered)
-    return opened, fingerprinter
 
 
 def _log_certificate(telemetry: Telemetry, problem: str | None) -> None:

@@ -72,6 +72,16 @@ class Store(Protocol):
         """Write everything that is queued, then close."""
 
 
+class Opened(msgspec.Struct, frozen=True):
+    """An open store, and what was found in it."""
+
+    store: Store
+    recovered: int
+    """How many claims were in flight when its last process ended: they are unknown now."""
+    is_new: bool
+    """Whether it was missing or empty, and so contains no claims."""
+
+
 def reserve_in(
     records: MutableMapping[bytes, Record], claims: Sequence[Claim], owner: bytes, now: int
 ) -> Reserved | Held:

@@ -7,12 +7,11 @@ import sys
 from typing import Literal
 
 import aiosqlite
-import msgspec
 
 from gateway.errors import StoreOpenError
 from gateway.model import FOREVER
 from gateway.stores import sql
-from gateway.stores.base import Store
+from gateway.stores.base import Opened
 from gateway.stores.file_identity import FileIdentity
 from gateway.stores.inspect import APPLICATION_ID, SCHEMA, damaged, in_use, inspect, other_key
 from gateway.stores.memory import MemoryStore
@@ -23,16 +22,6 @@ _SYNCHRONOUS = {"process": "NORMAL", "power": "FULL"}
 _CACHE_KIB = 16 * 1024
 _CHECKPOINT_PAGES = 4000  # 16 MiB: a page that many creates modify is copied back, and synced, only once
 _LOCK_TIMEOUT = 1.0
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """An open store, and what was found in it."""
-
-    store: Store
-    recovered: int
-    """How many claims were in flight when its last process ended: they are unknown now."""
-    is_new: bool
-    """Whether it was missing or empty, and so contains no claims."""
 
 
 def open_memory() -> Opened:

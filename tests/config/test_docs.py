@@ -16,6 +16,7 @@ from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Table
@@ -40,7 +41,7 @@ HEADINGS: dict[type[Table], str] = {
     RouteConfig: "[[routes]]",
     ForwardingConfig: "[forwarding]",
     CorsConfig: "[cors]",
-    schema.StoreConfig: "[store]",
+    StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
     schema.RuleConfig: "[[rules]]",

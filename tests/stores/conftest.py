@@ -20,9 +20,9 @@ async def _closing() -> AsyncIterator[None]:
             await left_open.pop().close()
 
 
-@pytest.fixture(params=["memory", "process", "power"])
+@pytest.fixture(params=["memory", "process", "power", "valkey"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """The memory store, and SQLite with either durability."""
+    """The memory store, SQLite with either durability, and Valkey."""
     kind: Kind = request.param
     async with store_of(kind, tmp_path / "gateway.db") as opened:
         yield opened

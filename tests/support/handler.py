@@ -23,8 +23,8 @@ from gateway.proxy.forward import IdleTimeouts
 from gateway.proxy.in_flight import OperationsInFlight
 from gateway.proxy.spooler import Spooler
 from gateway.proxy.verification import Verifier
-from gateway.stores.base import Store
-from gateway.stores.open import Opened, open_sqlite
+from gateway.stores.base import Opened, Store
+from gateway.stores.open import open_sqlite
 from gateway.telemetry import Telemetry
 from gateway.transport.budget import Budget
 from gateway.transport.spool import SpoolFolder

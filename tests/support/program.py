@@ -38,21 +38,22 @@ def rules(
     upstream: int | str,
     /,
     *,
-    store: str = "sqlite:gateway.db",
+    store: str | Table = "sqlite:gateway.db",
     on_failure: str = "reject",
     rules: Iterable[Table] | None = None,
     **overrides: Table,
 ) -> str:
     """The text of a rules file for an upstream's port or URL, on ports that the system chooses.
 
-    `overrides` are tables laid over the defaults: `server={"drain_timeout": "1s"}`.
+    `store` is its URL, or the whole table; `overrides` are tables laid over the defaults, as in
+    `server={"drain_timeout": "1s"}`.
     """
     url = f"http://127.0.0.1:{upstream}" if isinstance(upstream, int) else upstream
     tables: dict[str, Table] = {
         "server": {"listen": "127.0.0.1:0", "max_connections": 1500},  # fits any machine's limit of open files
         "admin": {"listen": "127.0.0.1:0", "hosts": ["api.example"]},  # the Host of the tests' client
         "upstream": {"url": url},
-        "store": {"url": store, "on_failure": on_failure},
+        "store": {"on_failure": on_failure, **({"url": store} if isinstance(store, str) else store)},
     }
     for name, table in overrides.items():
         tables[name] = {**tables.get(name, {}), **table}

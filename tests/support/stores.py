@@ -4,11 +4,15 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gateway.model import FOREVER, Claim, Held, Reserved, Settlement, State
-from gateway.stores.base import Store
-from gateway.stores.open import Opened, open_memory, open_sqlite
+from gateway.stores.base import Opened, Store
+from gateway.stores.open import open_memory, open_sqlite
+from gateway.stores.open_valkey import open_valkey
+from gateway.stores.valkey_checks import Demands
+from tests.support import valkey
+from tests.support.valkey import new_prefix
 
 KEY = b"key-check"
 NOW = 1_700_000_000_000
@@ -16,7 +20,7 @@ HOUR = 3600 * 1000
 CREATED = Settlement(State.CREATED, NOW + 24 * HOUR, "/users/1")
 UNKNOWN = Settlement(State.UNKNOWN, NOW + HOUR)
 
-Kind = Literal["memory", "process", "power"]
+Kind = Literal["memory", "process", "power", "valkey"]
 
 left_open: list[Store] = []
 """SQLite stores that were opened and not closed by `store_of`: closed after each test, whatever became of it."""
@@ -44,10 +48,22 @@ async def open_store(path: Path, durability: Literal["process", "power"] = "proc
     return opened
 
 
+async def open_shared(prefix: str, **changes: Any) -> Opened:
+    """Open a store on the server of these tests."""
+    opened = await open_valkey(valkey.address(), Demands("process"), KEY, prefix=prefix, **changes)
+    left_open.append(opened.store)
+    return opened
+
+
 @contextlib.asynccontextmanager
 async def store_of(kind: Kind, path: Path) -> AsyncIterator[Store]:
     """A new store of a kind; `path` is for those that have a file."""
-    opened = open_memory() if kind == "memory" else await open_store(path, kind)
+    if kind == "memory":
+        opened = open_memory()
+    elif kind == "valkey":
+        opened = await open_shared(new_prefix())
+    else:
+        opened = await open_store(path, kind)
     try:
         yield opened.store
     finally:

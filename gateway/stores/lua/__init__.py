@@ -1,0 +1,14 @@
+# The scripts of the Valkey store, one file each, with a comment on what the script does.
+#
+# A record is one string: a digit for its state, the owner's 16 bytes, when it expires and how long it is held when its
+# outcome is unknown (19 digits each, so that they compare as text: a number of Lua is not exact above 2^53), the
+# length of its link (5 digits, or "-----" for none), the link, and the rest, which no script looks into.
+
+from importlib.resources import files
+
+_SUFFIX = ".lua"
+SCRIPTS = {
+    file.name.removesuffix(_SUFFIX): file.read_text(encoding="utf-8")
+    for file in files(__package__).iterdir()
+    if file.name.endswith(_SUFFIX)
+}

@@ -1,0 +1,30 @@
+-- Leave the outcome of what a node had in flight unknown, once it does not move any more.
+--
+-- KEYS: as of reserve.lua, with the claims in flight of that node; then the counts of all nodes. ARGV: the server's run
+-- id, the time, the node, the count that it had when it was last seen to move, what the names of claims begin with.
+-- Returns {"moved"}, or {"ok", commits, how many claims}.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+    return {'moved'}
+end
+if redis.call('HGET', KEYS[5], ARGV[3]) ~= ARGV[4] then
+    return {'ok', redis.call('INCR', KEYS[2]), 0}
+end
+local forever = '9223372036854775807'
+local count = 0
+for _, fingerprint in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+    local key = ARGV[5] .. fingerprint
+    local record = redis.call('GET', key)
+    if record and string.sub(record, 1, 1) == '1' then
+        local hold = string.sub(record, 37, 55)
+        local expires = forever
+        if hold < '0009007199254740992' then
+            expires = string.format('%019.0f', tonumber(ARGV[2]) + tonumber(hold))
+        end
+        redis.call('SET', key, '4' .. string.sub(record, 2, 17) .. expires .. string.sub(record, 37))
+        redis.call('ZADD', KEYS[4], 0, expires .. fingerprint)
+        count = count + 1
+    end
+end
+redis.call('DEL', KEYS[3])
+redis.call('HDEL', KEYS[5], ARGV[3])
+return {'ok', redis.call('INCR', KEYS[2]), count}

@@ -1,0 +1,61 @@
+# Opens a store on a Valkey server: looks at its settings, and at whose claims it has. Needs the extra `redis`.
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.config.valkey_url import ValkeyStoreUrl
+from gateway.errors import StoreError, StoreOpenError
+from gateway.stores.base import Opened
+from gateway.stores.valkey import ValkeyStore, node_name
+from gateway.stores.valkey_checks import Demands, require
+from gateway.stores.valkey_link import FAILURES, Link, reason
+from gateway.stores.valkey_records import Keys
+from gateway.stores.valkey_recovery import Recovery
+
+
+async def open_valkey(
+    url: ValkeyStoreUrl,
+    demands: Demands,
+    key_check: bytes,
+    *,
+    prefix: str = "idempotency-gateway",
+    commit_timeout: float = 0.8,
+    max_waiting: int = 4096,
+    node_timeout: float = 15.0,
+    failover_grace: float = 2.0,
+    restored: Callable[[int, int], None] = lambda _restored, _taken: None,
+) -> Opened:
+    """Connect to a Valkey server, or to Redis. Times in seconds.
+
+    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
+    Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
+    another fingerprint key.
+    """
+    link, keys = Link(url, max(commit_timeout, 1.0)), Keys(prefix)
+
+    async def check(facts: Mapping[str, Any]) -> None:
+        await require(demands, facts, link.ask)
+        await link.ask("SET", keys.key_check, key_check, "NX")
+        if await link.ask("GET", keys.key_check) != key_check:
+            raise StoreError("its claims were written with another fingerprint key; restore that one")
+
+    recovery = Recovery(link, keys, node_name(), grace=failover_grace, check=check, told=restored)
+    try:
+        await recovery.ready()
+        is_new = not int(await link.ask("GET", keys.commits) or 0)
+    except StoreError as error:
+        await link.close()
+        raise StoreOpenError(f"the store cannot be used: {error}") from error
+    except FAILURES as error:
+        await link.close()
+        raise StoreOpenError(f"the store cannot be used: {reason(error)}") from error
+    store = ValkeyStore(
+        link,
+        keys,
+        recovery,
+        commit_timeout=commit_timeout,
+        max_waiting=max_waiting,
+        node_timeout=node_timeout,
+        replicas=demands.replicas,
+    )
+    return Opened(store, 0, is_new)

@@ -1,0 +1,116 @@
+# The records of a Valkey store as its scripts have them: see gateway.stores.lua. Pure.
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.model import FOREVER, Claim, Record, Settlement, State
+
+_FREE = b"0"
+_ABANDONED = b"4"
+"""As unknown; its node seemed to have stopped, and may settle it all the same."""
+_NO_LINK = b"-----"
+_TAIL = msgspec.msgpack.Encoder()
+
+
+class _Tail(msgspec.Struct, array_like=True, frozen=True):
+    """What no script looks into."""
+
+    rule: str
+    entry: str
+    first_seen: int
+    caller: bytes | None
+    payload: bytes | None
+
+
+_READ_TAIL = msgspec.msgpack.Decoder(_Tail)
+
+
+class Keys:
+    """The names of all keys. They share a hash tag, so that a script may use them together."""
+
+    __slots__ = ("answer", "claim", "commits", "expiries", "flights", "key_check", "nodes", "restored", "server")
+
+    def __init__(self, prefix: str) -> None:
+        base = b"{" + prefix.encode() + b"}:"
+        self.claim = base + b"c:"
+        self.answer = base + b"a:"
+        self.flights = base + b"f:"
+        """Of each node, the claims in flight."""
+        self.expiries = base + b"expiries"
+        self.commits = base + b"commits"
+        self.nodes = base + b"nodes"
+        """By node a count that grows while it lives."""
+        self.server = base + b"server"
+        """The run id of the server whose data is known to be whole."""
+        self.restored = base + b"restored:"
+        """Of each run id, the nodes that have put back what they know of."""
+        self.key_check = base + b"key-check"
+
+    def of(self, node: bytes, fingerprints: Sequence[bytes] = ()) -> list[bytes]:
+        """What the scripts take as KEYS."""
+        found = [self.server, self.commits, self.flights + node, self.expiries]
+        for fingerprint in fingerprints:
+            found += (self.claim + fingerprint, self.answer + fingerprint)
+        return found
+
+
+def moment(milliseconds: int) -> bytes:
+    """A time, or a length of time, as text that sorts as the number does."""
+    return b"%019d" % milliseconds
+
+
+def in_flight(claim: Claim, owner: bytes, now: int) -> bytes:
+    """The record of a claim that is reserved."""
+    return _record(b"1", owner, FOREVER, claim, now, _NO_LINK)
+
+
+def settled(claim: Claim, owner: bytes, reserved_at: int, ended: Settlement) -> bytes:
+    """The record of a claim that has been settled; empty for a freed one."""
+    if ended.state is None:
+        return b""
+    return _record(b"%d" % ended.state, owner, ended.expires_at, claim, reserved_at, _link(ended))
+
+
+def _record(state: bytes, owner: bytes, expires: int, claim: Claim, first_seen: int, link: bytes) -> bytes:
+    tail = _TAIL.encode(_Tail(claim.rule, claim.entry, first_seen, claim.caller, claim.payload))
+    return b"%b%b%b%b%b%b" % (state, owner, moment(expires), moment(claim.unknown_hold), link, tail)
+
+
+def ending(ended: Settlement) -> tuple[bytes, bytes, bytes]:
+    """What settle.lua takes for one claim."""
+    state = _FREE if ended.state is None else b"%d" % ended.state
+    return state, moment(ended.expires_at), _link(ended)
+
+
+def _link(ended: Settlement) -> bytes:
+    if ended.resource is None:
+        return _NO_LINK
+    link = ended.resource.encode("utf-8", "surrogatepass")
+    return b"%05d%b" % (len(link), link)
+
+
+def read_record(fingerprint: bytes, data: bytes) -> Record:
+    """Read a record."""
+    mark, length = data[:1], data[55:60]
+    state = State.UNKNOWN if mark == _ABANDONED else State(int(mark))
+    behind = 60 if length == _NO_LINK else 60 + int(length)
+    tail = _READ_TAIL.decode(data[behind:])
+    return Record(
+        fingerprint,
+        data[1:17],
+        state,
+        tail.rule,
+        tail.entry,
+        tail.first_seen,
+        None if state is State.IN_FLIGHT else int(data[17:36]),
+        int(data[36:55]),
+        None if length == _NO_LINK else data[60:behind].decode("utf-8", "surrogatepass"),
+        tail.caller,
+        tail.payload,
+    )
+
+
+def escape(name: bytes) -> bytes:
+    """Make a name stand for itself in a pattern of SCAN."""
+    return b"".join([b"\\" + bytes([byte]) if byte in b"*?[]\\" else bytes([byte]) for byte in name])
