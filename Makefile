@@ -12,7 +12,7 @@ WORKERS = $(if $(ARGS),,-n auto --maxprocesses 4 --dist worksteal)
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions strangers clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster strangers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -89,6 +89,9 @@ slow-readers: .venv/installed ## memory of 3,000 given-up downloads and 1,000 sl
 
 evasions: .venv/installed .venv/judges/installed ## 2,100 odd requests to Flask, Django, FastAPI: what slips by
 	@$(BIN)/python -m campaigns.evasions $(ARGS)
+
+cluster: .venv/installed ## 3 gateways on one store: kills, then restarts, 2 x 500,000 requests
+	@$(BIN)/python -m campaigns.cluster $(ARGS)
 
 strangers: .venv/installed ## a flood of refused creates, and who learns what exists
 	@$(BIN)/python -m campaigns.strangers $(ARGS)
