@@ -1,7 +1,7 @@
 # The store protocol. Stores decide atomically. They know nothing of HTTP or hashing, and never read a clock.
 
 from collections.abc import Awaitable, MutableMapping, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 
@@ -17,6 +17,8 @@ class Store(Protocol):
     """
 
     __slots__ = ()
+    is_shared: ClassVar[bool] = False
+    """Whether other processes hold claims in it, too."""
 
     def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:
         """What a reservation would meet, where that is known at once; None where `reserve` must find out.

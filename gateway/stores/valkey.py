@@ -37,6 +37,8 @@ class ValkeyStore(Store):
     Mutable state: the queue of calls, and whether the store is closing.
     """
 
+    is_shared = True
+
     def __init__(
         self,
         link: Link,
