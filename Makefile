@@ -90,7 +90,7 @@ slow-readers: .venv/installed ## memory of 3,000 given-up downloads and 1,000 sl
 evasions: .venv/installed .venv/judges/installed ## 2,100 odd requests to Flask, Django, FastAPI: what slips by
 	@$(BIN)/python -m campaigns.evasions $(ARGS)
 
-cluster: .venv/installed ## 3 gateways on one store: kills, then restarts, 2 x 500,000 requests
+cluster: .venv/installed ## 3 gateways on one store: kills, restarts, 1,000,000 requests
 	@$(BIN)/python -m campaigns.cluster $(ARGS)
 
 strangers: .venv/installed ## a flood of refused creates, and who learns what exists
