@@ -124,7 +124,7 @@ class _Values:
     def hold(self, candidate: Match, conditions: Sequence[Condition[Field]]) -> bool | Condition[Field]:
         """Whether conditions of a rule hold; one of which that cannot be told, if it matters. Raises BodyTooLarge."""
         self.candidate = candidate
-        return settle(conditions, self.look)
+        return settle(conditions, self.look, converts=True)
 
     def look(self, field: Field) -> Json | Found:
         """A field's value, or what stands for it. Raises BodyTooLarge."""

@@ -189,6 +189,24 @@ async def test_what_is_not_where_a_condition_looks_may_be_elsewhere_for_the_api(
     assert len(upstream.requests) == 3
 
 
+@pytest.mark.parametrize(
+    ("wanted", "sent"),
+    [
+        ("create", ["create"]), ("create", [["create"]]), ("create", ["read", "create"]), (1, "1"), (1, " 1.0"),
+        ("1", 1), ("1", 1.0), (True, "true"), (True, 1), (True, "on"), (False, 0), (False, "off"),
+        (1, True), (7, ["7"]),
+    ],
+)  # fmt: skip
+async def test_a_value_that_an_api_may_convert_leads_past_no_rule(
+    wanted: Any, sent: Any, upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    program = await gateway(rules=[conditional("create", "/x", equals("body.type", wanted))])
+    seen = await post(program, "/x", {"type": sent, "email": "a"})
+    assert (seen.status, seen.slug) == (422, "missing-identity")
+    others = [["x"], [], {"create": 1, "1": 1}, "2", 2, "x", None, ["1e999"], 10**400, "nan"]
+    assert await verdicts(program, [("/x", {"type": other}) for other in others]) == [201] * len(others)
+
+
 async def test_another_body_than_the_conditions_are_read_from_is_not_sent(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
