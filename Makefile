@@ -87,7 +87,7 @@ loop-holds: .venv/installed ## odd requests one by one: how long each holds up t
 slow-readers: .venv/installed ## memory of 3,000 given-up downloads and 1,000 slow readers
 	@$(BIN)/python -m campaigns.slow_readers $(ARGS)
 
-evasions: .venv/installed .venv/judges/installed ## 2,100 odd requests to Flask, Django, FastAPI: what slips by
+evasions: .venv/installed .venv/judges/installed ## 4,800 odd requests to Flask, Django, FastAPI: what slips by
 	@$(BIN)/python -m campaigns.evasions $(ARGS)
 
 cluster: .venv/installed ## 3 gateways on one store: kills, restarts, 1,000,000 requests

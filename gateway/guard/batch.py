@@ -45,7 +45,7 @@ def read_items(
         texts = lines_of(body, content_type, content_encoding, formats)
     else:
         text = _text_at(json_text(body, content_type, content_encoding, formats), batch.keys, batch.text)
-        found = elements(text, batch.max_items)
+        found = _elements(text, batch.max_items)
         if found is None and batch.keys:
             raise _no_list(batch)
         texts = [text] if found is None else found
@@ -57,6 +57,14 @@ def read_items(
         except IdentityError as error:
             raise of_item(at, error) from None
     return items
+
+
+def _elements(text: bytes, most: int) -> list[bytes] | None:
+    """The texts of a list's elements, see `elements`. Raises IdentityError."""
+    try:
+        return elements(text, most)
+    except (msgspec.DecodeError, RecursionError):
+        raise IdentityError(NOT_JSON) from None
 
 
 def _require_few(batch: Batch, count: int) -> None:

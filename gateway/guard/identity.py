@@ -234,10 +234,12 @@ def _query_values(query: str, field: Field) -> list[str]:
 
 
 def _cookie_values(headers: Headers, field: Field) -> list[str]:
-    values = []
+    values, folded = [], field.name.casefold()
     for line in headers.values(b"cookie"):
         for pair in _COOKIE_GAP.split(utf8(line, field.text)):
             name, equals, value = pair.partition("=")
-            if equals and name.strip() == field.name:
+            if equals and name.strip().casefold() == folded:
+                if name.strip() != field.name:  # ASP.NET ignores case
+                    raise another_name(field.text)
                 values.append(value.strip())
     return values

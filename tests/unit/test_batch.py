@@ -84,6 +84,16 @@ def test_no_more_items_are_read_than_the_rule_says() -> None:
         assert told.value.slug == "too-many-items"
 
 
+@pytest.mark.parametrize(
+    "body",
+    ['[{"id": 1},]', '[{"id": 1} {}]', "[,{}]", "[{}, NaN]", '[{"x": "\\ud800"}]', "[{}", "[" * 200_000, "[{}] []"],
+)
+def test_a_list_that_is_no_json_is_unreadable_like_any_body(body: str) -> None:
+    for text, keys in ((body, ()), (f'{{"items": {body}}}', ("items",))):
+        with pytest.raises(IdentityError, match="not valid JSON"):
+            items(text, *keys)
+
+
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
