@@ -125,11 +125,12 @@ def settle_in(
 ) -> list[Record | None]:
     """Apply a settlement to the `records` that `owner` holds in a state; the new records, None for a freed one."""
     changed: list[Record | None] = []
+    apart = settlement.apart if was is State.IN_FLIGHT else None
     for claim in claims:
         record = records.get(claim.fingerprint)
         if record is None or record.owner != owner or record.state is not was:
             continue
-        ended = settlement.of(claim) if was is State.IN_FLIGHT else settlement
+        ended = settlement if apart is None else apart.get(claim.fingerprint, settlement)
         if ended.state is None:
             del records[claim.fingerprint]
             changed.append(None)
