@@ -93,7 +93,7 @@ evasions: .venv/installed .venv/judges/installed ## 2,100 odd requests to Flask,
 strangers: .venv/installed ## a flood of refused creates, and who learns what exists
 	@$(BIN)/python -m campaigns.strangers $(ARGS)
 
-fuzz: .venv/installed ## odd bodies and paths for all readers, ten minutes: what they make of them
+fuzz: .venv/installed ## ten minutes of odd bodies and paths, and who misreads them
 	@$(BIN)/python -m campaigns.fuzz $(ARGS)
 
 format: .venv/installed ## put the source into its form, and mend what can be mended
