@@ -223,9 +223,10 @@ class _Reading:
             return
         element.size += len(text)
         if element.size > MAX_TEXT:
+            # No handler may be taken away here: where text ends at a comment, expat is about to call the one of that,
+            # and would call nothing, which ends the process.
             element.odd = f"is longer than {MAX_TEXT} characters"
             element.pieces.clear()
-            self._take_no_text()
         else:
             element.pieces.append(text)
 

@@ -54,9 +54,9 @@ class Ending:
             self.outcome = decision.about_claims(rule, self.outcome, self._operation.claims)
         if decision.ON_OUTCOME[self.outcome] is not State.CREATED:
             return result
-        limit = (
-            rule.replay_limit if self.outcome is Outcome.SUCCEEDED and may_be_stored(result, rule.replay_limit) else 0
-        )
+        limit = rule.replay_limit if self.outcome is Outcome.SUCCEEDED else 0
+        if limit and not may_be_stored(result, limit):
+            limit = 0
         if rule.resource is not None or limit:
             result = await read_ahead(rule, result, limit)
         if rule.resource is not None and rule.batch is None:

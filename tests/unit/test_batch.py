@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import IdentityError, Malformed
 from gateway.guard.batch import Batch, read_items
-from gateway.guard.body import want
+from gateway.guard.body import find, want
 from gateway.guard.content import JSON_TYPE, BodyFormats
 from gateway.guard.decision import ItemOutcome, Outcome, settle_items
 from gateway.guard.item_answers import each_value, locate_each, read_statuses
@@ -175,3 +175,12 @@ def test_each_claim_ends_as_its_item_does_and_that_of_the_key_by_all(
                 assert ended.state is None
             else:
                 assert ended.state is State.UNKNOWN
+
+
+def test_a_key_twice_beside_what_is_wanted_of_an_item_is_read_alike_in_json_and_in_msgpack() -> None:
+    formats = BodyFormats(2**20, msgpack=True)
+    batch = Batch("body.items", ("items",), ID, 5)
+    packed = b"\x81\xa5items\x91\x83\xa2id\x01\xa1a\x01\xa1a\x02"
+    (item,) = read_items(batch, packed, "application/msgpack", None, formats)
+    (same,) = items('{"items": [{"id": 1, "a": 1, "a": 2}]}', "items")
+    assert find(item, ("id",), "") == find(same, ("id",), "") == 1

@@ -146,7 +146,16 @@ class TestQuery:
         "query",
         [
             *("ref=1&+ref=2", "ref=1&%20ref=2", "ref=1&ref%00z=2", "ref[]=2", "ref=1&ref[a]=2", "ref=1&ref]=2"),
-            *("ref=1&ref%5B%5D=2", "Ref=1", "x;ref=2&ref=1", "ref=1&x=1;ref=2", "ref=1;x", "ref=a%00b", "ref=a%0ab"),
+            *(
+                "ref=1&ref%5B%5D=2",
+                "Ref=1",
+                "x;ref=2&ref=1",
+                "ref=1&x=1;ref=2",
+                "ref=1;x",
+                "ref=1&ref;x",
+                "ref=a%00b",
+                "ref=a%0ab",
+            ),
             *(
                 "ref=100%",
                 "ref=%4",
