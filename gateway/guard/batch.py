@@ -3,7 +3,7 @@
 import msgspec
 
 from gateway.errors import IdentityError, Malformed
-from gateway.guard.body import Wanted, find, follow, read_text
+from gateway.guard.body import Wanted, find, read_text
 from gateway.guard.content import BodyFormats, is_lines, is_msgpack, json_text, lines_of, plain
 from gateway.guard.large_body import NOT_JSON, Way, elements, members_of
 from gateway.guard.msgpack_body import read_msgpack
@@ -81,7 +81,7 @@ def _msgpack_items(batch: Batch, data: bytes) -> list[Json]:
     way = Way(dict.fromkeys(range(batch.max_items), batch.wanted.way))
     for key in reversed(batch.keys):
         way = Way({key: way})
-    found = follow(read_msgpack(data, way), batch.keys, batch.text, folds_case=True)
+    found = find(read_msgpack(data, way), batch.keys, batch.text, folds_case=True, reads_all=False)
     if isinstance(found, list):
         _require_few(batch, len(found))
         return found
