@@ -12,7 +12,7 @@ WORKERS = $(if $(ARGS),,-n auto --maxprocesses 4 --dist worksteal)
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions strangers clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster strangers fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -87,11 +87,17 @@ loop-holds: .venv/installed ## odd requests one by one: how long each holds up t
 slow-readers: .venv/installed ## memory of 3,000 given-up downloads and 1,000 slow readers
 	@$(BIN)/python -m campaigns.slow_readers $(ARGS)
 
-evasions: .venv/installed .venv/judges/installed ## 2,100 odd requests to Flask, Django, FastAPI: what slips by
+evasions: .venv/installed .venv/judges/installed ## 4,800 odd requests to Flask, Django, FastAPI: what slips by
 	@$(BIN)/python -m campaigns.evasions $(ARGS)
+
+cluster: .venv/installed ## 3 gateways on one store: kills, restarts, 1,000,000 requests
+	@$(BIN)/python -m campaigns.cluster $(ARGS)
 
 strangers: .venv/installed ## a flood of refused creates, and who learns what exists
 	@$(BIN)/python -m campaigns.strangers $(ARGS)
+
+fuzz: .venv/installed ## ten minutes of odd bodies and paths, and who misreads them
+	@$(BIN)/python -m campaigns.fuzz $(ARGS)
 
 format: .venv/installed ## put the source into its form, and mend what can be mended
 	@$(BIN)/ruff format .

@@ -2,23 +2,20 @@
 #
 # Error texts show only the scheme of a URL: the rest may contain a password.
 
-import ipaddress
 import re
 from typing import NoReturn
 
 import msgspec
 
-from gateway.config.postgresql_url import PostgresqlStoreUrl, parse_postgresql
+from gateway.config.hosts import parse_host, parse_port
+from gateway.config.postgresql_url import POSTGRESQL, PostgresqlStoreUrl, parse_postgresql
+from gateway.config.valkey_url import VALKEY, ValkeyStoreUrl, parse_valkey
 
 _UNIX = "unix:"
 _LONGEST_SOCKET_PATH = 107
 """Bytes; sun_path in Linux's sockaddr_un holds 108 with the closing NUL."""
-_HOST_NAME = re.compile(r"(?!-)(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_SHARED_STORES = {"valkey": "valkey", "redis": "valkey", "valkeys": "valkeys", "rediss": "valkeys"}
-_POSTGRESQL = {"postgresql", "postgres"}
-_DATABASE = re.compile(r"/?|/[0-9]{1,4}")
 
 
 class TcpAddress(msgspec.Struct, frozen=True):
@@ -69,15 +66,6 @@ class SqliteStoreUrl(msgspec.Struct, frozen=True):
     """Relative paths are relative to the working directory."""
 
 
-class ValkeyStoreUrl(msgspec.Struct, frozen=True):
-    """Claims are kept on a Valkey server, or on Redis, that other gateways may use, too."""
-
-    url: str
-    """With its user and password, if it has them."""
-    address: str
-    """Without them: for people."""
-
-
 def parse_listen(text: str) -> TcpAddress | UnixAddress:
     """Read "127.0.0.1:8080", "[::1]:8080" or "unix:/run/gateway.sock".
 
@@ -92,10 +80,10 @@ def parse_listen(text: str) -> TcpAddress | UnixAddress:
     host, colon, port = text.rpartition(":")
     if not colon or (text.startswith("[") and text.endswith("]")):
         raise ValueError(f'"{text}" has no port; write host and port, such as "127.0.0.1:8080" or "[::1]:8080"')
-    number = _port(port, lowest=0, shown=f'"{text}"')
+    number = parse_port(port, lowest=0, shown=f'"{text}"')
     if host in {"", "*"}:
         raise ValueError(f'"{text}" names no host; write "0.0.0.0:{number}" to listen on every IPv4 address')
-    return TcpAddress(_host(host, text), number)
+    return TcpAddress(parse_host(host, text), number)
 
 
 def parse_upstream(url: str) -> UpstreamAddress:
@@ -118,8 +106,8 @@ def parse_upstream(url: str) -> UpstreamAddress:
         _refuse_upstream('the URL goes on with a "/" or a path after the host; requests keep the path they came with')
     bracketed = authority.endswith("]")
     host, colon, port = authority.rpartition(":") if ":" in authority and not bracketed else (authority, "", "")
-    number = _port(port, lowest=1, shown="the URL") if colon else _DEFAULT_PORTS[scheme.lower()]
-    return UpstreamAddress(_host(host, None), number, None, tls)
+    number = parse_port(port, lowest=1, shown="the URL") if colon else _DEFAULT_PORTS[scheme.lower()]
+    return UpstreamAddress(parse_host(host, None), number, None, tls)
 
 
 def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl | ValkeyStoreUrl | PostgresqlStoreUrl:
@@ -133,9 +121,9 @@ def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl | ValkeyStoreUrl | 
     )
     scheme = _SCHEME.match(url)
     kind = scheme[1].lower() if scheme else ""
-    if kind in _SHARED_STORES:
-        return _valkey(url, kind)
-    if kind in _POSTGRESQL:
+    if kind in VALKEY:
+        return parse_valkey(url, kind)
+    if kind in POSTGRESQL:
         return parse_postgresql(url)
     if url in {"memory:", "memory://"}:
         return MemoryStoreUrl()
@@ -154,32 +142,11 @@ def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl | ValkeyStoreUrl | 
     return SqliteStoreUrl(path)
 
 
-def _valkey(url: str, kind: str) -> ValkeyStoreUrl:
-    """Read the URL of a server. Raises ValueError with a text that shows none of it."""
-    shown = f"{_SHARED_STORES[kind]}://127.0.0.1:6379"
-    rest = url.partition("://")[2]
-    if not rest:
-        raise ValueError(f'there is no host after "{kind}:"; write "{shown}"')
-    if "?" in rest or "#" in rest:
-        raise ValueError(f'the URL goes on with a query or a fragment, which means nothing here; write "{shown}"')
-    user, _, place = rest.rpartition("@")
-    if "/" in user:
-        raise ValueError("a slash in the user or password of the URL is written %2F")
-    authority, slash, database = place.partition("/")
-    if not _DATABASE.fullmatch(slash + database):
-        raise ValueError(f'the URL goes on with more than the number of a database; write "{shown}/0"')
-    bracketed = authority.endswith("]")
-    host, colon, port = authority.rpartition(":") if ":" in authority and not bracketed else (authority, "", "")
-    number = _port(port, lowest=1, shown="the URL") if colon else 6379
-    address = TcpAddress(_host(host, None), number)
-    return ValkeyStoreUrl(url, f"{_SHARED_STORES[kind]}://{address}{slash}{database}")
-
-
 def is_authority(text: str) -> bool:
     """Whether a text is a valid Host field (RFC 9110 7.2): a host with an optional port."""
     host, _, port = text.rpartition(":") if re.search(r":[0-9]*\Z", text) else (text, "", "80")
     try:
-        _port(port, lowest=1, shown="")
+        parse_port(port, lowest=1, shown="")
     except ValueError:
         return False
     return is_host(host)
@@ -188,36 +155,10 @@ def is_authority(text: str) -> bool:
 def is_host(text: str) -> bool:
     """Whether a text is a host name, an IPv4 address, or an IPv6 address in brackets."""
     try:
-        _host(text, None)
+        parse_host(text, None)
     except ValueError:
         return False
     return True
-
-
-def _host(text: str, shown: str | None) -> str:
-    """Check a host, and remove the brackets of an IPv6 address. Error texts may contain only `shown`."""
-    subject = f'"{shown}"' if shown else "the URL"
-    if text.startswith("[") and text.endswith("]"):
-        try:
-            return str(ipaddress.IPv6Address(text[1:-1]))
-        except ValueError:
-            raise ValueError(f'{subject} has no IPv6 address in its brackets; write one such as "[::1]:8080"') from None
-    if ":" in text:
-        raise ValueError(f'{subject} needs brackets around its IPv6 address; write it as in "[::1]:8080"')
-    if re.fullmatch(r"[0-9.]+", text):
-        try:
-            return str(ipaddress.IPv4Address(text))
-        except ValueError:
-            raise ValueError(f'{subject} has no valid IPv4 address; write one such as "127.0.0.1"') from None
-    if not _HOST_NAME.fullmatch(text):
-        raise ValueError(f'{subject} has no valid host; write a name such as "localhost", or an IP address')
-    return text
-
-
-def _port(text: str, *, lowest: int, shown: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not lowest <= int(text) <= 65535:
-        raise ValueError(f"{shown} has no valid port; write a number from {lowest} to 65535")
-    return int(text)
 
 
 def _socket_path(text: str) -> str:

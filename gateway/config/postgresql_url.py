@@ -2,14 +2,17 @@
 #
 # Error texts show nothing of the URL: it may contain a password.
 
-import ipaddress
 import re
 from urllib.parse import unquote
 
 import msgspec
 
+from gateway.config.hosts import parse_host, parse_port
+
+POSTGRESQL = ("postgresql", "postgres")
+"""The schemes of its URLs."""
+
 _SHOWN = "postgresql://gateway@127.0.0.1:5432/gateway"
-_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _PARAMETERS = re.compile(
     "application_name|channel_binding|connect_timeout|dbname|gss[a-z]+|host|hostaddr|keepalives(_[a-z]+)?|krbsrvname|"
     "load_balance_hosts|(min|max)_protocol_version|oauth_[a-z_]+|options|passfile|password|port|require_auth|requirepeer|"
@@ -28,7 +31,11 @@ class PostgresqlStoreUrl(msgspec.Struct, frozen=True):
     url: str
     """With its user and password, if it has them."""
     address: str
-    """Without them: for people."""
+    """Without them."""
+
+    def __str__(self) -> str:
+        """For people: without user and password."""
+        return self.address
 
 
 def parse_postgresql(url: str) -> PostgresqlStoreUrl:
@@ -75,16 +82,8 @@ def _check_query(query: str) -> set[str]:
 
 
 def _check_host(text: str) -> None:
-    found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{0,5}))?", text)
-    if found is None:
-        raise ValueError("the URL has a host or a port that is none; write hosts as in db-1:5432,[::1]:5432")
-    host, port = found[1], found[2]
-    if port and not 1 <= int(port) <= 65535:
-        raise ValueError("the URL has no valid port; write a number from 1 to 65535")
-    if host.startswith("["):
-        try:
-            ipaddress.IPv6Address(host[1:-1])
-        except ValueError:
-            raise ValueError('the URL has no IPv6 address in its brackets; write one such as "[::1]:5432"') from None
-    elif not _HOST.fullmatch(host):
-        raise ValueError('the URL has no valid host; write a name such as "localhost", or an IP address')
+    bracketed = text.endswith("]")
+    host, colon, port = text.rpartition(":") if ":" in text and not bracketed else (text, "", "")
+    parse_host(host, None)
+    if colon:
+        parse_port(port, lowest=1, shown="the URL")

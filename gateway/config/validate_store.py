@@ -2,11 +2,12 @@
 
 import re
 
-from gateway.config.endpoints import ValkeyStoreUrl, parse_store
+from gateway.config.endpoints import parse_store
 from gateway.config.postgresql_url import PostgresqlStoreUrl
 from gateway.config.problems import Problems, quote
 from gateway.config.schema import Config
 from gateway.config.schema_store import StoreConfig
+from gateway.config.valkey_url import ValkeyStoreUrl
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _LONGEST_SCHEMA = 63

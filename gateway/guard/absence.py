@@ -57,12 +57,12 @@ def _require_absent_in(document: Json, field: Field) -> None:
 
 def _require_not_in_query(query: str, field: Field, others: Sequence[Field]) -> None:
     """Some frameworks (Rails, Laravel) put the parameters of the query and the members of a body into one."""
-    wanted = _folded(str(field.keys[0]))
-    if any(other.source is Source.QUERY and _folded(other.name) == wanted for other in others):
+    wanted = folded_name(str(field.keys[0]))
+    if any(other.source is Source.QUERY and folded_name(other.name) == wanted for other in others):
         return
     for pair in _PARAMETERS.split(query):
         name = pair.partition("=")[0].replace("+", " ")
-        if wanted in {_folded(name), _folded(_STEPS.split(unquote(name).lstrip("["))[0])}:
+        if wanted in {folded_name(name), folded_name(_STEPS.split(unquote(name).lstrip("["))[0])}:
             raise IdentityError(
                 f"{field.text} is not in the body, and may be in the query, where some servers look, too"
             )
@@ -70,13 +70,13 @@ def _require_not_in_query(query: str, field: Field, others: Sequence[Field]) -> 
 
 def _require_no_cookie(headers: Headers, field: Field) -> None:
     """Some servers ignore case (ASP.NET), decode names, end a cookie at a comma, or take a dot for "_" (PHP)."""
-    wanted = _folded(field.name)
+    wanted = folded_name(field.name)
     for line in headers.values(b"cookie"):
         for pair in _SEPARATORS.split(line.decode("utf-8", "replace")):
-            name = pair.partition("=")[0]
-            if name != field.name and _folded(name) == wanted:
+            if folded_name(pair.partition("=")[0]) == wanted:
                 raise IdentityError(f"{field.text} stands there under a name that some servers take for the same")
 
 
-def _folded(name: str) -> str:
+def folded_name(name: str) -> str:
+    """What is the same of all names of a cookie that some server takes for one."""
     return unquote(name).strip('" ').translate(_NAME_SIGNS).casefold()

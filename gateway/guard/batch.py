@@ -45,7 +45,7 @@ def read_items(
         texts = lines_of(body, content_type, content_encoding, formats)
     else:
         text = _text_at(json_text(body, content_type, content_encoding, formats), batch.keys, batch.text)
-        found = elements(text, batch.max_items)
+        found = _elements(text, batch.max_items)
         if found is None and batch.keys:
             raise _no_list(batch)
         texts = [text] if found is None else found
@@ -57,6 +57,14 @@ def read_items(
         except IdentityError as error:
             raise of_item(at, error) from None
     return items
+
+
+def _elements(text: bytes, most: int) -> list[bytes] | None:
+    """The texts of a list's elements, see `elements`. Raises IdentityError."""
+    try:
+        return elements(text, most)
+    except (msgspec.DecodeError, RecursionError):
+        raise IdentityError(NOT_JSON) from None
 
 
 def _require_few(batch: Batch, count: int) -> None:
@@ -73,7 +81,7 @@ def _msgpack_items(batch: Batch, data: bytes) -> list[Json]:
     way = Way(dict.fromkeys(range(batch.max_items), batch.wanted.way))
     for key in reversed(batch.keys):
         way = Way({key: way})
-    found = find(read_msgpack(data, way), batch.keys, batch.text, folds_case=True)
+    found = find(read_msgpack(data, way), batch.keys, batch.text, folds_case=True, reads_all=False)
     if isinstance(found, list):
         _require_few(batch, len(found))
         return found

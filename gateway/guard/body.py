@@ -149,11 +149,14 @@ def _read_quickly(data: bytes, wanted: Wanted) -> Json:
     return document
 
 
-def find(document: Json, keys: Sequence[str | int], where: str, *, folds_case: bool = False) -> Json:
+def find(
+    document: Json, keys: Sequence[str | int], where: str, *, folds_case: bool = False, reads_all: bool = True
+) -> Json:
     """Follow `keys` down from `document`; `where` names the field in errors, which never show a value.
 
     With `folds_case`, a key in another case counts as the same key, because some parsers (Go, ASP.NET) take it for
-    that. Raises IdentityError when the value is absent, or could be read in two ways.
+    that. Without `reads_all`, what is in the value is still to be found. Raises IdentityError when the value is absent,
+    or could be read in two ways.
     """
     value = document
     for key in keys:
@@ -171,7 +174,8 @@ def find(document: Json, keys: Sequence[str | int], where: str, *, folds_case: b
         if isinstance(value, Repeated) and key in value.keys_twice:
             raise IdentityError(f"{where} stands there more than once")
         value = value[key]
-    require_one_reading(value, where)
+    if reads_all:
+        require_one_reading(value, where)
     return value
 
 

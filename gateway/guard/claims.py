@@ -42,30 +42,17 @@ def _of_identity(
     document: Json = None,
     *,
     has_key: bool = False,
+    item: int | None = None,
 ) -> tuple[Claim, ...]:
-    """One for each `unique` entry that is not skipped. `document` is the body if it was parsed already.
+    """One for each `unique` entry that is not skipped, of a create or of an `item` of a batch.
 
-    Raises IdentityError also when all of them are, and no key stands for the create.
+    `document` is the body if it was parsed already. Raises IdentityError also when all entries are skipped, and no key
+    stands for the create.
     """
     if not rule.entries:
         return ()
-    if rule.batch is not None:
+    if rule.batch is not None and item is None:
         return _of_items(rule, request, fingerprinter, caller, payload, has_key=has_key)
-    return _of_one(rule, request, fingerprinter, caller, payload, document, has_key=has_key)
-
-
-def _of_one(
-    rule: Rule,
-    request: RequestView,
-    fingerprinter: Fingerprinter,
-    caller: bytes | None,
-    payload: bytes | None,
-    document: Json,
-    *,
-    has_key: bool = False,
-    item: int | None = None,
-) -> tuple[Claim, ...]:
-    """Those of a create, or of an item. Raises as _of_identity does."""
     scope, identities = identify(rule, request, document)
     if not identities and not has_key:
         fields = ", ".join([field.text for entry in rule.entries for field in entry.fields])
@@ -101,7 +88,7 @@ def _of_items(
     for at, item in enumerate(request.items):
         try:
             view = msgspec.structs.replace(request, item=item)
-            found = _of_one(rule, view, fingerprinter, caller, payload, document, has_key=has_key, item=at)
+            found = _of_identity(rule, view, fingerprinter, caller, payload, document, has_key=has_key, item=at)
         except IdentityError as error:
             if rule.forwards_missing:
                 continue

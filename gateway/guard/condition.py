@@ -124,11 +124,19 @@ def all_hold(conditions: Iterable[Condition[F]], read: Callable[[F], Json | Foun
     return found if isinstance(found, bool) else None
 
 
-def settle(conditions: Iterable[Condition[F]], see: Callable[[F], Json | Found]) -> bool | Condition[F]:
-    """Whether all conditions hold; the first one that cannot be told, when it depends on that. `see` is as `look`."""
+def settle(
+    conditions: Iterable[Condition[F]], see: Callable[[F], Json | Found], *, converts: bool = False
+) -> bool | Condition[F]:
+    """Whether all conditions hold; the first one that cannot be told, when it depends on that. `see` is as `look`.
+
+    `converts` says that who reads the values may convert their types: then it cannot be told where that matters.
+    """
     doubtful = None
     for condition in conditions:
-        found = meets(condition, see(condition.field))
+        value = see(condition.field)
+        found = meets(condition, value)
+        if found is False and converts and might_meet(condition, value):
+            found = None
         if found is False:
             return False
         if found is None and doubtful is None:
@@ -161,6 +169,42 @@ def meets(condition: Condition[F], value: Json | Found) -> bool | None:
     if isinstance(value, str):
         return value in condition.values
     return any(_equal(value, wanted) for wanted in condition.values)
+
+
+def might_meet(condition: Condition[F], value: Json | Found) -> bool:
+    """Whether a condition that does not hold would hold for a value once its type is converted.
+
+    Pydantic takes "1" for 1, Python true for 1, PHP either for either; a list of one text is that text as a key of a
+    JavaScript object, and where lists of one element are unwrapped (Jackson).
+    """
+    if isinstance(value, list):
+        return any(meets(condition, each) is not False or might_meet(condition, each) for each in value)
+    if not isinstance(value, Scalar):
+        return False
+    if condition.glob is not None:
+        return not isinstance(value, str | bool) and matches(condition.glob, str(value))
+    text = isinstance(value, str)
+    return any(
+        (text != isinstance(wanted, str) or isinstance(value, bool) != isinstance(wanted, bool))
+        and _converted(value) == _converted(wanted)
+        for wanted in condition.values
+    )
+
+
+_WORDS = {**dict.fromkeys(("true", "t", "yes", "y", "on"), 1), **dict.fromkeys(("false", "f", "no", "n", "off"), 0)}
+
+
+def _converted(value: Scalar) -> float | str:
+    """A value as a number, where it can be taken for one."""
+    if not isinstance(value, str):
+        try:
+            return float(value)
+        except OverflowError:
+            return str(value)
+    try:
+        return float(value)
+    except ValueError:
+        return _WORDS.get(value.strip().lower(), value)
 
 
 def contradicts(one: Condition[F], other: Condition[F]) -> bool:

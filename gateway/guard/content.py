@@ -70,7 +70,8 @@ def json_text(data: bytes, content_type: str | None, content_encoding: str | Non
     Raises IdentityError, CodingNotAccepted and BodyTooLarge.
     """
     is_ascii = require_json(content_type, formats)
-    data = plain(data, content_encoding, formats)
+    if content_encoding:
+        data = plain(data, content_encoding, formats)
     data = data.removeprefix(_BYTE_ORDER_MARK)  # RFC 8259 8.1: it may be ignored; who does not refuses it
     if is_ascii and not data.isascii():
         raise IdentityError("the body's charset is US-ASCII, and it holds other bytes")

@@ -25,6 +25,7 @@ from gateway.guard.question import Place, Values, place
 from gateway.guard.rule import Entry, Rule
 from gateway.guard.spooled import SpooledBody
 from gateway.guard.token import read_claims
+from gateway.guard.urlencoded import names_at_semicolons
 from gateway.guard.value import ValueForm, canonical
 from gateway.http.client_address import NOT_KNOWN
 from gateway.http.headers import Headers
@@ -227,17 +228,19 @@ def _query_values(query: str, field: Field) -> list[str]:
                 raise IdentityError(f"{field.text} has a semicolon, at which some servers end it")
         elif is_alike(decoded, wanted):
             raise another_name(field.text)
-        behind = [decode_parameter(part.partition("=")[0], field.text) for part in pair.split(";")[1:]]
+        behind = [decode_parameter(part, field.text) for part in names_at_semicolons(pair)]
         if any(name == field.name or is_alike(name, wanted) for name in behind):
-            raise IdentityError(f"{field.text} stands behind a semicolon, at which some servers begin a parameter")
+            raise IdentityError(f"{field.text} stands at a semicolon, at which some servers begin a parameter")
     return values
 
 
 def _cookie_values(headers: Headers, field: Field) -> list[str]:
-    values = []
+    values, folded = [], field.name.casefold()
     for line in headers.values(b"cookie"):
         for pair in _COOKIE_GAP.split(utf8(line, field.text)):
             name, equals, value = pair.partition("=")
-            if equals and name.strip() == field.name:
+            if equals and name.strip().casefold() == folded:
+                if name.strip() != field.name:  # ASP.NET ignores case
+                    raise another_name(field.text)
                 values.append(value.strip())
     return values

@@ -82,19 +82,20 @@ def value_of(part: str | Field, headers: Headers, document: Json) -> Json:
 
 def make_link(resource: Resource, values: Sequence[Json]) -> str | None:
     """Put the values of all parts together; None when any of them could not stand in a link."""
-    alone = len(resource.parts) == 1
-    pieces = []
-    for part, value in zip(resource.parts, values, strict=True):
-        if isinstance(part, str):
-            pieces.append(part)
-            continue
-        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-            return None
-        if not alone and value in {".", ".."}:
-            return None  # it would be a dot segment (RFC 3986 5.2.4): that names another thing
-        # A header that is the whole link is a URL already; anything else becomes one segment of one.
-        pieces.append(str(value) if alone else quote(str(value), safe=""))
-    link = "".join(pieces)
+    if len(values) == 1:  # a header that is the whole link is a URL already
+        link = str(values[0]) if isinstance(values[0], str | int) and not isinstance(values[0], bool) else ""
+    else:
+        pieces = []
+        for part, value in zip(resource.parts, values, strict=True):
+            if isinstance(part, str):
+                pieces.append(part)
+                continue
+            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+                return None
+            if value in {".", ".."}:
+                return None  # it would be a dot segment (RFC 3986 5.2.4): that names another thing
+            pieces.append(quote(str(value), safe=""))
+        link = "".join(pieces)
     return link if 0 < len(link) <= MAX_LINK and link.isprintable() else None
 
 

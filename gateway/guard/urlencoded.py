@@ -32,7 +32,7 @@ class _Parameter(NamedTuple):
     value: str | None
     """As it was sent; None without "=", which some servers read as null."""
     behind: Sequence[str]
-    """Names behind a semicolon."""
+    """Names behind a semicolon, or before one at which the name ends to some servers."""
 
 
 class UrlencodedForm:
@@ -52,7 +52,7 @@ class UrlencodedForm:
             elif is_alike(name, wanted):
                 raise another_name(field.text)
             if any(other == wanted.text or is_alike(other, wanted) for other in behind):
-                raise IdentityError(f"{field.text} stands behind a semicolon, at which some servers begin a parameter")
+                raise IdentityError(f"{field.text} stands at a semicolon, at which some servers begin a parameter")
         return _decoded(one_of(found, field.text), field.text)
 
     def find_file(self, field: Field) -> str:
@@ -68,7 +68,7 @@ def read_urlencoded(data: bytes) -> UrlencodedForm:
         text = data.decode()
     except UnicodeDecodeError:
         raise IdentityError("the body is not valid UTF-8") from None
-    pairs = [(pair.partition("="), _names_behind(pair)) for pair in text.split("&") if pair]
+    pairs = [(pair.partition("="), names_at_semicolons(pair)) for pair in text.split("&") if pair]
     if sum(len(name) + sum(map(len, behind)) for (name, _, _), behind in pairs) > MAX_NAMES:
         raise IdentityError(f"the body has names of more than {MAX_NAMES:,} characters together")
     parameters = [
@@ -88,8 +88,12 @@ def stands_in_query(query: str, field: Field) -> bool:
     return any(name == wanted.text or is_alike(name, wanted) for name in names)
 
 
-def _names_behind(pair: str) -> list[str]:
-    return [part.partition("=")[0] for part in pair.split(";")[1:]] if ";" in pair else []
+def names_at_semicolons(pair: str) -> list[str]:
+    """The names that a server finds in a parameter, if it begins another one at a semicolon; not that of `NAME=...`."""
+    if ";" not in pair:
+        return []
+    first, *rest = pair.split(";")
+    return [*([] if "=" in first else [first]), *[part.partition("=")[0] for part in rest]]
 
 
 def _name(text: str) -> str:

@@ -7,9 +7,11 @@ from typing import NamedTuple, cast
 import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError
+from gateway.guard.absence import require_absent
 from gateway.guard.body import Wanted, read_json, want
 from gateway.guard.condition import Condition, Found, look, settle
 from gateway.guard.content import BodyFormats
+from gateway.guard.cookies import require_one_reading
 from gateway.guard.field import Field, Source
 from gateway.guard.identity import RequestView, content_fields, read
 from gateway.guard.rule import Rule
@@ -122,7 +124,7 @@ class _Values:
     def hold(self, candidate: Match, conditions: Sequence[Condition[Field]]) -> bool | Condition[Field]:
         """Whether conditions of a rule hold; one of which that cannot be told, if it matters. Raises BodyTooLarge."""
         self.candidate = candidate
-        return settle(conditions, self.look)
+        return settle(conditions, self.look, converts=True)
 
     def look(self, field: Field) -> Json | Found:
         """A field's value, or what stands for it. Raises BodyTooLarge."""
@@ -141,7 +143,15 @@ class _Values:
         if field.source is Source.XML:
             return cast("XmlBody", self._body(Source.XML, formats)).look(field.names, field.text)
         document = cast("Json", self._body(Source.BODY, formats)) if field.source is Source.BODY else None
-        return read(field, self._request, document)
+        request = self._request
+        if field.source is Source.COOKIE:
+            require_one_reading(request.headers, field)
+        try:
+            return read(field, request, document)
+        except IdentityError as error:
+            if error.is_absent:  # and yet an API may find it
+                require_absent(field, (), request.headers, request.query, document)
+            raise
 
     def _body(self, source: Source, formats: BodyFormats) -> Json | XmlBody:
         """Parse the body for all rules that take the same formats. Raises IdentityError, and BodyTooLarge."""

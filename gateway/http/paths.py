@@ -1,6 +1,8 @@
 # Request targets: path, query, hosts, and the other ways in which an API may interpret an ambiguous path. Pure.
 
 import re
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -20,7 +22,9 @@ MAX_READ = 128 * 1024
 _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\"), "/"),
     (re.compile(r"\x00.*", re.DOTALL), ""),  # where a C string ends
-    (re.compile(r";[^/]*|[?#].*|[\x00-\x1f\x7f]", re.DOTALL), ""),  # parameters (RFC 3986 3.3), query, fragment
+    (re.compile(r";[^/]*"), ""),  # parameters (RFC 3986 3.3)
+    (re.compile(r"[?#].*", re.DOTALL), ""),  # query, fragment
+    (re.compile(r"[\x00-\x1f\x7f]"), ""),
     (re.compile(r"^//+[^/]*"), ""),  # a URL without a scheme, as `new URL(path, base)` takes it
     (re.compile(r"/{2,}"), "/"),
 )
@@ -118,7 +122,6 @@ def _split_before_decoding(path: str) -> tuple[str, ...] | None:
 
 def split_path(path: str) -> tuple[str, ...]:
     """The segments of a path as they are, without the leading slash and without one trailing slash."""
-    """The segments of a path as they are, without the leading slash and without one trailing slash."""
     parts = path.split("/")[1:]
     if parts and parts[-1] == "":
         parts.pop()
@@ -140,15 +143,36 @@ def _has_dots(path: str) -> bool:
 
 
 def _texts(path: str) -> list[str] | None:
-    """Every text that a path may be taken for: decoded again, substituted. None when they are longer than MAX_READ."""
-    texts = [path]
+    """Every text that a path may be taken for: decoded again, substituted, resolved. None when longer than MAX_READ.
+
+    Servers do this in different orders, and it matters: one that drops parameters before it decodes reads
+    "/%75sers;a%2fb" as "/users".
+    """
+    texts, fresh = {path: None}, [path]
     for _ in range(_MAX_DECODINGS):
-        texts.append(unquote_to_bytes(texts[-1].encode("utf-8", "surrogateescape")).decode("utf-8", "replace"))
-    for pattern, by in _SUBSTITUTIONS:
-        texts = list(dict.fromkeys(variant for text in texts for variant in (pattern.sub(by, text), text)))
-        if sum(map(len, texts)) > MAX_READ:
+        if not _add_changed(texts, fresh):
             return None
-    return texts
+        fresh = [text for text in dict.fromkeys(map(_decode_any, fresh)) if text not in texts]
+        texts |= dict.fromkeys(fresh)
+    return list(texts) if _add_changed(texts, fresh) else None
+
+
+def _add_changed(texts: dict[str, None], fresh: list[str]) -> bool:
+    """Add what servers make of the fresh ones of all texts without decoding them; whether all are short enough."""
+    size = sum(map(len, texts))
+    for text in fresh:  # grows meanwhile
+        for change in _CHANGES:
+            if (other := change(text)) not in texts:
+                texts[other] = None
+                fresh.append(other)
+                size += len(other)
+                if size > MAX_READ:
+                    return False
+    return size <= MAX_READ
+
+
+def _decode_any(path: str) -> str:
+    return unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
 
 
 def _readings(texts: list[str]) -> list[tuple[str, ...]]:
@@ -171,3 +195,17 @@ def _resolve(segments: tuple[str, ...]) -> tuple[str, ...]:
         elif segment != ".":
             kept.append(segment)
     return tuple(kept)
+
+
+def _resolve_text(path: str) -> str:
+    """The same of a whole path, which may end with a slash."""
+    if "/." not in path:
+        return path
+    return "/" + "/".join(_resolve(tuple(path.split("/")[1:])))
+
+
+_CHANGES: tuple[Callable[[str], str], ...] = (
+    *[partial(pattern.sub, by) for pattern, by in _SUBSTITUTIONS],
+    _resolve_text,
+)
+"""What some servers do with a path, beside decoding it."""

@@ -44,7 +44,8 @@ class Assembly:
         telemetry.spooled = lambda: self._spools.budget.used
         self._prepare_spools(config)
         self._spooler = Spooler(self._spools, fingerprinter)
-        self._in_flight = OperationsInFlight()  # one, because a reload must not part those that wait
+        # One, because a reload must not part those that wait.
+        self._in_flight = OperationsInFlight(are_elsewhere=store.is_shared)
         self.verifier = Verifier(store, telemetry, wall_clock)  # one, because it remembers
         self._upstreams = open_upstreams(config)
         handler = self._handler(config, self._upstreams)

@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable
 
 from gateway.config import fingerprint_key
-from gateway.config.endpoints import SqliteStoreUrl, ValkeyStoreUrl, parse_store
+from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.postgresql_url import PostgresqlStoreUrl
 from gateway.config.schema import Config
 from gateway.config.schema_store import StoreConfig
+from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.errors import StoreOpenError
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.process.assembly import wall_clock
@@ -50,7 +51,7 @@ async def _open_shared(
 ) -> tuple[Opened, Fingerprinter]:
     opener = _opener(url)
     opened = await opener(
-        url.url,
+        url,
         Demands(store.durability, store.replicas, is_trusted=store.trust_server),
         fingerprinter.key_check,
         prefix=store.prefix,
@@ -62,9 +63,9 @@ async def _open_shared(
             "store-restored", "warning", claims=restored, held_by_others=taken
         ),
     )
-    telemetry.event("store-connected", server=url.address, settings="trusted" if store.trust_server else "checked")
+    telemetry.event("store-connected", server=str(url), settings="trusted" if store.trust_server else "checked")
     if opened.is_new:
-        telemetry.event("store-made", "info", path=url.address, note="no earlier create is known")
+        telemetry.event("store-made", "info", path=str(url), note="no earlier create is known")
     return opened, fingerprinter
 
 

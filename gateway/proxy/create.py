@@ -69,7 +69,7 @@ class CreateHandler:
         """Answer one create."""
         rule, exchange = match.rule, request.exchange
         self.prepare(request, rule)
-        request.answer_is_read = rule.reads_answer
+        request.answer_is_read = (rule.outcomes is not None or rule.batch is not None) and rule.reads_answer
         head = exchange.head
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
         client = exchange.client_address() if rule.reads_client else None

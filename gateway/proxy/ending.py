@@ -7,7 +7,6 @@ from gateway.guard.decision import ItemOutcome, Outcome
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
 from gateway.guard.resource import locate
-from gateway.guard.rule import Rule
 from gateway.model import Settlement, State
 from gateway.proxy.batch import judge_batch
 from gateway.proxy.judgement import judge_answer, judge_whole, read_ahead
@@ -53,18 +52,16 @@ class Ending:
             if needs_body:  # until it has come, what its head says stands
                 result, self.outcome = await judge_whole(rule, result)
             self.outcome = decision.about_claims(rule, self.outcome, self._operation.claims)
-        if decision.ON_OUTCOME[self.outcome] is State.CREATED:
-            result = await self._keep(rule, result)
-        return result
-
-    async def _keep(self, rule: Rule, result: UpstreamResponse) -> UpstreamResponse:
-        """Read of a success what is kept: its link, and all of it for retries."""
-        may_store = bool(rule.replay_limit) and self.outcome is Outcome.SUCCEEDED
-        is_stored = may_store and may_be_stored(result, rule.replay_limit)
-        result = await read_ahead(rule, result, rule.replay_limit if is_stored else 0)
+        if decision.ON_OUTCOME[self.outcome] is not State.CREATED:
+            return result
+        limit = rule.replay_limit if self.outcome is Outcome.SUCCEEDED else 0
+        if limit and not may_be_stored(result, limit):
+            limit = 0
+        if rule.resource is not None or limit:
+            result = await read_ahead(rule, result, limit)
         if rule.resource is not None and rule.batch is None:
             self.resource = locate(rule.resource, result.headers, result.body)
-        if is_stored and result.rest is None and len(result.body) <= rule.replay_limit:
+        if limit and result.rest is None and len(result.body) <= limit:
             self.kept = for_retries(result)
             self.answer = self._encrypt(self.kept)
         return result

@@ -1,5 +1,6 @@
 # The operations of this process that hold claims, and the creates that wait for one of them to end. No polling: they
-# are woken when the operation is settled, in the order in which they came.
+# are woken when the operation is settled, in the order in which they came. Only for one of another process they look
+# again, time after time.
 
 import asyncio
 import contextlib
@@ -12,11 +13,16 @@ from gateway.front.exchange import Exchange
 from gateway.guard.decision import Found
 from gateway.guard.rule import Rule
 
+_FIRST_LOOK, _LATER_LOOK = 0.03, 0.25
+"""Seconds until the first look for the end of an operation of another process, and between later ones."""
+
 
 class OperationsInFlight:
     """Mutable state: the operations by owner token, each with those that wait for it; how many wait for each rule."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, are_elsewhere: bool = False) -> None:
+        """`are_elsewhere` says that other processes may hold claims, too."""
+        self.are_elsewhere = are_elsewhere
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
         self._count: Counter[str] = Counter()
 
@@ -50,14 +56,27 @@ class OperationsInFlight:
             return False
         ended = asyncio.get_running_loop().create_future()
         self._waiting[owner].append(ended)
+        with self._counted(rule):
+            try:
+                async with asyncio.timeout(seconds):
+                    await ended
+            except TimeoutError:
+                return False
+        return True
+
+    async def pause(self, rule: str, limit: int, seconds: float) -> bool:
+        """Wait until it is worth looking again at an operation of another process; False as with `wait`."""
+        if seconds <= 0 or self._count[rule] >= limit:
+            return False
+        with self._counted(rule):
+            await asyncio.sleep(seconds)
+        return True
+
+    @contextlib.contextmanager
+    def _counted(self, rule: str) -> Iterator[None]:
         self._count[rule] += 1
         try:
-            async with asyncio.timeout(seconds):
-                await ended
-        except TimeoutError:
-            return False
-        else:
-            return True
+            yield
         finally:
             self._count[rule] -= 1
 
@@ -84,6 +103,11 @@ class InFlightWait(msgspec.Struct):
         Whether to look again.
         """
         rule, exchange, owner = self.rule, self.exchange, found.record.owner
+        if self.in_flight.are_elsewhere and owner not in self.in_flight and not exchange.is_gone:
+            pause = _FIRST_LOOK if owner != self.waited_for else _LATER_LOOK
+            self.waited_for = owner
+            with self.may_stop():
+                return await self.in_flight.pause(rule.name, rule.max_waiting_clients, min(pause, self.remaining()))
         # One that was waited for and is still in flight has an end that the store could not write yet.
         if owner == self.waited_for or exchange.is_gone:
             return False

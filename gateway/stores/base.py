@@ -1,7 +1,7 @@
 # The store protocol. Stores decide atomically. They know nothing of HTTP or hashing, and never read a clock.
 
 from collections.abc import Awaitable, MutableMapping, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 
@@ -17,6 +17,8 @@ class Store(Protocol):
     """
 
     __slots__ = ()
+    is_shared: ClassVar[bool] = False
+    """Whether other processes hold claims in it, too."""
 
     def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:
         """What a reservation would meet, where that is known at once; None where `reserve` must find out.
@@ -123,11 +125,12 @@ def settle_in(
 ) -> list[Record | None]:
     """Apply a settlement to the `records` that `owner` holds in a state; the new records, None for a freed one."""
     changed: list[Record | None] = []
+    apart = settlement.apart if was is State.IN_FLIGHT else None
     for claim in claims:
         record = records.get(claim.fingerprint)
         if record is None or record.owner != owner or record.state is not was:
             continue
-        ended = settlement.of(claim) if was is State.IN_FLIGHT else settlement
+        ended = settlement if apart is None else apart.get(claim.fingerprint, settlement)
         if ended.state is None:
             del records[claim.fingerprint]
             changed.append(None)

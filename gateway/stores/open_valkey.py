@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.errors import StoreError, StoreOpenError
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
@@ -17,7 +18,7 @@ from gateway.stores.valkey_server import ValkeyServer
 
 
 async def open_valkey(
-    url: str,
+    url: ValkeyStoreUrl,
     demands: Demands,
     key_check: bytes,
     *,

@@ -3,7 +3,6 @@
 # Calls are queued as those of the SQLite store. A batch of them is one statement, and so one transaction: a function
 # decides them on the server, in order, with the rows locked that may change.
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,15 +20,13 @@ from gateway.stores.recovery import Recovery
 from gateway.stores.shared import MOVED, Refused, SharedStore
 from gateway.stores.write_queue import Call
 
-_CHECK_EVERY = 60.0
-"""Seconds between two looks at the server's settings."""
 _ATTEMPTS = 3
 
 
 class PostgresqlStore(SharedStore):
     """Claims on a server that other gateways use, too.
 
-    Mutable state, beside that of every shared store: the position of the purge, and when the settings were looked at.
+    Mutable state, beside that of every shared store: the position of the purge.
     """
 
     def __init__(
@@ -47,7 +44,6 @@ class PostgresqlStore(SharedStore):
         self._server = server
         self._lock_timeout = f"{max(100, round(commit_timeout * 750))}ms"  # before the link gives up
         self._purge = PurgeWalk(self)
-        self._checked = time.monotonic()
         super().__init__(
             recovery,
             failures=FAILURES,
@@ -146,13 +142,6 @@ class PostgresqlStore(SharedStore):
 
     @override
     async def _beat_once(self) -> None:
-        if time.monotonic() - self._checked >= _CHECK_EVERY:
-            self._checked = time.monotonic()
-            try:
-                await self._server.check()
-            except StoreError:
-                self._recovery.doubt()  # the next call gets to hear why
-                raise
         if not await self._server.beat():
             self._recovery.doubt()
             raise StoreError(MOVED)

@@ -28,7 +28,7 @@ class PostgresqlServer(Server):
         self._link = link
         self.node = node
         self._nodes = nodes
-        self.check = check
+        self._check = check
         self._key_check = key_check
         self._name = b""
         self.beats = 0
@@ -62,6 +62,10 @@ class PostgresqlServer(Server):
             raise
         self._is_older = beats < self.beats
         self.beats = beats
+
+    @override
+    async def check(self) -> None:
+        await self._check()
 
     async def _check_key(self) -> None:
         ((found,),) = await self._link.run("key_check", {"value": self._key_check})

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.errors import StoreError
 from gateway.model import Claim, Settlement, State
 
 KEPT = 120.0
@@ -64,6 +65,9 @@ class Server(Protocol):
 
     async def connect(self) -> None:
         """Connect anew, and look at its settings. Raises StoreError, too."""
+
+    async def check(self) -> None:
+        """Look at its settings. Raises StoreError when it cannot keep a promise, too."""
 
     async def look(self) -> Seen:
         """Look at its data."""
@@ -147,6 +151,14 @@ class Recovery:
     def doubt(self) -> None:
         """Have the server looked at before anything else is asked of it."""
         self._is_ready = False
+
+    async def look_again(self) -> None:
+        """See whether the server can still keep its promise; when it cannot, nothing more is asked of it."""
+        try:
+            await self._server.check()
+        except StoreError:
+            self.doubt()
+            raise
 
     # Readiness
 

@@ -93,10 +93,10 @@ def reserving(claims: Iterable[Claim], owner: bytes, now: int) -> list[Row]:
 
 def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> list[Row]:
     """Return the rows that settle claims held by an owner."""
-    answer = settlement.answer
+    answer, apart = settlement.answer, settlement.apart
     rows: list[Row] = []
     for claim in claims:
-        ended = settlement.of(claim)
+        ended = settlement if apart is None else apart.get(claim.fingerprint, settlement)
         state = _FREE_STATE if ended.state is None else int(ended.state)
         kept = answer if ended.state is State.CREATED else None
         rows.append((*(claim.fingerprint, owner, state, "", "", 0, ended.expires_at, 0, ended.resource, "", "", kept),))

@@ -5,6 +5,7 @@ import abc
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from gateway.stores.recovery import Recovery
 from gateway.stores.write_queue import Call, Job, WriteQueue
 
 T = TypeVar("T")
+LOOK_EVERY = 60.0
+"""Seconds between two looks at the server's settings."""
 MOVED = "the server has changed, and what it may have lost is put back"
 _TOO_FEW = "too few replicas have the reservation"
 
@@ -37,6 +40,8 @@ class SharedStore(Store, abc.ABC):
 
     Mutable state: the queue of calls, and whether the store is closing.
     """
+
+    is_shared = True
 
     def __init__(
         self,
@@ -185,9 +190,13 @@ class SharedStore(Store, abc.ABC):
         self._queue.batch_done([call for call in batch if call.settlement is not None])
 
     async def _keep_beating(self, every: float) -> None:
+        looked = time.monotonic()
         while True:
             with contextlib.suppress(StoreError):
                 await self._job(self._beat_once)
+                if time.monotonic() - looked >= LOOK_EVERY:
+                    looked = time.monotonic()
+                    await self._job(self._recovery.look_again)
             await asyncio.sleep(every)
 
 

@@ -134,6 +134,8 @@ class ValkeyStore(SharedStore):
 
     def _read(self, call: Queued[Any], answer: Any) -> Reserved | Held | int | Refused:
         if isinstance(answer, Exception):
+            if not str(answer).startswith("OOM"):  # it may be a replica by now
+                self._recovery.doubt()
             return Refused(reason(answer))
         if answer[0] == b"moved":
             self._recovery.doubt()

@@ -2,24 +2,21 @@
 # itself what may have been done.
 
 import contextlib
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.errors import StoreError
 from gateway.stores.lua import SCRIPTS
 
 FAILURES = (RedisError, OSError, TimeoutError)
 """What a call fails with when the server does not answer, or refuses."""
-
-
-_SCHEME = re.compile(r"^valkey(s?):")
-"""Valkey's names for what the client calls redis and rediss."""
 
 
 class Call:
@@ -39,18 +36,19 @@ class Link:
     Mutable state: the client; the run id of its server and its digests of the scripts, while it is connected.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: ValkeyStoreUrl, timeout: float) -> None:
         """`timeout` in seconds, for connecting and for each answer."""
-        self._client = redis.Redis.from_url(
-            _SCHEME.sub(r"redis\1:", url),
-            single_connection_client=True,
-            protocol=2,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            retry_on_error=[],
-            health_check_interval=0,
-        )
+        self._url = url
+        self._options: dict[str, Any] = {
+            "protocol": 2,
+            "ssl": url.tls,
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "retry": Retry(NoBackoff(), 0),  # what may have been done is not done again
+            "retry_on_error": [],
+            "health_check_interval": 0,
+        }
+        self._client = self._make_client(*url.hosts[0])
         self._digests: dict[str, str] = {}
         self.run_id = b""
 
@@ -66,14 +64,43 @@ class Link:
         """Connect, and return what the server says of itself. Raises one of FAILURES."""
         await self.close()
         try:
+            if self._url.service is not None:
+                self._client = self._make_client(*await self._ask_sentinels(self._url.service))
             await self._client.initialize()
-            facts: dict[str, Any] = await self._client.info("everything")
+            facts = await self.facts()
             self._digests = {name: await self._client.script_load(text) for name, text in SCRIPTS.items()}
         except FAILURES:
             await self.close()
             raise
         self.run_id = str(facts["run_id"]).encode()
         return facts
+
+    async def facts(self) -> dict[str, Any]:
+        """What the server says of itself. Raises one of FAILURES."""
+        found: dict[str, Any] = await self._client.info("everything")
+        return found
+
+    def _make_client(self, host: str, port: int) -> redis.Redis:
+        url = self._url
+        return redis.Redis(
+            host=host,
+            port=port,
+            db=url.database,
+            username=url.user,
+            password=url.password,
+            single_connection_client=True,
+            **self._options,
+        )
+
+    async def _ask_sentinels(self, service: str) -> tuple[str, int]:
+        """Where the server is now. Raises one of FAILURES."""
+        sentinel = Sentinel(self._url.hosts, sentinel_kwargs=self._options)  # type: ignore[no-untyped-call]
+        try:
+            host, port = await sentinel.discover_master(service)
+        finally:
+            for client in sentinel.sentinels:
+                await client.aclose()
+        return str(host), int(port)
 
     async def close(self) -> None:
         """Break the connection off."""

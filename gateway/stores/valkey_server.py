@@ -45,6 +45,10 @@ class ValkeyServer(Server):
         await self._check(await self._link.connect())
 
     @override
+    async def check(self) -> None:
+        await self._check(await self._link.facts())
+
+    @override
     async def look(self) -> Seen:
         whole = await self._link.ask("GET", self._keys.server)
         commits = int(await self._link.ask("GET", self._keys.commits) or 0)

@@ -141,6 +141,7 @@ def test_any_text_is_an_address_a_store_or_a_value_error(text: str, start: str) 
         "mysql://u:pa55word@host",
         "redis://:pa55word@host:port",
         "redis://:pa55word@host/database",
+        "valkey+sentinel://:pa55word@host",
         "redis://:pa55/word@host",
         "postgresql://u:pa55word@host:port/db",
         "postgresql://u:pa55word@host/db?unknown=pa55word",

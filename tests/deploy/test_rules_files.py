@@ -18,7 +18,11 @@ from tests.support.deploy import DEPLOY, documents, files_of, rules_file
 from tests.support.program import GatewayProgram
 from tests.support.tally import PATIENCE
 
-RULES = {path.relative_to(DEPLOY).as_posix(): path.read_text(encoding="utf-8") for path in DEPLOY.rglob("*.toml")}
+RULES = {
+    path.relative_to(DEPLOY).as_posix(): path.read_text(encoding="utf-8")
+    for path in DEPLOY.rglob("*.toml")
+    if path.parent.name != "replicas"  # needs a server: see test_replicas.py
+}
 
 
 def test_each_way_to_deploy_has_its_rules_file() -> None:

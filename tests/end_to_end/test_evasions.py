@@ -12,8 +12,8 @@ from campaigns.evasions.table import SECOND_CREATES, STRANGERS
 from campaigns.evasions.table.browsers import BROWSERS
 from tests.support.program import Table
 
-EACH = 12
-"""Every twelfth attempt of the table."""
+EACH = 25
+"""Every twenty-fifth attempt of the table."""
 
 
 def of_kind(kind: str, **changes: object) -> Sequence[Table]:
@@ -26,8 +26,8 @@ def test_every_attempt_has_a_name_of_its_own_and_bytes_of_its_own() -> None:
         names = Counter((attempt.group, attempt.name) for attempt in table)
         assert [name for name, count in names.items() if count > 1] == []
         assert {attempt.kind for attempt in table} == set(ORDINARY)
-    assert len(SECOND_CREATES) > 900
-    assert len(STRANGERS) > 300
+    assert len(SECOND_CREATES) > 3000
+    assert len(STRANGERS) > 1000
     renders = [[attempt.message.render(number) for number in (1_234_567, 7_654_321)] for attempt in SECOND_CREATES]
     assert [one for one, other in renders if one == other] == [], "they would be told from one another by nothing"
     assert len({message for _, message in BROWSERS}) == len(BROWSERS)

@@ -75,6 +75,25 @@ async def test_a_retry_gets_the_answer_wherever_it_is_sent(upstream: RawUpstream
     assert len(upstream.requests) == 1
 
 
+async def test_a_create_waits_for_the_one_that_another_gateway_has_in_flight(
+    upstream: RawUpstream, node: StartNode
+) -> None:
+    waiting = [create_user_rule(key={}, retry="replay", in_flight="wait")]
+    one, two = await node(rules=waiting), await node(rules=waiting)
+    held = behaviours.Held(behaviours.answer(201))
+    upstream.script(held)
+    first = asyncio.create_task(create(one.port, ADA, headers=KEYED))
+    await held.waiting.reach(1)
+    again, other = (asyncio.create_task(create(two.port, ADA, headers=headers)) for headers in (KEYED, ()))
+    assert (await create(two.port, BOB)).status == 201, "others are served meanwhile"
+    assert not again.done()
+    held.release()
+    assert (await first).status == (await again).status == 201
+    assert (await again).header("Idempotent-Replayed") == "true"
+    assert (await other).slug == "duplicate"
+    assert len(upstream.requests) == 2
+
+
 async def test_what_a_killed_gateway_had_in_flight_is_unknown_to_the_others(
     upstream: RawUpstream, node: StartNode
 ) -> None:
@@ -202,7 +221,7 @@ async def test_a_server_is_trusted_where_the_file_says_so(
         assert (await create(program.port, ADA)).status == 201
         (line,) = events(program, "store-connected")
         assert line["settings"] == "trusted"
-        assert line["server"] == own.url.replace("postgres@", "")
+        assert line["server"] == {"valkey": f"{own.url}/0", "postgresql": own.url.replace("postgres@", "")}[backend]
 
 
 async def test_another_secret_is_refused(node: StartNode) -> None:

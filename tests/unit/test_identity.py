@@ -146,7 +146,16 @@ class TestQuery:
         "query",
         [
             *("ref=1&+ref=2", "ref=1&%20ref=2", "ref=1&ref%00z=2", "ref[]=2", "ref=1&ref[a]=2", "ref=1&ref]=2"),
-            *("ref=1&ref%5B%5D=2", "Ref=1", "x;ref=2&ref=1", "ref=1&x=1;ref=2", "ref=1;x", "ref=a%00b", "ref=a%0ab"),
+            *(
+                "ref=1&ref%5B%5D=2",
+                "Ref=1",
+                "x;ref=2&ref=1",
+                "ref=1&x=1;ref=2",
+                "ref=1;x",
+                "ref=1&ref;x",
+                "ref=a%00b",
+                "ref=a%0ab",
+            ),
             *(
                 "ref=100%",
                 "ref=%4",
@@ -197,12 +206,17 @@ class TestCookie:
     def test_a_cookie_is_found(self, lines: list[str], found: str) -> None:
         assert value("cookie.session", request("", *[("Cookie", line) for line in lines])) == found
 
+    @pytest.mark.parametrize("line", ["Session=a", "session=a; SESSION=b", "SESSION=b; session=a"])
+    def test_a_cookie_in_another_case_is_unreadable(self, line: str) -> None:
+        text = "cookie.session stands there under a name that some servers take for the same"
+        assert unreadable("cookie.session", request("", ("Cookie", line))) == text
+
     @pytest.mark.parametrize("cookie", ['"a"', "a%20b", "a\\b", 'a"'])
     def test_a_cookie_that_servers_decode_differently_is_unreadable(self, cookie: str) -> None:
         text = "cookie.session has a quote, a percent sign or a backslash, which servers read differently"
         assert unreadable("cookie.session", request("", ("Cookie", f"session={cookie}"))) == text
 
-    @pytest.mark.parametrize("line", ["", "session", f"x={CANARY}", f"Session={CANARY}"])
+    @pytest.mark.parametrize("line", ["", "session", f"x={CANARY}"])
     def test_an_absent_cookie_is_unreadable(self, line: str) -> None:
         assert unreadable("cookie.session", request("", ("Cookie", line))) == "cookie.session is absent"
 

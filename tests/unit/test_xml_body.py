@@ -206,3 +206,10 @@ parts = st.sampled_from(
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with contextlib.suppress(IdentityError):
         assert isinstance(value(data), str)
+
+
+@pytest.mark.parametrize("end", ["<?x?>", "<!--x-->", "<![CDATA[x]]>", "<x/>", ""])
+def test_a_text_that_is_too_long_and_ends_at_anything_ends_no_process(end: str) -> None:
+    """Python's expat calls nothing, and so crashes, where a handler is taken away while text is told."""
+    with pytest.raises(IdentityError):
+        value(f"<User><email>{'a' * (MAX_TEXT + 1)}{end}b</email></User>")

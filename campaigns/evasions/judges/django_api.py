@@ -13,8 +13,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, re_path
 from django.views.decorators.csrf import csrf_exempt
 
+from campaigns.evasions.judges.batches import LINES, as_list, emails, lines
+from campaigns.evasions.judges.conditions import CALLS, CREATES, called
 from campaigns.evasions.judges.created import TOKEN, all_created, create
 from campaigns.evasions.judges.packs import as_stored
+from campaigns.evasions.judges.raw_paths import project_in, queue_in
 from campaigns.evasions.judges.xml_readers import by_lxml
 
 settings.configure(
@@ -83,6 +86,33 @@ def packed_email(request: HttpRequest) -> Any:
     return as_stored(data.get(b"email")) if isinstance(data, dict) else None
 
 
+def conditional(kind: str) -> Callable[[HttpRequest], Any]:
+    """JSON, where a parameter, a field or a cookie says that it is to be created."""
+
+    def value_of(request: HttpRequest) -> Any:
+        is_create = CREATES[kind](request.GET.get, request.headers.get, request.COOKIES.get)
+        return json_email(request) if is_create else None
+
+    return value_of
+
+
+def batch(kind: str, items_of: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """A view that creates each of the items."""
+
+    def value_of(request: HttpRequest) -> Any:
+        *before, last = emails(items_of(request))
+        for email in before:
+            create(kind, email)
+        return last
+
+    return guarded(kind, value_of)
+
+
+def any_items(request: HttpRequest) -> Any:
+    """Lines, a list or one object."""
+    return lines(request.body) if request.content_type == LINES else as_list(json.loads(request.body))
+
+
 urlpatterns = [
     path("created", created),
     re_path(r"(?i)^users(?:\.json)?/?$", guarded("users", json_email)),
@@ -97,6 +127,18 @@ urlpatterns = [
     re_path(r"^seats/?$", guarded("seats", seat)),
     path("customers", guarded("customers", lambda request: by_lxml(request.body))),
     path("packs", guarded("packs", packed_email)),
+    *(re_path(f"^{kind}/?$", guarded(kind, conditional(kind))) for kind in CREATES),
+    *(path(kind, guarded(kind, lambda it, kind=kind: called(kind, json.loads(it.body)))) for kind in CALLS),
+    path("projects/<path:_>", guarded("projects", lambda request, _: project_in(request.environ["RAW_URI"]))),
+    path("queues/<path:_>", guarded("queues", lambda request, _: queue_in(request.environ["RAW_URI"]))),
+    path("files/<path:rest>", guarded("files", lambda _, rest: rest)),
+    path("instances/<str:name>:undelete", guarded("instances", lambda _, name: name)),
+    path("Customers(<str:name>)/Orders", guarded("lines", lambda _, name: name)),
+    re_path(r"(?i)^docs/(?P<name>[^/]+)\.json/?$", guarded("docs", lambda _, name: name)),
+    path("invites", batch("invites", lambda request: json.loads(request.body)["items"])),
+    path("imports", batch("imports", any_items)),
+    path("letters", guarded("letters", lambda request: request.POST.get("email"))),
+    path("photos", guarded("photos", photo)),
     path("teams/<str:team>/places", guarded("places", lambda _, team: team)),
 ]
 app: WSGIHandler = get_wsgi_application()

@@ -9,8 +9,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
+from campaigns.evasions.judges.batches import LINES, as_list, emails, lines
+from campaigns.evasions.judges.conditions import CALLS, CREATES, called
 from campaigns.evasions.judges.created import TOKEN, all_created, create
 from campaigns.evasions.judges.packs import email_of
+from campaigns.evasions.judges.raw_paths import project_in, queue_in
 from campaigns.evasions.judges.xml_readers import by_xmltodict
 
 app = FastAPI()
@@ -21,6 +24,12 @@ class User(BaseModel):
     """A body."""
 
     email: str
+
+
+class Users(BaseModel):
+    """Many of them."""
+
+    items: list[User]
 
 
 class Risk(BaseModel):
@@ -142,6 +151,94 @@ def places(team: str) -> Any:
     return create("places", team)
 
 
+def conditional(kind: str) -> None:
+    """JSON, where a parameter, a field or a cookie says that it is to be created."""
+
+    @app.post(f"/{kind}", **GUARDED)
+    async def view(request: Request) -> Any:
+        is_create = CREATES[kind](request.query_params.get, request.headers.get, request.cookies.get)
+        return _of_email(kind, await _json(request) if is_create else None)
+
+
+for _kind in CREATES:
+    conditional(_kind)
+
+
+@app.post("/calls", **GUARDED)
+@app.post("/graphs", **GUARDED)
+async def calls(request: Request) -> Any:
+    """JSON that says what is called."""
+    kind = request.url.path.strip("/")
+    return _of_email(kind, {"email": called(kind, await _json(request))} if kind in CALLS else None)
+
+
+@app.post("/projects/{_:path}", **GUARDED)
+def projects(request: Request) -> Any:
+    """A part of the path that may have a slash in it."""
+    return _of("projects", project_in(request.scope["raw_path"].decode("latin-1")))
+
+
+@app.post("/queues/{_:path}", **GUARDED)
+def queues(request: Request) -> Any:
+    """Two such parts."""
+    return _of("queues", queue_in(request.scope["raw_path"].decode("latin-1")))
+
+
+@app.post("/files/{rest:path}", **GUARDED)
+def files(rest: str) -> Any:
+    """All of a path's end."""
+    return create("files", rest)
+
+
+@app.post("/instances/{name}:undelete", **GUARDED)
+def instances(name: str) -> Any:
+    """A part of a segment."""
+    return create("instances", name)
+
+
+@app.post("/Customers({name})/Orders", **GUARDED)
+def lines_of_customers(name: str) -> Any:
+    """Another one."""
+    return create("lines", name)
+
+
+@app.post("/docs/{name}.json", **GUARDED)
+def docs(name: str) -> Any:
+    """Before a suffix."""
+    return create("docs", name)
+
+
+@app.post("/invites", **GUARDED)
+def invites(users: Users) -> Any:
+    """Many items."""
+    return [create("invites", user.email) for user in users.items]
+
+
+@app.post("/imports", **GUARDED)
+async def imports(request: Request) -> Any:
+    """Many items, with nothing around them."""
+    is_lines = request.headers.get("Content-Type", "").startswith(LINES)
+    try:
+        items = lines(await request.body()) if is_lines else as_list(await request.json())
+        return [create("imports", email) for email in emails(items)]
+    except ValueError:
+        raise HTTPException(400) from None
+
+
+@app.post("/letters", **GUARDED)
+async def letters(request: Request) -> Any:
+    """A form of any size."""
+    email = (await request.form()).get("email")
+    return _of("letters", email if isinstance(email, str) else None)
+
+
+@app.post("/photos", **GUARDED)
+async def photos(request: Request) -> Any:
+    """A file of any size."""
+    photo = (await request.form()).get("photo")
+    return _of("photos", hashlib.sha256(await photo.read()).hexdigest() if isinstance(photo, UploadFile) else None)
+
+
 async def _json(request: Request) -> Any:
     try:
         return await request.json()
@@ -150,7 +247,10 @@ async def _json(request: Request) -> Any:
 
 
 def _of_email(kind: str, data: Any) -> Any:
-    value = data.get("email") if hasattr(data, "get") else None
+    return _of(kind, data.get("email") if hasattr(data, "get") else None)
+
+
+def _of(kind: str, value: Any) -> Any:
     if value is None:
         raise HTTPException(422)
     return create(kind, value)

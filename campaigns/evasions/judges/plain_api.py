@@ -9,6 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -17,9 +18,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import msgspec
 
+from campaigns.evasions.judges.batches import LINES, as_list, emails, lines
+from campaigns.evasions.judges.conditions import CALLS, CREATES, called
 from campaigns.evasions.judges.created import TOKEN, all_created, create
 from campaigns.evasions.judges.middleware import Environ, rewritten
 from campaigns.evasions.judges.packs import as_stored
+from campaigns.evasions.judges.raw_paths import project_in, queue_in
 from campaigns.evasions.judges.tolerant_forms import fields_of, files_of
 from campaigns.evasions.judges.xml_readers import by_tolerant
 
@@ -32,6 +36,10 @@ class Server(ThreadingMixIn, WSGIServer):
 
 class Handler(WSGIRequestHandler):
     """Writes no log."""
+
+    def get_environ(self) -> Environ:
+        """With the target as it was sent, as gunicorn and others have it."""
+        return super().get_environ() | {"RAW_URI": self.path}
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -51,16 +59,37 @@ def app(environ: Environ, start_response: Any) -> Iterable[bytes]:
 
 def _answer(environ: Environ) -> tuple[str, Any]:
     path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace").strip("/").casefold()
-    kind = "places" if re.fullmatch("teams/[^/]+/places", path) else path
+    kind = next((kind for kind, form in PATHS.items() if re.fullmatch(form, path)), path)
     if environ.get("HTTP_AUTHORIZATION") != f"Bearer {TOKEN}":
         return "401 Unauthorized", {}
     if environ["REQUEST_METHOD"].upper() != "POST" or kind not in READERS:
         return "404 Not Found", {}
     try:
         value = READERS[kind](environ)
-    except (ValueError, msgspec.DecodeError, zlib.error, CookieError, OSError, RecursionError):
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+        msgspec.DecodeError,
+        zlib.error,
+        CookieError,
+        OSError,
+        RecursionError,
+    ):
         return "400 Bad Request", {}
     return ("422 Unprocessable Content", {}) if value is None else ("201 Created", create(kind, value))
+
+
+PATHS = {
+    "places": "teams/[^/]+/places",
+    "projects": "projects/.+",
+    "queues": "queues/.+",
+    "files": "files/.+",
+    "instances": "instances/[^/]+:undelete",
+    "lines": r"customers\([^/]+\)/orders",
+    "docs": r"docs/[^/]+\.json",
+}
+"""The paths of kinds that have a value in theirs."""
 
 
 def _body(environ: Environ) -> bytes:
@@ -113,13 +142,62 @@ def _parameter(environ: Environ, name: str) -> str | None:
 
 def _cookie(environ: Environ, name: str) -> str | None:
     cookies: SimpleCookie = SimpleCookie(environ.get("HTTP_COOKIE", ""))
-    return cookies[name].value if name in cookies else None
+    found = [each.value for key, each in cookies.items() if key.casefold() == name.casefold()]  # as ASP.NET does
+    return found[-1] if found else None
 
 
 def _seat(environ: Environ) -> Any:
     email = _email(environ)
     tenant = [environ.get("HTTP_X_TENANT"), _parameter(environ, "tenant"), _cookie(environ, "tenant")]
     return email and [*tenant, email]
+
+
+def _conditional(kind: str) -> Callable[[Environ], Any]:
+    """JSON, where a parameter, a field or a cookie says that it is to be created."""
+
+    def read(environ: Environ) -> Any:
+        parameters = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        is_create = CREATES[kind](
+            lambda name: next(iter(parameters.get(name, [])), None),
+            lambda name: environ.get(f"HTTP_{name.upper().replace('-', '_')}"),
+            lambda name: _cookie(environ, name),
+        )
+        return _email(environ) if is_create else None
+
+    return read
+
+
+def _called(kind: str, environ: Environ) -> Any:
+    data = json.loads(_body(environ))
+    if isinstance(data, list):
+        return called(kind, data)
+    wanted = {key.casefold(): key for key in CALLS[kind]}
+    return called(kind, {wanted.get(key.casefold(), key): value for key, value in data.items()})
+
+
+def _batch(kind: str, items: Any) -> Any:
+    *before, last = emails(items)
+    for email in before:
+        create(kind, email)
+    return last
+
+
+def _items(environ: Environ) -> Any:
+    """The last key that is the wanted one but for case; an object with numbers for keys is a list, as in PHP."""
+    data = json.loads(_body(environ))
+    found = next((value for key, value in reversed(data.items()) if key.casefold() == "items"), ())
+    return list(found.values()) if isinstance(found, dict) else found
+
+
+def _imported(environ: Environ) -> Any:
+    body = _body(environ).removeprefix(b"\xef\xbb\xbf")
+    return lines(body) if environ.get("CONTENT_TYPE", "").startswith(LINES) else as_list(json.loads(body))
+
+
+def _in_path(kind: str, environ: Environ) -> str | None:
+    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace").strip("/")
+    found = re.fullmatch(PATHS[kind].replace("[^/]+", "([^/]+)").replace(".+", "(.+)"), path, re.IGNORECASE)
+    return found[1] if found else None
 
 
 READERS: dict[str, Callable[[Environ], Any]] = {
@@ -135,6 +213,15 @@ READERS: dict[str, Callable[[Environ], Any]] = {
     "seats": _seat,
     "customers": lambda environ: by_tolerant(_body(environ)),
     "packs": _packed_email,
+    **{kind: _conditional(kind) for kind in CREATES},
+    **{kind: partial(_called, kind) for kind in CALLS},
+    **{kind: partial(_in_path, kind) for kind in ("files", "instances", "lines", "docs")},
+    "projects": lambda environ: project_in(environ["RAW_URI"]),
+    "queues": lambda environ: queue_in(environ["RAW_URI"]),
+    "invites": lambda environ: _batch("invites", _items(environ)),
+    "imports": lambda environ: _batch("imports", _imported(environ)),
+    "letters": lambda environ: fields_of(_body(environ), *_type_and_query(environ)).get("email"),
+    "photos": _upload,
     "places": lambda environ: environ["PATH_INFO"].encode("latin-1").decode().split("/")[2],
 }
 

@@ -86,6 +86,7 @@ COOKIES = (
         b"ref=r<n> ",
         b"REF=r<n>",
         b"Ref=r<n>; ref=x<n>",
+        b"ref=x<n>; REF=r<n>",
         b"ref\t=r<n>",
         b" ref=r<n>",
         b";ref=r<n>",

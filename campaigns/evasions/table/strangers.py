@@ -4,7 +4,7 @@ import dataclasses
 
 from campaigns.evasions.message import JSON, Attempt, Message, by_stranger, shown
 from campaigns.evasions.rules import ORDINARY, TENANT
-from campaigns.evasions.table import packs, stranger_bodies, xml_bodies
+from campaigns.evasions.table import batches, conditions, encoded_paths, packs, spooled, stranger_bodies, xml_bodies
 from campaigns.evasions.table.stranger_fields import CREDENTIALS, LINES, QUERIES
 
 
@@ -12,6 +12,9 @@ def _line(line: bytes) -> Attempt:
     has_type = line.lower().startswith(b"content-type")
     return by_stranger("field", shown(line), fields=(line,) if has_type else (JSON, line))
 
+
+_SOME = (*conditions.ATTEMPTS[::2], *encoded_paths.ATTEMPTS[::3], *batches.ATTEMPTS[::2], *spooled.ATTEMPTS[::4])
+"""Of the longest tables a part."""
 
 ATTEMPTS = (
     *(
@@ -68,6 +71,6 @@ ATTEMPTS = (
     *stranger_bodies.ATTEMPTS,
     *(
         Attempt(each.group, each.name, dataclasses.replace(each.message, is_stranger=True), each.kind)
-        for each in (*xml_bodies.ATTEMPTS, *packs.ATTEMPTS)
+        for each in (*xml_bodies.ATTEMPTS, *packs.ATTEMPTS, *_SOME)
     ),
 )

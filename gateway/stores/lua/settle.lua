@@ -16,19 +16,22 @@ for at = 1, (#ARGV - 4) / 3 do
         local fingerprint = string.sub(key, -32)
         local state, expires, link = ARGV[2 + 3 * at], ARGV[3 + 3 * at], ARGV[4 + 3 * at]
         settled = settled + 1
-        redis.call('SREM', KEYS[3], fingerprint)
-        redis.call('ZREM', KEYS[4], string.sub(record, 18, 36) .. fingerprint)
         if state == '0' then
             redis.call('DEL', key, KEYS[4 + 2 * at])
         else
+            -- First what takes memory: a server that has none left refuses it, and then nothing has changed.
             local length = tonumber(string.sub(record, 56, 60)) or 0
             local rest = string.sub(record, 61 + length)
             redis.call('SET', key, state .. owner .. expires .. string.sub(record, 37, 55) .. link .. rest)
-            redis.call('ZADD', KEYS[4], 0, expires .. fingerprint)
             if state == '2' and answer ~= '' then
                 redis.call('SET', KEYS[4 + 2 * at], owner .. answer)
                 answer = ''
             end
+        end
+        redis.call('SREM', KEYS[3], fingerprint)
+        redis.call('ZREM', KEYS[4], string.sub(record, 18, 36) .. fingerprint)
+        if state ~= '0' then
+            redis.call('ZADD', KEYS[4], 0, expires .. fingerprint)
         end
     end
 end

@@ -1,0 +1,62 @@
+# The gateways of the cluster campaign, each on a socket that outlives it.
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support.program import GatewayProgram, rules
+from tests.support.supervisor import Supervisor
+
+_SECRET = {"key": "a secret that all gateways of the campaign share"}
+
+
+class Cluster:
+    """Gateways with one rules file; use it with `async with`. Mutable state: which of them are being started."""
+
+    def __init__(self, directory: Path, count: int, upstream: int, store: Mapping[str, Any]) -> None:
+        self._stack = contextlib.ExitStack()
+        self._programs: list[GatewayProgram] = []
+        self.ports: list[int] = []
+        self._locks = [asyncio.Lock() for _ in range(count)]
+        text = rules(upstream, store=dict(store), fingerprint=_SECRET, server={"drain_grace": "300ms"})
+        for number in range(count):
+            home = directory / f"node-{number}"
+            home.mkdir()
+            listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024))
+            supervisor = self._stack.enter_context(Supervisor(home, {"server": listener}))
+            self.ports.append(supervisor.port)
+            self._programs.append(GatewayProgram(home, text, supervisor=supervisor))
+
+    async def __aenter__(self) -> Self:
+        for program in self._programs:
+            await program.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        for program in self._programs:
+            if program.is_running:
+                await program.kill()
+        self._stack.close()
+
+    async def kill(self, number: int) -> None:
+        """Kill one, and start it again."""
+        async with self._locks[number]:
+            await self._programs[number].kill()
+            await self._programs[number].start()
+
+    async def restart(self, number: int) -> int:
+        """Have one end as it is asked to, and start it again; its exit code."""
+        async with self._locks[number]:
+            code = await self._programs[number].stop()
+            await self._programs[number].start()
+            return code
+
+    async def all_up(self) -> None:
+        """Start those that were caught between the two."""
+        for program in self._programs:
+            if not program.is_running:
+                await program.start()
