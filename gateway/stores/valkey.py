@@ -163,11 +163,14 @@ class ValkeyStore(Store):
         except (StoreError, *FAILURES) as error:  # nothing was sent
             self._fail(batch, str(error) if isinstance(error, StoreError) else reason(error), was_sent=False)
             return
-        calls = [self._script_of(call) for call in batch]
         try:
+            calls = [self._script_of(call) for call in batch]
             answers, reached = await self._link.run(calls, replicas=self._replicas, wait_ms=self._wait_ms)
         except FAILURES as error:
             self._fail(batch, reason(error), was_sent=True)
+            return
+        except Exception as error:  # noqa: BLE001 the writer must go on with the next batch
+            self._fail(batch, f"unexpected {type(error).__name__}", was_sent=True)
             return
         kept: list[Queued[Any]] = []
         for call, answer in zip(batch, answers, strict=True):
@@ -179,7 +182,12 @@ class ValkeyStore(Store):
                 self._recovery.doubt()
                 self._refuse(call, "the server has changed, and what it may have lost is put back", kept)
             else:
-                self._answer(call, answer, is_replicated=reached >= self._replicas)
+                try:
+                    self._answer(call, answer, is_replicated=reached >= self._replicas)
+                except Exception as error:  # noqa: BLE001 a record that nobody can read must not end the writer
+                    call.fail(f"unexpected {type(error).__name__}")
+                    if call.settlement is None:
+                        self._queue.free(call)
         self._queue.batch_done(kept)
 
     def _script_of(self, call: Queued[Any]) -> Call:

@@ -2,7 +2,7 @@
 #
 # A restart, a failover or a restore from a backup may lose the last commits: the server has another run id then, or
 # counts fewer commits than were seen. Each gateway keeps what it reserved and settled in the last minutes. It writes
-# that again, waits until the other living ones have done so, or for a grace period, and only then goes on.
+# that again, waits for a grace period, in which all others that live do the same, and only then goes on.
 
 import asyncio
 import time
@@ -111,10 +111,7 @@ class Recovery:
         await self._check(facts)
         server = await self._link.ask("GET", self._keys.server)
         commits = int(await self._link.ask("GET", self._keys.commits) or 0)
-        is_new = server is None and not commits and not self._last_commit
-        if is_new:
-            await self._link.ask("SET", self._keys.server, self._link.run_id, "NX")
-        elif commits < self._last_commit or server != self._link.run_id:
+        if commits < self._last_commit or server != self._link.run_id:
             if server == self._link.run_id:  # the others must look, too
                 await self._link.ask("SET", self._keys.server, b"")
             await self._recover()
@@ -125,21 +122,18 @@ class Recovery:
         self._is_ready = True
 
     async def _recover(self) -> None:
+        """Put back what was lost, and give the others the time to do the same: nobody knows how many there are.
+
+        A server without any claims is treated alike: others may have had some on it.
+        """
         run_id = self._link.run_id
         until = time.monotonic() + self.grace
         await self._put_back()
-        restored = self._keys.restored + run_id
-        await self._link.ask("SADD", restored, self.node)
         while time.monotonic() < until:
-            living = set(await self._link.ask("HKEYS", self._keys.nodes)) - {self.node}
-            done = set(await self._link.ask("SMEMBERS", restored))
-            if living and living <= done:
-                break
             if await self._link.ask("GET", self._keys.server) == run_id:
-                break  # another one has waited
-            await asyncio.sleep(_LOOK_EVERY)
+                return  # another one has waited
+            await asyncio.sleep(min(_LOOK_EVERY, self.grace))
         await self._link.ask("SET", self._keys.server, run_id)
-        await self._link.ask("EXPIRE", restored, 3600)
 
     async def _put_back(self) -> None:
         """Write what is kept once more. Raises StoreError when the server refuses it."""

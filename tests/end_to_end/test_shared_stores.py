@@ -32,7 +32,7 @@ def node(gateway: StartGateway) -> StartNode:
 
     async def start(server: ValkeyServer | None = None, *, settings: Any = None, **changes: Any) -> GatewayProgram:
         port = (server or valkey.server()).port
-        store = {"url": f"valkey://127.0.0.1:{port}", "prefix": prefix, **(settings or {})}
+        store = {"url": f"valkey://127.0.0.1:{port}", "prefix": prefix, "failover_grace": "300ms", **(settings or {})}
         return await gateway(store=store, **{"fingerprint": SECRET, **changes})
 
     return start
@@ -139,7 +139,7 @@ async def test_a_server_that_restarts_keeps_what_it_confirmed(
 ) -> None:
     async with own_server(tmp_path / "valkey") as server:
         port = server.port
-        program = await node(server, settings={"failover_grace": "300ms"})
+        program = await node(server)
         assert (await create(program.port, ADA)).status == 201
         await asyncio.to_thread(server.stop)
         seen = await create(program.port, BOB)
@@ -156,8 +156,8 @@ async def test_what_a_server_lost_is_put_back_before_anything_is_forwarded(
     """Its data is gone, as after a failover to a replica that had nothing."""
     upstream.script(behaviours.answer(201), behaviours.close_without_answer())
     async with own_server(tmp_path / "valkey") as server:
-        port, settings = server.port, {"failover_grace": "300ms"}
-        one, two = await node(server, settings=settings), await node(server, settings=settings)
+        port = server.port
+        one, two = await node(server), await node(server)
         assert (await create(one.port, ADA)).status == 201
         assert (await create(two.port, BOB)).slug == "outcome-unknown"
         held = behaviours.Held(behaviours.answer(201))
@@ -182,11 +182,25 @@ async def test_what_a_server_lost_is_put_back_before_anything_is_forwarded(
     assert len(upstream.requests) == 4
 
 
+async def test_a_gateway_that_starts_on_an_emptied_server_waits_for_what_the_others_know(
+    upstream: RawUpstream, node: StartNode, tmp_path: Path
+) -> None:
+    async with own_server(tmp_path / "valkey") as server:
+        port, one = server.port, await node(server)
+        assert (await create(one.port, ADA)).status == 201
+        await asyncio.to_thread(server.stop)
+        shutil.rmtree(tmp_path / "valkey")
+        async with own_server(tmp_path / "valkey", port=port) as server:
+            two = await node(server)
+            assert (await create(two.port, ADA)).slug == "duplicate"
+    assert len(upstream.requests) == 1
+
+
 async def test_a_server_that_was_emptied_is_filled_again(
     upstream: RawUpstream, node: StartNode, tmp_path: Path
 ) -> None:
     async with own_server(tmp_path / "valkey") as server:
-        program = await node(server, settings={"failover_grace": "300ms"})
+        program = await node(server)
         assert (await create(program.port, ADA)).status == 201
         with server.client() as client:
             client.flushall()

@@ -50,7 +50,8 @@ async def open_store(path: Path, durability: Literal["process", "power"] = "proc
 
 async def open_shared(prefix: str, **changes: Any) -> Opened:
     """Open a store on the server of these tests."""
-    opened = await open_valkey(valkey.address(), Demands("process"), KEY, prefix=prefix, **changes)
+    settings = {"failover_grace": 0.01, **changes}
+    opened = await open_valkey(valkey.address(), Demands("process"), KEY, prefix=prefix, **settings)
     left_open.append(opened.store)
     return opened
 
