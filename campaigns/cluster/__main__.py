@@ -29,7 +29,7 @@ async def run(directory: Path, plan: Plan) -> Figures:
     server = await asyncio.to_thread(valkey.new_server, directory / "valkey")
     try:
         async with CountingUpstream(random.Random(f"API {plan.seed}")) as api:
-            store = {"url": f"valkey://127.0.0.1:{server.port}", "node_timeout": "2s"}
+            store = {"url": f"valkey://127.0.0.1:{server.port}", "node_timeout": "2s", "failover_grace": "500ms"}
             async with Cluster(directory, plan.nodes, api.port, store) as cluster:
                 for phase in ("kills", "restarts"):
                     names = [f"{phase}-{number}" for number in range(plan.identities)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from gateway.config.postgresql_url import PostgresqlStoreUrl
 from gateway.errors import StoreError, StoreOpenError
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
@@ -15,7 +16,7 @@ from gateway.stores.shared import node_name
 
 
 async def open_postgresql(
-    url: str,
+    url: PostgresqlStoreUrl,
     demands: Demands,
     key_check: bytes,
     *,
@@ -32,7 +33,7 @@ async def open_postgresql(
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
-    link, node = Link(url, prefix, max(commit_timeout, 1.0)), node_name()
+    link, node = Link(url.url, prefix, max(commit_timeout, 1.0)), node_name()
 
     async def check() -> None:
         await require(demands, link)

@@ -17,7 +17,7 @@ from gateway.stores.postgresql_records import Change, change_of
 from gateway.stores.postgresql_server import PostgresqlServer
 from gateway.stores.purge_walk import PurgeWalk
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import MOVED, Refused, SharedStore
+from gateway.stores.shared import MOVED, Refused, SharedStore, readable
 from gateway.stores.write_queue import Call
 
 _ATTEMPTS = 3
@@ -62,7 +62,7 @@ class PostgresqlStore(SharedStore):
         change = Change(claims, owner, now, alone, states)
 
         async def work() -> bool:
-            (changed,) = await self._decide([change])
+            (changed,), _ = await self._decide([change])
             if changed:
                 self._recovery.note_resettled(owner, alone)
             return bool(changed)
@@ -92,7 +92,7 @@ class PostgresqlStore(SharedStore):
         change = Change([nothing], None, 0, Settlement(None), records.FORGOTTEN)
 
         async def work() -> bool:
-            (changed,) = await self._decide([change])
+            (changed,), _ = await self._decide([change])
             return bool(changed)
 
         return await self._job(work)
@@ -115,13 +115,19 @@ class PostgresqlStore(SharedStore):
     async def _write(self, batch: Sequence[Call[Any]]) -> tuple[list[Reserved | Held | int | Refused], bool]:
         self._link.has_waited()
         try:
-            answers = await self._decide([change_of(call) for call in batch])
+            changes = [change_of(call) for call in batch]
+            found, claims = await self._decide(changes)
         except psycopg.Error as error:
             raise StoreError(reason(error)) from error
         self._purge.note_written(sum(len(call.claims) for call in batch if call.settlement is not None))
+        answers = [
+            readable(lambda one=one: records.answer_of(changes, one, claims))  # type: ignore[misc]
+            for one in found
+        ]
         return answers, self._link.has_waited()
 
-    async def _decide(self, changes: Sequence[Change]) -> list[Any]:
+    async def _decide(self, changes: Sequence[Change]) -> tuple[list[records.Found | int], list[Claim]]:
+        """Have the server decide; what it says of each change, and the claims by their numbers."""
         batch, claims = records.batch(changes)
         parameters = {
             "node": self._server.node,
@@ -138,7 +144,7 @@ class PostgresqlStore(SharedStore):
             raise StoreError(MOVED)
         if written.at:
             self._recovery.note_commit(written.at)
-        return [records.answer_of(changes, found, claims) for found in written.answers]
+        return written.answers, claims
 
     @override
     async def _beat_once(self) -> None:

@@ -24,6 +24,8 @@ _UNCERTAIN = ("08", "57P", "40003")
 """How the codes of errors begin after which a statement may have been carried out."""
 _AMISS = ("25006", "3D", "3F", "42")
 """How the codes of errors begin by which the server takes no writes now, or has not got what the store needs."""
+_READING_TAKES = 0.05
+"""Seconds that an answer may need from the socket to its reader."""
 _DEFAULTS = {"target_session_attrs": "read-write", "application_name": "idempotency-gateway", "client_encoding": "utf8"}
 
 
@@ -102,7 +104,7 @@ class Link:
             raise Lost("the server does not answer (not connected)")
         # Nothing is cancelled: a commit that waits for a standby would count as done. A server that does not answer in
         # time loses the connection, and what it did is found out by the next one.
-        late = asyncio.get_running_loop().call_later(self._timeout, _shut, connection)
+        late = _Patience(self._timeout, connection)
         try:
             cursor = await connection.execute(statement, parameters, binary=parameters is not None)
             return await cursor.fetchall() if cursor.description is not None else []
@@ -127,8 +129,28 @@ class Link:
             self._has_not_waited = True
 
 
+class _Patience:
+    """Ends the wait for an answer after a time, without closing the descriptor that the loop watches.
+
+    When this process itself stood still, the answer is there already, and only has to be read.
+    """
+
+    __slots__ = ("_connection", "_loop", "_timer")
+
+    def __init__(self, timeout: float, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(timeout, self._is_over)
+
+    def cancel(self) -> None:
+        """Let the connection be."""
+        self._timer.cancel()
+
+    def _is_over(self) -> None:
+        self._timer = self._loop.call_later(_READING_TAKES, _shut, self._connection)
+
+
 def _shut(connection: psycopg.AsyncConnection[Any]) -> None:
-    """End the wait for an answer, without closing the descriptor that the loop watches."""
     with contextlib.suppress(*FAILURES), socket.socket(fileno=os.dup(connection.pgconn.socket)) as found:
         found.shutdown(socket.SHUT_RDWR)
 

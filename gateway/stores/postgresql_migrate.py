@@ -9,10 +9,13 @@ _FUNCTIONS = ("record", "server", "write", "restore", "abandon")
 """Each may only change together with the version, and must serve gateways of the version before, too."""
 
 
-async def migrate(link: Link) -> None:
-    """Bring the schema up to date, all in one transaction. Raises StoreError, and what a connection fails with."""
-    if await _version(link) == SCHEMA:
-        return
+async def migrate(link: Link) -> bool:
+    """Bring the schema up to date, all in one transaction; whether there was none.
+
+    Raises StoreError, and what a connection fails with.
+    """
+    if (version := await _version(link)) == SCHEMA:
+        return False
     await link.ask("BEGIN ISOLATION LEVEL READ COMMITTED")
     try:
         await link.run("migration_lock", {"schema": link.schema})
@@ -24,6 +27,7 @@ async def migrate(link: Link) -> None:
     except BaseException:
         await link.close()  # which undoes it
         raise
+    return version == 0
 
 
 async def _bring_up_to_date(link: Link) -> None:

@@ -19,7 +19,9 @@ Wanted = list[dict[str, Any]]
 """Claims as the type `wanted` of schema_1.sql has them; what is left out is null."""
 
 
-class _Found(msgspec.Struct):
+class Found(msgspec.Struct):
+    """What a reservation met or took over: numbers of claims, stored records, numbers of claims that changed them."""
+
     held: list[tuple[int, Any, int]] | None = None
     lapsed: list[tuple[int, Any, int]] | None = None
 
@@ -29,7 +31,7 @@ class Written(msgspec.Struct):
 
     moved: bool = False
     at: int = 0
-    answers: list[int | _Found] = []
+    answers: list[int | Found] = []
 
 
 _READ = msgspec.json.Decoder(Written)
@@ -93,7 +95,7 @@ def restoring(known: Iterable[Known]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-def answer_of(changes: Sequence[Change], found: "int | _Found", claims: Sequence[Claim]) -> Reserved | Held | int:
+def answer_of(changes: Sequence[Change], found: int | Found, claims: Sequence[Claim]) -> Reserved | Held | int:
     """What one call is answered: Reserved, Held, or the number of claims settled."""
     if isinstance(found, int):
         return found

@@ -33,7 +33,8 @@ class PostgresqlServer(Server):
         self._name = b""
         self.beats = 0
         self._is_older = False
-        self._is_new = False
+        self.is_new = False
+        """Whether there was no store when this gateway connected last."""
 
     def __repr__(self) -> str:
         return f"PostgresqlServer({self._name!r})"
@@ -54,7 +55,7 @@ class PostgresqlServer(Server):
         await link.connect()
         try:
             await self.check()
-            await migrate(link)
+            self.is_new = await migrate(link)
             await self._check_key()
             ((beats,),) = await link.run("enter", {"node": self.node, "connection": link.token})
         except (StoreError, *FAILURES):
@@ -75,12 +76,7 @@ class PostgresqlServer(Server):
     @override
     async def look(self) -> Seen:
         ((self._name, whole, commits),) = await self._link.run("look")
-        return Seen(whole, commits, is_new=whole is None, is_older=self._is_older)
-
-    @override
-    async def trust_new(self) -> None:
-        self._is_new = True
-        await self._link.run("trust_new", {"server": self._name})
+        return Seen(whole, commits, is_older=self._is_older)
 
     @override
     async def trust(self) -> None:
@@ -96,20 +92,6 @@ class PostgresqlServer(Server):
         ((found,),) = await self._link.run("put_back", parameters)
         restored, taken = msgspec.json.decode(found, type=tuple[int, int])
         return restored, taken
-
-    @override
-    async def have_put_back(self) -> None:
-        await self._link.run("restored", {"server": self._name, "node": self.node})
-
-    @override
-    async def is_complete(self) -> bool:
-        others = await self._link.run("awaited", {"server": self._name, "node": self.node})
-        return bool(others) and all(done for (done,) in others)
-
-    @property
-    def is_new(self) -> bool:
-        """Whether it had no claims when this gateway first saw it."""
-        return self._is_new
 
     async def beat(self) -> bool:
         """Count; False where this gateway's row is not what it was: data is missing, or another connection is its own.

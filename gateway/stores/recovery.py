@@ -2,7 +2,7 @@
 #
 # A restart, a failover or a restore from a backup may lose the last commits: the server has another name then, or has
 # counted fewer commits than were seen. Each gateway keeps what it reserved and settled in the last minutes. It writes
-# that again, waits until the other living ones have done so, or for a grace period, and only then goes on.
+# that again, waits for a grace period, in which all others that live do the same, and only then goes on.
 #
 # What a server is asked for that, each store knows: see Server.
 
@@ -46,8 +46,6 @@ class Seen(msgspec.Struct, frozen=True):
     whole: bytes | None
     """The name of the server whose data is known to be whole; None where none was named yet."""
     commits: int
-    is_new: bool
-    """Whether nothing has ever been written."""
     is_older: bool = False
     """Whether it is known that something is missing."""
 
@@ -72,9 +70,6 @@ class Server(Protocol):
     async def look(self) -> Seen:
         """Look at its data."""
 
-    async def trust_new(self) -> None:
-        """Name this server as whole, unless one was named."""
-
     async def trust(self) -> None:
         """Name this server as whole."""
 
@@ -83,12 +78,6 @@ class Server(Protocol):
 
     async def put_back(self, known: Sequence[Known]) -> tuple[int, int]:
         """Write claims again; how many that changed, and how many of them others hold. Raises StoreError, too."""
-
-    async def have_put_back(self) -> None:
-        """Note that this gateway has put back everything."""
-
-    async def is_complete(self) -> bool:
-        """Whether there are other gateways that live, and all of them have put back everything."""
 
 
 class _Kept(msgspec.Struct):
@@ -169,9 +158,7 @@ class Recovery:
             return
         await server.connect()
         seen = await server.look()
-        if seen.is_new and not self._last_commit:
-            await server.trust_new()
-        elif seen.is_older or seen.commits < self._last_commit or seen.whole != server.name:
+        if seen.is_older or seen.commits < self._last_commit or seen.whole != server.name:
             if seen.whole == server.name:
                 await server.distrust()
             await self._recover()
@@ -182,14 +169,17 @@ class Recovery:
         self._is_ready = True
 
     async def _recover(self) -> None:
+        """Put back what was lost, and give the others the time to do the same: nobody knows how many there are.
+
+        A server without any claims is treated alike: others may have had some on it.
+        """
         server = self._server
         until = time.monotonic() + self.grace
         await self._put_back()
-        await server.have_put_back()
-        while time.monotonic() < until and not await server.is_complete():
+        while time.monotonic() < until:
             if (await server.look()).whole == server.name:
-                break  # another one has waited
-            await asyncio.sleep(_LOOK_EVERY)
+                return  # another one has waited
+            await asyncio.sleep(min(_LOOK_EVERY, self.grace))
         await server.trust()
 
     async def _put_back(self) -> None:

@@ -29,6 +29,8 @@ class Refused(msgspec.Struct, frozen=True):
     """A call that the server did not carry out."""
 
     why: str
+    is_sure: bool = True
+    """False where it may have, and nobody can read what it said."""
 
 
 class Unsure(Exception):
@@ -63,7 +65,7 @@ class SharedStore(Store, abc.ABC):
         self._queue = WriteQueue(commit_timeout, max_waiting)
         loop = asyncio.get_running_loop()
         self._writer = loop.create_task(self._write_batches(), name="store-writer")
-        every = min(node_timeout / 5, recovery.grace / 4)  # a server that has changed is noticed within the grace
+        every = max(0.02, min(node_timeout / 5, recovery.grace / 4))  # a changed server is noticed within the grace
         self._beat = loop.create_task(self._keep_beating(every), name="store-heartbeat")
 
     def __repr__(self) -> str:
@@ -165,8 +167,10 @@ class SharedStore(Store, abc.ABC):
         """Answer a call; a settlement that was not carried out is tried again."""
         if isinstance(answer, Refused):
             call.fail(answer.why)
-            if call.settlement is not None:
+            if call.settlement is not None and answer.is_sure:
                 kept.append(call)
+            elif call.settlement is None and not answer.is_sure:
+                self._queue.free(call)
         elif isinstance(answer, Held):
             call.answer(answer)
         elif isinstance(answer, Reserved):
@@ -198,6 +202,14 @@ class SharedStore(Store, abc.ABC):
                     looked = time.monotonic()
                     await self._job(self._recovery.look_again)
             await asyncio.sleep(every)
+
+
+def readable(read: Callable[[], T]) -> T | Refused:
+    """Read what a server has answered to one call: a record that nobody can read must not fail the others."""
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001
+        return Refused(f"unexpected {type(error).__name__}", is_sure=False)
 
 
 def node_name() -> bytes:

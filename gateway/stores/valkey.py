@@ -13,7 +13,7 @@ from gateway.errors import StoreError
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
 from gateway.stores import valkey_records as records
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import MOVED, Refused, SharedStore, Unsure
+from gateway.stores.shared import MOVED, Refused, SharedStore, Unsure, readable
 from gateway.stores.valkey_link import FAILURES, Call, Link, reason
 from gateway.stores.valkey_records import Keys, ending, in_flight, moment, read_record
 from gateway.stores.valkey_server import ValkeyServer
@@ -102,14 +102,16 @@ class ValkeyStore(SharedStore):
 
     @override
     async def _write(self, batch: Sequence[Queued[Any]]) -> tuple[list[Reserved | Held | int | Refused], bool]:
-        calls = [self._script_of(call) for call in batch]
         try:
+            calls = [self._script_of(call) for call in batch]
             answers, reached = await self._link.run(calls, replicas=self._replicas, wait_ms=self._wait_ms)
         except FAILURES as error:
             raise Unsure(reason(error)) from error
-        return [
-            self._read(call, answer) for call, answer in zip(batch, answers, strict=True)
-        ], reached >= self._replicas
+        found = [
+            readable(lambda call=call, answer=answer: self._read(call, answer))  # type: ignore[misc]
+            for call, answer in zip(batch, answers, strict=True)
+        ]
+        return found, reached >= self._replicas
 
     @override
     async def _beat_once(self) -> None:

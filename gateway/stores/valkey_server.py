@@ -52,11 +52,7 @@ class ValkeyServer(Server):
     async def look(self) -> Seen:
         whole = await self._link.ask("GET", self._keys.server)
         commits = int(await self._link.ask("GET", self._keys.commits) or 0)
-        return Seen(whole, commits, is_new=whole is None and not commits)
-
-    @override
-    async def trust_new(self) -> None:
-        await self._link.ask("SET", self._keys.server, self._link.run_id, "NX")
+        return Seen(whole, commits)
 
     @override
     async def trust(self) -> None:
@@ -88,17 +84,6 @@ class ValkeyServer(Server):
             else:
                 arguments += (settled(one.claim, owner, one.reserved_at, one.ended), one.answer or b"")
         return Call("restore", keys, arguments)
-
-    @override
-    async def have_put_back(self) -> None:
-        restored = self._keys.restored + self._link.run_id
-        await self._link.ask("SADD", restored, self.node)
-        await self._link.ask("EXPIRE", restored, 3600)
-
-    @override
-    async def is_complete(self) -> bool:
-        living = set(await self._link.ask("HKEYS", self._keys.nodes)) - {self.node}
-        return bool(living) and living <= set(await self._link.ask("SMEMBERS", self._keys.restored + self._link.run_id))
 
     async def beat(self) -> bool:
         """Count; False where the server is not known to be whole any more.

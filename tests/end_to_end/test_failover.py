@@ -42,7 +42,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
 async def test_a_create_waits_for_the_replicas_that_the_file_demands(
     pair: Pair, upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    store = {"url": f"redis://127.0.0.1:{pair.primary.port}", "replicas": 1}
+    store = {"url": f"redis://127.0.0.1:{pair.primary.port}", "replicas": 1, "failover_grace": "300ms"}
     program = await gateway(store=store, fingerprint=SECRET)
     assert (await create(program.port, "ada@example.org")).status == 201
     with pair.replica.client() as client:

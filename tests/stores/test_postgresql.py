@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from gateway.config.postgresql_url import parse_postgresql
 from gateway.errors import StoreError, StoreOpenError
 from gateway.model import FREE, Claim, Held, Purged, Reserved, Settlement, State
 from gateway.stores.base import Store
@@ -57,7 +58,7 @@ async def alone(store: Store) -> None:
 
 async def open_at(url: str, prefix: str, *, replicas: int = 0, **changes: Any) -> Store:
     demands = Demands("process", replicas=replicas, is_trusted=True)
-    opened = await open_postgresql(url, demands, KEY, prefix=prefix, failover_grace=0.2, **changes)
+    opened = await open_postgresql(parse_postgresql(url), demands, KEY, prefix=prefix, failover_grace=0.2, **changes)
     left_open.append(opened.store)
     return opened.store
 

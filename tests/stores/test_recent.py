@@ -12,6 +12,7 @@ from gateway.stores.sqlite import SqliteStore
 from tests.support.stores import store_of
 
 HOUR = 3_600_000
+A, B, C, D = (letter * 16 for letter in (b"a", b"b", b"c", b"d"))
 
 
 def claim(number: int) -> Claim:
@@ -53,31 +54,31 @@ def test_the_oldest_goes_when_there_are_too_many() -> None:
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_claim_that_the_operator_freed_is_free_however_often_it_was_met(store: Store, times: int) -> None:
     created = Settlement(State.CREATED, 10 * HOUR)
-    await store.reserve([claim(1)], b"a", 0)
-    await store.settle(b"a", [claim(1)], created, 0)
+    await store.reserve([claim(1)], A, 0)
+    await store.settle(A, [claim(1)], created, 0)
     for _ in range(times):
-        assert isinstance(await store.reserve([claim(1)], b"b", 1), Held)
+        assert isinstance(await store.reserve([claim(1)], B, 1), Held)
     assert await store.forget(claim(1).fingerprint)
-    assert isinstance(await store.reserve([claim(1)], b"c", 2), Reserved)
-    await store.settle(b"c", [claim(1)], FREE, 3)
-    assert isinstance(await store.reserve([claim(1)], b"d", 4), Reserved)
+    assert isinstance(await store.reserve([claim(1)], C, 2), Reserved)
+    await store.settle(C, [claim(1)], FREE, 3)
+    assert isinstance(await store.reserve([claim(1)], D, 4), Reserved)
 
 
 async def test_what_was_met_again_and_again_is_free_when_its_time_is_over(store: Store) -> None:
-    await store.reserve([claim(1)], b"a", 0)
-    await store.settle(b"a", [claim(1)], Settlement(State.CREATED, HOUR), 0)
+    await store.reserve([claim(1)], A, 0)
+    await store.settle(A, [claim(1)], Settlement(State.CREATED, HOUR), 0)
     for now in (1, 2, HOUR - 1):
-        assert isinstance(await store.reserve([claim(1)], b"b", now), Held)
-    assert isinstance(await store.reserve([claim(1)], b"b", HOUR), Reserved)
+        assert isinstance(await store.reserve([claim(1)], B, now), Held)
+    assert isinstance(await store.reserve([claim(1)], B, HOUR), Reserved)
 
 
 async def test_what_is_said_at_once_is_what_a_reservation_would_meet(store: Store) -> None:
     wanted = [claim(1)]
     assert store.find_held(wanted, 0) is None
-    await store.reserve(wanted, b"a", 0)
+    await store.reserve(wanted, A, 0)
     assert store.find_held(wanted, 0) is None, "in flight it may end at any moment"
-    await store.settle(b"a", wanted, Settlement(State.CREATED, HOUR), 0)
-    met = await store.reserve(wanted, b"b", 1)
+    await store.settle(A, wanted, Settlement(State.CREATED, HOUR), 0)
+    met = await store.reserve(wanted, B, 1)
     assert isinstance(met, Held)
     assert store.find_held(wanted, 2) == (met if isinstance(store, SqliteStore) else None)
     assert store.find_held([claim(1), claim(2)], 2) is None
@@ -86,11 +87,11 @@ async def test_what_is_said_at_once_is_what_a_reservation_would_meet(store: Stor
 
 async def test_a_store_that_closes_says_nothing_at_once(tmp_path: Path) -> None:
     async with store_of("process", tmp_path / "gateway.db") as store:
-        await store.reserve([claim(1)], b"a", 0)
-        await store.settle(b"a", [claim(1)], Settlement(State.CREATED, HOUR), 0)
-        await store.reserve([claim(1)], b"b", 1)
+        await store.reserve([claim(1)], A, 0)
+        await store.settle(A, [claim(1)], Settlement(State.CREATED, HOUR), 0)
+        await store.reserve([claim(1)], B, 1)
         assert store.find_held([claim(1)], 1) is not None
         await store.close()
         assert store.find_held([claim(1)], 1) is None
         with pytest.raises(StoreError):
-            await store.reserve([claim(1)], b"c", 1)
+            await store.reserve([claim(1)], C, 1)

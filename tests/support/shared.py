@@ -73,7 +73,7 @@ class _Postgresql(OwnServer):
 def common(backend: Backend) -> dict[str, Any]:
     """The `[store]` of gateways on the server that most tests share, with a prefix that no other test has."""
     if backend == "valkey":
-        return {"url": valkey.url(), "prefix": valkey.new_prefix()}
+        return {"url": str(valkey.address()), "prefix": valkey.new_prefix()}
     return {"url": postgresql.server().url, "prefix": postgresql.new_prefix(), "trust_server": True}
 
 

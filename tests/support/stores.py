@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.config.postgresql_url import parse_postgresql
 from gateway.model import FOREVER, Claim, Held, Reserved, Settlement, State
 from gateway.stores.base import Opened, Store
 from gateway.stores.demands import Demands
@@ -51,7 +52,8 @@ async def open_store(path: Path, durability: Literal["process", "power"] = "proc
 
 async def open_shared(prefix: str, **changes: Any) -> Opened:
     """Open a store on the server of these tests."""
-    opened = await open_valkey(valkey.address(), Demands("process"), KEY, prefix=prefix, **changes)
+    settings = {"failover_grace": 0.01, **changes}
+    opened = await open_valkey(valkey.address(), Demands("process"), KEY, prefix=prefix, **settings)
     left_open.append(opened.store)
     return opened
 
@@ -59,7 +61,8 @@ async def open_shared(prefix: str, **changes: Any) -> Opened:
 async def open_on_postgresql(prefix: str, **changes: Any) -> Opened:
     """Open a store on the PostgreSQL server of these tests, whose settings are for speed."""
     demands = Demands("process", is_trusted=True)
-    opened = await open_postgresql(postgresql.server().url, demands, KEY, prefix=prefix, **changes)
+    settings = {"failover_grace": 0.01, **changes}
+    opened = await open_postgresql(parse_postgresql(postgresql.server().url), demands, KEY, prefix=prefix, **settings)
     left_open.append(opened.store)
     return opened
 
@@ -72,7 +75,7 @@ async def store_of(kind: Kind, path: Path) -> AsyncIterator[Store]:
     elif kind == "valkey":
         opened = await open_shared(new_prefix())
     elif kind == "postgresql":
-        opened = await open_on_postgresql(new_prefix())
+        opened = await open_on_postgresql(postgresql.new_prefix())
     else:
         opened = await open_store(path, kind)
     try:

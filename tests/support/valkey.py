@@ -28,7 +28,7 @@ def new_server(directory: Path | None = None, port: int | None = None, **setting
     """A server that keeps what it confirms, as the gateway demands, unless `settings` say otherwise; it has started."""
     folder = directory or Path(tempfile.mkdtemp(prefix="valkey-"))
     wanted = {"appendonly": "yes", "save": "", **settings}
-    found = ValkeyServer(data_dir=folder, port=port, persist=True, **wanted)
+    found = ValkeyServer(data_dir=folder, port=port or _free_ports(1)[0], persist=True, **wanted)
     found.start()
     atexit.register(_stop, found)
     return found

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from gateway.config.endpoints import ValkeyStoreUrl
 from gateway.config.postgresql_url import PostgresqlStoreUrl
+from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.errors import StoreOpenError
 from gateway.process.open_store import _opener
 
@@ -13,7 +13,7 @@ from gateway.process.open_store import _opener
 @pytest.mark.parametrize(
     ("url", "client", "module", "extra"),
     [
-        (ValkeyStoreUrl("valkey://a", "valkey://a"), "redis", "valkey", "redis"),
+        (ValkeyStoreUrl((("a", 6379),)), "redis", "valkey", "redis"),
         (PostgresqlStoreUrl("postgresql://a", "postgresql://a"), "psycopg", "postgresql", "postgresql"),
     ],
 )

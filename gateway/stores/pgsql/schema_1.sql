@@ -26,13 +26,12 @@ ALTER TABLE :schema.claims ALTER COLUMN answer SET STORAGE EXTERNAL;
 -- What a stopped node leaves behind is found without reading the whole table.
 CREATE INDEX in_flight ON :schema.claims (node) WHERE state = 1;
 
--- Of each gateway: the token of its connection, a count that grows while it lives, and what it has put back where.
+-- Of each gateway: the token of its connection, a count that grows while it lives, and whether it seems to have stopped.
 CREATE TABLE :schema.nodes (
     node bytea PRIMARY KEY,
     connection bigint NOT NULL,
     beats bigint NOT NULL,
-    stopped boolean NOT NULL DEFAULT false,
-    restored bytea
+    stopped boolean NOT NULL DEFAULT false
 );
 
 -- One claim of a call, as a gateway sends it: the number of the call and of the fingerprint, and what the call is. Its
