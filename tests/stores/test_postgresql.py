@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import StoreError, StoreOpenError
 from gateway.model import Claim, Settlement, State
+from gateway.stores import shared
 from gateway.stores.base import Store
 from gateway.stores.postgresql_checks import waited_for
 from gateway.stores.postgresql_link import Link
@@ -50,13 +51,14 @@ class Hops:
         self.port = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_connection("127.0.0.1", server().port)
-        for task in (
-            asyncio.create_task(self._copy(reader, to_server, self.holds_requests)),
-            asyncio.create_task(self._copy(from_server, writer, self.holds_answers)),
-        ):
-            self._tasks.add(task)
+        await asyncio.gather(
+            self._copy(reader, to_server, self.holds_requests), self._copy(from_server, writer, self.holds_answers)
+        )
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, held: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
@@ -78,6 +80,7 @@ class Hops:
 
 @contextlib.asynccontextmanager
 async def hops() -> AsyncIterator[Hops]:
+    await asyncio.to_thread(server)  # it takes its time to start
     made = Hops()
     listener = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.port = listener.sockets[0].getsockname()[1]
@@ -86,9 +89,9 @@ async def hops() -> AsyncIterator[Hops]:
     finally:
         while left_open:
             await left_open.pop().close()
-        await made.end()
         listener.close()
         await listener.wait_closed()
+        await made.end()
 
 
 class TestConnections:
@@ -219,3 +222,49 @@ class TestServer:
     )
     def test_for_how_many_standbys_a_commit_waits(self, names: str, number: int) -> None:
         assert waited_for(names) == number
+
+    async def test_a_setting_that_changes_later_stops_creates_until_it_is_right_again(
+        self, prefix: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shared, "LOOK_EVERY", 0.05)
+        own = await asyncio.to_thread(new_server, new_folder())
+        store = await open_at(own.url, prefix, is_trusted=False)
+        await take(store, ("a",), 1)
+
+        async def change(value: str) -> None:
+            for statement in (f"ALTER SYSTEM SET synchronous_commit = {value}", "SELECT pg_reload_conf()"):
+                await asyncio.to_thread(own.ask, statement)
+
+        async def is_refused() -> bool:
+            try:
+                await store.reserve(claims("b", "a"), owner(2), NOW)
+            except StoreError as error:
+                return "synchronous_commit is off" in str(error)
+            return False
+
+        await change("off")
+        await until(is_refused)
+        await change("on")
+        await take_once_it_can(store, "b")
+        assert await store.settle(owner(1), claims("a"), CREATED, NOW)
+        await store.close()
+        await asyncio.to_thread(own.stop)
+
+    async def test_an_older_state_of_the_same_server_is_noticed(self, prefix: str) -> None:
+        """As when a dump is restored while the server runs: neither its start nor its transactions tell."""
+        store = await open_at(server().url, prefix)
+        await create(store, "old", 1)
+        ((nodes,),) = await ask(f'SELECT json_agg(n)::text FROM "{prefix}".nodes AS n')
+        await create(store, "a", 2)
+        await take(store, ("in flight",), 3)
+        await store.ping(NOW)
+        await ask(f"DELETE FROM \"{prefix}\".claims WHERE state = 1 OR owner = '\\x{owner(2).hex()}'")
+        await ask(
+            f'UPDATE "{prefix}".nodes AS n SET beats = o.beats '
+            f'FROM json_populate_recordset(NULL::"{prefix}".nodes, %s::json) AS o WHERE o.node = n.node',
+            nodes,
+        )
+        await take_once_it_can(store, "new")
+        assert await state_of(store, "a") is State.CREATED
+        assert await store.settle(owner(3), claims("in flight"), CREATED, NOW)
+        await store.close()

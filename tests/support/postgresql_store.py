@@ -35,9 +35,9 @@ async def alone(store: Store) -> None:
     await store.ping(NOW)
 
 
-async def open_at(url: str, prefix: str, *, replicas: int = 0, **changes: Any) -> Store:
+async def open_at(url: str, prefix: str, *, replicas: int = 0, is_trusted: bool = True, **changes: Any) -> Store:
     """Open a store at a URL."""
-    demands = Demands("process", replicas=replicas, is_trusted=True)
+    demands = Demands("process", replicas=replicas, is_trusted=is_trusted)
     opened = await open_postgresql(parse_postgresql(url), demands, KEY, prefix=prefix, failover_grace=0.2, **changes)
     left_open.append(opened.store)
     return opened.store
