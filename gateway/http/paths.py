@@ -25,7 +25,8 @@ _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r";[^/]*"), ""),  # parameters (RFC 3986 3.3)
     (re.compile(r"[?#].*", re.DOTALL), ""),  # query, fragment
     (re.compile(r"[\x00-\x1f\x7f]"), ""),
-    (re.compile(r"^//+[^/]*"), ""),  # a URL without a scheme, as `new URL(path, base)` takes it
+    # A URL without a scheme, as `new URL(path, base)` takes it; once, or each name between slashes would be a host.
+    (re.compile(r"^//+[^/]*/*"), "/"),
     (re.compile(r"/{2,}"), "/"),
 )
 """Substitutions that some servers make in a path."""

@@ -252,3 +252,10 @@ def test_a_plain_path_has_one_reading(path: str, segments: tuple[str, ...]) -> N
 )
 def test_a_target_is_taken_apart(target: str, parts: Target) -> None:
     assert split_target(target) == parts
+
+
+def test_a_path_of_many_names_between_two_slashes_each_is_not_open() -> None:
+    path = "/" + "/F/" * 300
+    found = read_path(path + "users")
+    assert not found.is_open
+    assert ("users",) not in found.others, "only the first of them can be a host"
