@@ -13,9 +13,9 @@ from campaigns.cluster.nodes import Cluster
 from campaigns.cluster.records import Figures, Plan
 from campaigns.crash.upstream import CountingUpstream
 from campaigns.verdicts import tell
-from tests.support import valkey
 from tests.support.burst import burst
 from tests.support.client import create_bytes
+from tests.support.shared import BACKENDS, own_server
 
 _CONNECTIONS = 16
 """To each gateway."""
@@ -26,23 +26,19 @@ _AT_ONCE = 100
 async def run(directory: Path, plan: Plan) -> Figures:
     """Carry a plan out, in `directory`."""
     chance, figures = random.Random(plan.seed), Figures()
-    server = await asyncio.to_thread(valkey.new_server, directory / "valkey")
-    try:
-        async with CountingUpstream(random.Random(f"API {plan.seed}")) as api:
-            store = {"url": f"valkey://127.0.0.1:{server.port}", "node_timeout": "2s", "failover_grace": "500ms"}
-            async with Cluster(directory, plan.nodes, api.port, store) as cluster:
-                for phase in ("kills", "restarts"):
-                    names = [f"{phase}-{number}" for number in range(plan.identities)]
-                    disturbing = asyncio.create_task(_disturb(cluster, phase, plan, figures, chance))
-                    for at in range(0, len(names), _AT_ONCE):
-                        await _send(cluster, names[at : at + _AT_ONCE], plan.copies, phase, figures, chance)
-                    disturbing.cancel()
-                    await asyncio.gather(disturbing, return_exceptions=True)
-                    await cluster.all_up()
-                await _ask_all_again(cluster, api, figures)
-            figures.counts = api.counts
-    finally:
-        await asyncio.to_thread(server.stop)
+    async with own_server(plan.backend) as server, CountingUpstream(random.Random(f"API {plan.seed}")) as api:
+        store = {"url": server.url, "node_timeout": "2s", "failover_grace": "500ms"}
+        async with Cluster(directory, plan.nodes, api.port, store) as cluster:
+            for phase in ("kills", "restarts"):
+                names = [f"{phase}-{number}" for number in range(plan.identities)]
+                disturbing = asyncio.create_task(_disturb(cluster, phase, plan, figures, chance))
+                for at in range(0, len(names), _AT_ONCE):
+                    await _send(cluster, names[at : at + _AT_ONCE], plan.copies, phase, figures, chance)
+                disturbing.cancel()
+                await asyncio.gather(disturbing, return_exceptions=True)
+                await cluster.all_up()
+            await _ask_all_again(cluster, api, figures)
+        figures.counts = api.counts
     return figures
 
 
@@ -126,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--pause", type=float, default=2.0, help="seconds between two kills or restarts")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(20))
+    parser.add_argument("--backend", choices=BACKENDS, default="valkey", help="what keeps the claims")
     plan = Plan(**vars(parser.parse_args(arguments)))
     print(f"seed {plan.seed}")
     with tempfile.TemporaryDirectory(prefix="cluster-") as directory:

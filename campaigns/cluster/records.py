@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tests.support.burst import Outcome
+from tests.support.shared import Backend
 
 _HELD = {"duplicate", "in-progress", "outcome-unknown"}
 _NOT_FORWARDED = {"store-unavailable", "upstream-unreachable", "overloaded"}
@@ -18,6 +19,7 @@ class Plan:
     nodes: int
     pause: float
     seed: int
+    backend: Backend = "valkey"
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import NoReturn
 import msgspec
 
 from gateway.config.hosts import parse_host, parse_port
+from gateway.config.postgresql_url import POSTGRESQL, PostgresqlStoreUrl, parse_postgresql
 from gateway.config.valkey_url import VALKEY, ValkeyStoreUrl, parse_valkey
 
 _UNIX = "unix:"
@@ -15,7 +16,6 @@ _LONGEST_SOCKET_PATH = 107
 """Bytes; sun_path in Linux's sockaddr_un holds 108 with the closing NUL."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_OTHER_STORES = {"postgresql", "postgres"}
 
 
 class TcpAddress(msgspec.Struct, frozen=True):
@@ -110,22 +110,25 @@ def parse_upstream(url: str) -> UpstreamAddress:
     return UpstreamAddress(parse_host(host, None), number, None, tls)
 
 
-def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl | ValkeyStoreUrl:
-    """Read "memory:", "sqlite:PATH", or "valkey://USER:PASSWORD@HOST:PORT/DATABASE".
+def parse_store(url: str) -> MemoryStoreUrl | SqliteStoreUrl | ValkeyStoreUrl | PostgresqlStoreUrl:
+    """Read "memory:", "sqlite:PATH", or "valkey://" or "postgresql://" with USER:PASSWORD@HOST:PORT/DATABASE.
 
     Raises ValueError with a text that shows a valid value.
     """
-    right = 'write "sqlite:" and a path, such as "sqlite:gateway.db", "valkey://127.0.0.1:6379", or "memory:"'
+    right = (
+        'write "sqlite:" and a path, such as "sqlite:gateway.db", "valkey://127.0.0.1:6379", '
+        '"postgresql://gateway@127.0.0.1:5432/gateway", or "memory:"'
+    )
     scheme = _SCHEME.match(url)
     kind = scheme[1].lower() if scheme else ""
     if kind in VALKEY:
         return parse_valkey(url, kind)
-    if kind in _OTHER_STORES:
-        raise ValueError(f'there is no store for "{kind}:", only for sqlite, valkey (or redis) and memory; {right}')
+    if kind in POSTGRESQL:
+        return parse_postgresql(url)
     if url in {"memory:", "memory://"}:
         return MemoryStoreUrl()
     if not url.startswith("sqlite:"):
-        raise ValueError(f'the URL starts with none of "sqlite:", "valkey:" and "memory:"; {right}')
+        raise ValueError(f'the URL starts with none of "sqlite:", "valkey:", "postgresql:" and "memory:"; {right}')
     path = url.removeprefix("sqlite:")
     if path.startswith("//"):
         raise ValueError(

@@ -9,7 +9,7 @@ class StoreConfig(Table, frozen=True, kw_only=True):
     """`[store]`: where claims live."""
 
     url: str = "sqlite:gateway.db"
-    """"sqlite:PATH", "valkey://HOST", or "memory:", which forgets everything when the process ends."""
+    """"sqlite:PATH", "valkey://HOST", "postgresql://HOST", or "memory:", which forgets all when the process ends."""
     durability: Literal["process", "power"] = "process"
     """What a claim survives: the end of the process, or of the server, or a power cut too."""
     on_failure: Literal["reject", "forward"] = "reject"
@@ -19,7 +19,7 @@ class StoreConfig(Table, frozen=True, kw_only=True):
     max_waiting: int = 4096
     """How many creates may wait for the store at once."""
     prefix: str = "idempotency-gateway"
-    """What all names on a shared server begin with."""
+    """What all names on a shared server begin with; the name of the schema on PostgreSQL."""
     replicas: int = 0
     """How many replicas of a server must have a claim before its create is forwarded."""
     trust_server: bool = False

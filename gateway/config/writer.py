@@ -1,11 +1,13 @@
 # Converts a configuration back to a document, with defaults and hidden secrets: the output of `gateway show`. Pure.
 
+import re
 from typing import Any
 
 import msgspec
 
 from gateway.config.schema import Config, FingerprintConfig, RuleConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
+from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_duration, format_size
@@ -13,6 +15,8 @@ from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
+_IN_URL = re.compile(r"(?<=:)[^:/?#@]+(?=@)|(?<=[?&]password=)[^&]+|(?<=[?&]sslpassword=)[^&]+|(?<=_secret=)[^&]+")
+"""Secrets in the URL of a store."""
 _OFF_WHEN_EMPTY = {"when", "routes", "urls", "outcome", "exists"}
 
 
@@ -45,6 +49,8 @@ def _table(table: Table) -> dict[str, Any]:
         value = getattr(table, field.name)
         if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
             value = HIDDEN
+        if isinstance(table, StoreConfig) and field.name == "url":
+            value = _IN_URL.sub(HIDDEN, value)
         if isinstance(table, VerifyConfig) and field.name == "headers" and value is not None:
             value = dict.fromkeys(value, HIDDEN)
         if value is not None and value != {} and not (field.name in _OFF_WHEN_EMPTY and value == ()):

@@ -1,7 +1,10 @@
 # Opens the store that the configuration names, with the secret that its fingerprints are made with.
 
+from collections.abc import Awaitable, Callable
+
 from gateway.config import fingerprint_key
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
+from gateway.config.postgresql_url import PostgresqlStoreUrl
 from gateway.config.schema import Config
 from gateway.config.schema_store import StoreConfig
 from gateway.config.valkey_url import ValkeyStoreUrl
@@ -10,6 +13,7 @@ from gateway.guard.fingerprint import Fingerprinter
 from gateway.process.assembly import wall_clock
 from gateway.process.secret import Secret, beside, ephemeral
 from gateway.stores.base import Opened
+from gateway.stores.demands import Demands
 from gateway.stores.open import open_memory, open_sqlite
 from gateway.telemetry import Telemetry
 
@@ -18,8 +22,8 @@ async def open_store(config: Config, telemetry: Telemetry) -> tuple[Opened, Fing
     """Open the store, and create the fingerprinter with its secret."""
     url = parse_store(config.store.url)
     configured = fingerprint_key(config)
-    if isinstance(url, ValkeyStoreUrl):
-        return await _open_valkey(config.store, url, Fingerprinter(configured or b""), telemetry)
+    if isinstance(url, ValkeyStoreUrl | PostgresqlStoreUrl):
+        return await _open_shared(config.store, url, Fingerprinter(configured or b""), telemetry)
     if not isinstance(url, SqliteStoreUrl):
         secret = Secret(configured) if configured else ephemeral()
         return open_memory(), Fingerprinter(secret.value)
@@ -42,17 +46,11 @@ async def open_store(config: Config, telemetry: Telemetry) -> tuple[Opened, Fing
     return opened, fingerprinter
 
 
-async def _open_valkey(
-    store: StoreConfig, url: ValkeyStoreUrl, fingerprinter: Fingerprinter, telemetry: Telemetry
+async def _open_shared(
+    store: StoreConfig, url: ValkeyStoreUrl | PostgresqlStoreUrl, fingerprinter: Fingerprinter, telemetry: Telemetry
 ) -> tuple[Opened, Fingerprinter]:
-    try:  # only here: who has no such store does not need its client
-        from gateway.stores.open_valkey import open_valkey
-        from gateway.stores.valkey_checks import Demands
-    except ImportError as error:
-        raise StoreOpenError(
-            f"store.url needs the package {error.name}, which is not installed; install idempotency-gateway[redis]"
-        ) from error
-    opened = await open_valkey(
+    opener = _opener(url)
+    opened = await opener(
         url,
         Demands(store.durability, store.replicas, is_trusted=store.trust_server),
         fingerprinter.key_check,
@@ -69,3 +67,19 @@ async def _open_valkey(
     if opened.is_new:
         telemetry.event("store-made", "info", path=str(url), note="no earlier create is known")
     return opened, fingerprinter
+
+
+def _opener(url: ValkeyStoreUrl | PostgresqlStoreUrl) -> Callable[..., Awaitable[Opened]]:
+    """Import the store only where there is one: who has none does not need its client."""
+    extra = "redis" if isinstance(url, ValkeyStoreUrl) else "postgresql"
+    try:
+        if isinstance(url, ValkeyStoreUrl):
+            from gateway.stores.open_valkey import open_valkey
+
+            return open_valkey
+        from gateway.stores.open_postgresql import open_postgresql
+    except ImportError as error:
+        raise StoreOpenError(
+            f"store.url needs the package {error.name}, which is not installed; install idempotency-gateway[{extra}]"
+        ) from error
+    return open_postgresql

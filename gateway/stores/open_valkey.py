@@ -6,11 +6,15 @@ from typing import Any
 from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.errors import StoreError, StoreOpenError
 from gateway.stores.base import Opened
-from gateway.stores.valkey import ValkeyStore, node_name
-from gateway.stores.valkey_checks import Demands, require
+from gateway.stores.demands import Demands
+from gateway.stores.nodes import Nodes
+from gateway.stores.recovery import Recovery
+from gateway.stores.shared import node_name
+from gateway.stores.valkey import ValkeyStore
+from gateway.stores.valkey_checks import require
 from gateway.stores.valkey_link import FAILURES, Link, reason
 from gateway.stores.valkey_records import Keys
-from gateway.stores.valkey_recovery import Recovery
+from gateway.stores.valkey_server import ValkeyServer
 
 
 async def open_valkey(
@@ -31,7 +35,7 @@ async def open_valkey(
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
-    link, keys = Link(url, max(commit_timeout, 1.0)), Keys(prefix)
+    link, keys, node = Link(url, max(commit_timeout, 1.0)), Keys(prefix), node_name()
 
     async def check(facts: Mapping[str, Any]) -> None:
         await require(demands, facts, link.ask)
@@ -39,10 +43,11 @@ async def open_valkey(
         if await link.ask("GET", keys.key_check) != key_check:
             raise StoreError("its claims were written with another fingerprint key; restore that one")
 
-    recovery = Recovery(link, keys, node_name(), grace=failover_grace, check=check, told=restored)
+    server = ValkeyServer(link, keys, node, Nodes(node, node_timeout), check)
+    recovery = Recovery(server, grace=failover_grace, told=restored)
     try:
         await recovery.ready()
-        is_new = not int(await link.ask("GET", keys.commits) or 0)
+        is_new = not (await server.look()).commits
     except StoreError as error:
         await link.close()
         raise StoreOpenError(f"the store cannot be used: {error}") from error
@@ -52,6 +57,7 @@ async def open_valkey(
     store = ValkeyStore(
         link,
         keys,
+        server,
         recovery,
         commit_timeout=commit_timeout,
         max_waiting=max_waiting,

@@ -1,11 +1,12 @@
-# The purge of a SQLite store: a walk over the table of claims, in small steps, a part of it at a time.
+# The purge of a store in SQL: a walk over the table of claims, in small steps, a part of it at a time.
 #
 # An index of expiries would find expired rows at once, but would cost every create a fifth of its time in the store.
-# The walk instead looks at five rows for each one written. Then expired rows stay a small share of the file: a table
+# The walk instead looks at five rows for each one written. Then expired rows stay a small share of the store: a table
 # with the claims of one day is walked in five hours, and holds a tenth more rows than needed.
 
+from typing import Any, Protocol
+
 from gateway.model import Purged, State
-from gateway.stores.rows import Rows
 
 ROWS_AT_ONCE = 20_000
 """Rows looked at before the walk rests, however little was written: a small table is always walked to its end."""
@@ -17,12 +18,19 @@ _END = b"\xff" * 33
 """Greater than any fingerprint."""
 
 
+class Runs(Protocol):
+    """What runs the statements `purge_position` and `purge`."""
+
+    async def run(self, statement: str, parameters: Any, /) -> list[Any]:
+        """Run a statement, and return its rows."""
+
+
 class PurgeWalk:
     """Mutable state: the position in the table; how many rows are to be looked at until the walk rests."""
 
     __slots__ = ("_after", "_due", "_rows", "_written")
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Runs) -> None:
         self._rows = rows
         self._after = b""
         self._due = 0
@@ -33,7 +41,7 @@ class PurgeWalk:
         self._written += rows
 
     async def step(self, now: int, limit: int) -> Purged:
-        """Remove at most `limit` of the next rows, if they are expired at `now`. May raise sqlite3.Error."""
+        """Remove at most `limit` of the next rows, if they are expired at `now`. Raises what a statement does."""
         if self._due <= 0:
             self._due = ROWS_AT_ONCE + ROWS_PER_WRITE * self._written
             self._written = 0
@@ -49,4 +57,4 @@ class PurgeWalk:
             self._due = 0
         else:
             self._after = last
-        return Purged(len(removed), sum(1 for _, state in removed if state == State.UNKNOWN), more=self._due > 0)
+        return Purged(len(removed), sum(1 for _, state in removed if state >= State.UNKNOWN), more=self._due > 0)

@@ -1,22 +1,12 @@
 # What a Valkey server must be set to, so that a claim that it confirmed is not lost.
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from gateway.errors import StoreError
+from gateway.stores.demands import Demands
 
 Ask = Callable[..., Awaitable[Any]]
-
-
-class Demands(msgspec.Struct, frozen=True):
-    """What the configuration wants of a server."""
-
-    durability: Literal["process", "power"]
-    replicas: int = 0
-    is_trusted: bool = False
-    """Whether its settings are not looked at."""
 
 
 async def require(demands: Demands, facts: Mapping[str, Any], ask: Ask) -> None:

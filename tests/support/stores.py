@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.config.postgresql_url import parse_postgresql
 from gateway.model import FOREVER, Claim, Held, Reserved, Settlement, State
 from gateway.stores.base import Opened, Store
+from gateway.stores.demands import Demands
 from gateway.stores.open import open_memory, open_sqlite
+from gateway.stores.open_postgresql import open_postgresql
 from gateway.stores.open_valkey import open_valkey
-from gateway.stores.valkey_checks import Demands
-from tests.support import valkey
+from tests.support import postgresql, valkey
 from tests.support.valkey import new_prefix
 
 KEY = b"key-check"
@@ -20,7 +22,7 @@ HOUR = 3600 * 1000
 CREATED = Settlement(State.CREATED, NOW + 24 * HOUR, "/users/1")
 UNKNOWN = Settlement(State.UNKNOWN, NOW + HOUR)
 
-Kind = Literal["memory", "process", "power", "valkey"]
+Kind = Literal["memory", "process", "power", "valkey", "postgresql"]
 
 left_open: list[Store] = []
 """SQLite stores that were opened and not closed by `store_of`: closed after each test, whatever became of it."""
@@ -56,6 +58,15 @@ async def open_shared(prefix: str, **changes: Any) -> Opened:
     return opened
 
 
+async def open_on_postgresql(prefix: str, **changes: Any) -> Opened:
+    """Open a store on the PostgreSQL server of these tests, whose settings are for speed."""
+    demands = Demands("process", is_trusted=True)
+    settings = {"failover_grace": 0.01, **changes}
+    opened = await open_postgresql(parse_postgresql(postgresql.server().url), demands, KEY, prefix=prefix, **settings)
+    left_open.append(opened.store)
+    return opened
+
+
 @contextlib.asynccontextmanager
 async def store_of(kind: Kind, path: Path) -> AsyncIterator[Store]:
     """A new store of a kind; `path` is for those that have a file."""
@@ -63,6 +74,8 @@ async def store_of(kind: Kind, path: Path) -> AsyncIterator[Store]:
         opened = open_memory()
     elif kind == "valkey":
         opened = await open_shared(new_prefix())
+    elif kind == "postgresql":
+        opened = await open_on_postgresql(postgresql.new_prefix())
     else:
         opened = await open_store(path, kind)
     try:

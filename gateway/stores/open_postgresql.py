@@ -1,0 +1,54 @@
+# Opens a store on a PostgreSQL server: looks at its settings, and at whose claims it has. Needs the extra `postgresql`.
+
+from collections.abc import Callable
+
+from gateway.config.postgresql_url import PostgresqlStoreUrl
+from gateway.errors import StoreError, StoreOpenError
+from gateway.stores.base import Opened
+from gateway.stores.demands import Demands
+from gateway.stores.nodes import Nodes
+from gateway.stores.postgresql import PostgresqlStore
+from gateway.stores.postgresql_checks import require
+from gateway.stores.postgresql_link import FAILURES, Link, reason
+from gateway.stores.postgresql_server import PostgresqlServer
+from gateway.stores.recovery import Recovery
+from gateway.stores.shared import node_name
+
+
+async def open_postgresql(
+    url: PostgresqlStoreUrl,
+    demands: Demands,
+    key_check: bytes,
+    *,
+    prefix: str = "idempotency-gateway",
+    commit_timeout: float = 0.8,
+    max_waiting: int = 4096,
+    node_timeout: float = 15.0,
+    failover_grace: float = 2.0,
+    restored: Callable[[int, int], None] = lambda _restored, _taken: None,
+) -> Opened:
+    """Connect to a PostgreSQL server. Times in seconds. `prefix` is the name of the store's schema.
+
+    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
+    Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
+    another fingerprint key.
+    """
+    link, node = Link(url.url, prefix, max(commit_timeout, 1.0)), node_name()
+
+    async def check() -> None:
+        await require(demands, link)
+
+    server = PostgresqlServer(link, node, Nodes(node, node_timeout), check, key_check)
+    recovery = Recovery(server, grace=failover_grace, told=restored)
+    try:
+        await recovery.ready()
+    except StoreError as error:
+        await link.close()
+        raise StoreOpenError(f"the store cannot be used: {error}") from error
+    except FAILURES as error:
+        await link.close()
+        raise StoreOpenError(f"the store cannot be used: {reason(error)}") from error
+    store = PostgresqlStore(
+        link, server, recovery, commit_timeout=commit_timeout, max_waiting=max_waiting, node_timeout=node_timeout
+    )
+    return Opened(store, 0, server.is_new)

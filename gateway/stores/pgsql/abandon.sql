@@ -1,0 +1,32 @@
+-- Leave the outcome of what a node had in flight unknown, once its count does not grow any more. Returns how many claims.
+--
+-- Its row is kept, as stopped, for it may come back; it goes with `for_good`.
+CREATE OR REPLACE FUNCTION :schema.abandon(of_node bytea, at_beats bigint, now bigint, for_good boolean)
+RETURNS integer LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '500ms'
+AS $$
+#variable_conflict use_column
+DECLARE
+    forever CONSTANT bigint := 9223372036854775807;
+    abandoned integer;
+BEGIN
+    PERFORM FROM :schema.nodes WHERE node = of_node AND beats = at_beats FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    UPDATE :schema.claims AS c
+    SET state = 4, expires_at = CASE WHEN unknown_hold > forever - now THEN forever ELSE now + unknown_hold END
+    FROM (
+        SELECT fingerprint FROM :schema.claims WHERE node = of_node AND state = 1 ORDER BY fingerprint FOR UPDATE
+    ) AS due
+    WHERE c.fingerprint = due.fingerprint;
+    GET DIAGNOSTICS abandoned = ROW_COUNT;
+    IF for_good THEN
+        DELETE FROM :schema.nodes WHERE node = of_node;
+    ELSE
+        UPDATE :schema.nodes SET stopped = true WHERE node = of_node AND NOT stopped;
+    END IF;
+    RETURN abandoned;
+END
+$$

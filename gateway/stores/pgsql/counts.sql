@@ -1,0 +1,2 @@
+-- The count of each gateway.
+SELECT node, beats FROM :schema.nodes

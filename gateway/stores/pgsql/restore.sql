@@ -1,0 +1,54 @@
+-- Put back claims that a gateway knows of, on a server that may have lost them. A state of 0 is a freed one.
+--
+-- Returns how many were put back, and how many are held by another operation.
+CREATE OR REPLACE FUNCTION :schema.restore(of_node bytea, on_connection bigint, batch json)
+RETURNS json LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    w :schema.wanted[] := ARRAY(SELECT r FROM json_populate_recordset(NULL:::schema.wanted, batch) AS r);
+    restored integer;
+    removed integer;
+    taken integer;
+BEGIN
+    PERFORM FROM :schema.nodes WHERE node = of_node AND connection = on_connection FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'this connection has been replaced';
+    END IF;
+    INSERT INTO :schema.claims AS c (
+        fingerprint, owner, state, expires_at, unknown_hold, first_seen, node, rule, entry, resource, caller, payload,
+        answer
+    )
+    SELECT
+        u.fingerprint, u.owner, u.state, u.expires_at, u.hold, u.at, of_node, u.rule, u.entry, u.resource, u.caller,
+        u.payload, u.answer
+    FROM unnest(w) AS u
+    WHERE u.state <> 0
+    ORDER BY u.fingerprint
+    ON CONFLICT (fingerprint) DO UPDATE
+    SET state = excluded.state, expires_at = excluded.expires_at, node = excluded.node, resource = excluded.resource,
+        answer = coalesce(excluded.answer, c.answer)
+    WHERE c.owner = excluded.owner
+        AND (c.state, c.expires_at, c.resource) IS DISTINCT FROM (excluded.state, excluded.expires_at, excluded.resource);
+    GET DIAGNOSTICS restored = ROW_COUNT;
+    DELETE FROM :schema.claims AS c
+    WHERE c.fingerprint IN (
+        SELECT d.fingerprint
+        FROM :schema.claims AS d
+        JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint AND d.owner = u.owner
+        WHERE u.state = 0
+        ORDER BY d.fingerprint
+        FOR UPDATE OF d
+    );
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    SELECT count(*) INTO taken
+    FROM unnest(w) AS u
+    JOIN :schema.claims AS c ON c.fingerprint = u.fingerprint
+    WHERE u.state <> 0 AND c.owner <> u.owner;
+    RETURN json_build_array(restored + removed, taken);
+END
+$$

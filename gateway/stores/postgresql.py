@@ -1,0 +1,157 @@
+# The store that several gateways share on a PostgreSQL server.
+#
+# Calls are queued as those of the SQLite store. A batch of them is one statement, and so one transaction: a function
+# decides them on the server, in order, with the rows locked that may change.
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from typing_extensions import override
+
+from gateway.errors import StoreError
+from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
+from gateway.stores import postgresql_records as records
+from gateway.stores.postgresql_link import FAILURES, Link, reason
+from gateway.stores.postgresql_records import Change, change_of
+from gateway.stores.postgresql_server import PostgresqlServer
+from gateway.stores.purge_walk import PurgeWalk
+from gateway.stores.recovery import Recovery
+from gateway.stores.shared import MOVED, Refused, SharedStore, readable
+from gateway.stores.write_queue import Call
+
+_ATTEMPTS = 3
+
+
+class PostgresqlStore(SharedStore):
+    """Claims on a server that other gateways use, too.
+
+    Mutable state, beside that of every shared store: the position of the purge.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        server: PostgresqlServer,
+        recovery: Recovery,
+        *,
+        commit_timeout: float,
+        max_waiting: int,
+        node_timeout: float,
+    ) -> None:
+        """Times in seconds: see SharedStore."""
+        self._link = link
+        self._server = server
+        self._lock_timeout = f"{max(100, round(commit_timeout * 750))}ms"  # before the link gives up
+        self._purge = PurgeWalk(self)
+        super().__init__(
+            recovery,
+            failures=FAILURES,
+            reason=reason,
+            commit_timeout=commit_timeout,
+            max_waiting=max_waiting,
+            node_timeout=node_timeout,
+        )
+
+    @override
+    async def resettle(
+        self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement, now: int
+    ) -> bool:
+        states = records.UNKNOWN if was is State.UNKNOWN else str(int(was))
+        alone = Settlement(settlement.state, settlement.expires_at, settlement.resource)
+        change = Change(claims, owner, now, alone, states)
+
+        async def work() -> bool:
+            (changed,), _ = await self._decide([change])
+            if changed:
+                self._recovery.note_resettled(owner, alone)
+            return bool(changed)
+
+        return await self._job(work)
+
+    @override
+    async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
+        wanted = {"fingerprints": [claim.fingerprint for claim in claims], "owner": owner}
+        found = await self._job(lambda: self._link.run("answer", wanted))
+        return found[0][0] if found else None
+
+    @override
+    async def get(self, fingerprint: bytes, now: int) -> Record | None:
+        found = await self._job(lambda: self._link.run("get", {"fingerprint": fingerprint}))
+        record = records.read_record(found[0][0]) if found else None
+        return record if record is not None and record.is_held(now) else None
+
+    @override
+    async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
+        page = await self._job(lambda: self._link.run("scan", {"after": after, "limit": limit, "now": now}))
+        return [records.read_record(row) for (row,) in page]
+
+    @override
+    async def forget(self, fingerprint: bytes) -> bool:
+        nothing = Claim(fingerprint, "", "", 0)
+        change = Change([nothing], None, 0, Settlement(None), records.FORGOTTEN)
+
+        async def work() -> bool:
+            (changed,), _ = await self._decide([change])
+            return bool(changed)
+
+        return await self._job(work)
+
+    @override
+    async def purge(self, now: int, limit: int) -> Purged:
+        return await self._job(lambda: self._purge.step(now, limit))
+
+    async def run(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
+        """Run a statement of the purge."""
+        return await self._link.run(statement, parameters)
+
+    @override
+    async def ping(self, now: int) -> None:
+        await self._job(self._beat_once)
+
+    # What a shared store needs
+
+    @override
+    async def _write(self, batch: Sequence[Call[Any]]) -> tuple[list[Reserved | Held | int | Refused], bool]:
+        self._link.has_waited()
+        try:
+            changes = [change_of(call) for call in batch]
+            found, claims = await self._decide(changes)
+        except psycopg.Error as error:
+            raise StoreError(reason(error)) from error
+        self._purge.note_written(sum(len(call.claims) for call in batch if call.settlement is not None))
+        answers = [
+            readable(lambda one=one: records.answer_of(changes, one, claims))  # type: ignore[misc]
+            for one in found
+        ]
+        return answers, self._link.has_waited()
+
+    async def _decide(self, changes: Sequence[Change]) -> tuple[list[records.Found | int], list[Claim]]:
+        """Have the server decide; what it says of each change, and the claims by their numbers."""
+        batch, claims = records.batch(changes)
+        parameters = {
+            "node": self._server.node,
+            "connection": self._link.token,
+            "beats": self._server.beats,
+            "server": self._server.name,
+            "wait": self._lock_timeout,
+            "batch": batch,
+        }
+        ((found,),) = await self._link.run("decide", parameters, attempts=_ATTEMPTS)
+        written = records.read_written(found)
+        if written.moved:
+            self._recovery.doubt()
+            raise StoreError(MOVED)
+        if written.at:
+            self._recovery.note_commit(written.at)
+        return written.answers, claims
+
+    @override
+    async def _beat_once(self) -> None:
+        if not await self._server.beat():
+            self._recovery.doubt()
+            raise StoreError(MOVED)
+
+    @override
+    async def _leave(self) -> None:
+        await self._server.leave()

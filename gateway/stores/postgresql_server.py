@@ -1,0 +1,117 @@
+# A PostgreSQL server as one gateway sees it: whether its data is whole, the gateway's row among the others', and the
+# schema.
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+from typing_extensions import override
+
+from gateway.errors import StoreError
+from gateway.stores.nodes import Nodes
+from gateway.stores.postgresql_link import FAILURES, Link
+from gateway.stores.postgresql_migrate import migrate
+from gateway.stores.postgresql_records import restoring
+from gateway.stores.recovery import Known, Seen, Server
+
+_KEPT_STOPPED = 3600.0
+"""Seconds after which the row of a stopped gateway goes. If it comes back, it puts back what it knows of."""
+
+
+class PostgresqlServer(Server):
+    """Mutable state: the name of the server, and how far this gateway's count was seen to be."""
+
+    def __init__(
+        self, link: Link, node: bytes, nodes: Nodes, check: Callable[[], Awaitable[None]], key_check: bytes
+    ) -> None:
+        """`check` raises StoreError for a server that cannot keep a promise."""
+        self._link = link
+        self.node = node
+        self._nodes = nodes
+        self._check = check
+        self._key_check = key_check
+        self._name = b""
+        self.beats = 0
+        self._is_older = False
+        self.is_new = False
+        """Whether there was no store when this gateway connected last."""
+
+    def __repr__(self) -> str:
+        return f"PostgresqlServer({self._name!r})"
+
+    @property
+    @override
+    def name(self) -> bytes:
+        return self._name
+
+    @property
+    @override
+    def is_connected(self) -> bool:
+        return self._link.is_connected
+
+    @override
+    async def connect(self) -> None:
+        link = self._link
+        await link.connect()
+        try:
+            await self.check()
+            self.is_new = await migrate(link)
+            await self._check_key()
+            ((beats,),) = await link.run("enter", {"node": self.node, "connection": link.token})
+        except (StoreError, *FAILURES):
+            await link.close()
+            raise
+        self._is_older = beats < self.beats
+        self.beats = beats
+
+    @override
+    async def check(self) -> None:
+        await self._check()
+
+    async def _check_key(self) -> None:
+        ((found,),) = await self._link.run("key_check", {"value": self._key_check})
+        if found != self._key_check:
+            raise StoreError("its claims were written with another fingerprint key; restore that one")
+
+    @override
+    async def look(self) -> Seen:
+        ((self._name, whole, commits),) = await self._link.run("look")
+        return Seen(whole, commits, is_older=self._is_older)
+
+    @override
+    async def trust(self) -> None:
+        await self._link.run("trust", {"server": self._name})
+
+    @override
+    async def distrust(self) -> None:
+        await self._link.run("trust", {"server": b""})
+
+    @override
+    async def put_back(self, known: Sequence[Known]) -> tuple[int, int]:
+        parameters = {"node": self.node, "connection": self._link.token, "batch": restoring(known)}
+        ((found,),) = await self._link.run("put_back", parameters)
+        restored, taken = msgspec.json.decode(found, type=tuple[int, int])
+        return restored, taken
+
+    async def beat(self) -> bool:
+        """Count; False where this gateway's row is not what it was: data is missing, or another connection is its own.
+
+        What a stopped gateway had in flight becomes unknown.
+        """
+        link = self._link
+        mine = {"node": self.node, "connection": link.token, "beats": self.beats}
+        counted = await link.run("beat", mine)
+        if not counted:
+            return False
+        ((self.beats,),) = counted
+        counts = dict(await link.run("counts"))
+        for node, count, seconds in self._nodes.stopped(counts):
+            gone = {"node": node, "count": count, "now": round(time.time() * 1000), "gone": seconds >= _KEPT_STOPPED}
+            await link.run("abandoned", gone)
+        return True
+
+    async def leave(self) -> None:
+        """Remove this gateway's row, unless it leaves something in flight behind."""
+        if self._link.is_connected:
+            await self._link.run("leave", {"node": self.node})
+        await self._link.close()

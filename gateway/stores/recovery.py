@@ -1,0 +1,207 @@
+# A server that went back in time is noticed, and what it lost is put back before anything new is reserved.
+#
+# A restart, a failover or a restore from a backup may lose the last commits: the server has another name then, or has
+# counted fewer commits than were seen. Each gateway keeps what it reserved and settled in the last minutes. It writes
+# that again, waits for a grace period, in which all others that live do the same, and only then goes on.
+#
+# What a server is asked for that, each store knows: see Server.
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from gateway.errors import StoreError
+from gateway.model import Claim, Settlement, State
+
+KEPT = 120.0
+"""Seconds for which what is settled is kept."""
+MAX_KEPT = 65_536
+"""Operations that are kept at most, beside those in flight."""
+_LOOK_EVERY = 0.05
+_AT_ONCE = 256
+"""Claims that are put back in one go."""
+
+Told = Callable[[int, int], None]
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A claim as this gateway knows it."""
+
+    claim: Claim
+    owner: bytes
+    reserved_at: int
+    ended: Settlement | None
+    """None while it is in flight."""
+    answer: bytes | None
+    """The answer that is stored with it."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What a server says of its data."""
+
+    whole: bytes | None
+    """The name of the server whose data is known to be whole; None where none was named yet."""
+    commits: int
+    is_older: bool = False
+    """Whether it is known that something is missing."""
+
+
+class Server(Protocol):
+    """A server that keeps claims. All but `name` and `is_connected` raise what a connection fails with."""
+
+    @property
+    def name(self) -> bytes:
+        """Which server it is, since it has started."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the last call was answered."""
+
+    async def connect(self) -> None:
+        """Connect anew, and look at its settings. Raises StoreError, too."""
+
+    async def check(self) -> None:
+        """Look at its settings. Raises StoreError when it cannot keep a promise, too."""
+
+    async def look(self) -> Seen:
+        """Look at its data."""
+
+    async def trust(self) -> None:
+        """Name this server as whole."""
+
+    async def distrust(self) -> None:
+        """Name none: the other gateways must look, too."""
+
+    async def put_back(self, known: Sequence[Known]) -> tuple[int, int]:
+        """Write claims again; how many that changed, and how many of them others hold. Raises StoreError, too."""
+
+
+class _Kept(msgspec.Struct):
+    claims: Sequence[Claim]
+    reserved_at: int
+    settlement: Settlement | None = None
+    since: float = 0.0
+
+
+class Recovery:
+    """Whether the server's data is whole.
+
+    Mutable state: what is kept, the last commit that was seen, the server that is trusted, and since when it is not.
+    """
+
+    def __init__(self, server: Server, *, grace: float, told: Told) -> None:
+        """`grace` in seconds.
+
+        `told` hears how many claims were put back, and how many of those that were lost others hold.
+        """
+        self._server = server
+        self.grace = grace
+        self._told = told
+        self._in_flight: dict[bytes, _Kept] = {}
+        self._settled: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._last_commit = 0
+        self._trusted = b""
+        self._is_ready = False
+
+    def __repr__(self) -> str:
+        return f"Recovery({len(self._in_flight)} in flight, {len(self._settled)} settled)"
+
+    # What is kept
+
+    def note_commit(self, number: int) -> None:
+        """Remember how far the server has counted."""
+        if number < self._last_commit:
+            self.doubt()
+        self._last_commit = max(self._last_commit, number)
+
+    def note_reserved(self, owner: bytes, claims: Sequence[Claim], now: int) -> None:
+        """Keep a reservation."""
+        self._in_flight[owner] = _Kept(claims, now)
+
+    def note_settled(self, owner: bytes, settlement: Settlement, *, was_held: bool) -> None:
+        """Keep how an operation ended, for a while."""
+        kept = self._in_flight.pop(owner, None)
+        if kept is None or not was_held:
+            return
+        kept.settlement, kept.since = settlement, time.monotonic()
+        self._settled[owner] = kept
+        while len(self._settled) > MAX_KEPT or next(iter(self._settled.values())).since < kept.since - KEPT:
+            self._settled.popitem(last=False)
+
+    def note_resettled(self, owner: bytes, settlement: Settlement) -> None:
+        """Keep how an operation ended after all."""
+        if (kept := self._settled.get(owner)) is not None:
+            kept.settlement = settlement
+
+    def doubt(self) -> None:
+        """Have the server looked at before anything else is asked of it."""
+        self._is_ready = False
+
+    async def look_again(self) -> None:
+        """See whether the server can still keep its promise; when it cannot, nothing more is asked of it."""
+        try:
+            await self._server.check()
+        except StoreError:
+            self.doubt()
+            raise
+
+    # Readiness
+
+    async def ready(self) -> None:
+        """Return once the server's data is whole. Raises StoreError, and what a connection fails with."""
+        server = self._server
+        if self._is_ready and server.is_connected:
+            return
+        await server.connect()
+        seen = await server.look()
+        if seen.is_older or seen.commits < self._last_commit or seen.whole != server.name:
+            if seen.whole == server.name:
+                await server.distrust()
+            await self._recover()
+        elif self._trusted and self._trusted != server.name:
+            await self._put_back()  # the others did not wait for this one
+        self._trusted = server.name
+        self._last_commit = (await server.look()).commits
+        self._is_ready = True
+
+    async def _recover(self) -> None:
+        """Put back what was lost, and give the others the time to do the same: nobody knows how many there are.
+
+        A server without any claims is treated alike: others may have had some on it.
+        """
+        server = self._server
+        until = time.monotonic() + self.grace
+        await self._put_back()
+        while time.monotonic() < until:
+            if (await server.look()).whole == server.name:
+                return  # another one has waited
+            await asyncio.sleep(min(_LOOK_EVERY, self.grace))
+        await server.trust()
+
+    async def _put_back(self) -> None:
+        """Write what is kept once more."""
+        known = [*self._known()]
+        restored = taken = 0
+        for at in range(0, len(known), _AT_ONCE):
+            found = await self._server.put_back(known[at : at + _AT_ONCE])
+            restored += found[0]
+            taken += found[1]
+        if self._trusted:
+            self._told(restored, taken)
+
+    def _known(self) -> Iterator[Known]:
+        """The claims that are kept; of one that several operations had, the last."""
+        kept = {**self._settled, **self._in_flight}
+        holders = {claim.fingerprint: owner for owner, one in kept.items() for claim in one.claims}
+        for owner, one in kept.items():
+            answer = None if one.settlement is None else one.settlement.answer
+            for claim in one.claims:
+                ended = None if one.settlement is None else one.settlement.of(claim)
+                is_created = ended is not None and ended.state is State.CREATED
+                if holders[claim.fingerprint] == owner:
+                    yield Known(claim, owner, one.reserved_at, ended, answer if is_created else None)
+                answer = None if is_created else answer

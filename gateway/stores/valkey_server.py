@@ -1,0 +1,115 @@
+# A Valkey server as one gateway sees it: whether its data is whole, and the gateway's count among the others'.
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from typing_extensions import override
+
+from gateway.errors import StoreError
+from gateway.stores.nodes import Nodes
+from gateway.stores.recovery import Known, Seen, Server
+from gateway.stores.valkey_link import Call, Link
+from gateway.stores.valkey_records import Keys, in_flight, moment, settled
+
+Check = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+class ValkeyServer(Server):
+    """All methods raise the link's FAILURES."""
+
+    def __init__(self, link: Link, keys: Keys, node: bytes, nodes: Nodes, check: Check) -> None:
+        """`check` raises StoreError for a server that cannot keep a promise."""
+        self._link = link
+        self._keys = keys
+        self.node = node
+        self._nodes = nodes
+        self._check = check
+
+    def __repr__(self) -> str:
+        return f"ValkeyServer({self.name!r})"
+
+    @property
+    @override
+    def name(self) -> bytes:
+        return self._link.run_id
+
+    @property
+    @override
+    def is_connected(self) -> bool:
+        return self._link.is_connected
+
+    @override
+    async def connect(self) -> None:
+        await self._check(await self._link.connect())
+
+    @override
+    async def check(self) -> None:
+        await self._check(await self._link.facts())
+
+    @override
+    async def look(self) -> Seen:
+        whole = await self._link.ask("GET", self._keys.server)
+        commits = int(await self._link.ask("GET", self._keys.commits) or 0)
+        return Seen(whole, commits)
+
+    @override
+    async def trust(self) -> None:
+        await self._link.ask("SET", self._keys.server, self._link.run_id)
+
+    @override
+    async def distrust(self) -> None:
+        await self._link.ask("SET", self._keys.server, b"")
+
+    @override
+    async def put_back(self, known: Sequence[Known]) -> tuple[int, int]:
+        calls = [self._restoring(owner, [*claims]) for owner, claims in groupby(known, lambda one: one.owner)]
+        answers, _ = await self._link.run(calls)
+        restored = taken = 0
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise StoreError("the server refuses to take back what it lost")
+            restored += int(answer[0])
+            taken += int(answer[1])
+        return restored, taken
+
+    def _restoring(self, owner: bytes, known: Sequence[Known]) -> Call:
+        keys = [self._keys.flights + self.node, self._keys.expiries]
+        arguments: list[bytes | int] = [owner]
+        for one in known:
+            keys += (self._keys.claim + one.claim.fingerprint, self._keys.answer + one.claim.fingerprint)
+            if one.ended is None:
+                arguments += (in_flight(one.claim, owner, one.reserved_at), b"")
+            else:
+                arguments += (settled(one.claim, owner, one.reserved_at, one.ended), one.answer or b"")
+        return Call("restore", keys, arguments)
+
+    async def beat(self) -> bool:
+        """Count; False where the server is not known to be whole any more.
+
+        What a stopped gateway had in flight becomes unknown, and never free. It may settle that all the same.
+        """
+        link, keys = self._link, self._keys
+        if await link.ask("GET", keys.server) != link.run_id:
+            return False
+        await link.ask("HINCRBY", keys.nodes, self.node, 1)
+        found = await link.ask("HGETALL", keys.nodes)
+        counts = dict(zip(found[::2], found[1::2], strict=True)) if isinstance(found, list) else found
+        for node, count, _ in self._nodes.stopped({node: int(count) for node, count in counts.items()}):
+            await self._abandon(node, b"%d" % count)
+        return True
+
+    async def _abandon(self, node: bytes, count: bytes) -> None:
+        at = moment(round(time.time() * 1000))
+        arguments: list[bytes | int] = [self._link.run_id, at, node, count, self._keys.claim]
+        (answer,), _ = await self._link.run([Call("abandon", [*self._keys.of(node), self._keys.nodes], arguments)])
+        if isinstance(answer, Exception):
+            raise answer
+
+    async def leave(self) -> None:
+        """Say that this gateway ends, unless it leaves something in flight behind."""
+        link = self._link
+        if link.is_connected and not await link.ask("SCARD", self._keys.flights + self.node):
+            await link.ask("HDEL", self._keys.nodes, self.node)
+        await link.close()

@@ -1,0 +1,63 @@
+# Stores on the PostgreSQL server of the tests, and what is asked of that behind their backs.
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.config.postgresql_url import parse_postgresql
+from gateway.errors import StoreError
+from gateway.stores.base import Store
+from gateway.stores.demands import Demands
+from gateway.stores.open_postgresql import open_postgresql
+from gateway.stores.postgresql import PostgresqlStore
+from tests.support.postgresql import server
+from tests.support.stores import (
+    KEY,
+    NOW,
+    left_open,
+    take,
+)
+from tests.support.tally import PATIENCE
+
+
+async def ask(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Run one statement on the server."""
+    return await asyncio.to_thread(server().ask, statement, *parameters)
+
+
+async def alone(store: Store) -> None:
+    """Stop its heartbeat, so that nothing is sent but what the test sends."""
+    assert isinstance(store, PostgresqlStore)
+    store._beat.cancel()
+    await asyncio.wait([store._beat])
+    await store.ping(NOW)
+
+
+async def open_at(url: str, prefix: str, *, replicas: int = 0, is_trusted: bool = True, **changes: Any) -> Store:
+    """Open a store at a URL."""
+    demands = Demands("process", replicas=replicas, is_trusted=is_trusted)
+    opened = await open_postgresql(parse_postgresql(url), demands, KEY, prefix=prefix, failover_grace=0.2, **changes)
+    left_open.append(opened.store)
+    return opened.store
+
+
+async def take_once_it_can(store: Store, *names: str) -> None:
+    """Reserve as soon as the store takes it: the first time, or nothing of what failed may be left."""
+    numbers = itertools.count(1_000_000)
+
+    async def attempt() -> bool:
+        with contextlib.suppress(StoreError):
+            await take(store, names, next(numbers))
+            return True
+        return False
+
+    await until(attempt)
+
+
+async def until(look: Callable[[], Awaitable[object]]) -> None:
+    """Wait until something is so on the server, which tells nobody."""
+    async with asyncio.timeout(PATIENCE):
+        while not await look():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)

@@ -1,0 +1,96 @@
+# The servers that gateways share claims on, for tests that are the same with each of them.
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any, Literal, Protocol
+
+from tests.support import postgresql, valkey
+
+Backend = Literal["valkey", "postgresql"]
+BACKENDS: tuple[Backend, ...] = ("valkey", "postgresql")
+
+
+class OwnServer(Protocol):
+    """A server that a test may stop, and start again."""
+
+    @property
+    def url(self) -> str:
+        """Where it is: at the same place after each start."""
+
+    async def start(self) -> None:
+        """Start it with the data that it has."""
+
+    async def stop(self) -> None:
+        """Stop it."""
+
+    async def lose(self) -> None:
+        """Throw the data of a stopped one away."""
+
+
+class _Valkey(OwnServer):
+    def __init__(self, **settings: str) -> None:
+        self._settings = settings
+        self._folder = postgresql.new_folder() / "valkey"
+        self._server = valkey.new_server(self._folder, None, **settings)
+        self._port = self._server.port
+
+    @property
+    def url(self) -> str:
+        return f"valkey://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        self._server = await asyncio.to_thread(valkey.new_server, self._folder, self._port, **self._settings)
+
+    async def stop(self) -> None:
+        if self._server.is_running():
+            await asyncio.to_thread(self._server.stop)
+
+    async def lose(self) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._folder)
+
+
+class _Postgresql(OwnServer):
+    def __init__(self, **settings: str) -> None:
+        self._folder = postgresql.new_folder()
+        self.server = postgresql.new_server(self._folder, settings)
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self.server.start)
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.server.stop, "immediate")
+
+    async def lose(self) -> None:
+        await asyncio.to_thread(shutil.rmtree, self.server.data)
+
+
+def common(backend: Backend) -> dict[str, Any]:
+    """The `[store]` of gateways on the server that most tests share, with a prefix that no other test has."""
+    if backend == "valkey":
+        return {"url": str(valkey.address()), "prefix": valkey.new_prefix()}
+    return {"url": postgresql.server().url, "prefix": postgresql.new_prefix(), "trust_server": True}
+
+
+@contextlib.asynccontextmanager
+async def own_server(backend: Backend, **settings: str) -> AsyncIterator[OwnServer]:
+    """A server of one test, which keeps what it confirms unless `settings` say otherwise."""
+    made = await asyncio.to_thread(_Valkey if backend == "valkey" else _Postgresql, **settings)
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+async def empty(backend: Backend, server: OwnServer, prefix: str) -> None:
+    """Throw all claims away while it runs."""
+    if isinstance(server, _Valkey):
+        with server._server.client() as client:
+            client.flushall()
+    elif isinstance(server, _Postgresql):
+        await asyncio.to_thread(server.server.ask, f'DROP SCHEMA "{prefix}" CASCADE')
