@@ -27,7 +27,7 @@ _PREFIXES = itertools.count()
 def new_server(directory: Path | None = None, port: int | None = None, **settings: str) -> ValkeyServer:
     """A server that keeps what it confirms, as the gateway demands, unless `settings` say otherwise; it has started."""
     folder = directory or Path(tempfile.mkdtemp(prefix="valkey-"))
-    wanted = {"appendonly": "yes", "save": "", **settings}
+    wanted = {"appendonly": "yes", "save": "", "repl-diskless-sync-delay": "0", **settings}
     found = ValkeyServer(data_dir=folder, port=port or _free_ports(1)[0], persist=True, **wanted)
     found.start()
     atexit.register(_stop, found)
