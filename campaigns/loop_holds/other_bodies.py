@@ -1,4 +1,4 @@
-# XML and MessagePack that are as slow to read as a stranger can make them, within the default limits.
+# XML, MessagePack and batches that are as slow to read as a stranger can make them, within the default limits.
 
 import struct
 from collections.abc import Iterator
@@ -10,6 +10,8 @@ from tests.support.program import Table
 MIB = 2**20
 XML = "application/xml"
 MSGPACK = "application/msgpack"
+LINES = "application/jsonl"
+ITEMS = 1024
 RULES: list[Table] = [
     {
         "name": "xml",
@@ -21,6 +23,17 @@ RULES: list[Table] = [
         "match": {"path": "/msgpack"},
         "unique": [{"name": "email", "fields": ["body.email", "body.list[0]", "body.one.two"], "normalize": ["email"]}],
         "msgpack": True,
+    },
+    {
+        "name": "batch",
+        "match": {"path": "/batch"},
+        "each": "body",
+        "max_items": ITEMS,
+        "msgpack": True,
+        "unique": [
+            {"name": "email", "fields": ["item.email"], "normalize": ["nfkc", "email"]},
+            {"name": "deep", "fields": ["item.a.b"], "normalize": ["nfkc", "casefold"]},
+        ],
     },
 ]
 """XML is read twice: for the condition, and for the identity."""
@@ -75,9 +88,33 @@ def _packed() -> Iterator[tuple[str, bytes]]:
     yield "one long text", b"\x82\xa1x\xdb" + struct.pack(">I", MIB - 100) + "é".encode() * (MIB // 2 - 50) + tail
 
 
+def _batches() -> Iterator[tuple[str, str, bytes]]:
+    """Name, type and body."""
+    room = MIB // ITEMS - 70
+
+    def items(filling: str) -> list[str]:
+        return [f'{{"email": "{at}@x", "a": {{"b": "{at}"}}, "z": {filling}}}' for at in range(ITEMS)]
+
+    for name, filling in (
+        ("a text", '"' + "x" * room + '"'),
+        ("numbers", "[" + "1," * (room // 2 - 2) + "1]"),
+        ("objects", "[" + "{}," * 120 + "{}]"),
+        ("escapes", '"' + "\\u00e9" * (room // 6) + '"'),
+        ("keys", "{" + ",".join([f'"{at}":0' for at in range(room // 8)]) + "}"),
+        ("nothing", "0"),
+    ):
+        yield f"batch of items with {name}", "application/json", f"[{','.join(items(filling))}]".encode()
+        yield f"batch of lines with {name}", LINES, "\n".join(items(filling)).encode()
+    yield "batch of more items than are read", "application/json", b"[" + b"{}," * (MIB // 3 - 2) + b"{}]"
+    yield "batch of empty lines", LINES, b"\n" * (MIB - 1)
+    yield "batch of MessagePack", MSGPACK, b"\xdd" + struct.pack(">I", 8000) + b"\x81\xa5email\xa1a" * 8000
+
+
 def other_bodies() -> Iterator[tuple[str, str, str, bytes]]:
     """Name, path, type and body of each."""
     for name, body in _elements():
         yield f"XML: {name}", "/xml", XML, body
     for name, body in _packed():
         yield f"MessagePack: {name}", "/msgpack", MSGPACK, body
+    for name, kind, body in _batches():
+        yield name, "/batch", kind, body

@@ -71,12 +71,13 @@ def read_json(
     """
     if formats.msgpack and is_msgpack(content_type):
         return read_msgpack(plain(data, content_encoding, formats), None if wanted is None else wanted.way)
-    return read_text(json_text(data, content_type, content_encoding, formats), wanted)
+    data = json_text(data, content_type, content_encoding, formats)
+    refuse_deep(data)
+    return read_text(data, wanted)
 
 
 def read_text(data: bytes, wanted: Wanted | None = None) -> Json:
-    """Parse a JSON text as read_json does. Raises IdentityError."""
-    _refuse_deep(data)
+    """Parse a JSON text that is not too deep (refuse_deep) as read_json does. Raises IdentityError."""
     if wanted is not None:
         if len(data) > LARGE:
             return read_wanted(data, wanted.way)
@@ -96,17 +97,17 @@ def read_value(data: bytes, content_type: str | None, content_encoding: str | No
     data = json_text(data, content_type, content_encoding, formats)
     if len(data) > LARGE and _is_slow(data):
         raise IdentityError("the body has too many values, or a number of too many digits")
-    _refuse_deep(data)
+    refuse_deep(data)
     return decode_value(data)
 
 
 def parse(data: bytes) -> Json:
     """Parse JSON that stands elsewhere than in a body, as strictly. Raises IdentityError."""
-    _refuse_deep(data)
+    refuse_deep(data)
     return decode(data)
 
 
-def _refuse_deep(data: bytes) -> None:
+def refuse_deep(data: bytes) -> None:
     """Raise IdentityError when brackets nest beyond MAX_DEPTH, or are too many to say so quickly."""
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
