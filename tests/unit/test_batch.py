@@ -90,7 +90,7 @@ def test_no_more_items_are_read_than_the_rule_says() -> None:
 )
 def test_a_list_that_is_no_json_is_unreadable_like_any_body(body: str) -> None:
     for text, keys in ((body, ()), (f'{{"items": {body}}}', ("items",))):
-        with pytest.raises(IdentityError, match="not valid JSON|deeper than 64 levels"):
+        with pytest.raises(IdentityError, match=r"not valid JSON|deeper than 64 levels"):
             items(text, *keys)
 
 
