@@ -167,9 +167,8 @@ def settle_items(
         ended = settle(rule, about_claims(rule, outcome, mine), now, resource, None, mine)
         apart.update([(claim.fingerprint, ended.of(claim)) for claim in mine])
     outcome = of_all([item.outcome for item in items])
-    whole = (
-        FREE if outcome is Outcome.EXISTS else settle(rule, outcome, now)
-    )  # nothing was made, as far as the key goes
+    # When every item exists already, nothing was made as far as the key goes.
+    whole = FREE if outcome is Outcome.EXISTS else settle(rule, outcome, now)
     return Settlement(whole.state, whole.expires_at, None, answer, apart)
 
 

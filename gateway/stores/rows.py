@@ -99,7 +99,7 @@ def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> l
         ended = settlement if apart is None else apart.get(claim.fingerprint, settlement)
         state = _FREE_STATE if ended.state is None else int(ended.state)
         kept = answer if ended.state is State.CREATED else None
-        rows.append((*(claim.fingerprint, owner, state, "", "", 0, ended.expires_at, 0, ended.resource, "", "", kept),))
+        rows.append((claim.fingerprint, owner, state, "", "", 0, ended.expires_at, 0, ended.resource, "", "", kept))
         if kept is not None:
             answer = None
     return rows

@@ -3,7 +3,6 @@
 # Calls are queued as those of the SQLite store. A batch of them is one pipeline of scripts. Each decides on the server,
 # so that no other gateway comes in between.
 
-import heapq
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -178,7 +177,7 @@ class ValkeyStore(SharedStore):
             if not int(cursor):
                 break
         found: list[Record] = []
-        names = heapq.nsmallest(len(names), set(names))
+        names = sorted(set(names))  # SCAN may return a key twice
         for at in range(0, len(names), limit):
             page = names[at : at + limit]
             stored = await self._link.ask("MGET", *[self._keys.claim + name for name in page])

@@ -12,7 +12,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway.config.valkey_url import ValkeyStoreUrl
-from gateway.errors import StoreError
 from gateway.stores.lua import SCRIPTS
 
 FAILURES = (RedisError, OSError, TimeoutError)
@@ -153,11 +152,6 @@ class Link:
         except FAILURES:
             await self.close()
             raise
-
-
-def failure(error: BaseException) -> StoreError:
-    """What callers are told."""
-    return StoreError(reason(error))
 
 
 def reason(error: BaseException) -> str:
