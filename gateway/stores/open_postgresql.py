@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from gateway.config.postgresql_url import PostgresqlStoreUrl
-from gateway.errors import StoreError, StoreOpenError
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
 from gateway.stores.nodes import Nodes
@@ -12,7 +11,7 @@ from gateway.stores.postgresql_checks import require
 from gateway.stores.postgresql_link import FAILURES, Link, reason
 from gateway.stores.postgresql_server import PostgresqlServer
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import node_name
+from gateway.stores.shared import node_name, opening
 
 
 async def open_postgresql(
@@ -40,14 +39,8 @@ async def open_postgresql(
 
     server = PostgresqlServer(link, node, Nodes(node, node_timeout), check, key_check)
     recovery = Recovery(server, grace=failover_grace, told=restored)
-    try:
+    async with opening(link.close, FAILURES, reason):
         await recovery.ready()
-    except StoreError as error:
-        await link.close()
-        raise StoreOpenError(f"the store cannot be used: {error}") from error
-    except FAILURES as error:
-        await link.close()
-        raise StoreOpenError(f"the store cannot be used: {reason(error)}") from error
     store = PostgresqlStore(
         link, server, recovery, commit_timeout=commit_timeout, max_waiting=max_waiting, node_timeout=node_timeout
     )

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.config.valkey_url import ValkeyStoreUrl
-from gateway.errors import StoreError, StoreOpenError
+from gateway.errors import StoreError
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
 from gateway.stores.nodes import Nodes
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import node_name
+from gateway.stores.shared import node_name, opening
 from gateway.stores.valkey import ValkeyStore
 from gateway.stores.valkey_checks import require
 from gateway.stores.valkey_link import FAILURES, Link, reason
@@ -45,15 +45,9 @@ async def open_valkey(
 
     server = ValkeyServer(link, keys, node, Nodes(node, node_timeout), check)
     recovery = Recovery(server, grace=failover_grace, told=restored)
-    try:
+    async with opening(link.close, FAILURES, reason):
         await recovery.ready()
         is_new = not (await server.look()).commits
-    except StoreError as error:
-        await link.close()
-        raise StoreOpenError(f"the store cannot be used: {error}") from error
-    except FAILURES as error:
-        await link.close()
-        raise StoreOpenError(f"the store cannot be used: {reason(error)}") from error
     store = ValkeyStore(
         link,
         keys,

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from typing_extensions import override
 
-from gateway.errors import StoreError
+from gateway.errors import StoreError, StoreOpenError
 from gateway.model import Claim, Held, Reserved, Settlement
 from gateway.stores.base import Store
 from gateway.stores.recovery import Recovery
@@ -35,6 +35,22 @@ class Refused(msgspec.Struct, frozen=True):
 
 class Unsure(Exception):
     """It is not known what the server has done of a batch."""
+
+
+@contextlib.asynccontextmanager
+async def opening(
+    close: Callable[[], Awaitable[None]],
+    failures: tuple[type[Exception], ...],
+    reason: Callable[[BaseException], str],
+) -> AsyncIterator[None]:
+    """Close the connection, and raise StoreOpenError, when the store turns out not to be usable."""
+    expected: tuple[type[Exception], ...] = (StoreError, *failures)
+    try:
+        yield
+    except expected as error:
+        await close()
+        why = str(error) if isinstance(error, StoreError) else reason(error)
+        raise StoreOpenError(f"the store cannot be used: {why}") from error
 
 
 class SharedStore(Store, abc.ABC):
