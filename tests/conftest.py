@@ -48,7 +48,7 @@ async def gateway(upstream: RawUpstream, tmp_path: Path) -> AsyncIterator[StartG
     async def start(toml: str | None = None, *, descriptors: int | None = None, **overrides: Any) -> GatewayProgram:
         directory = tmp_path / f"gateway-{len(programs)}"
         text = rules(upstream.url, **overrides) if toml is None else toml
-        program = GatewayProgram(directory, text, descriptors=descriptors)
+        program = GatewayProgram(directory, text, descriptors=descriptors, is_forked=True)
         programs.append(program)
         await program.start()
         return program

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import tomli_w
 
+from tests.support import forked
 from tests.support.supervisor import Supervisor
 from tests.support.tally import PATIENCE, Tally
 
@@ -60,6 +61,9 @@ def rules(
     return tomli_w.dumps({**tables, "rules": [create_user_rule()] if rules is None else list(rules)})
 
 
+_LONGEST_LINE = 2**20
+
+
 class StartError(AssertionError):
     """The program ended before it served; the text is its exit code and what it wrote."""
 
@@ -81,8 +85,12 @@ class GatewayProgram:
         environment: Mapping[str, str] | None = None,
         supervisor: Supervisor | None = None,
         descriptors: int | None = None,
+        is_forked: bool = False,
     ) -> None:
-        """`descriptors` is the limit of its open files, soft and hard; None for that of the tests."""
+        """`descriptors` is the limit of its open files, soft and hard; None for that of the tests.
+
+        `is_forked`: its first start is a fork of a process that has imported it, which is quicker.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.file = directory / "gateway.toml"
@@ -97,7 +105,8 @@ class GatewayProgram:
         self._supervisor = supervisor
         self._limit = () if descriptors is None else ("sh", "-c", 'ulimit -n "$0"; exec "$@"', str(descriptors))
         self._output: list[str] = []
-        self._process: asyncio.subprocess.Process | None = None
+        self._is_forked = is_forked and not (arguments or environment or supervisor or descriptors)
+        self._process: asyncio.subprocess.Process | forked.Forked | None = None
         self._reading: asyncio.Task[None] | None = None
 
     @property
@@ -135,18 +144,7 @@ class GatewayProgram:
         """Start it and wait until it serves; StartError when it ends instead."""
         assert not self.is_running, "already started"
         self.log, self._requests = Tally(), Tally()
-        command = (sys.executable, "-m", "gateway", "run", "-c", self.file.name, *self._arguments)
-        self._process = await asyncio.create_subprocess_exec(
-            *self._limit,
-            *(self._supervisor.command(command) if self._supervisor else command),
-            pass_fds=self._supervisor.descriptors if self._supervisor else (),
-            cwd=self.directory,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            limit=2**20,
-        )
+        self._process = await self._begin()
         self._reading = asyncio.create_task(self._read_log(self._process))
         try:
             line = await self._first_sign(self._reading)
@@ -156,6 +154,24 @@ class GatewayProgram:
         if line is None:
             raise StartError(await self._ended(), self.output)
         self.listening = line
+
+    async def _begin(self) -> "asyncio.subprocess.Process | forked.Forked":
+        arguments = ("run", "-c", self.file.name, *self._arguments)
+        if self._is_forked:
+            self._is_forked = False  # from then on it is another process in all respects, with hashes of its own
+            return await forked.start(arguments, self.directory, self._environment, _LONGEST_LINE)
+        command = (sys.executable, "-m", "gateway", *arguments)
+        return await asyncio.create_subprocess_exec(
+            *self._limit,
+            *(self._supervisor.command(command) if self._supervisor else command),
+            pass_fds=self._supervisor.descriptors if self._supervisor else (),
+            cwd=self.directory,
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
+        )
 
     async def _first_sign(self, reading: asyncio.Task[None]) -> dict[str, Any] | None:
         """The line that says that it serves; None when it ended instead."""
@@ -249,7 +265,7 @@ class GatewayProgram:
             self._reading = None
         return code
 
-    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
+    async def _read_log(self, process: "asyncio.subprocess.Process | forked.Forked") -> None:
         assert process.stderr is not None
         async for line in process.stderr:
             text = line.decode("utf-8", "replace").rstrip("\n")
