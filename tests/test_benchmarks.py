@@ -96,6 +96,14 @@ def test_without_any_other_proxy_every_scenario_is_measured_and_the_absent_ones_
     assert drawing.read_text(encoding="utf-8").count(">ordinary aiohttp proxy<") == 2
 
 
+def test_creates_of_one_and_of_two_gateways_are_counted_with_what_the_machine_allows(programs: Path) -> None:
+    said = run(programs, "benchmarks.scaling", *SHORT)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "valkey, requests from the benchmarks' own generator" in said.stdout
+    assert [line.split()[1] for line in said.stdout.splitlines() if line.startswith("|")][2:] == ["1", "2"]
+    assert re.search(r"cores allow at most [\d,]+ creates a second", said.stdout)
+
+
 def test_a_proxy_that_does_not_start_is_left_out_with_what_it_said(programs: Path) -> None:
     pretend(programs, "haproxy", "a licence is missing")
     said = run(programs, "benchmarks", *SHORT, "--only", "GET")
