@@ -12,7 +12,7 @@ WORKERS = $(if $(ARGS),,-n auto --maxprocesses 4 --dist worksteal)
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster strangers fuzz clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions bench-scaling crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster strangers fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ bench-peers: ## install Caddy, for the benchmark alone
 
 bench-versions: .venv/installed ## CPU per request beside an earlier commit; ARGS=COMMIT
 	@$(BIN)/python -m benchmarks.versions $(ARGS)
+
+bench-scaling: .venv/installed ## creates a second of one and of two gateways on one store
+	@$(BIN)/python -m benchmarks.scaling $(ARGS)
 
 crash: .venv/installed ## kills at 28 points x 200 x both durabilities, an hour
 	@$(BIN)/python -m campaigns.crash $(ARGS)

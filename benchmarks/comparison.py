@@ -12,7 +12,7 @@ from benchmarks.generators import Generator
 from benchmarks.machine import machine
 from benchmarks.measure import SCENARIOS, Bench, Measured, Scenario, recording
 from benchmarks.processes import ONE_CORE, Running, free_port, on_cores, started
-from benchmarks.proxies import GATEWAY, ORDINARY, PROXIES, Place, Proxy, upstream_program
+from benchmarks.proxies import GATEWAY, ORDINARY, Place, Proxy, upstream_program
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,18 @@ class Comparison:
             scenario.name: [
                 *[
                     Measured(scenario, proxy, proxy.name)
-                    for proxy in (GATEWAY, *scenario.peers)
+                    for proxy in (scenario.ours, *scenario.peers)
                     if proxy.name in running
                 ],
-                *[Measured(scenario, GATEWAY, other.name) for other in [scenario.baseline] if other is not None],
+                *[Measured(scenario, scenario.ours, other.name) for other in [scenario.baseline] if other is not None],
             ]
             for scenario in plan.scenarios
+            if scenario.ours.name in running
         }
 
     def measure(self) -> None:
         """Run every scenario, round by round; WrongAnswerError when an answer is not what it must be."""
-        for each in (each for row in self._measured.values() for each in row):
+        for each in (each for row in self._measured.values() for each in row if each.proxy.load is None):
             self._bench.warm_up(each.sent, self._running[each.proxy.name], self._plan.connections)
         for number in range(self._plan.rounds):
             for gateway, *peers in self._measured.values():
@@ -68,7 +69,7 @@ class Comparison:
         directory.mkdir(parents=True, exist_ok=True)
         files = []
         for gateway, *_ in self._measured.values():
-            running = self._running[GATEWAY.name]
+            running = self._running[gateway.proxy.name]
             files.append(directory / f"{gateway.scenario.slug}.{ending}")
             with recording(py_spy, running, files[-1], form):
                 self._bench.run(gateway.scenario, running, self._plan.connections)
@@ -76,7 +77,8 @@ class Comparison:
 
     def figures(self) -> dict[str, Any]:
         """Return what was measured, with what it depends on."""
-        versions = {line for proxy in PROXIES if proxy.name in self._running for line in proxy.versions()}
+        measured = (each.proxy for row in self._measured.values() for each in row)
+        versions = {line for proxy in measured for line in proxy.versions()}
         return {
             "machine": self._machine,
             "peers": sorted(versions),
@@ -96,7 +98,7 @@ class Comparison:
             self._run(gateway)
 
     def _run(self, each: Measured) -> float:
-        cpu, load = self._bench.run(each.sent, self._running[each.proxy.name], self._plan.connections)
+        cpu, load = self._bench.run(each.sent, self._running[each.proxy.name], self._plan.connections, each.proxy)
         each.cpu.append(cpu)
         each.loads.append(load)
         return cpu
@@ -123,11 +125,12 @@ def compare(plan: Plan, directory: Path) -> Iterator[Comparison]:
             try:
                 running[proxy.name] = stack.enter_context(started(proxy.name, proxy.programs(place), place.directory))
             except RuntimeError as error:
-                if proxy in {GATEWAY, ORDINARY}:
+                if proxy.name in {GATEWAY.name, ORDINARY.name}:
                     raise
                 absent.append(str(error))
         yield Comparison(plan, running, absent, directory)
 
 
 def _wanted(plan: Plan) -> list[Proxy]:
-    return [p for p in PROXIES if any(p is GATEWAY or p in scenario.peers for scenario in plan.scenarios)]
+    every = [proxy for scenario in plan.scenarios for proxy in (scenario.ours, *scenario.peers)]
+    return list({proxy.name: proxy for proxy in every}.values())

@@ -13,7 +13,8 @@ from benchmarks import requests
 from benchmarks.generators import MANY, Generator, once_each
 from benchmarks.load import Load
 from benchmarks.processes import Running
-from benchmarks.proxies import CADDY, HAPROXY, NGINX, NGINX_LUA, ORDINARY, Proxy
+from benchmarks.proxies import CADDY, GATEWAY, HAPROXY, NGINX, NGINX_LUA, ORDINARY, Proxy
+from benchmarks.shared_stores import GATEWAY_ON_POSTGRESQL, GATEWAY_ON_VALKEY, NGINX_LUA_ON_VALKEY, PGBENCH
 
 WARM_UP = 1000
 """How many requests a warm-up has."""
@@ -34,11 +35,13 @@ class Scenario:
     """How many identities, created before, the requests repeat; 0: each request has one of its own."""
     baseline: "Scenario | None" = None
     """Another scenario of the gateway itself, with which this one is compared as with a peer."""
+    ours: Proxy = GATEWAY
+    """The gateway, on the store that is measured."""
 
     @property
     def slug(self) -> str:
         """The name as part of a file's name."""
-        return self.name.replace(" ", "-")
+        return self.name.replace(" ", "-").replace(",", "")
 
 
 _PASSING = (ORDINARY, CADDY, NGINX, HAPROXY)
@@ -50,7 +53,29 @@ CREATE = Scenario("create", _DOING_IT, requests.create, 201, {NGINX_LUA.name: 1.
 DUPLICATE = Scenario("duplicate", _DOING_IT, requests.create, 409, {NGINX_LUA.name: 1.0}, repeated=1000)
 KEYED = Scenario("keyed create", (), requests.keyed, 201, {"create": 1.35}, baseline=CREATE)
 REPLAY = Scenario("replay", (), requests.keyed, 201, {"duplicate": 1.2}, repeated=1000, baseline=DUPLICATE)
-SCENARIOS = (GET, POST, CREATE, DUPLICATE, KEYED, REPLAY)
+VALKEY_CREATE = Scenario(
+    "create, Valkey",
+    (NGINX_LUA_ON_VALKEY,),
+    requests.create,
+    201,
+    {NGINX_LUA_ON_VALKEY.name: 1.6},
+    ours=GATEWAY_ON_VALKEY,
+)
+VALKEY_DUPLICATE = Scenario(
+    "duplicate, Valkey",
+    (NGINX_LUA_ON_VALKEY,),
+    requests.create,
+    409,
+    {NGINX_LUA_ON_VALKEY.name: 1.5},
+    repeated=1000,
+    ours=GATEWAY_ON_VALKEY,
+)
+POSTGRESQL_CREATE = Scenario("create, PostgreSQL", (PGBENCH,), requests.create, 201, {}, ours=GATEWAY_ON_POSTGRESQL)
+POSTGRESQL_DUPLICATE = Scenario(
+    "duplicate, PostgreSQL", (), requests.create, 409, {}, repeated=1000, ours=GATEWAY_ON_POSTGRESQL
+)
+SHARED = (VALKEY_CREATE, VALKEY_DUPLICATE, POSTGRESQL_CREATE, POSTGRESQL_DUPLICATE)
+SCENARIOS = (GET, POST, CREATE, DUPLICATE, KEYED, REPLAY, *SHARED)
 
 
 @dataclass
@@ -124,11 +149,19 @@ class Bench:
                 f" {found or 'none'} and {load.errors} connections that broke"
             )
 
-    def run(self, scenario: Scenario, running: Running, connections: int) -> tuple[float, Load]:
-        """Return the microseconds of CPU a request and the load of one run; WrongAnswerError when answers are wrong."""
+    def run(
+        self, scenario: Scenario, running: Running, connections: int, proxy: Proxy | None = None
+    ) -> tuple[float, Load]:
+        """Return the microseconds of CPU a request and the load of one run; WrongAnswerError when answers are wrong.
+
+        `proxy` is what runs, where it may have a load of its own.
+        """
         self._runs += 1
-        self._text.write_bytes(scenario.text(self._series(scenario)))
         before = running.cpu()
+        if proxy is not None and proxy.load is not None:
+            load = proxy.load(running.port, connections, self._seconds)
+            return (running.cpu() - before) / load.requests * 1e6, load
+        self._text.write_bytes(scenario.text(self._series(scenario)))
         load = self._generator(running.port, self._text, scenario.repeated or MANY, connections, self._seconds)
         cpu = running.cpu() - before
         if load.requests == 0 or load.errors or load.refused != (load.requests if scenario.expected >= 400 else 0):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gateway.commands.processes import free_addresses
 
@@ -32,6 +33,12 @@ class Program:
     port: int
     environment: Mapping[str, str] = field(default_factory=dict)
     """What it gets besides this process's own environment."""
+    user: int | None = None
+    """Who it runs as, where that is not who runs this."""
+
+    def as_user(self) -> dict[str, Any]:
+        """What subprocess needs for that."""
+        return {} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": [], "cwd": "/"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,9 @@ def started(name: str, programs: list[Program], directory: Path) -> Iterator[Run
         for program in programs:
             with log.open("ab") as output:
                 environment = os.environ | dict(program.environment)
-                process = subprocess.Popen(program.argv, stdout=output, stderr=output, env=environment)
+                process = subprocess.Popen(
+                    program.argv, stdout=output, stderr=output, env=environment, **program.as_user()
+                )
             processes.append(process)
             _wait_until_it_serves(name, process, program.port, log)
         yield Running(name, programs[-1].port, processes, log)

@@ -11,6 +11,7 @@ from typing import Any
 
 import tomli_w
 
+from benchmarks.load import Load
 from benchmarks.processes import Program, first_line, found, free_port
 
 _PEERS = Path(__file__).parent / "peers"
@@ -44,6 +45,8 @@ class Proxy:
     """What it needs and this machine does not have, each with where to get it."""
     versions: Callable[[], list[str]] = field(default=_nothing)
     """What was measured."""
+    load: Callable[[int, int, float], Load] | None = None
+    """Sends to it what is no HTTP: port, connections, seconds. Requests of the scenario are sent without one."""
 
 
 def rules_file(place: Place, **tables: Any) -> Path:
@@ -105,11 +108,14 @@ def _nginx(place: Place) -> list[Program]:
 
 def _nginx_lua(place: Place) -> list[Program]:
     store = free_port()
+    server = Program(["redis-server", _write("redis.conf", place, store=store)], store)
+    return [server, nginx_lua_program(place, store)]
+
+
+def nginx_lua_program(place: Place, store: int) -> Program:
+    """Return what runs nginx with Lua, whose claims are on the Redis or Valkey server at a port."""
     _write("claim.lua", place, store=store)
-    return [
-        Program(["redis-server", _write("redis.conf", place, store=store)], store),
-        Program(_nginx_command("nginx-lua.conf", place), place.port),
-    ]
+    return Program(_nginx_command("nginx-lua.conf", place), place.port)
 
 
 def _haproxy(place: Place) -> list[Program]:
@@ -142,31 +148,31 @@ def _absent(program: str, hint: str) -> list[str]:
     return [] if found(program) else [hint]
 
 
-def _nginx_lua_lacks() -> list[str]:
-    lacks = _absent("nginx", _NGINX) + _absent("redis-server", _REDIS)
-    if found("nginx") and not (_nginx_modules() / "ngx_http_lua_module.so").exists():
-        lacks.append(_LUA)
-    return lacks
+def nginx_lua_lacks() -> list[str]:
+    """What nginx needs for that and this machine does not have, but for the server."""
+    if not found("nginx"):
+        return [_NGINX]
+    return [] if (_nginx_modules() / "ngx_http_lua_module.so").exists() else [_LUA]
 
 
-def _version(name: str, *argv: str) -> str:
+def version(name: str, *argv: str) -> str:
+    """Return a name with the number that a command prints."""
     number = re.search(r"\d+(\.\d+)+\S*", first_line(*argv))
     return f"{name} {number[0] if number else '(of no known version)'}"
 
 
-_NGINX_VERSION = ("nginx", "nginx", "-v")
+NGINX_VERSION = ("nginx", "nginx", "-v")
 
 GATEWAY = Proxy("gateway", _gateway)
 ORDINARY = Proxy("ordinary aiohttp proxy", _ordinary)
-CADDY = Proxy("Caddy", _caddy, lambda: _absent("caddy", _CADDY), lambda: [_version("Caddy", "caddy", "version")])
-NGINX = Proxy("nginx", _nginx, lambda: _absent("nginx", _NGINX), lambda: [_version(*_NGINX_VERSION)])
+CADDY = Proxy("Caddy", _caddy, lambda: _absent("caddy", _CADDY), lambda: [version("Caddy", "caddy", "version")])
+NGINX = Proxy("nginx", _nginx, lambda: _absent("nginx", _NGINX), lambda: [version(*NGINX_VERSION)])
 HAPROXY = Proxy(
-    "HAProxy", _haproxy, lambda: _absent("haproxy", _HAPROXY), lambda: [_version("HAProxy", "haproxy", "-v")]
+    "HAProxy", _haproxy, lambda: _absent("haproxy", _HAPROXY), lambda: [version("HAProxy", "haproxy", "-v")]
 )
 NGINX_LUA = Proxy(
     "nginx+Lua+Redis",
     _nginx_lua,
-    _nginx_lua_lacks,
-    lambda: [_version(*_NGINX_VERSION), _version("Redis", "redis-server", "--version")],
+    lambda: nginx_lua_lacks() + _absent("redis-server", _REDIS),
+    lambda: [version(*NGINX_VERSION), version("Redis", "redis-server", "--version")],
 )
-PROXIES = (ORDINARY, GATEWAY, CADDY, NGINX, HAPROXY, NGINX_LUA)

@@ -19,7 +19,7 @@ from benchmarks import document, picture, preload, requests, versions
 from benchmarks.generators import own
 from benchmarks.measure import CREATE, DUPLICATE, GET, SCENARIOS, Bench, Scenario, WrongAnswerError
 from benchmarks.processes import Program, free_port, started
-from benchmarks.proxies import PROXIES, upstream_program
+from benchmarks.proxies import upstream_program
 from gateway.stores.open import open_sqlite
 
 ROOT = Path(__file__).parents[1]
@@ -76,13 +76,32 @@ def test_without_any_other_proxy_every_scenario_is_measured_and_the_absent_ones_
         ("keyed create", "create"),
         ("replay", "gateway"),
         ("replay", "duplicate"),
+        ("create, Valkey", "gateway on Valkey"),
+        ("duplicate, Valkey", "gateway on Valkey"),
+        ("create, PostgreSQL", "gateway on PostgreSQL"),
+        ("create, PostgreSQL", "PostgreSQL, by pgbench"),
+        ("duplicate, PostgreSQL", "gateway on PostgreSQL"),
     ]
     assert all(row["requests"] > 0 and row["cpu_us"] > 0 for row in found["results"])
-    absent = ("Caddy: not found", "nginx: not found", "HAProxy: not found", "nginx+Lua+Redis: not found")
+    absent = (
+        "Caddy: not found",
+        "nginx: not found",
+        "HAProxy: not found",
+        "nginx+Lua+Redis: not found",
+        "nginx+Lua on Valkey: not found",
+    )
     assert tuple(line.partition(": not found")[0] + ": not found" for line in found["absent"]) == absent
     assert all(name in said.stdout for name in absent)
     assert "the benchmarks' own generator" in said.stdout
     assert drawing.read_text(encoding="utf-8").count(">ordinary aiohttp proxy<") == 2
+
+
+def test_creates_of_one_and_of_two_gateways_are_counted_with_what_the_machine_allows(programs: Path) -> None:
+    said = run(programs, "benchmarks.scaling", *SHORT)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "valkey, requests from the benchmarks' own generator" in said.stdout
+    assert [line.split()[1] for line in said.stdout.splitlines() if line.startswith("|")][2:] == ["1", "2"]
+    assert re.search(r"cores allow at most [\d,]+ creates a second", said.stdout)
 
 
 def test_a_proxy_that_does_not_start_is_left_out_with_what_it_said(programs: Path) -> None:
@@ -235,7 +254,12 @@ def test_the_configuration_of_every_peer_names_no_address_but_its_own() -> None:
     for file in (ROOT / "benchmarks" / "peers").iterdir():
         text = file.read_text(encoding="utf-8")
         assert "127.0.0.1:" not in text.replace("127.0.0.1:@", ""), file.name
-    assert len({proxy.name for proxy in PROXIES}) == len(PROXIES) == 6
+
+
+def test_no_two_proxies_have_one_name() -> None:
+    """It is also where their files are."""
+    proxies = {proxy for scenario in SCENARIOS for proxy in (scenario.ours, *scenario.peers)}
+    assert len({proxy.name for proxy in proxies}) == len(proxies) == 10
 
 
 # The page
@@ -244,7 +268,7 @@ def test_the_configuration_of_every_peer_names_no_address_but_its_own() -> None:
 def test_the_tables_of_the_page_say_what_the_figures_beside_it_say() -> None:
     page = document.PAGE.read_text(encoding="utf-8")
     assert document.written(page) == page
-    assert len(re.findall(r"\| gateway +\|", page)) == len(SCENARIOS)
+    assert len(re.findall(r"\| gateway(?: on \w+)? +\|", page)) == len(SCENARIOS)
 
 
 @pytest.mark.parametrize("name", ["comparison", "growth"])
