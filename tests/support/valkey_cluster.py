@@ -108,8 +108,10 @@ def kill(node: ValkeyServer) -> None:
 async def until(holds: Callable[[], bool]) -> None:
     """Return once something holds."""
     async with asyncio.timeout(PATIENCE):
-        while not await asyncio.to_thread(holds):
-            pass  # each look takes its time
+        while True:
+            if await asyncio.to_thread(holds):
+                return
+            await asyncio.sleep(0.05)
 
 
 def _text(found: Any) -> str:
