@@ -174,8 +174,8 @@ class Recovery:
         A server without any claims is treated alike: others may have had some on it.
         """
         server = self._server
-        until = time.monotonic() + self.grace
         await self._put_back()
+        until = time.monotonic() + self.grace  # from here on: the others have about as much to write
         while time.monotonic() < until:
             if (await server.look()).whole == server.name:
                 return  # another one has waited
@@ -194,10 +194,13 @@ class Recovery:
             self._told(restored, taken)
 
     def _known(self) -> Iterator[Known]:
-        """The claims that are kept; of one that several operations had, the last."""
+        """The claims that are kept, the newest first: they are those that are lost, and others wait for them.
+
+        Of a claim that several operations had, the last.
+        """
         kept = {**self._settled, **self._in_flight}
         holders = {claim.fingerprint: owner for owner, one in kept.items() for claim in one.claims}
-        for owner, one in kept.items():
+        for owner, one in reversed(kept.items()):
             answer = None if one.settlement is None else one.settlement.answer
             for claim in one.claims:
                 ended = None if one.settlement is None else one.settlement.of(claim)
