@@ -22,6 +22,8 @@ KEPT = 120.0
 MAX_KEPT = 65_536
 """Operations that are kept at most, beside those in flight."""
 _LOOK_EVERY = 0.05
+_LONGEST_WAIT = 60.0
+"""Seconds for which others are waited for at most while they put claims back."""
 _AT_ONCE = 256
 """Claims that are put back in one go."""
 
@@ -48,6 +50,8 @@ class Seen(msgspec.Struct, frozen=True):
     commits: int
     is_older: bool = False
     """Whether it is known that something is missing."""
+    restores: int = 0
+    """Changes while gateways put claims back, on a server that counts that."""
 
 
 class Server(Protocol):
@@ -175,10 +179,15 @@ class Recovery:
         """
         server = self._server
         await self._put_back()
-        until = time.monotonic() + self.grace  # from here on: the others have about as much to write
+        began = time.monotonic()  # from here on: the others have about as much to write
+        until, restores = began + self.grace, 0
         while time.monotonic() < until:
-            if (await server.look()).whole == server.name:
+            seen = await server.look()
+            if seen.whole == server.name:
                 return  # another one has waited
+            if seen.restores != restores:  # others are still at it
+                restores = seen.restores
+                until = min(time.monotonic() + self.grace, began + _LONGEST_WAIT)
             await asyncio.sleep(min(_LOOK_EVERY, self.grace))
         await server.trust()
 

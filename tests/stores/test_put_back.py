@@ -5,8 +5,10 @@ import re
 
 import redis.asyncio as redis
 
+from gateway.errors import StoreError
+from gateway.model import Held
 from tests.support import valkey
-from tests.support.stores import claim, create, open_shared, state_of, take
+from tests.support.stores import CREATED, NOW, claim, claims, create, open_shared, owner, state_of, take
 from tests.support.tally import PATIENCE
 
 
@@ -30,4 +32,28 @@ async def test_the_newest_is_put_back_first_and_the_others_have_their_time_after
     await store.close()
     restored = [at for at, line in enumerate(seen) if line.startswith("EVALSHA") and "entry-" in line]
     assert ["".join(re.findall(r"entry-(\w)", seen[at])) for at in restored] == ["d", "c", "b", "a"]
-    assert f"GET {{{prefix}}}:server" in seen[restored[-1] :], "it does not look whether others have waited"
+    looks = [line for line in seen[restored[-1] :] if line.startswith(f"MGET {{{prefix}}}:server")]
+    assert looks, "it does not look whether others have waited"
+
+
+async def test_a_gateway_with_little_to_put_back_waits_for_one_with_much() -> None:
+    """Everything is lost, and the oldest comes back last; another one asks for just that, again and again."""
+    prefix, count = valkey.new_prefix(), 3000
+    busy, idle = [(await open_shared(prefix, failover_grace=0.3)).store for _ in range(2)]
+    for at in range(0, count, 500):
+        some = range(at, at + 500)
+        await asyncio.gather(*[busy.reserve(claims(name), owner(name + 1), NOW) for name in some])
+        await asyncio.gather(*[busy.settle(owner(name + 1), claims(name), CREATED, NOW) for name in some])
+    async with redis.Redis(port=valkey.server().port) as client:
+        names = [f"{{{prefix}}}:c:".encode() + claim(name).fingerprint for name in range(count)]
+        await client.delete(f"{{{prefix}}}:server", f"{{{prefix}}}:commits", *names)
+    while True:
+        try:
+            found = await idle.reserve(claims(0), owner(count + 1), NOW)
+        except StoreError:
+            await asyncio.sleep(0)  # it does not go on yet; refused at once, it gives nobody else a turn
+            continue
+        break
+    assert isinstance(found, Held), "the claim was not there yet"
+    for store in (busy, idle):
+        await store.close()
