@@ -29,16 +29,17 @@ async def open_valkey(
     failover_grace: float = 2.0,
     restored: Callable[[int, int], None] = lambda _restored, _taken: None,
 ) -> Opened:
-    """Connect to a Valkey server, or to Redis. Times in seconds.
+    """Connect to a Valkey server, or to Redis, or to the node of a cluster that has the claims. Times in seconds.
 
     `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
-    link, keys, node = Link(url, max(commit_timeout, 1.0)), Keys(prefix), node_name()
+    keys, node = Keys(prefix), node_name()
+    link = Link(url, max(commit_timeout, 1.0), keys.server)
 
     async def check(facts: Mapping[str, Any]) -> None:
-        await require(demands, facts, link.ask)
+        await require(demands, facts, link.ask, in_cluster=url.cluster)
         await link.ask("SET", keys.key_check, key_check, "NX")
         if await link.ask("GET", keys.key_check) != key_check:
             raise StoreError("its claims were written with another fingerprint key; restore that one")

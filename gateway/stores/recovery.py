@@ -22,6 +22,8 @@ KEPT = 120.0
 MAX_KEPT = 65_536
 """Operations that are kept at most, beside those in flight."""
 _LOOK_EVERY = 0.05
+_LONGEST_WAIT = 60.0
+"""Seconds for which others are waited for at most while they put claims back."""
 _AT_ONCE = 256
 """Claims that are put back in one go."""
 
@@ -48,6 +50,8 @@ class Seen(msgspec.Struct, frozen=True):
     commits: int
     is_older: bool = False
     """Whether it is known that something is missing."""
+    restores: int = 0
+    """Changes while gateways put claims back, on a server that counts that."""
 
 
 class Server(Protocol):
@@ -174,11 +178,16 @@ class Recovery:
         A server without any claims is treated alike: others may have had some on it.
         """
         server = self._server
-        until = time.monotonic() + self.grace
         await self._put_back()
+        began = time.monotonic()  # from here on: the others have about as much to write
+        until, restores = began + self.grace, 0
         while time.monotonic() < until:
-            if (await server.look()).whole == server.name:
+            seen = await server.look()
+            if seen.whole == server.name:
                 return  # another one has waited
+            if seen.restores != restores:  # others are still at it
+                restores = seen.restores
+                until = min(time.monotonic() + self.grace, began + _LONGEST_WAIT)
             await asyncio.sleep(min(_LOOK_EVERY, self.grace))
         await server.trust()
 
@@ -194,10 +203,13 @@ class Recovery:
             self._told(restored, taken)
 
     def _known(self) -> Iterator[Known]:
-        """The claims that are kept; of one that several operations had, the last."""
+        """The claims that are kept, the newest first: they are those that are lost, and others wait for them.
+
+        Of a claim that several operations had, the last.
+        """
         kept = {**self._settled, **self._in_flight}
         holders = {claim.fingerprint: owner for owner, one in kept.items() for claim in one.claims}
-        for owner, one in kept.items():
+        for owner, one in reversed(kept.items()):
             answer = None if one.settlement is None else one.settlement.answer
             for claim in one.claims:
                 ended = None if one.settlement is None else one.settlement.of(claim)

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from redis.exceptions import OutOfMemoryError
 from typing_extensions import override
 
 from gateway.errors import StoreError
@@ -135,7 +136,7 @@ class ValkeyStore(SharedStore):
 
     def _read(self, call: Queued[Any], answer: Any) -> Reserved | Held | int | Refused:
         if isinstance(answer, Exception):
-            if not str(answer).startswith("OOM"):  # it may be a replica by now
+            if not isinstance(answer, OutOfMemoryError):  # with those it is the same server, and has its data
                 self._recovery.doubt()
             return Refused(reason(answer))
         if answer[0] == b"moved":

@@ -9,12 +9,21 @@ from gateway.stores.demands import Demands
 Ask = Callable[..., Awaitable[Any]]
 
 
-async def require(demands: Demands, facts: Mapping[str, Any], ask: Ask) -> None:
-    """Raise StoreError for a server that cannot keep the promise; `facts` is what it says of itself."""
+async def require(demands: Demands, facts: Mapping[str, Any], ask: Ask, *, in_cluster: bool = False) -> None:
+    """Raise StoreError for a server that cannot keep the promise; `facts` is what it says of itself.
+
+    `in_cluster` says whether the URL is that of a cluster: only then is the server looked for anew when claims move.
+    """
+    is_node = bool(int(facts.get("cluster_enabled", 0)))
+    if is_node and not in_cluster:
+        raise StoreError(
+            "the server is a node of a cluster, in which claims may move to another node; write "
+            '"valkey+cluster://HOST:PORT,HOST:PORT" with some of its nodes'
+        )
+    if in_cluster and not is_node:
+        raise StoreError('the server is no node of a cluster; write "valkey://HOST:PORT"')
     if facts.get("role") != "master":
         raise StoreError("the server is a replica, which takes no claims; name the primary, or use Sentinel")
-    if int(facts.get("cluster_enabled", 0)):
-        raise StoreError("the server is a node of a cluster, which is not supported; name a server by itself")
     if int(facts.get("loading", 0)):
         raise StoreError("the server is still loading its data")
     connected = int(facts.get("connected_slaves", 0))

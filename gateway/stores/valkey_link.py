@@ -11,13 +11,26 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.stores.lua import SCRIPTS
 
 FAILURES = (RedisError, OSError, TimeoutError)
 """What a call fails with when the server does not answer, or refuses."""
+_MOVING = (AskError, MovedError, TryAgainError)
+_ELSEWHERE = (*_MOVING, ClusterDownError, ReadOnlyError)
+"""What a server refuses with that is not the one to ask any more; it has done nothing."""
+_MOST_HOPS = 5
 
 
 class Call:
@@ -34,13 +47,16 @@ class Call:
 class Link:
     """A connection that is made anew when it breaks.
 
-    Mutable state: the client; the run id of its server and its digests of the scripts, while it is connected.
+    Mutable state: the client; the run id of its server and its digests of the scripts, while it is connected; the nodes
+    of a cluster, those that answered last first.
     """
 
-    def __init__(self, url: ValkeyStoreUrl, timeout: float) -> None:
-        """`timeout` in seconds, for connecting and for each answer."""
+    def __init__(self, url: ValkeyStoreUrl, timeout: float, key: bytes) -> None:
+        """`timeout` in seconds, for connecting and for each answer. Of a cluster the server is the node with `key`."""
         self._url = url
         self._timeout = timeout
+        self._key = key
+        self._nodes = [*url.hosts]
         self._options: dict[str, Any] = {
             "protocol": 2,
             "ssl": url.tls,
@@ -68,9 +84,12 @@ class Link:
         try:
             if self._url.service is not None:
                 self._client = self._make_client(*await self._ask_sentinels(self._url.service))
-            async with asyncio.timeout(2 * self._timeout):
+            elif self._url.cluster:
+                await self._ask_nodes()
+            async with asyncio.timeout(self._timeout):
                 await self._client.initialize()
-                facts = await self.facts()
+            facts = await self.facts()
+            async with asyncio.timeout(self._timeout):
                 self._digests = {name: await self._client.script_load(text) for name, text in SCRIPTS.items()}
         except FAILURES:
             await self.close()
@@ -80,7 +99,8 @@ class Link:
 
     async def facts(self) -> dict[str, Any]:
         """What the server says of itself. Raises one of FAILURES."""
-        found: dict[str, Any] = await self._client.info("everything")
+        async with asyncio.timeout(self._timeout):
+            found: dict[str, Any] = await self._client.info("everything")
         return found
 
     def _make_client(self, host: str, port: int) -> redis.Redis:
@@ -105,6 +125,34 @@ class Link:
                 await client.aclose()
         return str(host), int(port)
 
+    async def _ask_nodes(self) -> None:
+        """Connect to the node that has the key. Raises one of FAILURES."""
+        failure: Exception = RedisError()
+        for node in [*self._nodes]:
+            try:
+                return await self._follow(*node)
+            except FAILURES as error:
+                await self.close()
+                self._nodes.append(self._nodes.pop(self._nodes.index(node)))
+                if not isinstance(failure, ResponseError):  # what a node says is worth more than silence
+                    failure = error
+        raise failure
+
+    async def _follow(self, host: str, port: int) -> None:
+        """Ask a node for the key, then the one to which it points, until one has it."""
+        for hop in range(_MOST_HOPS):
+            self._client = self._make_client(host, port)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._client.execute_command("GET", self._key)  # type: ignore[no-untyped-call]
+            except MovedError as error:
+                if hop == _MOST_HOPS - 1:  # the nodes do not agree yet
+                    raise
+                await self.close()
+                host, port = error.host or host, error.port
+            else:
+                return
+
     async def close(self) -> None:
         """Break the connection off."""
         self.run_id = b""
@@ -128,6 +176,8 @@ class Link:
                 for at, answer in zip(missed, again, strict=False):
                     answers[at] = answer
                 answers[len(calls) :] = again[len(missed) :]
+            if any(isinstance(answer, _ELSEWHERE) for answer in answers):
+                await self.close()
         except FAILURES:
             await self.close()
             raise
@@ -160,15 +210,16 @@ class Link:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
-        except ResponseError:
-            raise
-        except FAILURES:
-            await self.close()
+        except FAILURES as error:
+            if not isinstance(error, ResponseError) or isinstance(error, _ELSEWHERE):
+                await self.close()
             raise
 
 
 def reason(error: BaseException) -> str:
     """Why a server did not do what it was asked; of what is not its own word only the type, as it may hold values."""
+    if isinstance(error, _MOVING):
+        return "the claims are on another node of the cluster, or on their way to it"
     if isinstance(error, ResponseError):
         return f"the server refuses: {str(error).splitlines()[0][:200]}"
     return f"the server does not answer ({type(error).__name__})"

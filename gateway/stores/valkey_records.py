@@ -29,7 +29,7 @@ _READ_TAIL = msgspec.msgpack.Decoder(_Tail)
 class Keys:
     """The names of all keys. They share a hash tag, so that a script may use them together."""
 
-    __slots__ = ("answer", "claim", "commits", "expiries", "flights", "key_check", "nodes", "server")
+    __slots__ = ("answer", "claim", "commits", "expiries", "flights", "key_check", "nodes", "restores", "server")
 
     def __init__(self, prefix: str) -> None:
         base = b"{" + prefix.encode() + b"}:"
@@ -43,6 +43,8 @@ class Keys:
         """By node a count that grows while it lives."""
         self.server = base + b"server"
         """The run id of the server whose data is known to be whole."""
+        self.restores = base + b"restores"
+        """How often claims were put back."""
         self.key_check = base + b"key-check"
 
     def of(self, node: bytes, fingerprints: Sequence[bytes] = ()) -> list[bytes]:

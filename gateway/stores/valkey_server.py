@@ -50,9 +50,9 @@ class ValkeyServer(Server):
 
     @override
     async def look(self) -> Seen:
-        whole = await self._link.ask("GET", self._keys.server)
-        commits = int(await self._link.ask("GET", self._keys.commits) or 0)
-        return Seen(whole, commits)
+        keys = self._keys
+        whole, commits, restores = await self._link.ask("MGET", keys.server, keys.commits, keys.restores)
+        return Seen(whole, int(commits or 0), restores=int(restores or 0))
 
     @override
     async def trust(self) -> None:
@@ -75,7 +75,7 @@ class ValkeyServer(Server):
         return restored, taken
 
     def _restoring(self, owner: bytes, known: Sequence[Known]) -> Call:
-        keys = [self._keys.flights + self.node, self._keys.expiries]
+        keys = [self._keys.flights + self.node, self._keys.expiries, self._keys.restores]
         arguments: list[bytes | int] = [owner]
         for one in known:
             keys += (self._keys.claim + one.claim.fingerprint, self._keys.answer + one.claim.fingerprint)

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from gateway.config.endpoints import (
     parse_upstream,
 )
 from gateway.config.postgresql_url import PostgresqlStoreUrl
+from gateway.config.valkey_url import ValkeyStoreUrl
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,9 @@ def test_any_text_is_an_address_a_store_or_a_value_error(text: str, start: str) 
         "redis://:pa55word@host:port",
         "redis://:pa55word@host/database",
         "valkey+sentinel://:pa55word@host",
+        "valkey://:pa55word@a,b",
+        "valkey+cluster://:pa55word@a,b/1",
+        "valkey+cluster://:pa55word@a,b/claims",
         "redis://:pa55/word@host",
         "postgresql://u:pa55word@host:port/db",
         "postgresql://u:pa55word@host/db?unknown=pa55word",
@@ -172,6 +177,33 @@ def test_a_refused_store_does_not_show_its_password(url: str) -> None:
 )
 def test_a_url_of_postgresql_goes_to_its_client_as_it_is_and_people_see_no_password(url: str, address: str) -> None:
     assert parse_store(url) == PostgresqlStoreUrl(url, address)
+
+
+@pytest.mark.parametrize(
+    ("url", "store", "shown"),
+    [
+        ("redis://a", ValkeyStoreUrl((("a", 6379),)), "valkey://a:6379/0"),
+        (
+            "rediss://u:p%40ss@a:1/2",
+            ValkeyStoreUrl((("a", 1),), 2, "u", "p@ss", tls=True),
+            "valkeys://a:1/2",
+        ),
+        (
+            "redis+sentinel://a,b:1/claims/2",
+            ValkeyStoreUrl((("a", 26379), ("b", 1)), 2, service="claims"),
+            "valkey+sentinel://a:26379,b:1/claims/2",
+        ),
+        (
+            "rediss+cluster://u:pa55word@a,[::1]:1",
+            ValkeyStoreUrl((("a", 6379), ("::1", 1)), 0, "u", "pa55word", tls=True, cluster=True),
+            "valkeys+cluster://a:6379,[::1]:1/0",
+        ),
+    ],
+)
+def test_a_valkey_server_its_sentinels_or_nodes_of_its_cluster(url: str, store: ValkeyStoreUrl, shown: str) -> None:
+    assert parse_store(url) == store
+    assert str(store) == shown
+    assert parse_store(shown) == msgspec.structs.replace(store, user=None, password=None)
 
 
 def refusal(parse: Callable[[str], object], text: str) -> str:

@@ -32,9 +32,9 @@ COMPOSE, RULES = "compose.yaml", "rules/gateway.toml"
 Table = dict[str, Any]
 
 
-def schema_problems(files: Files, directory: Path) -> list[str]:
+def schema_problems(files: Files, directory: Path, name: str = COMPOSE) -> list[str]:
     """What the Compose Specification's schema says; unknown keys are problems."""
-    path = written(files, directory) / COMPOSE
+    path = written(files, directory) / name
     arguments = ["--builtin-schema", "vendor.compose-spec", "--output-format", "json", str(path)]
     command = [sys.executable, "-m", "check_jsonschema", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
@@ -52,10 +52,10 @@ def disagreements(files: Files, directory: Path) -> list[str]:
         chain(
             _addresses(gateway, config),
             _volumes(whole, gateway, config),
-            _upstream(whole, api, config),
-            _health(gateway, api),
+            upstream(whole, api, config),
+            health(gateway, api),
             _endings(gateway, config),
-            *(_confined(name, service) for name, service in whole["services"].items()),
+            *(confined(name, service) for name, service in whole["services"].items()),
             unless(size(gateway["mem_limit"]) >= memory_wanted(config), "too little memory"),
         )
     )
@@ -79,7 +79,8 @@ def _volumes(whole: Table, gateway: Table, config: Config) -> Iterator[str]:
     yield from unless(there and config.server.watch_interval, "a changed rules file is not taken up")
 
 
-def _upstream(whole: Table, api: Table, config: Config) -> Iterator[str]:
+def upstream(whole: Table, api: Table, config: Config) -> Iterator[str]:
+    """Yield what is wrong with where the API is."""
     port = port_of(api["command"][api["command"].index("--listen") + 1])
     there = config.upstream and config.upstream.url == f"http://api:{port}"
     yield from unless(there, "the API is somewhere else")
@@ -88,7 +89,8 @@ def _upstream(whole: Table, api: Table, config: Config) -> Iterator[str]:
     yield from unless(inner and "ports" not in api, "the API can be reached past the gateway")
 
 
-def _health(gateway: Table, api: Table) -> Iterator[str]:
+def health(gateway: Table, api: Table) -> Iterator[str]:
+    """Yield what is wrong with the health checks of a gateway and of the API."""
     test, *command = gateway["healthcheck"]["test"]
     yield from unless([test, command[0]] == ["CMD", PROGRAM], "the health check calls another program")
     asks = cli.parser().parse_args(command[1:])
@@ -104,7 +106,8 @@ def _endings(gateway: Table, config: Config) -> Iterator[str]:
     yield from unless(enough, "the engine kills before the drain has ended")
 
 
-def _confined(name: str, service: Table) -> Iterator[str]:
+def confined(name: str, service: Table) -> Iterator[str]:
+    """Yield what a service may do that it should not."""
     yield from unless(service.get("read_only"), f"{name} can write to its image")
     yield from unless(service.get("cap_drop") == ["ALL"], f"{name} has capabilities")
     yield from unless("no-new-privileges:true" in service.get("security_opt", ()), f"{name} can gain privileges")

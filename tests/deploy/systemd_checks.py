@@ -30,7 +30,8 @@ def verified(files: Files, directory: Path) -> list[str]:
     """What `systemd-analyze verify` says of the units, with a program that exists in place of the installed one."""
     here = str(Path(sys.executable).with_name("gateway"))
     units = {name: text.replace(PROGRAM, here) for name, text in files.items() if name != RULES}
-    paths = [str(written(units, directory) / name) for name in units]
+    there = written(units, directory)
+    paths = [str(there / name) for name in units if "/" not in name]  # what is added to a unit is found beside it
     done = _analyze("verify", "--man=no", *paths)
     return [line for line in (done.stderr + done.stdout).splitlines() if "idempotency-gateway" in line] or (
         [f"systemd-analyze ended with {done.returncode}: {done.stderr}"] if done.returncode else []
@@ -52,7 +53,7 @@ def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def disagreements(files: Files, directory: Path) -> list[str]:
     """What does not fit together in units and rules file, as far as systemd cannot know."""
-    service, socket = _parsed(files[SERVICE]), _parsed(files[SOCKET])
+    service, socket = parsed(files[SERVICE]), parsed(files[SOCKET])
     config = rules_file(files[RULES], directory)
     tries, pause, within = (int(service[key][0]) for key in ("StartLimitBurst", "RestartSec", "StartLimitIntervalSec"))
     tries_end = tries * pause < within
@@ -92,7 +93,8 @@ def _store(service: Unit, url: str) -> Iterator[str]:
     yield from unless(service["StateDirectoryMode"] == ["0700"], "others can read the store")
 
 
-def _parsed(text: str) -> Unit:
+def parsed(text: str) -> Unit:
+    """The keys of a unit, or of what is added to one."""
     unit: Unit = defaultdict(list)
     for line in text.splitlines():
         key, equals, value = line.partition("=")

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.commands.processes import free_addresses
+from gateway.config.endpoints import parse_store
+from gateway.config.postgresql_url import PostgresqlStoreUrl
+from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.errors import ConfigError
 from tests.deploy.compose_checks import COMPOSE
 from tests.deploy.kubernetes_checks import POD
@@ -18,15 +21,21 @@ from tests.support.deploy import DEPLOY, documents, files_of, rules_file
 from tests.support.program import GatewayProgram
 from tests.support.tally import PATIENCE
 
-RULES = {
-    path.relative_to(DEPLOY).as_posix(): path.read_text(encoding="utf-8")
-    for path in DEPLOY.rglob("*.toml")
-    if path.parent.name != "replicas"  # needs a server: see test_replicas.py
-}
+RULES = {path.relative_to(DEPLOY).as_posix(): path.read_text(encoding="utf-8") for path in DEPLOY.rglob("*.toml")}
+SHARED = {name for name, text in RULES.items() if "sqlite:" not in text}
+"""Those of several gateways, which need a server: test_replicas.py and test_compose_replicas.py run some of them."""
 
 
 def test_each_way_to_deploy_has_its_rules_file() -> None:
-    assert set(RULES) == {"systemd/gateway.toml", "kubernetes/gateway.toml", "compose/rules/gateway.toml"}
+    assert set(RULES) - SHARED == {"systemd/gateway.toml", "kubernetes/gateway.toml", "compose/rules/gateway.toml"}
+    assert {
+        "systemd-nodes/valkey/gateway.toml",
+        "systemd-nodes/postgresql/gateway.toml",
+        "replicas/gateway.toml",
+        "replicas-postgresql/gateway.toml",
+        "compose-replicas/valkey/gateway.toml",
+        "compose-replicas/postgresql/gateway.toml",
+    } == SHARED
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -38,6 +47,16 @@ def test_a_rules_file_is_free_of_problems_and_guards_something(name: str, tmp_pa
 def test_a_key_misspelt_in_a_rules_file_is_found(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="drain_timeouts"):
         rules_file(RULES[name].replace("drain_timeout", "drain_timeouts"), tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_several_gateways_share_a_secret_and_a_server_and_show_no_password(name: str, tmp_path: Path) -> None:
+    config = rules_file(RULES[name], tmp_path)
+    assert isinstance(parse_store(config.store.url), PostgresqlStoreUrl if "postgresql" in name else ValkeyStoreUrl)
+    assert config.fingerprint.key or config.fingerprint.key_file
+    url = re.search(r'^url = "(\w+://.+)"', RULES[name].partition("[store]")[2], re.MULTILINE)
+    assert url
+    assert re.fullmatch(r"[\w+]+://gateway(:\$\{\w+\})?@[^@]+", url[1]), "a password is in the file"
 
 
 @asynccontextmanager
@@ -66,7 +85,7 @@ def example_arguments(folder: str) -> list[str]:
     return list(whole["services"]["api"]["command"])
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", sorted(RULES.keys() - SHARED))
 async def test_the_example_runs_and_a_create_reaches_it_once(name: str, tmp_path: Path) -> None:
     """Everything is as in deploy/, but for addresses and directories, which a test chooses."""
     (address,) = free_addresses(1)

@@ -204,7 +204,6 @@ ALIKE = [
     ("valkey", {"maxmemory-policy": "allkeys-lru", "maxmemory": "100mb"}, {}, "maxmemory-policy is allkeys-lru"),
     ("valkey", {"appendfsync": "everysec"}, {"durability": "power"}, "appendfsync is not always"),
     ("valkey", {}, {"replicas": 1}, "has 0 replicas, and store.replicas demands 1"),
-    ("valkey", {"cluster-enabled": "yes"}, {}, "is a node of a cluster, which is not supported"),
     ("postgresql", {"fsync": "off"}, {}, "fsync is off, so that a crash of its machine destroys what it keeps"),
     ("postgresql", {"full_page_writes": "off"}, {}, "full_page_writes is off"),
     ("postgresql", {"synchronous_commit": "off"}, {}, "synchronous_commit is off, so that a crash of the server takes"),

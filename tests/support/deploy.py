@@ -56,11 +56,22 @@ def written(files: Files, directory: Path) -> Path:
     return directory
 
 
+SECRETS = {"VALKEY_PASSWORD": "secret", "PGPASSWORD": "secret", "FINGERPRINT_KEY": "k" * 32}
+"""What rules files in deploy/ take from the environment."""
+
+
 def rules_file(text: str, directory: Path) -> Config:
     """What a rules file says; ConfigError when it has problems."""
     path = directory / "rules.toml"
     path.write_text(text, encoding="utf-8")
-    return load(path, {})
+    return load(path, SECRETS)
+
+
+def rights() -> list[str]:
+    """The words by which docs/stores.md gives a user of Valkey what a gateway needs."""
+    text = (ROOT / "docs" / "stores.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^ACL SETUSER gateway on >PASSWORD (.+)$", text, re.MULTILINE)
+    return str(found).split()
 
 
 def documents(text: str) -> list[dict[str, Any]]:
@@ -87,7 +98,7 @@ def seconds(text: str) -> float:
 
 def size(text: str) -> int:
     """Bytes, as Kubernetes ("512Mi") and compose ("512m") write them."""
-    found = re.fullmatch(r"(\d+)(Mi|Gi|m|g)", text)
+    found = re.fullmatch(r"(\d+)(Mi|Gi|m|g|mb|gb)", text)
     assert found, f"{text!r} is no size that these tests read"
     return int(found[1]) * {"m": 1024**2, "g": 1024**3}[found[2][0].lower()]
 

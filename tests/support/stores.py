@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gateway.config.postgresql_url import parse_postgresql
+from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.model import FOREVER, Claim, Held, Reserved, Settlement, State
 from gateway.stores.base import Opened, Store
 from gateway.stores.demands import Demands
@@ -50,10 +51,10 @@ async def open_store(path: Path, durability: Literal["process", "power"] = "proc
     return opened
 
 
-async def open_shared(prefix: str, **changes: Any) -> Opened:
-    """Open a store on the server of these tests."""
+async def open_shared(prefix: str, *, at: ValkeyStoreUrl | None = None, **changes: Any) -> Opened:
+    """Open a store on the server of these tests, or another one."""
     settings = {"failover_grace": 0.01, **changes}
-    opened = await open_valkey(valkey.address(), Demands("process"), KEY, prefix=prefix, **settings)
+    opened = await open_valkey(at or valkey.address(), Demands("process"), KEY, prefix=prefix, **settings)
     left_open.append(opened.store)
     return opened
 

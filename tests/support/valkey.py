@@ -28,7 +28,7 @@ def new_server(directory: Path | None = None, port: int | None = None, **setting
     """A server that keeps what it confirms, as the gateway demands, unless `settings` say otherwise; it has started."""
     folder = directory or Path(tempfile.mkdtemp(prefix="valkey-"))
     wanted = {"appendonly": "yes", "save": "", "repl-diskless-sync-delay": "0", **settings}
-    found = ValkeyServer(data_dir=folder, port=port or _free_ports(1)[0], persist=True, **wanted)
+    found = ValkeyServer(data_dir=folder, port=port or free_ports(1)[0], persist=True, **wanted)
     found.start()
     atexit.register(_stop, found)
     return found
@@ -55,7 +55,7 @@ def new_prefix() -> str:
     return f"test-{os.getpid()}-{next(_PREFIXES)}"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on, all different."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
@@ -66,7 +66,7 @@ class Sentinels:
     """Three Sentinels that watch one primary; use it with `async with`."""
 
     def __init__(self, directory: Path, primary: int) -> None:
-        self.ports = _free_ports(3)
+        self.ports = free_ports(3)
         self._directory = directory
         self._primary = primary
         self._processes: list[asyncio.subprocess.Process] = []

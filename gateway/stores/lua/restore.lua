@@ -1,12 +1,13 @@
 -- Put back one operation that this node knows of, on a server that may have lost it.
 --
--- KEYS: the claims in flight of this node, the expiries; then each claim and the answer stored with it. ARGV: the owner;
--- then for each claim its record, or "" where it was freed, and the answer.
+-- KEYS: the claims in flight of this node, the expiries, how often anything was put back; then each claim and the answer
+-- stored with it. ARGV: the owner; then for each claim its record, or "" where it was freed, and the answer.
 -- Returns {how many claims were put back, how many are held by another operation}.
 local owner = ARGV[1]
 local restored, taken = 0, 0
+redis.call('INCR', KEYS[3])
 for at = 1, (#ARGV - 1) / 2 do
-    local key, record, answer = KEYS[1 + 2 * at], ARGV[2 * at], ARGV[1 + 2 * at]
+    local key, record, answer = KEYS[2 + 2 * at], ARGV[2 * at], ARGV[1 + 2 * at]
     local fingerprint = string.sub(key, -32)
     local there = redis.call('GET', key)
     if there and string.sub(there, 2, 17) ~= owner then
@@ -19,7 +20,7 @@ for at = 1, (#ARGV - 1) / 2 do
             redis.call('SREM', KEYS[1], fingerprint)
         end
         if record == '' then
-            redis.call('DEL', key, KEYS[2 + 2 * at])
+            redis.call('DEL', key, KEYS[3 + 2 * at])
         else
             redis.call('SET', key, record)
             if string.sub(record, 1, 1) == '1' then
@@ -28,7 +29,7 @@ for at = 1, (#ARGV - 1) / 2 do
                 redis.call('ZADD', KEYS[2], 0, string.sub(record, 18, 36) .. fingerprint)
             end
             if answer ~= '' then
-                redis.call('SET', KEYS[2 + 2 * at], owner .. answer)
+                redis.call('SET', KEYS[3 + 2 * at], owner .. answer)
             end
         end
         restored = restored + 1

@@ -1,0 +1,33 @@
+# A Valkey server whose memory is full: what it refuses is not done, and the gateway keeps its connection.
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.config.valkey_url import ValkeyStoreUrl
+from gateway.errors import StoreError
+from gateway.model import Reserved
+from tests.support import valkey
+from tests.support.stores import NOW, claims, create, open_shared, owner, state_of
+
+
+async def test_a_server_without_memory_refuses_and_is_not_connected_to_anew(tmp_path: Path) -> None:
+    server = await asyncio.to_thread(valkey.new_server, tmp_path)
+    try:
+        url = ValkeyStoreUrl((("127.0.0.1", server.port),))
+        store = (await open_shared(valkey.new_prefix(), at=url)).store
+        await create(store, "a", 1)
+        with server.client() as client:
+            before = client.info("stats")["total_connections_received"]
+            client.config_set("maxmemory", "1")
+            for name in ("b", "c", "d"):
+                with pytest.raises(StoreError, match="'maxmemory'"):
+                    await store.reserve(claims(name), owner(2), NOW)
+                assert await state_of(store, name) is None
+            client.config_set("maxmemory", "0")
+            assert await store.reserve(claims("b"), owner(2), NOW) == Reserved()
+            assert client.info("stats")["total_connections_received"] == before
+        await store.close()
+    finally:
+        server.stop()
