@@ -10,8 +10,8 @@ import msgspec
 from gateway.errors import IdentityError
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import encode
+from gateway.guard.normalize import trim
 from gateway.guard.strict_json import EXACT
-from gateway.guard.strict_xml import XML_BLANKS
 from gateway.model import Json
 
 MAX_VALUE = 1024
@@ -88,8 +88,8 @@ def canonical(form: ValueForm, field: Field, value: Json) -> Json:
             raise IdentityError(
                 f"{field.text} has a quote, a percent sign or a backslash, which servers read differently"
             )
-        if field.source is Source.XML:  # types of a schema other than string have none around them, nor has xmltodict
-            value = value.strip(XML_BLANKS)
+        if field.source is Source.XML:  # types of a schema other than string have none around them, and readers trim
+            value = trim(value)
         return _applied(form.normalisers, field, value)
     if value is None and form.empty_is_absent:
         raise IdentityError(f"{field.text} is empty", is_absent=True)
