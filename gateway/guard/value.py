@@ -32,7 +32,8 @@ _TYPES: Mapping[str, frozenset[type]] = {
 _NAMES: Mapping[type, str] = {str: "a string", bool: "a boolean", NoneType: "null", list: "an array", dict: "an object"}
 _TYPED = frozenset({Source.BODY, Source.JWT, Source.ITEM})
 """Sources whose values have types; elsewhere all are strings."""
-_CODED = re.compile(r'["%\\]')
+_CODED = re.compile(r'\Aj:|["%\\]')
+"""What servers undo in a cookie; Express reads JSON behind "j:"."""
 
 
 def types_of(names: Iterable[str]) -> frozenset[type]:
@@ -86,7 +87,7 @@ def canonical(form: ValueForm, field: Field, value: Json) -> Json:
             raise IdentityError(f"{field.text} is longer than {MAX_VALUE} bytes")
         if field.source is Source.COOKIE and _CODED.search(value):
             raise IdentityError(
-                f"{field.text} has a quote, a percent sign or a backslash, which servers read differently"
+                f'{field.text} has a quote, a percent sign, a backslash or "j:", which servers read differently'
             )
         if field.source is Source.XML:  # types of a schema other than string have none around them, and readers trim
             value = trim(value)
