@@ -7,6 +7,8 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.errors import IdentityError
 
+MAX_LEVELS = 32
+"""Brackets in the name of a form's field: what Rack takes."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BLANKS = " \t\r\n"
 _AROUND_STEP = " \t\r\n'\""
@@ -100,6 +102,13 @@ def require_plain(value: str, where: str) -> str:
     if _CONTROL.search(value):
         raise IdentityError(f"{where} holds a control character, at which some servers end it")
     return value
+
+
+def require_few_levels(name: str) -> str:
+    """Raise IdentityError for a name that Rack answers 500, before any code of the API runs."""
+    if name.count("[") > MAX_LEVELS:
+        raise IdentityError(f"the body has a name of more than {MAX_LEVELS} levels")
+    return name
 
 
 def utf8(value: bytes, where: str) -> str:
