@@ -57,7 +57,7 @@ async def test_an_element_is_one_identity_however_its_text_is_spelt(
         first,
         b"<x:User xmlns:x='urn:x'><x:email>\n Ada@X.org\n</x:email><!-- c --></x:User>",
         b"<User><email>&#97;da&#x40;x.org</email></User>",
-        user("&#xa0;ada@x.org&#xfeff;"),
+        user("&#xfeff;ada@x.org&#xa0;"),
         user("eve@x.org"),
     ]
     assert await answers(program, "/users", bodies, XML) == [201, "duplicate", "duplicate", "duplicate", 201]
