@@ -38,7 +38,8 @@ def find_unusual(method: str, query: str, headers: Headers) -> str | None:
             "Content-Type is no type and subtype with parameters of different names (RFC 9110 8.3.1), "
             "or is longer than the type of a form that it begins with."
         )
-    if b"accept" in headers.name_set and not is_accept(b",".join(headers.values(b"accept"))):
+    accept = headers.values(b"accept")
+    if accept and not is_accept(accept[0] if len(accept) == 1 else b",".join(accept)):
         return "Accept is no list of media ranges, with parameters NAME=VALUE (RFC 9110 12.5.1)."
     if b"\t" in headers.block and _TAB.search(headers.block):
         return "A header field has a tab around its value, which some servers take for a part of it."
