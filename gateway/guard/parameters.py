@@ -44,8 +44,8 @@ def is_alike(other: str, wanted: ParameterName) -> bool:
     """Whether some server takes another name for the one that is wanted, or for what is above or below it.
 
     ASP.NET ignores case. PHP skips blanks before a name, ends it at NUL, and takes a dot, and a bracket that is not
-    closed, for an underscore; Rack and qs skip brackets before a name. A dot is a step down to Spring and ASP.NET, an
-    empty bracket any step.
+    closed, for an underscore; Rack and qs skip brackets before a name, and http_parser (PHP's own server, Node before
+    12) question marks at the start of a query. A dot is a step down to Spring and ASP.NET, an empty bracket any step.
     """
     folded = other.casefold()
     if wanted.word not in folded:
@@ -60,7 +60,7 @@ def _begin_alike(one: Steps, other: Steps) -> bool:
 
 def _ways(folded: str) -> tuple[Steps, Steps]:
     """A name as PHP reads it, and as a way in which dots are steps, too."""
-    text = folded.partition("\x00")[0].strip(_BLANKS).lstrip("[")
+    text = folded.lstrip("?").partition("\x00")[0].strip(_BLANKS).lstrip("[")
     steps = text.rstrip("]").replace("][", "[").replace("]", "[")
     base, bracket, rest = steps.partition("[")
     if bracket and "]" not in text.partition("[")[2]:

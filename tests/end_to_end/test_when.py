@@ -92,6 +92,7 @@ async def test_the_first_rule_guards_whose_conditions_hold(upstream: RawUpstream
     [
         ("/x?kind=new&kind=old", b'{"email":"a","type":"user"}', []),
         ("/x?Kind=old&kind=new", b'{"email":"a","type":"user"}', []),
+        ("/x??kind=new", b'{"email":"a","type":"user"}', []),
         ("/x?kind[]=old", b'{"email":"a","type":"user"}', []),
         ("/x?kind=old;kind=new", b'{"email":"a","type":"user"}', []),
         ("/x?kind=new", b'{"email":"a","type":"old","type":"user"}', []),
@@ -176,6 +177,7 @@ async def test_ordinary_cookies_decide(upstream: RawUpstream, gateway: StartGate
         ("/x", [{"method": "read"}, {"method": "create", "email": "a"}]),
         ("/x?method=create", {"email": "a"}),
         ("/x?Method=create", {"email": "a"}),
+        ("/x??method=create", {"email": "a"}),
     ],
 )
 async def test_what_is_not_where_a_condition_looks_may_be_elsewhere_for_the_api(
