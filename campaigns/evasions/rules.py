@@ -118,13 +118,16 @@ _WITHOUT_CASE = frozenset(
     }
 )
 """Kinds whose value is an e-mail."""
+_AROUND = "".join([chr(code) for code in range(0x10000) if code <= 0x20 or chr(code).isspace()]) + "\ufeff"
+"""What some language's trim takes away."""
 
 
 def normalised(kind: str, value: Any) -> Any:
     """A value as a judge read it, as the rule of its kind compares it; 1 and "1" are two."""
     if isinstance(value, list) and kind == "seats":
-        return (*value[:3], normalised("users", value[3]))
+        return json.dumps([*value[:3], normalised("users", value[3])])
     if isinstance(value, str) and kind in _WITHOUT_CASE:
-        composed = unicodedata.normalize("NFC", value.strip())
-        value = unicodedata.normalize("NFC", composed.casefold())
+        composed = unicodedata.normalize("NFC", value.strip(_AROUND))
+        folded = composed.casefold().replace("i\u0307", "i").replace("\u0131", "i")
+        value = unicodedata.normalize("NFC", folded)
     return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)

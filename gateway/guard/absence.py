@@ -61,7 +61,7 @@ def _require_not_in_query(query: str, field: Field, others: Sequence[Field]) -> 
     if any(other.source is Source.QUERY and folded_name(other.name) == wanted for other in others):
         return
     for pair in _PARAMETERS.split(query):
-        name = pair.partition("=")[0].replace("+", " ")
+        name = pair.partition("=")[0].lstrip("?").replace("+", " ")
         if wanted in {folded_name(name), folded_name(_STEPS.split(unquote(name).lstrip("["))[0])}:
             raise IdentityError(
                 f"{field.text} is not in the body, and may be in the query, where some servers look, too"

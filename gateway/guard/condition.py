@@ -174,21 +174,31 @@ def meets(condition: Condition[F], value: Json | Found) -> bool | None:
 def might_meet(condition: Condition[F], value: Json | Found) -> bool:
     """Whether a condition that does not hold would hold for a value once its type is converted.
 
-    Pydantic takes "1" for 1, Python true for 1, PHP either for either; a list of one text is that text as a key of a
-    JavaScript object, and where lists of one element are unwrapped (Jackson).
+    Pydantic takes "1" for 1, Python true for 1, PHP either for either, and true for any text; a list of one text is
+    that text as a key of a JavaScript object, and where lists of one element are unwrapped (Jackson).
     """
-    if isinstance(value, list):
-        return any(meets(condition, each) is not False or might_meet(condition, each) for each in value)
+    if isinstance(value, list) and any(
+        meets(condition, each) is not False or might_meet(condition, each) for each in value
+    ):
+        return True
+    if condition.glob is not None:
+        return isinstance(value, int | float) and not isinstance(value, bool) and matches(condition.glob, str(value))
+    return any(_might_equal(value, wanted) for wanted in condition.values)
+
+
+def _might_equal(value: Json | Found, wanted: Scalar) -> bool:
+    if isinstance(wanted, bool) and value is not None and bool(value) is wanted:  # "if (body.notify)"
+        return True
     if not isinstance(value, Scalar):
         return False
-    if condition.glob is not None:
-        return not isinstance(value, str | bool) and matches(condition.glob, str(value))
+    if isinstance(wanted, str) and not isinstance(value, str):
+        if value is True:  # true == "a" in PHP
+            return wanted not in {"", "0"}
+        if value == 0 and isinstance(_converted(wanted), str):  # 0 == "a" in PHP before 8
+            return True
     text = isinstance(value, str)
-    return any(
-        (text != isinstance(wanted, str) or isinstance(value, bool) != isinstance(wanted, bool))
-        and _converted(value) == _converted(wanted)
-        for wanted in condition.values
-    )
+    is_converted = text != isinstance(wanted, str) or isinstance(value, bool) != isinstance(wanted, bool)
+    return is_converted and _converted(value) == _converted(wanted)
 
 
 _WORDS = {**dict.fromkeys(("true", "t", "yes", "y", "on"), 1), **dict.fromkeys(("false", "f", "no", "n", "off"), 0)}

@@ -14,8 +14,9 @@ from gateway.http.headers import Headers
 _NAME = r"[!#%&'*+\-.^_`|~0-9A-Za-z]+"
 _ORDINARY = re.compile(_NAME + r"=[!#-+\--:<-\[\]-~,]*")
 """A cookie as RFC 6265 4.1.1 has it, but without quotes, and with commas in its value."""
-_WANTED = re.compile(r"[!#$&-+\--:<-\[\]-~]*")
-"""A value without a comma, at which some servers end it, and without a percent sign, which some undo."""
+_WANTED = re.compile(r"(?!j:)[!#$&-+\--:<-\[\]-~]*")
+"""A value without a comma, at which some servers end it, and without a percent sign, which some undo; nor JSON, which
+Express reads behind "j:"."""
 _RESERVED = frozenset(
     {
         *("expires", "path", "comment", "domain", "max-age", "secure", "httponly", "version", "samesite"),

@@ -14,10 +14,21 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.field import Field
 from gateway.guard.form_type import media_type, require_utf_8, type_parameters
-from gateway.guard.parameters import absent, another_name, is_alike, one_of, parameter_name, require_plain, utf8
+from gateway.guard.parameters import (
+    absent,
+    another_name,
+    is_alike,
+    one_of,
+    parameter_name,
+    require_few_levels,
+    require_plain,
+    utf8,
+)
 from gateway.http.fields import TOKEN
 
 MAX_PARTS = 1000
+MAX_FILES = 100
+"""What Django takes; at 128 Rack answers 500 before any code of the API runs."""
 MAX_HEADS = 256 * 1024
 """Bytes of the heads of all parts together: they take much longer than what is in the parts."""
 _MAX_LINE = 4096
@@ -28,6 +39,8 @@ _DISPOSITION = re.compile(rf"form-data; ?name=(?:{_TEXT})(?:; ?filename=(?:{_TEX
 """As all clients write it: with a name and perhaps a filename, and nothing that some servers unescape."""
 _TYPE = re.compile(TOKEN.decode() + "/" + TOKEN.decode())
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+_CHARSET = re.compile(r"charset[^;]*")
+_KNOWN_CHARSET = re.compile(r'charset=("?)(?:utf-8|us-ascii|iso-8859-1|windows-1252)\1[ \t]*')
 _PLAIN_CODINGS = frozenset({"7bit", "8bit", "binary"})
 """Content-Transfer-Encodings that change nothing (RFC 2045 6.2)."""
 _NOT_ALL = "the body has something before its first boundary or behind its last one, or not both"
@@ -133,7 +146,7 @@ class MultipartReader:
         self._mark = b"--" + boundary
         self._text_limit = text_limit
         self._unscanned = self._unparsed = b""
-        self._marks = self._size_of_heads = self._size_of_texts = 0
+        self._marks = self._size_of_heads = self._size_of_texts = self._files = 0
         self._head: bytes | None = None
         """What stands behind the last boundary, until its head is whole; None while content comes."""
         self._parser = PushMultipartParser(
@@ -220,6 +233,9 @@ class MultipartReader:
             for event in self._parser.parse(data):
                 if isinstance(event, MultipartSegment):
                     self._part = _part(event, hashes_file=self._text_limit is not None)
+                    self._files += self._part.filename is not None
+                    if self._files > MAX_FILES:
+                        raise IdentityError(f"the body has more than {MAX_FILES} files")
                 elif self._part is None:
                     continue
                 elif event is not None:
@@ -270,6 +286,11 @@ def _part(segment: MultipartSegment, *, hashes_file: bool) -> Part:
     content_type = headers.get("content-type")
     if content_type is not None and media_type(content_type).startswith("multipart/"):
         raise IdentityError("the body has a part that has parts itself")
+    if filename is None and content_type is not None:
+        for charset in _CHARSET.findall(content_type.lower()):
+            if not _KNOWN_CHARSET.fullmatch(charset):  # Rack answers 500 to one that Ruby does not know
+                raise IdentityError("the body has a part in a charset that not every server knows")
+    require_few_levels(unquote(name))
     is_hashed = hashes_file and filename is not None
     return Part(name, filename, content_type, hashed=hashlib.sha256() if is_hashed else None)
 

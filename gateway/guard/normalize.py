@@ -12,7 +12,13 @@ from gateway.http.fields import TOKEN
 MAX_MARKS = 30
 """Combining marks in a row that are normalised, as in the Stream-Safe Text Format (Unicode Standard Annex #15, section
 13): no language needs as many, and the time that normalising takes grows with the square of their number."""
-_SPACES = re.compile(r"\s+")
+_SPACES = re.compile(r"[\s\ufeff]+")
+"""With what ECMAScript has besides."""
+_AT_ENDS = "".join(map(chr, [*range(0x21), 0x85, 0xA0, 0x1680, 0x180E, *range(0x2000, 0x200B)])) + (
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+"""What the trim of some language takes away: Unicode's white space, with U+180E as up to Unicode 6.2; in ECMAScript
+U+FEFF; in Java all up to the space, of which PHP and Ruby take NUL."""
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _CREDENTIALS = re.compile(rf"({TOKEN.decode()})(?: +([^ \t].*))?", re.DOTALL)
 """RFC 9110 11.4: the spaces behind the scheme are 1*SP."""
@@ -43,18 +49,33 @@ def _nfkc(value: str) -> str:
     return unicodedata.normalize("NFKC", value)
 
 
+def trim(value: str) -> str:
+    """Remove white space at both ends, as any language has it: an API may do so before it compares."""
+    return value.strip(_AT_ENDS)
+
+
+def _casefold(value: str) -> str:
+    """Fold case; i is one with and without its dot, for the capital of one is that of the other in many languages.
+
+    Go's lower case of U+0130 is i, and the upper case of U+0131 is I; no other letter is alike in some language's lower
+    or upper case, and apart in Unicode's folding.
+    """
+    folded = value.casefold()
+    return folded if folded.isascii() else folded.replace("i\u0307", "i").replace("\u0131", "i")
+
+
 def _email(value: str) -> str:
     """Trim, compose (NFC) and case-fold an address; its domain becomes Unicode (U-labels, RFC 5890 2.3.2.1).
 
     Dots and +tags stay: only its owner knows what they mean.
     """
     if value.isascii():
-        folded = value.strip().casefold()
+        folded = trim(value).casefold()
         if "xn--" not in folded:  # nearly always
             return folded
     else:
         # Case-folding takes some composed characters apart.
-        folded = unicodedata.normalize("NFC", _nfc(value.strip()).casefold())
+        folded = unicodedata.normalize("NFC", _casefold(_nfc(trim(value))))
     local, at, domain = folded.rpartition("@")
     if not at or (domain.isascii() and "xn--" not in domain):
         return folded
@@ -67,7 +88,7 @@ def _unicode_domain(domain: str) -> str:
         name = idna.decode(domain, uts46=True, std3_rules=True)
     except ValueError:  # of idna, and of Unicode's tables
         raise ValueError("has a domain that is no internationalised domain name (RFC 5891)") from None
-    return unicodedata.normalize("NFC", name.casefold())
+    return unicodedata.normalize("NFC", _casefold(name))
 
 
 def _integer(value: str) -> str:
@@ -101,8 +122,8 @@ def _email_tag(value: str) -> str:
 
 
 NORMALISERS: Mapping[str, Callable[[str], str]] = {
-    "trim": str.strip,
-    "casefold": str.casefold,
+    "trim": trim,
+    "casefold": _casefold,
     "nfc": _nfc,
     "nfkc": _nfkc,
     "digits": lambda value: "".join(c for c in value if c.isdecimal()),

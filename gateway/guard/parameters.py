@@ -7,6 +7,8 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.errors import IdentityError
 
+MAX_LEVELS = 32
+"""Brackets in the name of a form's field: what Rack takes."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BLANKS = " \t\r\n"
 _AROUND_STEP = " \t\r\n'\""
@@ -42,8 +44,8 @@ def is_alike(other: str, wanted: ParameterName) -> bool:
     """Whether some server takes another name for the one that is wanted, or for what is above or below it.
 
     ASP.NET ignores case. PHP skips blanks before a name, ends it at NUL, and takes a dot, and a bracket that is not
-    closed, for an underscore; Rack and qs skip brackets before a name. A dot is a step down to Spring and ASP.NET, an
-    empty bracket any step.
+    closed, for an underscore; Rack and qs skip brackets before a name, and http_parser (PHP's own server, Node before
+    12) question marks at the start of a query. A dot is a step down to Spring and ASP.NET, an empty bracket any step.
     """
     folded = other.casefold()
     if wanted.word not in folded:
@@ -58,7 +60,7 @@ def _begin_alike(one: Steps, other: Steps) -> bool:
 
 def _ways(folded: str) -> tuple[Steps, Steps]:
     """A name as PHP reads it, and as a way in which dots are steps, too."""
-    text = folded.partition("\x00")[0].strip(_BLANKS).lstrip("[")
+    text = folded.lstrip("?").partition("\x00")[0].strip(_BLANKS).lstrip("[")
     steps = text.rstrip("]").replace("][", "[").replace("]", "[")
     base, bracket, rest = steps.partition("[")
     if bracket and "]" not in text.partition("[")[2]:
@@ -100,6 +102,13 @@ def require_plain(value: str, where: str) -> str:
     if _CONTROL.search(value):
         raise IdentityError(f"{where} holds a control character, at which some servers end it")
     return value
+
+
+def require_few_levels(name: str) -> str:
+    """Raise IdentityError for a name that Rack answers 500, before any code of the API runs."""
+    if name.count("[") > MAX_LEVELS:
+        raise IdentityError(f"the body has a name of more than {MAX_LEVELS} levels")
+    return name
 
 
 def utf8(value: bytes, where: str) -> str:

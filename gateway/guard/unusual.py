@@ -1,7 +1,7 @@
 # What no ordinary client sends, on a guarded route. Pure.
 #
-# Frameworks answer such requests 500 before any code of the API runs, or do something else than the method says. A
-# stranger could make outcomes unknown with them, and so block identities.
+# Frameworks answer such requests 500 or 406 before any code of the API runs, or do something else than the method says.
+# A stranger could make outcomes unknown with them, and so block identities.
 
 import re
 from functools import lru_cache
@@ -16,6 +16,13 @@ MAX_NESTING = 32
 
 _LONGER_FORM = re.compile(rb"(?:application/x-www-form-urlencoded|multipart/form-data)[^; \t]", re.IGNORECASE)
 """A form to an API that asks how a type begins, as Tornado does, and JSON to one that reads the suffix."""
+_TAB = re.compile(rb":[ \t]*\t|\t[ \t]*\r\n")
+_RANGE_NAME = rb"[0-9A-Za-z][-0-9A-Za-z!#$&^_.+]*"
+"""RFC 6838 4.2, which is narrower than a token."""
+_RANGE = re.compile(rb"[ \t]*(?:\*/\*|%b/(?:\*|%b))" % (_RANGE_NAME, _RANGE_NAME))
+_STAR = re.compile(rb"[ \t]*\*(?=[ \t]*[;,])")
+"""Java's HttpURLConnection sends it, beside "*/*"."""
+_BETWEEN = re.compile(rb"[ \t]*(?:,|\Z)")
 
 
 def find_unusual(method: str, query: str, headers: Headers) -> str | None:
@@ -31,7 +38,32 @@ def find_unusual(method: str, query: str, headers: Headers) -> str | None:
             "Content-Type is no type and subtype with parameters of different names (RFC 9110 8.3.1), "
             "or is longer than the type of a form that it begins with."
         )
+    accept = headers.values(b"accept")
+    if accept and not is_accept(accept[0] if len(accept) == 1 else b",".join(accept)):
+        return "Accept is no list of media ranges, with parameters NAME=VALUE (RFC 9110 12.5.1)."
+    if b"\t" in headers.block and _TAB.search(headers.block):
+        return "A header field has a tab around its value, which some servers take for a part of it."
     return None
+
+
+@lru_cache(maxsize=256)
+def is_accept(value: bytes) -> bool:
+    """Whether an Accept value is a list of media ranges; it may have empty members.
+
+    Rails answers others 406 before any code of the API runs, a name of other characters than RFC 6838 has too.
+    """
+    at, may_be_old = 0, b"*/*" in value
+    while at < len(value):
+        member = _RANGE.match(value, at) or (_STAR.match(value, at) if may_be_old else None)
+        if member is not None:
+            at = member.end()
+            while (parameter := MEDIA_PARAMETER.match(value, at)) is not None:
+                at = parameter.end()
+        end = _BETWEEN.match(value, at)
+        if end is None:
+            return False
+        at = end.end()
+    return True
 
 
 @lru_cache(maxsize=256)  # the same few, again and again

@@ -17,6 +17,7 @@ from gateway.guard.parameters import (
     is_alike,
     one_of,
     parameter_name,
+    require_few_levels,
 )
 
 MAX_PARAMETERS = 1000
@@ -99,7 +100,7 @@ def names_at_semicolons(pair: str) -> list[str]:
 def _name(text: str) -> str:
     if not text.isascii():  # Starlette reads each such byte as a character
         raise IdentityError("the body has a name that is neither ASCII nor percent-encoded")
-    return decode_parameter(text, "the name of a parameter in the body")
+    return require_few_levels(decode_parameter(text, "the name of a parameter in the body"))
 
 
 def _decoded(value: str | None, where: str) -> str:

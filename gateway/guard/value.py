@@ -10,8 +10,8 @@ import msgspec
 from gateway.errors import IdentityError
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import encode
+from gateway.guard.normalize import trim
 from gateway.guard.strict_json import EXACT
-from gateway.guard.strict_xml import XML_BLANKS
 from gateway.model import Json
 
 MAX_VALUE = 1024
@@ -32,7 +32,8 @@ _TYPES: Mapping[str, frozenset[type]] = {
 _NAMES: Mapping[type, str] = {str: "a string", bool: "a boolean", NoneType: "null", list: "an array", dict: "an object"}
 _TYPED = frozenset({Source.BODY, Source.JWT, Source.ITEM})
 """Sources whose values have types; elsewhere all are strings."""
-_CODED = re.compile(r'["%\\]')
+_CODED = re.compile(r'\Aj:|["%\\]')
+"""What servers undo in a cookie; Express reads JSON behind "j:"."""
 
 
 def types_of(names: Iterable[str]) -> frozenset[type]:
@@ -86,10 +87,10 @@ def canonical(form: ValueForm, field: Field, value: Json) -> Json:
             raise IdentityError(f"{field.text} is longer than {MAX_VALUE} bytes")
         if field.source is Source.COOKIE and _CODED.search(value):
             raise IdentityError(
-                f"{field.text} has a quote, a percent sign or a backslash, which servers read differently"
+                f'{field.text} has a quote, a percent sign, a backslash or "j:", which servers read differently'
             )
-        if field.source is Source.XML:  # types of a schema other than string have none around them, nor has xmltodict
-            value = value.strip(XML_BLANKS)
+        if field.source is Source.XML:  # types of a schema other than string have none around them, and readers trim
+            value = trim(value)
         return _applied(form.normalisers, field, value)
     if value is None and form.empty_is_absent:
         raise IdentityError(f"{field.text} is empty", is_absent=True)

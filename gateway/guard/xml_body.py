@@ -12,6 +12,7 @@ from gateway.errors import IdentityError
 from gateway.guard.condition import Found
 from gateway.guard.content import BodyFormats, plain
 from gateway.guard.form_type import media_type, type_parameters
+from gateway.guard.normalize import trim
 from gateway.guard.parameters import absent
 from gateway.guard.strict_xml import (
     MAX_DEPTH,
@@ -102,7 +103,7 @@ class XmlBody:
         if element.odd is not None:
             raise IdentityError(f"{where} {element.odd}")
         text = "".join(element.pieces)
-        if text and not text.strip(XML_BLANKS):
+        if text and not trim(text):
             raise IdentityError(f"{where} holds white space alone, which some readers leave out")
         return text
 
@@ -113,7 +114,7 @@ class XmlBody:
         """
         self._element(keys, where)
         try:
-            return self.find_value(keys, where).strip(XML_BLANKS)
+            return trim(self.find_value(keys, where))
         except IdentityError:
             return Found.THERE
 

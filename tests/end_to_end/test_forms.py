@@ -131,6 +131,25 @@ async def test_what_servers_read_in_two_ways_never_reaches_the_api(
     assert not upstream.connections
 
 
+async def test_what_rack_answers_500_before_it_asks_who_sends_never_reaches_the_api(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    """Rails and Sinatra: anybody could leave an outcome unknown with it."""
+    program = await gateway(rules=[SIGN_UP])
+    deep = "x" + "[a]" * 33
+    urlencoded = [f"email=a&{deep}=1".encode(), f"{deep.replace('[', '%5b')}=1&email=a".encode()]
+    assert set(await answers(program, "/sign-up", urlencoded, URLENCODED)) == {"missing-identity"}
+    multipart = [
+        parts(email(b"a"), (f'; name="{deep}"', b"1")),
+        parts(email(b"a"), ('; name="x"\r\nContent-Type: text/plain; charset=x', b"1")),
+        parts(email(b"a"), *[photo(b"x")] * 101),
+    ]
+    assert set(await answers(program, "/sign-up", multipart, MULTIPART)) == {"missing-identity"}
+    assert not upstream.connections
+    taken = [f"email=a&{'x' + '[a]' * 32}=1".encode(), b"email=b&" + b"x[y][z]=1&" * 50]
+    assert await answers(program, "/sign-up", taken, URLENCODED) == [201, 201]
+
+
 async def test_a_form_beyond_the_limit_is_too_large(upstream: RawUpstream, gateway: StartGateway) -> None:
     program = await gateway(rules=[{**UPLOAD, "body_limit": "64KiB"}])
     body = parts(('; name="album"', b"7"), photo(b"x" * 70_000))

@@ -79,6 +79,7 @@ async def test_identities_come_from_the_query_headers_the_path_and_cookies(
         ("/c", None, ("Cookie", "session=s2")),
         ("/c", None, ("Cookie", "session=s3; session=s3")),
         ("/c", None, ("Cookie", "Session=s1")),
+        ("/c", None, ("Cookie", "session=j:1")),
         ("/deep", {"odd.key": [0, {"x": 5}]}),
         ("/deep", {"odd.key": ["other", {"x": 5, "y": 6}]}),
         ("/deep", {"odd.key": [{"x": 5}]}),
@@ -89,7 +90,7 @@ async def test_identities_come_from_the_query_headers_the_path_and_cookies(
         *(201, twice, twice, 201, 201, absent, absent, absent),
         *(201, twice, 201, absent, absent),
         *(201, twice, 201, 201),
-        *(201, twice, 201, absent, absent),
+        *(201, twice, 201, absent, absent, absent),
         *(201, twice, absent, absent),
     ]
     assert len(upstream.requests) == 3 + 2 + 3 + 2 + 1

@@ -57,12 +57,17 @@ async def test_numbers_are_equal_by_value_and_keys_in_any_order(upstream: RawUps
 
 NORMALISERS: list[tuple[list[str], list[Any], list[Any]]] = [
     ([], ["Ann"], ["ann", " Ann", "Ann "]),
-    (["trim"], ["Ann", " Ann\t", "\u2003Ann\n"], ["ann", "A nn"]),
+    (["trim"], ["Ann", " Ann\t", "\u2003Ann\n", "\ufeffAnn\x00\x1f"], ["ann", "A nn", "An\x00n"]),
     (["casefold"], ["Straße", "STRASSE", "strasse"], [" Straße"]),
+    (["casefold"], ["Lisa", "L\u0130SA", "L\u0131SA"], ["L\u00edsa"]),
     (["nfc"], ["\u00e9", "e\u0301"], ["e", "\u00c9"]),
     (["nfkc"], ["\uff21\ufb01", "Afi"], ["afi"]),
     (["digits"], ["+49 (30) 12-34", "49301234", "x4930.1234"], ["0049301234"]),
-    (["email"], ["Ann.Lee@Example.com", " ann.lee@EXAMPLE.COM "], ["annlee@example.com", "ann.lee+x@example.com"]),
+    (
+        ["email"],
+        ["Ann.Lee@Example.com", " ann.lee@EXAMPLE.COM ", "\ufeffann.lee@example.com\x00"],
+        ["annlee@example.com", "ann.lee+x@example.com"],
+    ),
     (["collapse_space"], ["Ann Lee", "Ann \t\n Lee"], ["AnnLee", " Ann Lee"]),
     (
         ["email"],
@@ -130,15 +135,16 @@ async def test_a_pattern_must_match_each_value_as_a_whole_once_it_is_normalised(
     sends: list[tuple[Any, ...]] = [
         ("/it?ref=123", {"it": "AB123456"}),
         ("/it?ref=123", {"it": " AB123456 "}),
+        ("/it?ref=123", {"it": "\ufeffAB123456\u0000"}),
         ("/it?ref=123", {"it": 123}),
         ("/it?ref=123", {"it": "123"}),
         ("/it?ref=123", {"it": "ab123456"}),
-        ("/it?ref=123", {"it": "AB123456\u0000"}),
+        ("/it?ref=123", {"it": "AB123456\u200b"}),
         ("/it?ref=123", {"it": 1234}),
         ("/it?ref=123", {"it": None}),
         ("/it?ref=12", {"it": "AB123456"}),
     ]
-    assert await verdicts(program, sends) == [201, "duplicate", 201, 201, *["missing-identity"] * 5]
+    assert await verdicts(program, sends) == [201, "duplicate", "duplicate", 201, 201, *["missing-identity"] * 5]
     seen = await post(program, "/it?ref=123", {"it": "Rumpelstiltskin"})
     assert "body.it does not match the rule's pattern" in seen.json()["detail"]
     assert len(upstream.requests) == 3

@@ -90,6 +90,20 @@ async def test_what_no_ordinary_client_sends_is_refused_where_a_rule_guards_and_
         assert (await client.request("POST", "/users", [("Content-Type", "application/json;")], body)).status == 201
 
 
+@pytest.mark.parametrize("line", [b"Accept: x", b"Accept: a/b\r\nAccept: *", b"X:\ty", b"Cookie: draft=1 \t"])
+async def test_a_field_at_which_frameworks_stumble_is_refused_where_a_rule_guards(
+    upstream: RawUpstream, gateway: StartGateway, line: bytes
+) -> None:
+    """Rails answers 406 before it asks who sends; Puma takes a tab for a part of a value."""
+    program = await gateway()
+    requests = [request_bytes("POST", path, (), b'{"email": "ada@example.org"}') for path in ("/users", "/other")]
+    guarded, other = [each.replace(b"\r\n", b"\r\n%b\r\n" % line, 1) for each in requests]
+    seen = await exchange(program.port, guarded, "POST")
+    assert (seen.status, seen.slug) == (400, "unusual-request")
+    assert (await exchange(program.port, other, "POST")).status == 201
+    assert [request.target for request in upstream.requests] == ["/other"]
+
+
 async def test_a_fragment_reaches_no_api(upstream: RawUpstream, gateway: StartGateway) -> None:
     program = await gateway()
     for target in ("/users#x", "/#/../users", "/other#"):

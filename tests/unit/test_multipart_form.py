@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.config.schema import UniqueConfig
 from gateway.errors import IdentityError
 from gateway.guard.identity import RequestView, identify
-from gateway.guard.multipart_form import MAX_HEADS, MAX_PARTS
+from gateway.guard.multipart_form import MAX_FILES, MAX_HEADS, MAX_PARTS
 from gateway.model import Json
 from tests.support.unit import request, rule, untimed
 
@@ -58,7 +58,8 @@ def unreadable(field: str, data: bytes, kind: str = TYPE) -> IdentityError:
         (body(part(EMAIL), part(DOC, b"\r\n--b0undar\n\x00\xff", b"Content-Type: image/png")), "a"),
         (body(part(EMAIL), part(b'form-data; name="_charset_"', b"UTF-8")), "a"),
         (body(part(EMAIL), part(b'form-data; name="user[email]"')), "a"),
-        (body(part(EMAIL), part(b'form-data; name="x"', b"\xff", b"Content-Type: text/plain; charset=latin-1")), "a"),
+        (body(part(EMAIL), part(b'form-data; name="x"', b"\xff", b"Content-Type: text/plain;charset=ISO-8859-1")), "a"),
+        (body(part(EMAIL), part(b'form-data; name="x' + b"[a]" * 32 + b'"'), *[part(DOC)] * MAX_FILES), "a"),
     ],
 )
 def test_a_part_is_read(data: bytes, found: str) -> None:
@@ -140,7 +141,11 @@ def test_a_part_is_read(data: bytes, found: str) -> None:
         body(part(EMAIL, b"a", b"Content-Type: application/octet-stream")),
         body(part(EMAIL, b"a", b"Content-Type: ")),
         body(part(EMAIL), part(b'form-data; name="_charset_"', b"latin-1")),
+        body(part(EMAIL), part(b'form-data; name="x"', b"", b"Content-Type: text/plain; charset=latin-1")),
+        body(part(EMAIL), part(b'form-data; name="x"', b"", b"Content-Type: text/plain; charset=utf-8; charset = x")),
         # too many
+        body(part(EMAIL), part(b'form-data; name="x' + b"[a]" * 33 + b'"')),
+        body(part(EMAIL), *[part(DOC)] * (MAX_FILES + 1)),
         body(part(EMAIL), *[part(b'form-data; name="x"')] * MAX_PARTS),
         body(part(EMAIL), *[part(b'form-data; name="x"', b"", b"X: " + b"y" * 4000)] * 66),
         body(part(EMAIL), b"--b0undary\r\nX: " + b"x" * MAX_HEADS + b"\r\n\r\n\r\n"),

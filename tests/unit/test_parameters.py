@@ -16,7 +16,7 @@ from tests.support.unit import untimed
             "ref",
             ["Ref", "REF", " ref", "\tref", "ref\x00z", "ref[]", "ref[a]", "ref]", "ref[", "[ref]", "[[ref", "ref.x"],
         ),
-        ("ref", ["ref]x", ".ref", "ref.", "'ref'[x]", "ref ", "ref[][x]"]),
+        ("ref", ["?ref", "??[ref", "ref]x", ".ref", "ref.", "'ref'[x]", "ref ", "ref[][x]"]),
         ("risk", ["ri\u017fk", "ris\u212a"]),
         ("order_ref", ["order.ref", "order ref", "order_ref[]", "order[ref", "Order.Ref", "order.ref[x]"]),
         ("order.ref", ["order_ref", "order[ref]", "order", "order[]", "order.ref.x", "order.Ref", "order['ref']"]),

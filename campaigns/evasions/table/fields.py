@@ -237,6 +237,13 @@ ATTEMPTS = (
         Attempt("cookie", f"{cookie!r}", Message("/visits", (b"Cookie: " + cookie,), b""), "visits")
         for cookie in COOKIES
     ),
+    Attempt(
+        "cookie",
+        "a number as JSON",
+        Message("/visits", (b"Cookie: ref=j:<n>",), b""),
+        "visits",
+        Message("/visits", (b"Cookie: ref=<n>",), b""),
+    ),
     *(Attempt("header", f"{line!r}", Message("/parcels", (line,), b""), "parcels") for line in HEADERS),
     *(Attempt("scope", name, Message(f"/seats?{query}", (JSON, *lines)), "seats") for name, query, lines in SEATS),
 )

@@ -15,12 +15,14 @@ from campaigns.evasions.message import (
 )
 from campaigns.evasions.rules import ORDINARY
 from campaigns.evasions.table.bodies import FORM, MULTIPART
+from campaigns.evasions.table.multiparts import PHOTO, part
 from campaigns.evasions.table.values import TEXTS
 
 LARGE = ADA[:-1] + b', "x": "' + b"x" * 70_000 + b'"}'
 HUGE = ADA[:-1] + b', "x": "' + b"x" * 2_000_000 + b'"}'
 CHUNKED = b"Transfer-Encoding: chunked"
 FORM_TYPE = b"Content-Type: application/x-www-form-urlencoded"
+MULTIPART_TYPE = b"Content-Type: multipart/form-data; boundary=x"
 
 CODED = (
     ("gzip", (b"Content-Encoding: gzip",), zipped),
@@ -67,6 +69,25 @@ ATTEMPTS = (
             ("many parts, cut short", (b"Content-Type: multipart/form-data; boundary=x",), MULTIPART[:40]),
             ("no parts", (b"Content-Type: multipart/form-data; boundary=x",), ADA),
             ("parts without a boundary", (b"Content-Type: multipart/form-data",), MULTIPART),
+        )
+    ),
+    *(
+        Attempt("text", f"signups: {name}", Message("/signups", (kind,), body, is_stranger=True), "signups")
+        for name, kind, body in (
+            ("a deep name", FORM_TYPE, FORM + b"&x" + b"[a]" * 200 + b"=1"),
+            ("a name of 70 KB", FORM_TYPE, FORM + b"&" + b"x" * 70_000 + b"=1"),
+            ("a name that is a list and none", FORM_TYPE, FORM + b"&x=1&x[]=1&x[a]=1"),
+            (
+                "a deep name of a part",
+                MULTIPART_TYPE,
+                part(b'form-data; name="x%b"' % (b"[a]" * 200), b"1") + MULTIPART,
+            ),
+            ("200 files", MULTIPART_TYPE, part(PHOTO, b"x") * 200 + MULTIPART),
+            (
+                "a part in a charset that is none",
+                MULTIPART_TYPE,
+                part(b'form-data; name="x"', b"x", b"Content-Type: text/plain; charset=x") + MULTIPART,
+            ),
         )
     ),
     *(by_stranger("coding", name, fields=(JSON, *lines), coding=coding) for name, lines, coding in CODED),

@@ -26,6 +26,7 @@ TEXTS = (
     *(
         b"%(ada)b&nbsp;",
         b"&#xfeff;%(ada)b",
+        b"&#x2003;%(ada)b&#xa0;",
         b"\xef\xbb\xbf%(ada)b",
         b"%(ada)b&#x200b;",
         b"%(ada)b\xff",
