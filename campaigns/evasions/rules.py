@@ -128,6 +128,6 @@ def normalised(kind: str, value: Any) -> Any:
         return json.dumps([*value[:3], normalised("users", value[3])])
     if isinstance(value, str) and kind in _WITHOUT_CASE:
         composed = unicodedata.normalize("NFC", value.strip(_AROUND))
-        folded = composed.casefold().replace("i\u0307", "i").replace("\u0131", "i")
+        folded = composed.casefold().replace("i\u0307", "i")
         value = unicodedata.normalize("NFC", folded)
     return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)

@@ -55,13 +55,12 @@ def trim(value: str) -> str:
 
 
 def _casefold(value: str) -> str:
-    """Fold case; i is one with and without its dot, for the capital of one is that of the other in many languages.
+    """Fold case. The capital U+0130 is i: Unicode folds it to i and a dot above, but its lower case in Go is i.
 
-    Go's lower case of U+0130 is i, and the upper case of U+0131 is I; no other letter is alike in some language's lower
-    or upper case, and apart in Unicode's folding.
+    The dotless U+0131 stays: it is a letter of its own, and tells names and domains apart.
     """
     folded = value.casefold()
-    return folded if folded.isascii() else folded.replace("i\u0307", "i").replace("\u0131", "i")
+    return folded if folded.isascii() else folded.replace("i\u0307", "i")
 
 
 def _email(value: str) -> str:
@@ -74,8 +73,9 @@ def _email(value: str) -> str:
         if "xn--" not in folded:  # nearly always
             return folded
     else:
+        local, at, domain = _nfc(trim(value)).rpartition("@")
         # Case-folding takes some composed characters apart.
-        folded = unicodedata.normalize("NFC", _casefold(_nfc(trim(value))))
+        folded = unicodedata.normalize("NFC", _casefold(local) + at + domain.casefold())
     local, at, domain = folded.rpartition("@")
     if not at or (domain.isascii() and "xn--" not in domain):
         return folded
@@ -88,7 +88,7 @@ def _unicode_domain(domain: str) -> str:
         name = idna.decode(domain, uts46=True, std3_rules=True)
     except ValueError:  # of idna, and of Unicode's tables
         raise ValueError("has a domain that is no internationalised domain name (RFC 5891)") from None
-    return unicodedata.normalize("NFC", _casefold(name))
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _integer(value: str) -> str:

@@ -40,7 +40,7 @@ def test_only_strangers_have_no_credentials() -> None:
 
 def test_values_are_compared_as_their_rule_compares_them() -> None:
     assert normalised("users", " Jose\u0301@Example.org ") == normalised("users", "JOS\u00c9@example.org")
-    assert normalised("users", "\ufeffL\u0130SA@example.org\x00") == normalised("users", "l\u0131sa@example.org")
+    assert normalised("users", "\ufeffL\u0130SA@example.org\x00") == normalised("users", "lisa@example.org")
     assert normalised("seats", ["t", "t", "t", "A@x"]) == normalised("seats", ["t", "t", "t", "a@x"])
     assert normalised("orders", "R") != normalised("orders", "r")
     assert normalised("notes", 1) == normalised("notes", 1.0)

@@ -59,7 +59,7 @@ NORMALISERS: list[tuple[list[str], list[Any], list[Any]]] = [
     ([], ["Ann"], ["ann", " Ann", "Ann "]),
     (["trim"], ["Ann", " Ann\t", "\u2003Ann\n", "\ufeffAnn\x00\x1f"], ["ann", "A nn", "An\x00n"]),
     (["casefold"], ["Straße", "STRASSE", "strasse"], [" Straße"]),
-    (["casefold"], ["Lisa", "L\u0130SA", "L\u0131SA"], ["L\u00edsa"]),
+    (["casefold"], ["Lisa", "L\u0130SA"], ["L\u00edsa", "L\u0131SA"]),
     (["nfc"], ["\u00e9", "e\u0301"], ["e", "\u00c9"]),
     (["nfkc"], ["\uff21\ufb01", "Afi"], ["afi"]),
     (["digits"], ["+49 (30) 12-34", "49301234", "x4930.1234"], ["0049301234"]),
