@@ -28,10 +28,12 @@ async def open_valkey(
     node_timeout: float = 15.0,
     failover_grace: float = 2.0,
     restored: Callable[[int, int], None] = lambda _restored, _taken: None,
+    polls: Callable[[str], None] = lambda _why: None,
 ) -> Opened:
     """Connect to a Valkey server, or to Redis. Times in seconds.
 
     `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
+    `polls` hears why it is not told when other gateways' operations end, but looks for that, time after time.
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
@@ -53,6 +55,7 @@ async def open_valkey(
         keys,
         server,
         recovery,
+        polls=polls,
         commit_timeout=commit_timeout,
         max_waiting=max_waiting,
         node_timeout=node_timeout,

@@ -15,6 +15,7 @@ from typing_extensions import override
 from gateway.errors import StoreError, StoreOpenError
 from gateway.model import Claim, Held, Reserved, Settlement
 from gateway.stores.base import Store
+from gateway.stores.endings import Endings
 from gateway.stores.recovery import Recovery
 from gateway.stores.write_queue import Call, Job, WriteQueue
 
@@ -64,6 +65,7 @@ class SharedStore(Store, abc.ABC):
     def __init__(
         self,
         recovery: Recovery,
+        endings: Endings,
         *,
         failures: tuple[type[Exception], ...],
         reason: Callable[[BaseException], str],
@@ -76,6 +78,7 @@ class SharedStore(Store, abc.ABC):
         `failures` are what a connection fails with, `reason` is what callers hear of one.
         """
         self._recovery = recovery
+        self._endings = endings
         self._failures = failures
         self._reason = reason
         self._queue = WriteQueue(commit_timeout, max_waiting)
@@ -115,7 +118,12 @@ class SharedStore(Store, abc.ABC):
         return call.future
 
     @override
+    async def until_ended(self, fingerprint: bytes, owner: bytes) -> None:
+        await self._endings.wait(fingerprint, owner)
+
+    @override
     async def close(self) -> None:
+        await self._endings.close()
         self._beat.cancel()
         await asyncio.wait([self._beat])
         self._queue.close()

@@ -11,6 +11,7 @@ from typing_extensions import override
 from gateway.errors import StoreError
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
 from gateway.stores import valkey_records as records
+from gateway.stores.endings import Endings, Flight
 from gateway.stores.recovery import Recovery
 from gateway.stores.shared import MOVED, Refused, SharedStore, Unsure, readable
 from gateway.stores.valkey_link import FAILURES, Call, Link, reason
@@ -32,12 +33,16 @@ class ValkeyStore(SharedStore):
         server: ValkeyServer,
         recovery: Recovery,
         *,
+        polls: Callable[[str], None],
         commit_timeout: float,
         max_waiting: int,
         node_timeout: float,
         replicas: int = 0,
     ) -> None:
-        """Times in seconds: see SharedStore. `replicas` must have a reservation."""
+        """Times in seconds: see SharedStore. `replicas` must have a reservation.
+
+        `polls` hears why the ends of other gateways' operations are only looked for.
+        """
         self._link = link
         self._keys = keys
         self._server = server
@@ -45,6 +50,7 @@ class ValkeyStore(SharedStore):
         self._wait_ms = max(1, round(commit_timeout * 500))
         super().__init__(
             recovery,
+            Endings(lambda: link.hear(keys.ended), self._look, FAILURES, polls),
             failures=FAILURES,
             reason=reason,
             commit_timeout=commit_timeout,
@@ -151,6 +157,14 @@ class ValkeyStore(SharedStore):
         return Reserved(tuple([read_record(data[:32], data[32:]) for data in answer[2:]]))
 
     # Jobs
+
+    async def _look(self, flights: Sequence[Flight], marks: bool) -> set[bytes]:
+        keys = [self._keys.claim + fingerprint for fingerprint, _ in flights]
+        call = Call("await", keys, [b"%d" % marks, *[owner for _, owner in flights]])
+        (found,), _ = await self._job(lambda: self._link.run([call]))
+        if isinstance(found, Exception):
+            raise StoreError(reason(found))
+        return {flights[at - 1][1] for at in found}
 
     async def _run(self, call: Call, read: Callable[[list[Any]], T]) -> T:
         async def work() -> T:

@@ -1,8 +1,9 @@
 # The connection to a Valkey server, or to Redis: one at a time, on which calls keep their order, and never again by
 # itself what may have been done.
 
+import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import redis.asyncio as redis
@@ -12,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway.config.valkey_url import ValkeyStoreUrl
+from gateway.stores.endings import CannotHear
 from gateway.stores.lua import SCRIPTS
 
 FAILURES = (RedisError, OSError, TimeoutError)
@@ -38,6 +40,7 @@ class Link:
     def __init__(self, url: ValkeyStoreUrl, timeout: float) -> None:
         """`timeout` in seconds, for connecting and for each answer."""
         self._url = url
+        self._timeout = timeout
         self._options: dict[str, Any] = {
             "protocol": 2,
             "ssl": url.tls,
@@ -63,8 +66,7 @@ class Link:
         """Connect, and return what the server says of itself. Raises one of FAILURES."""
         await self.close()
         try:
-            if self._url.service is not None:
-                self._client = self._make_client(*await self._ask_sentinels(self._url.service))
+            self._client = await self._find_client()
             await self._client.initialize()
             facts = await self.facts()
             self._digests = {name: await self._client.script_load(text) for name, text in SCRIPTS.items()}
@@ -79,7 +81,14 @@ class Link:
         found: dict[str, Any] = await self._client.info("everything")
         return found
 
-    def _make_client(self, host: str, port: int) -> redis.Redis:
+    async def _find_client(self, **changes: Any) -> redis.Redis:
+        """A client of the server, which does not connect yet. Raises one of FAILURES."""
+        service = self._url.service
+        return self._make_client(
+            *self._url.hosts[0] if service is None else await self._ask_sentinels(service), **changes
+        )
+
+    def _make_client(self, host: str, port: int, **changes: Any) -> redis.Redis:
         url = self._url
         return redis.Redis(
             host=host,
@@ -87,8 +96,7 @@ class Link:
             db=url.database,
             username=url.user,
             password=url.password,
-            single_connection_client=True,
-            **self._options,
+            **{"single_connection_client": True, **self._options, **changes},
         )
 
     async def _ask_sentinels(self, service: str) -> tuple[str, int]:
@@ -100,6 +108,29 @@ class Link:
             for client in sentinel.sentinels:
                 await client.aclose()
         return str(host), int(port)
+
+    async def hear(self, channel: bytes) -> AsyncGenerator[bytes, None]:
+        """Yield what is said on a channel, by a connection of its own; first b"", once it is listened to.
+
+        Raises CannotHear where the user may not listen or speak there, and one of FAILURES.
+        """
+        async with asyncio.timeout(self._timeout):
+            client = await self._find_client(single_connection_client=False, socket_timeout=None, socket_keepalive=True)
+        async with client:
+            connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            try:
+                async with asyncio.timeout(self._timeout):
+                    for command in ("PUBLISH", channel, b""), ("SUBSCRIBE", channel):
+                        await connection.send_command(*command)
+                        await connection.read_response()
+                yield b""
+                while True:
+                    _, _, said = await connection.read_response()
+                    yield said
+            except ResponseError as error:
+                raise CannotHear(reason(error)) from error
+            finally:
+                await connection.disconnect(nowait=True)
 
     async def close(self) -> None:
         """Break the connection off."""

@@ -94,3 +94,33 @@ async def empty(backend: Backend, server: OwnServer, prefix: str) -> None:
             client.flushall()
     elif isinstance(server, _Postgresql):
         await asyncio.to_thread(server.server.ask, f'DROP SCHEMA "{prefix}" CASCADE')
+
+
+async def listeners(backend: Backend, prefix: str) -> int:
+    """How many gateways have the server of most tests tell them of the ends of operations."""
+    if backend == "valkey":
+        with valkey.server().client() as client:
+            ((_, count),) = client.pubsub_numsub(channel(prefix))
+        return int(count)
+    found = await asyncio.to_thread(postgresql.server().ask, f"SELECT count(*) {_LISTENING}")
+    return int(found[0][0])
+
+
+async def deafen(backend: Backend) -> None:
+    """Break the connections off by which gateways are told."""
+    if backend == "valkey":
+        with valkey.server().client() as client:
+            client.client_kill_filter(_type="pubsub")
+    else:
+        await asyncio.to_thread(postgresql.server().ask, f"SELECT pg_terminate_backend(pid) {_LISTENING}")
+
+
+def channel(prefix: str) -> str:
+    """The channel of a store on Valkey."""
+    return f"{{{prefix}}}:ended"
+
+
+_LISTENING = (
+    "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%LISTEN \"idempotency-gateway\"%' "
+    "AND application_name = 'idempotency-gateway'"
+)
