@@ -6,12 +6,12 @@ from gateway.config.postgresql_url import PostgresqlStoreUrl
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
 from gateway.stores.nodes import Nodes
+from gateway.stores.opening import node_name, opening
 from gateway.stores.postgresql import PostgresqlStore
 from gateway.stores.postgresql_checks import require
 from gateway.stores.postgresql_link import FAILURES, Link, reason
 from gateway.stores.postgresql_server import PostgresqlServer
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import node_name, opening
 
 
 async def open_postgresql(

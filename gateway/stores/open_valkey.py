@@ -8,8 +8,8 @@ from gateway.errors import StoreError
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
 from gateway.stores.nodes import Nodes
+from gateway.stores.opening import node_name, opening
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import node_name, opening
 from gateway.stores.valkey import ValkeyStore
 from gateway.stores.valkey_checks import require
 from gateway.stores.valkey_link import FAILURES, Link, reason

@@ -73,7 +73,7 @@ class PostgresqlStore(SharedStore):
                 self._recovery.note_resettled(owner, alone)
             return bool(changed)
 
-        return await self._job(work)
+        return await self._free([claim.fingerprint for claim in claims], work)
 
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
@@ -101,7 +101,7 @@ class PostgresqlStore(SharedStore):
             (changed,), _ = await self._decide([change])
             return bool(changed)
 
-        return await self._job(work)
+        return await self._free([fingerprint], work)
 
     @override
     async def purge(self, now: int, limit: int) -> Purged:

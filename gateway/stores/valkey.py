@@ -64,10 +64,15 @@ class ValkeyStore(SharedStore):
     ) -> bool:
         states = b"34" if was is State.UNKNOWN else b"%d" % was
         alone = Settlement(settlement.state, settlement.expires_at, settlement.resource)
-        changed = await self._run(self._settling(claims, owner, alone, states), lambda answer: int(answer[2]))
-        if changed:
-            self._recovery.note_resettled(owner, alone)
-        return bool(changed)
+        call = self._settling(claims, owner, alone, states)
+
+        async def work() -> bool:
+            changed = await self._run(call, lambda answer: int(answer[2]))
+            if changed:
+                self._recovery.note_resettled(owner, alone)
+            return bool(changed)
+
+        return await self._free([claim.fingerprint for claim in claims], work)
 
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
@@ -90,18 +95,19 @@ class ValkeyStore(SharedStore):
     @override
     async def forget(self, fingerprint: bytes) -> bool:
         call = Call("forget", self._keys.of(self._server.node, [fingerprint]), [self._link.run_id])
-        return bool(await self._run(call, lambda answer: int(answer[2])))
+        return bool(await self._free([fingerprint], lambda: self._run(call, lambda answer: int(answer[2]))))
 
     @override
     async def purge(self, now: int, limit: int) -> Purged:
         arguments: list[bytes | int] = [self._link.run_id, moment(now), limit, self._keys.claim, self._keys.answer]
         call = Call("purge", self._keys.of(self._server.node), arguments)
-        removed, lapsed = await self._run(call, lambda answer: (int(answer[2]), int(answer[3])))
+        removed, lapsed = await self._job(lambda: self._run(call, lambda answer: (int(answer[2]), int(answer[3]))))
         return Purged(removed, lapsed, removed == limit)
 
     @override
     async def ping(self, now: int) -> None:
-        await self._run(Call("settle", self._keys.of(self._server.node), [self._link.run_id, b"", b"", b""]), bool)
+        call = Call("settle", self._keys.of(self._server.node), [self._link.run_id, b"", b"", b""])
+        await self._job(lambda: self._run(call, bool))
 
     # What a shared store needs
 
@@ -167,18 +173,16 @@ class ValkeyStore(SharedStore):
         return {flights[at - 1][1] for at in found}
 
     async def _run(self, call: Call, read: Callable[[list[Any]], T]) -> T:
-        async def work() -> T:
-            call.arguments = [self._link.run_id, *call.arguments[1:]]  # by now it may be another one
-            (answer,), _ = await self._link.run([call])
-            if isinstance(answer, Exception):
-                raise answer
-            if answer[0] == b"moved":
-                self._recovery.doubt()
-                raise StoreError(MOVED)
-            self._recovery.note_commit(int(answer[1]))
-            return read(answer)
-
-        return await self._job(work)
+        """Run a script as part of a job."""
+        call.arguments = [self._link.run_id, *call.arguments[1:]]  # by now it may be another one
+        (answer,), _ = await self._link.run([call])
+        if isinstance(answer, Exception):
+            raise answer
+        if answer[0] == b"moved":
+            self._recovery.doubt()
+            raise StoreError(MOVED)
+        self._recovery.note_commit(int(answer[1]))
+        return read(answer)
 
     async def _scan(self, after: bytes, limit: int, now: int) -> list[Record]:
         """Go through all names: a server has no order of them, and few ask for it."""
