@@ -78,6 +78,8 @@ class OperationsInFlight:
         """Wait until an operation of another process may have ended; False as with `wait`."""
         if self._until_ended is None:
             return True
+        if seconds <= 0 or self._count[rule] >= limit:
+            return False
         owner = record.owner
         operation = self._elsewhere.get(owner)
         if operation is None or operation.task.done():

@@ -6,7 +6,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 from gateway.errors import StoreError
 
@@ -21,8 +21,11 @@ Flight = tuple[bytes, bytes]
 """A fingerprint that is held in flight, and the token of its owner."""
 Hear = Callable[[], AsyncGenerator[bytes, None]]
 """Connects, yields nothing (b"") once messages come, and then the owner token of each operation that has ended."""
-Look = Callable[[Sequence[Flight], bool], Awaitable[set[bytes]]]
-"""Which owners hold their claims in flight; with True, these are marked. Raises StoreError."""
+Look = Callable[[Sequence[Flight], bool], Awaitable[Mapping[bytes, bool]]]
+"""Which owners hold their claims in flight, and whether these are marked; with True, they should be.
+
+Raises StoreError.
+"""
 
 
 class CannotHear(Exception):
@@ -60,7 +63,7 @@ class Endings:
         self._connections = 0
         self._connection: int | None = None
         self._has_told = False
-        self._asked: list[tuple[Flight, asyncio.Future[bool]]] = []
+        self._asked: list[tuple[Flight, asyncio.Future[bool | None]]] = []
         self._looking: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -89,24 +92,26 @@ class Endings:
             await asyncio.wait(tasks)
 
     async def _wait(self, flight: Flight, wait: _Wait) -> None:
-        pause, looked_on, is_first = FIRST_LOOK, None, True
+        pause, is_first = FIRST_LOOK, True
+        told_on: int | None = None  # the connection on which the end is told, once the claim is marked
         while not wait.has_ended:
             wait.turn.clear()
             connection = self._connection
             if connection is not None or not is_first:
                 try:
-                    is_in_flight = await self._look_soon(flight)
+                    is_marked = await self._look_soon(flight)
                 except StoreError:
                     await asyncio.sleep(pause)
                     return  # who waits hears of it from the store
-                if not is_in_flight:
-                    if looked_on is not None and looked_on == self._connection:
+                if is_marked is None:
+                    if told_on is not None and told_on == self._connection:
                         self._turn(None)
                         self._deafening.reschedule(0)  # it has ended, and nobody said so
                     return
-            looked_on, is_first = connection, False
+                told_on = connection if is_marked else None
+            is_first = False
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause if connection is None else LOOK_WHILE_HEARING):
+                async with asyncio.timeout(pause if told_on is None else LOOK_WHILE_HEARING):
                     await wait.turn.wait()
             pause = LATER_LOOK
 
@@ -126,11 +131,12 @@ class Endings:
                             self._turn(self._connections)
             except CannotHear as error:
                 rest = _TRY_AGAIN
-                if not self._has_told:
-                    self._has_told = True
-                    self._told(str(error))
+                self._tell_once(str(error))
             except self._failures:
                 pass
+            except Exception as error:  # noqa: BLE001 those that wait must look from now on
+                rest = _TRY_AGAIN
+                self._tell_once(f"unexpected {type(error).__name__}")
             self._turn(None)
             await asyncio.sleep(rest)
 
@@ -145,11 +151,16 @@ class Endings:
         for wait in self._waiting.values():
             wait.turn.set()
 
+    def _tell_once(self, why: str) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self._told(why)
+
     # Looking
 
-    async def _look_soon(self, flight: Flight) -> bool:
-        """Look together with all others that want to by then; whether it is in flight."""
-        found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    async def _look_soon(self, flight: Flight) -> bool | None:
+        """Look together with all others that want to by then; whether it is marked, None where it is not in flight."""
+        found: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
         self._asked.append((flight, found))
         if self._looking is None:
             self._looking = asyncio.get_running_loop().create_task(self._take_looks(), name="store-looks")
@@ -161,7 +172,7 @@ class Endings:
                 asked, self._asked = self._asked, []
                 wanted = [(flight, found) for flight, found in asked if not found.done()]
                 try:
-                    owners = await self._look([flight for flight, _ in wanted], self._connection is not None)
+                    in_flight = await self._look([flight for flight, _ in wanted], self._connection is not None)
                 except StoreError as error:
                     for _, found in wanted:
                         if not found.done():
@@ -169,6 +180,6 @@ class Endings:
                 else:
                     for (_, owner), found in wanted:
                         if not found.done():
-                            found.set_result(owner in owners)
+                            found.set_result(in_flight.get(owner))
         finally:
             self._looking = None

@@ -152,10 +152,10 @@ class PostgresqlStore(SharedStore):
             self._recovery.note_commit(written.at)
         return written.answers, claims
 
-    async def _look(self, flights: Sequence[Flight], marks: bool) -> set[bytes]:
+    async def _look(self, flights: Sequence[Flight], marks: bool) -> dict[bytes, bool]:
         fingerprints, owners = map(list, zip(*flights, strict=True))
         wanted = {"fingerprints": fingerprints, "owners": owners, "marks": marks}
-        return {owner for (owner,) in await self._job(lambda: self._link.run("look_for", wanted))}
+        return dict(await self._job(lambda: self._link.run("look_for", wanted)))
 
     @override
     async def _beat_once(self) -> None:

@@ -94,7 +94,8 @@ class Link:
             yield b""
             async for notification in connection.notifies():
                 for owner in notification.payload.split():
-                    yield bytes.fromhex(owner)
+                    with contextlib.suppress(ValueError):  # anybody may send what he likes
+                        yield bytes.fromhex(owner)
         finally:
             await connection.close()
 

@@ -164,13 +164,13 @@ class ValkeyStore(SharedStore):
 
     # Jobs
 
-    async def _look(self, flights: Sequence[Flight], marks: bool) -> set[bytes]:
+    async def _look(self, flights: Sequence[Flight], marks: bool) -> dict[bytes, bool]:
         keys = [self._keys.claim + fingerprint for fingerprint, _ in flights]
         call = Call("await", keys, [b"%d" % marks, *[owner for _, owner in flights]])
         (found,), _ = await self._job(lambda: self._link.run([call]))
         if isinstance(found, Exception):
             raise StoreError(reason(found))
-        return {flights[at - 1][1] for at in found}
+        return {flights[at - 1][1]: marks for at in found}
 
     async def _run(self, call: Call, read: Callable[[list[Any]], T]) -> T:
         """Run a script as part of a job."""

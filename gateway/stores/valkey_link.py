@@ -116,17 +116,17 @@ class Link:
         """
         async with asyncio.timeout(self._timeout):
             client = await self._find_client(single_connection_client=False, socket_timeout=None, socket_keepalive=True)
-        async with client:
             connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        async with client:
             try:
                 async with asyncio.timeout(self._timeout):
-                    for command in ("PUBLISH", channel, b""), ("SUBSCRIBE", channel):
+                    for command in ("PUBLISH", channel, b"?"), ("SUBSCRIBE", channel):
                         await connection.send_command(*command)
                         await connection.read_response()
                 yield b""
                 while True:
                     _, _, said = await connection.read_response()
-                    yield said
+                    yield said or b"?"  # anybody may send what he likes
             except ResponseError as error:
                 raise CannotHear(reason(error)) from error
             finally:

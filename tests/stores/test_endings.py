@@ -188,7 +188,7 @@ async def test_nobody_listens_and_nothing_is_told_unless_somebody_waits(
         await create(one, "e", 4)
         assert await one.settle(owner(3), claims("c", "d"), CREATED, NOW)
         async with asyncio.timeout(PATIENCE):
-            while not (said := await next_message()):
+            while (said := await next_message()) == b"?":
                 pass  # what a gateway says to see whether it may
         assert said == owner(3)
         await ended(wait)
@@ -253,6 +253,26 @@ async def silently_free(backend: Backend, prefix: str, name: str) -> None:
     else:
         statement = f'DELETE FROM "{prefix}".claims WHERE fingerprint = %s'
         await asyncio.to_thread(postgresql.server().ask, statement, claim(name).fingerprint)
+
+
+async def test_a_claim_that_is_just_being_changed_is_marked_later(looks: Callable[..., None]) -> None:
+    """Nobody waits for its lock, and nobody takes it for free."""
+    looks(silent=0.02)
+    await asyncio.to_thread(postgresql.server)
+    prefix = postgresql.new_prefix()
+    one, two = [(await open_on_postgresql(prefix)).store for _ in range(2)]
+    await take(one, ("a",), 1)
+    async with await psycopg.AsyncConnection.connect(postgresql.server().url) as other:
+        await other.execute(f'SELECT FROM "{prefix}".claims FOR UPDATE'.encode())
+        wait = waiting(two, "a", 1)
+        await until(lambda: _is_true(two._endings._connection is not None))  # type: ignore[attr-defined]
+        for _ in range(20):
+            await two.ping(NOW)
+        assert not wait.done()
+        await other.rollback()
+    await until(lambda: is_awaited("postgresql", prefix, "a"))
+    assert await one.settle(owner(1), claims("a"), CREATED, NOW)
+    await ended(wait)
 
 
 async def test_a_user_who_may_not_listen_looks_and_says_so_once(looks: Callable[..., None]) -> None:

@@ -1,11 +1,12 @@
 -- See which operations hold their claims in flight still; with `marks`, who ends one says so: see write.sql.
 --
--- A claim that somebody changes just now counts as ended, so that nobody waits for anybody. Nothing hangs on a mark, and
--- so its commit waits for no disk, and for no standby.
+-- One that somebody changes just now is not marked, so that nobody waits for anybody. Nothing hangs on a mark, and so its
+-- commit waits for no disk, and for no standby. Returns the owner of each, and whether its claim is marked.
 CREATE OR REPLACE FUNCTION :schema.await(fingerprints bytea[], owners bytea[], marks boolean)
-RETURNS SETOF bytea LANGUAGE plpgsql VOLATILE
+RETURNS TABLE (owner bytea, is_awaited boolean) LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 BEGIN
     IF marks THEN
         PERFORM set_config('synchronous_commit', 'off', true);
@@ -21,9 +22,9 @@ BEGIN
         WHERE c.fingerprint = due.fingerprint;
     END IF;
     RETURN QUERY
-    SELECT c.owner
+    SELECT c.owner, c.is_awaited AND marks
     FROM unnest(fingerprints, owners) AS u (fingerprint, owner)
     JOIN :schema.claims AS c ON c.fingerprint = u.fingerprint AND c.owner = u.owner
-    WHERE c.state = 1 AND (c.is_awaited OR NOT marks);
+    WHERE c.state = 1;
 END
 $$

@@ -1,2 +1,2 @@
 -- Which operations are in flight still: see await.sql.
-SELECT :schema.await(%(fingerprints)s, %(owners)s, %(marks)s)
+SELECT owner, is_awaited FROM :schema.await(%(fingerprints)s, %(owners)s, %(marks)s)
