@@ -14,6 +14,9 @@ from gateway.guard.decision import Found
 from gateway.guard.rule import Rule
 from gateway.model import Record
 
+PROCESS_BYTES = 8
+"""So many bytes of an owner token, the first ones, are those of its process; see gateway.proxy.create."""
+
 UntilEnded = Callable[[bytes, bytes], Coroutine[Any, Any, None]]
 """Store.until_ended."""
 _Waiting = list["asyncio.Future[None]"]
@@ -35,7 +38,7 @@ class OperationsInFlight:
     """The operations of all processes, as far as this one knows them.
 
     Mutable state: its own by owner token, each with those that wait for it; those of others that somebody waits for;
-    how many wait for each rule.
+    how many wait for each rule; what its own owner tokens begin with, which a reload changes.
     """
 
     def __init__(self, until_ended: UntilEnded | None = None) -> None:
@@ -43,6 +46,7 @@ class OperationsInFlight:
         self._until_ended = until_ended
         self._waiting: dict[bytes, _Waiting] = {}
         self._elsewhere: dict[bytes, _Elsewhere] = {}
+        self._own: set[bytes] = set()
         self._count: Counter[str] = Counter()
 
     def __repr__(self) -> str:
@@ -52,12 +56,14 @@ class OperationsInFlight:
         return owner in self._waiting
 
     def is_elsewhere(self, owner: bytes) -> bool:
-        """Whether an operation that holds claims may be another process's."""
-        return self._until_ended is not None and owner not in self._waiting
+        """Whether an operation that holds claims is another process's; one of this process may have just ended."""
+        return self._until_ended is not None and owner[:PROCESS_BYTES] not in self._own
 
     def begin(self, owner: bytes) -> None:
         """Note an operation, before its claims can be held."""
         self._waiting[owner] = []
+        if self._until_ended is not None:
+            self._own.add(owner[:PROCESS_BYTES])
 
     def end(self, owner: bytes) -> None:
         """Forget an operation whose settlement is the store's next write; wakes those that wait. May be repeated.

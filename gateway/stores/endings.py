@@ -101,8 +101,7 @@ class Endings:
                 try:
                     is_marked = await self._look_soon(flight)
                 except StoreError:
-                    await asyncio.sleep(pause)
-                    return  # who waits hears of it from the store
+                    is_marked = False
                 if is_marked is None:
                     if told_on is not None and told_on == self._connection:
                         self._turn(None)

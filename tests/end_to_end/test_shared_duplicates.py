@@ -1,5 +1,7 @@
 # What a gateway answers from memory while others change what is there, and once the server is gone.
 
+import asyncio
+
 import pytest
 
 from tests.conftest import StartGateway
@@ -27,7 +29,7 @@ async def test_what_is_known_of_a_thing_leads_nobody_astray(
     secret = {"key": "a secret that all gateways share, as they must"}
     async with own_server(backend) as server:
         store = {"url": server.url, "failover_grace": "300ms", "commit_timeout": "300ms"}
-        one, two = [await gateway(store=store, fingerprint=secret, rules=[users()]) for _ in range(2)]
+        one, two = await asyncio.gather(*[gateway(store=store, fingerprint=secret, rules=[users()]) for _ in range(2)])
         upstream.default = api
         assert told(await post(one, "/users", USER, ADA)) == (201, "created", None)
         for _ in range(2):

@@ -6,27 +6,22 @@ import random
 
 import pytest
 
-from gateway.config.valkey_url import parse_valkey
 from gateway.errors import StoreError
 from gateway.model import FREE, Claim, Held, Record, Reserved, State
 from gateway.stores import confirmed
 from gateway.stores.base import Store
 from gateway.stores.confirmed import MAX_AGE, Confirmed
-from gateway.stores.demands import Demands
-from gateway.stores.open_valkey import open_valkey
 from tests.support import postgresql, valkey
-from tests.support.postgresql_store import open_at, until
-from tests.support.shared import BACKENDS, Backend, own_server
+from tests.support.postgresql_store import until
+from tests.support.shared import BACKENDS, Backend, open_on, own_server
 from tests.support.stores import (
     CREATED,
     HOUR,
-    KEY,
     NOW,
     UNKNOWN,
     claim,
     claims,
     create,
-    left_open,
     names_of,
     open_on_postgresql,
     open_shared,
@@ -195,7 +190,7 @@ async def test_racers_that_free_what_was_created_never_hold_a_claim_together(
 async def test_nothing_is_answered_for_a_server_that_is_gone(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     lasting(monkeypatch, 3600.0)
     async with own_server(backend) as server:
-        store = await _open_at(backend, server.url)
+        store = await open_on(backend, server.url)
         await create(store, "a", 1)
         await store.reserve(claims("a"), owner(2), NOW)
         assert store.find_held(claims("a"), NOW) is not None
@@ -209,11 +204,3 @@ async def test_nothing_is_answered_for_a_server_that_is_gone(backend: Backend, m
             await store.reserve(claims("a"), owner(3), NOW)
         assert store.find_held(claims("a"), NOW) is None
         await store.close()
-
-
-async def _open_at(backend: Backend, url: str) -> Store:
-    if backend == "postgresql":
-        return await open_at(url, "claims")
-    store = (await open_valkey(parse_valkey(url, "valkey"), Demands("process"), KEY, failover_grace=0.2)).store
-    left_open.append(store)
-    return store

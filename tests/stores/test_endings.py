@@ -1,32 +1,23 @@
 # How those that wait hear of the end of another gateway's operation: told by the server, or by looking.
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
-import psycopg
 import pytest
-import redis.asyncio as redis
 
-from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.model import FREE, Settlement
-from gateway.stores import endings
-from gateway.stores.base import Store
-from gateway.stores.demands import Demands
-from gateway.stores.open_valkey import open_valkey
 from gateway.stores.shared import SharedStore
 from tests.support import postgresql, valkey
-from tests.support.postgresql_store import open_at, until
-from tests.support.shared import BACKENDS, Backend, channel, deafen, listeners
+from tests.support.endings import UNHURRIED, ended, is_awaited, overheard, waiting
+from tests.support.postgresql_store import until
+from tests.support.shared import BACKENDS, Backend, deafen, listeners
 from tests.support.stores import (
     CREATED,
-    KEY,
     NOW,
     UNKNOWN,
     claim,
     claims,
     create,
-    left_open,
     open_on_postgresql,
     open_shared,
     owner,
@@ -34,7 +25,6 @@ from tests.support.stores import (
 )
 from tests.support.tally import PATIENCE
 
-NEVER = 3600.0
 Open = Callable[..., Awaitable[SharedStore]]
 
 
@@ -55,73 +45,11 @@ def gateway(backend: Backend, prefix: str) -> Open:
     opener = open_shared if backend == "valkey" else open_on_postgresql
 
     async def opened(**changes: object) -> SharedStore:
-        store = (await opener(prefix, **changes)).store
+        store = (await opener(prefix, **{**UNHURRIED, **changes})).store
         assert isinstance(store, SharedStore)
         return store
 
     return opened
-
-
-@pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets how often is looked: never, unless a test says otherwise."""
-
-    def change(silent: float = NEVER, hearing: float = NEVER, connect: float = NEVER) -> None:
-        monkeypatch.setattr(endings, "FIRST_LOOK", silent)
-        monkeypatch.setattr(endings, "LATER_LOOK", silent)
-        monkeypatch.setattr(endings, "LOOK_WHILE_HEARING", hearing)
-        monkeypatch.setattr(endings, "_CONNECT_AGAIN", connect)
-
-    change()
-    return change
-
-
-def waiting(store: Store, name: str, number: int) -> "asyncio.Task[None]":
-    """Wait for the end of an operation."""
-    return asyncio.ensure_future(store.until_ended(claim(name).fingerprint, owner(number)))
-
-
-async def ended(task: "asyncio.Task[None]") -> None:
-    async with asyncio.timeout(PATIENCE):
-        await task
-
-
-async def is_awaited(backend: Backend, prefix: str, name: str) -> bool:
-    """Whether the end of a claim is told."""
-    if backend == "valkey":
-        with valkey.server().client() as client:
-            record = client.get(b"{%b}:c:%b" % (prefix.encode(), claim(name).fingerprint))
-        assert isinstance(record, bytes)
-        return record[55:60] == b"----+"
-    statement = f'SELECT is_awaited FROM "{prefix}".claims WHERE fingerprint = %s'
-    found = await asyncio.to_thread(postgresql.server().ask, statement, claim(name).fingerprint)
-    return bool(found[0][0])
-
-
-@contextlib.asynccontextmanager
-async def overheard(backend: Backend, prefix: str) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
-    """What the server tells gateways, one call after the other."""
-    if backend == "valkey":
-        client = redis.Redis(port=valkey.server().port)
-        async with client, client.pubsub() as heard:
-            await heard.subscribe(channel(prefix))
-
-            async def next_message() -> bytes:
-                while (message := await heard.get_message(timeout=None)) is None or message["type"] != "message":
-                    pass
-                return bytes(message["data"])
-
-            yield next_message
-        return
-    async with await psycopg.AsyncConnection.connect(postgresql.server().url, autocommit=True) as connection:
-        await connection.execute('LISTEN "idempotency-gateway"')
-
-        async def next_notification() -> bytes:
-            async for notification in connection.notifies():
-                return bytes.fromhex(notification.payload)
-            raise AssertionError
-
-        yield next_notification
 
 
 @pytest.mark.usefixtures("looks")
@@ -253,88 +181,3 @@ async def silently_free(backend: Backend, prefix: str, name: str) -> None:
     else:
         statement = f'DELETE FROM "{prefix}".claims WHERE fingerprint = %s'
         await asyncio.to_thread(postgresql.server().ask, statement, claim(name).fingerprint)
-
-
-async def test_a_claim_that_is_just_being_changed_is_marked_later(looks: Callable[..., None]) -> None:
-    """Nobody waits for its lock, and nobody takes it for free."""
-    looks(silent=0.02)
-    await asyncio.to_thread(postgresql.server)
-    prefix = postgresql.new_prefix()
-    one, two = [(await open_on_postgresql(prefix)).store for _ in range(2)]
-    await take(one, ("a",), 1)
-    async with await psycopg.AsyncConnection.connect(postgresql.server().url) as other:
-        await other.execute(f'SELECT FROM "{prefix}".claims FOR UPDATE'.encode())
-        wait = waiting(two, "a", 1)
-        await until(lambda: _is_true(two._endings._connection is not None))  # type: ignore[attr-defined]
-        for _ in range(20):
-            await two.ping(NOW)
-        assert not wait.done()
-        await other.rollback()
-    await until(lambda: is_awaited("postgresql", prefix, "a"))
-    assert await one.settle(owner(1), claims("a"), CREATED, NOW)
-    await ended(wait)
-
-
-async def test_a_user_who_may_not_listen_looks_and_says_so_once(looks: Callable[..., None]) -> None:
-    looks(silent=0.02)
-    prefix, reasons = valkey.new_prefix(), list[str]()
-    rights = ["+@read", "+@write", "+@scripting", "+@connection", "+info", "+wait", "+config|get"]
-    with valkey.server().client() as client:
-        client.execute_command("ACL", "SETUSER", "deaf", "on", ">secret", f"~{{{prefix}}}:*", *rights)
-    url = ValkeyStoreUrl((("127.0.0.1", valkey.server().port),), user="deaf", password="secret")
-    demands, settings = Demands("process"), {"prefix": prefix, "failover_grace": 0.01}
-    two = (await open_valkey(url, demands, KEY, polls=reasons.append, **settings)).store  # type: ignore[arg-type]
-    left_open.append(two)
-    one = (await open_shared(prefix)).store
-    for number, name in enumerate("ab", 1):
-        await take(one, (name,), number)
-        wait = waiting(two, name, number)
-        await until(lambda: _is_true(bool(reasons)))
-        assert not wait.done()
-        assert await one.settle(owner(number), claims(name), CREATED, NOW)
-        await ended(wait)
-        assert not await is_awaited("valkey", prefix, name)
-    assert reasons == ["the server refuses: User deaf has no permissions to run the 'publish' command"]
-    with valkey.server().client() as client:
-        client.execute_command("ACL", "DELUSER", "deaf")
-
-
-async def _is_true(value: bool) -> bool:
-    return value
-
-
-async def test_behind_a_pooler_is_looked(looks: Callable[..., None]) -> None:
-    """A pooler gives out process ids of its own."""
-    looks(silent=0.02)
-    await asyncio.to_thread(postgresql.server)
-    prefix, reasons = postgresql.new_prefix(), list[str]()
-    tasks: list[asyncio.Task[None]] = []
-
-    async def pool(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection("127.0.0.1", postgresql.server().port)
-
-        async def answers() -> None:
-            while data := await from_server.read(65536):
-                at = data.find(b"K\0\0\0\x0c")
-                writer.write(data if at < 0 else data[: at + 5] + b"\0\0\0\x01" + data[at + 9 :])
-            writer.close()
-
-        tasks.append(asyncio.create_task(answers()))
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                to_server.write(data)
-        to_server.close()
-
-    async with await asyncio.start_server(pool, "127.0.0.1", 0) as listener:
-        port = listener.sockets[0].getsockname()[1]
-        two = await open_at(f"postgresql://postgres@127.0.0.1:{port}/postgres", prefix, polls=reasons.append)
-        one = (await open_on_postgresql(prefix)).store
-        await take(one, ("a",), 1)
-        wait = waiting(two, "a", 1)
-        await until(lambda: _is_true(bool(reasons)))
-        assert await one.settle(owner(1), claims("a"), CREATED, NOW)
-        await ended(wait)
-        assert reasons == ["the server is behind a pooler, which does not pass notifications on"]
-        for store in (one, two):
-            await store.close()
-        await asyncio.wait(tasks)

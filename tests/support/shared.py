@@ -6,7 +6,13 @@ import shutil
 from collections.abc import AsyncIterator
 from typing import Any, Literal, Protocol
 
+from gateway.config.valkey_url import parse_valkey
+from gateway.stores.base import Store
+from gateway.stores.demands import Demands
+from gateway.stores.open_valkey import open_valkey
 from tests.support import postgresql, valkey
+from tests.support.postgresql_store import open_at
+from tests.support.stores import KEY, left_open
 
 Backend = Literal["valkey", "postgresql"]
 BACKENDS: tuple[Backend, ...] = ("valkey", "postgresql")
@@ -85,6 +91,16 @@ async def own_server(backend: Backend, **settings: str) -> AsyncIterator[OwnServ
         yield made
     finally:
         await made.stop()
+
+
+async def open_on(backend: Backend, url: str) -> Store:
+    """Open a store on a server by its URL."""
+    if backend == "postgresql":
+        return await open_at(url, "claims")
+    demands = Demands("process")
+    store = (await open_valkey(parse_valkey(url, "valkey"), demands, KEY, prefix="claims", failover_grace=0.2)).store
+    left_open.append(store)
+    return store
 
 
 async def empty(backend: Backend, server: OwnServer, prefix: str) -> None:
