@@ -81,7 +81,10 @@ class OperationsInFlight:
         return True if waiting is None else await self._wait(waiting, rule, limit, seconds)
 
     async def wait_elsewhere(self, record: Record, rule: str, limit: int, seconds: float) -> bool:
-        """Wait until an operation of another process may have ended; False as with `wait`."""
+        """Wait until an operation of another process may have ended; False when there is no time, or no place, to wait.
+
+        True also when that takes longer: the end may not have been told yet, and the store is asked a last time.
+        """
         if self._until_ended is None:
             return True
         if seconds <= 0 or self._count[rule] >= limit:
@@ -92,13 +95,14 @@ class OperationsInFlight:
             operation = self._elsewhere[owner] = _Elsewhere(self._until_ended(record.fingerprint, owner))
         operation.left += 1
         try:
-            return await self._wait(operation.waiting, rule, limit, seconds)
+            await self._wait(operation.waiting, rule, limit, seconds)
         finally:
             operation.left -= 1
             if not operation.left:
                 operation.task.cancel()
                 if self._elsewhere.get(owner) is operation:
                     del self._elsewhere[owner]
+        return True
 
     async def _wait(self, waiting: _Waiting, rule: str, limit: int, seconds: float) -> bool:
         if seconds <= 0 or self._count[rule] >= limit:

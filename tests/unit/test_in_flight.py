@@ -71,7 +71,7 @@ async def test_those_that_wait_for_another_process_are_woken_in_their_order_by_o
 async def test_when_all_have_left_the_store_is_asked_no_more() -> None:
     store = Elsewhere()
     operations = OperationsInFlight(store.until_ended)
-    assert not await operations.wait_elsewhere(record(OTHER), "rule", 10, 0.01)
+    assert await operations.wait_elsewhere(record(OTHER), "rule", 10, 0.01), "a last look, without having been told"
     await asyncio.sleep(0)
     assert store.given_up == 1
     for limit, seconds in ((0, 60.0), (10, 0.0)):
