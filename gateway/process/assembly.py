@@ -45,7 +45,7 @@ class Assembly:
         self._prepare_spools(config)
         self._spooler = Spooler(self._spools, fingerprinter)
         # One, because a reload must not part those that wait.
-        self._in_flight = OperationsInFlight(are_elsewhere=store.is_shared)
+        self._in_flight = OperationsInFlight(store.until_ended if store.is_shared else None)
         self.verifier = Verifier(store, telemetry, wall_clock)  # one, because it remembers
         self._upstreams = open_upstreams(config)
         handler = self._handler(config, self._upstreams)

@@ -62,6 +62,7 @@ async def _open_shared(
         restored=lambda restored, taken: telemetry.event(
             "store-restored", "warning", claims=restored, held_by_others=taken
         ),
+        polls=lambda why: telemetry.event("store-polled", "warning", reason=why),
     )
     telemetry.event("store-connected", server=str(url), settings="trusted" if store.trust_server else "checked")
     if opened.is_new:

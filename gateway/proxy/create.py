@@ -40,7 +40,7 @@ from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.ending import Ending
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.held_create import HeldCreate
-from gateway.proxy.in_flight import InFlightWait
+from gateway.proxy.in_flight import PROCESS_BYTES, InFlightWait
 from gateway.proxy.judgement import OUTCOMES
 from gateway.proxy.status_field import status_fields, without_field
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
@@ -278,6 +278,6 @@ class CreateHandler:
 
 def _owner_tokens() -> Iterator[bytes]:
     """Yield 16 bytes that no other operation has: random for this process, then counted."""
-    process = os.urandom(8)
+    process = os.urandom(PROCESS_BYTES)
     for number in itertools.count():
-        yield process + number.to_bytes(8, "big")
+        yield process + number.to_bytes(16 - PROCESS_BYTES, "big")

@@ -52,6 +52,13 @@ class Store(Protocol):
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
         """The answer that was settled with one of `claims` while `owner` held it; None when there is none."""
 
+    async def until_ended(self, fingerprint: bytes, owner: bytes) -> None:
+        """Return once an operation of another process may have ended, which holds a claim in flight.
+
+        Whoever waits asks the store again: this promises nothing. Without other processes there is nothing to wait for.
+        """
+        return
+
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
         """The record held under a fingerprint; None when it is free."""
 

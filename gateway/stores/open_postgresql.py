@@ -6,12 +6,12 @@ from gateway.config.postgresql_url import PostgresqlStoreUrl
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
 from gateway.stores.nodes import Nodes
+from gateway.stores.opening import node_name, opening
 from gateway.stores.postgresql import PostgresqlStore
 from gateway.stores.postgresql_checks import require
 from gateway.stores.postgresql_link import FAILURES, Link, reason
 from gateway.stores.postgresql_server import PostgresqlServer
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import node_name, opening
 
 
 async def open_postgresql(
@@ -25,10 +25,12 @@ async def open_postgresql(
     node_timeout: float = 15.0,
     failover_grace: float = 2.0,
     restored: Callable[[int, int], None] = lambda _restored, _taken: None,
+    polls: Callable[[str], None] = lambda _why: None,
 ) -> Opened:
     """Connect to a PostgreSQL server. Times in seconds. `prefix` is the name of the store's schema.
 
     `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
+    `polls` hears why it is not told when other gateways' operations end, but looks for that, time after time.
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
@@ -42,6 +44,12 @@ async def open_postgresql(
     async with opening(link.close, FAILURES, reason):
         await recovery.ready()
     store = PostgresqlStore(
-        link, server, recovery, commit_timeout=commit_timeout, max_waiting=max_waiting, node_timeout=node_timeout
+        link,
+        server,
+        recovery,
+        polls=polls,
+        commit_timeout=commit_timeout,
+        max_waiting=max_waiting,
+        node_timeout=node_timeout,
     )
     return Opened(store, 0, server.is_new)

@@ -8,11 +8,12 @@ from gateway.errors import StoreError
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
 from gateway.stores.nodes import Nodes
+from gateway.stores.opening import node_name, opening
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import node_name, opening
 from gateway.stores.valkey import ValkeyStore
 from gateway.stores.valkey_checks import require
-from gateway.stores.valkey_link import FAILURES, Link, reason
+from gateway.stores.valkey_find import FAILURES, Finder
+from gateway.stores.valkey_link import Link, reason
 from gateway.stores.valkey_records import Keys
 from gateway.stores.valkey_server import ValkeyServer
 
@@ -28,15 +29,18 @@ async def open_valkey(
     node_timeout: float = 15.0,
     failover_grace: float = 2.0,
     restored: Callable[[int, int], None] = lambda _restored, _taken: None,
+    polls: Callable[[str], None] = lambda _why: None,
 ) -> Opened:
     """Connect to a Valkey server, or to Redis, or to the node of a cluster that has the claims. Times in seconds.
 
     `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
+    `polls` hears why it is not told when other gateways' operations end, but looks for that, time after time.
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
     keys, node = Keys(prefix), node_name()
-    link = Link(url, max(commit_timeout, 1.0), keys.server)
+    timeout = max(commit_timeout, 1.0)
+    link = Link(Finder(url, timeout, keys.server), timeout)
 
     async def check(facts: Mapping[str, Any]) -> None:
         await require(demands, facts, link.ask, in_cluster=url.cluster)
@@ -54,6 +58,7 @@ async def open_valkey(
         keys,
         server,
         recovery,
+        polls=polls,
         commit_timeout=commit_timeout,
         max_waiting=max_waiting,
         node_timeout=node_timeout,

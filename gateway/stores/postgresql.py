@@ -3,7 +3,7 @@
 # Calls are queued as those of the SQLite store. A batch of them is one statement, and so one transaction: a function
 # decides them on the server, in order, with the rows locked that may change.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -12,6 +12,7 @@ from typing_extensions import override
 from gateway.errors import StoreError
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
 from gateway.stores import postgresql_records as records
+from gateway.stores.endings import Endings, Flight
 from gateway.stores.postgresql_link import FAILURES, Link, reason
 from gateway.stores.postgresql_records import Change, change_of
 from gateway.stores.postgresql_server import PostgresqlServer
@@ -35,17 +36,22 @@ class PostgresqlStore(SharedStore):
         server: PostgresqlServer,
         recovery: Recovery,
         *,
+        polls: Callable[[str], None],
         commit_timeout: float,
         max_waiting: int,
         node_timeout: float,
     ) -> None:
-        """Times in seconds: see SharedStore."""
+        """Times in seconds: see SharedStore.
+
+        `polls` hears why the ends of other gateways' operations are only looked for.
+        """
         self._link = link
         self._server = server
         self._lock_timeout = f"{max(100, round(commit_timeout * 750))}ms"  # before the link gives up
         self._purge = PurgeWalk(self)
         super().__init__(
             recovery,
+            Endings(link.hear, self._look, FAILURES, polls),
             failures=FAILURES,
             reason=reason,
             commit_timeout=commit_timeout,
@@ -67,7 +73,7 @@ class PostgresqlStore(SharedStore):
                 self._recovery.note_resettled(owner, alone)
             return bool(changed)
 
-        return await self._job(work)
+        return await self._free([claim.fingerprint for claim in claims], work)
 
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
@@ -95,7 +101,7 @@ class PostgresqlStore(SharedStore):
             (changed,), _ = await self._decide([change])
             return bool(changed)
 
-        return await self._job(work)
+        return await self._free([fingerprint], work)
 
     @override
     async def purge(self, now: int, limit: int) -> Purged:
@@ -145,6 +151,11 @@ class PostgresqlStore(SharedStore):
         if written.at:
             self._recovery.note_commit(written.at)
         return written.answers, claims
+
+    async def _look(self, flights: Sequence[Flight], marks: bool) -> dict[bytes, bool]:
+        fingerprints, owners = map(list, zip(*flights, strict=True))
+        wanted = {"fingerprints": fingerprints, "owners": owners, "marks": marks}
+        return dict(await self._job(lambda: self._link.run("look_for", wanted)))
 
     @override
     async def _beat_once(self) -> None:

@@ -7,12 +7,13 @@ import os
 import random
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from gateway.stores.endings import CannotHear
 from gateway.stores.pgsql import Statements
 
 _AT_CONNECT = re.compile(r"FATAL: +(.*)|(session is read-only|server is in hot standby mode)")
@@ -67,12 +68,36 @@ class Link:
     async def connect(self) -> None:
         """Connect anew. Raises one of FAILURES."""
         await self.close()
-        wanted = {**_DEFAULTS, "connect_timeout": max(2, round(self._timeout)), **conninfo_to_dict(self._url)}
-        self._connection = await psycopg.AsyncConnection.connect(
-            make_conninfo("", **wanted), autocommit=True, prepare_threshold=None
-        )
+        self._connection = await self._open()
         self._connection.add_notice_handler(self._note)
         self.token = random.SystemRandom().randrange(2**63)
+
+    async def _open(self) -> psycopg.AsyncConnection[Any]:
+        wanted = {**_DEFAULTS, "connect_timeout": max(2, round(self._timeout)), **conninfo_to_dict(self._url)}
+        return await psycopg.AsyncConnection.connect(
+            make_conninfo("", **wanted), autocommit=True, prepare_threshold=None
+        )
+
+    async def hear(self) -> AsyncGenerator[bytes, None]:
+        """Yield the owners of operations that ended, by a connection of its own; first b"", once it is listened to.
+
+        Raises CannotHear where it is a pooler's, and one of FAILURES.
+        """
+        connection = await self._open()
+        try:
+            async with asyncio.timeout(self._timeout):
+                cursor = await connection.execute(self._statements["session"])
+                if await cursor.fetchone() != (connection.info.backend_pid,):
+                    # What listens is a session, and the next transaction may have another one.
+                    raise CannotHear("the server is behind a pooler, which does not pass notifications on")
+                await connection.execute(self._statements["listen"])
+            yield b""
+            async for notification in connection.notifies():
+                for owner in notification.payload.split():
+                    with contextlib.suppress(ValueError):  # anybody may send what he likes
+                        yield bytes.fromhex(owner)
+        finally:
+            await connection.close()
 
     async def close(self) -> None:
         """Break the connection off."""

@@ -3,9 +3,9 @@
 from gateway.errors import StoreError
 from gateway.stores.postgresql_link import Link
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of the schema that this program knows."""
-_FUNCTIONS = ("record", "server", "write", "restore", "abandon")
+_FUNCTIONS = ("record", "server", "tell", "write", "restore", "abandon", "await")
 """Each may only change together with the version, and must serve gateways of the version before, too."""
 
 

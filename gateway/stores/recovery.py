@@ -155,10 +155,15 @@ class Recovery:
 
     # Readiness
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server's data is whole, as far as is known."""
+        return self._is_ready and self._server.is_connected
+
     async def ready(self) -> None:
         """Return once the server's data is whole. Raises StoreError, and what a connection fails with."""
         server = self._server
-        if self._is_ready and server.is_connected:
+        if self.is_ready:
             return
         await server.connect()
         seen = await server.look()

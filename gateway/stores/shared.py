@@ -4,17 +4,18 @@
 import abc
 import asyncio
 import contextlib
-import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from typing_extensions import override
 
-from gateway.errors import StoreError, StoreOpenError
+from gateway.errors import StoreError
 from gateway.model import Claim, Held, Reserved, Settlement
 from gateway.stores.base import Store
+from gateway.stores.confirmed import Confirmed
+from gateway.stores.endings import Endings
 from gateway.stores.recovery import Recovery
 from gateway.stores.write_queue import Call, Job, WriteQueue
 
@@ -37,26 +38,10 @@ class Unsure(Exception):
     """It is not known what the server has done of a batch."""
 
 
-@contextlib.asynccontextmanager
-async def opening(
-    close: Callable[[], Awaitable[None]],
-    failures: tuple[type[Exception], ...],
-    reason: Callable[[BaseException], str],
-) -> AsyncIterator[None]:
-    """Close the connection, and raise StoreOpenError, when the store turns out not to be usable."""
-    expected: tuple[type[Exception], ...] = (StoreError, *failures)
-    try:
-        yield
-    except expected as error:
-        await close()
-        why = str(error) if isinstance(error, StoreError) else reason(error)
-        raise StoreOpenError(f"the store cannot be used: {why}") from error
-
-
 class SharedStore(Store, abc.ABC):
     """Claims on a server. One connection and one writer task for each gateway.
 
-    Mutable state: the queue of calls, and whether the store is closing.
+    Mutable state: the queue of calls, and whether the store is closing; what the server has confirmed lately.
     """
 
     is_shared = True
@@ -64,6 +49,7 @@ class SharedStore(Store, abc.ABC):
     def __init__(
         self,
         recovery: Recovery,
+        endings: Endings,
         *,
         failures: tuple[type[Exception], ...],
         reason: Callable[[BaseException], str],
@@ -76,6 +62,8 @@ class SharedStore(Store, abc.ABC):
         `failures` are what a connection fails with, `reason` is what callers hear of one.
         """
         self._recovery = recovery
+        self._endings = endings
+        self._confirmed = Confirmed()
         self._failures = failures
         self._reason = reason
         self._queue = WriteQueue(commit_timeout, max_waiting)
@@ -103,6 +91,12 @@ class SharedStore(Store, abc.ABC):
         """Say that this gateway ends, and close the connection."""
 
     @override
+    def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:
+        if self._queue.is_closing or not self._recovery.is_ready:
+            return None
+        return self._confirmed.find_held(claims, now, time.monotonic())
+
+    @override
     def reserve(self, claims: Sequence[Claim], owner: bytes, now: int) -> Awaitable[Reserved | Held]:
         call: Call[Reserved | Held] = Call(claims, owner, now, None)
         self._queue.add_reservation(call)
@@ -115,7 +109,12 @@ class SharedStore(Store, abc.ABC):
         return call.future
 
     @override
+    async def until_ended(self, fingerprint: bytes, owner: bytes) -> None:
+        await self._endings.wait(fingerprint, owner)
+
+    @override
     async def close(self) -> None:
+        await self._endings.close()
         self._beat.cancel()
         await asyncio.wait([self._beat])
         self._queue.close()
@@ -128,6 +127,17 @@ class SharedStore(Store, abc.ABC):
         job: Job[T] = Job(work)
         self._queue.add(job)
         return await job.future
+
+    async def _free(self, fingerprints: Sequence[bytes], work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do what may free claims between two batches: what the server said of them before counts no more."""
+
+        async def freeing() -> T:
+            try:
+                return await work()
+            finally:
+                self._confirmed.forget(fingerprints)
+
+        return await self._job(freeing)
 
     # The writer
 
@@ -155,7 +165,7 @@ class SharedStore(Store, abc.ABC):
         was_sent = False
         try:
             await self._recovery.ready()
-            was_sent = True
+            was_sent, asked_at = True, time.monotonic()
             answers, is_replicated = await self._write(batch)
         except StoreError as error:
             self._fail(batch, str(error), was_sent=False)
@@ -169,6 +179,8 @@ class SharedStore(Store, abc.ABC):
         else:
             kept: list[Call[Any]] = []
             for call, answer in zip(batch, answers, strict=True):
+                if isinstance(answer, Held):
+                    self._confirmed.remember([record for _, record in answer.conflicts], asked_at)
                 self._answer(call, answer, kept, is_replicated=is_replicated)
             self._queue.batch_done(kept)
 
@@ -226,8 +238,3 @@ def readable(read: Callable[[], T]) -> T | Refused:
         return read()
     except Exception as error:  # noqa: BLE001
         return Refused(f"unexpected {type(error).__name__}", is_sure=False)
-
-
-def node_name() -> bytes:
-    """A name that no other process has."""
-    return os.urandom(8).hex().encode()

@@ -12,9 +12,11 @@ from typing_extensions import override
 from gateway.errors import StoreError
 from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
 from gateway.stores import valkey_records as records
+from gateway.stores.endings import Endings, Flight
 from gateway.stores.recovery import Recovery
 from gateway.stores.shared import MOVED, Refused, SharedStore, Unsure, readable
-from gateway.stores.valkey_link import FAILURES, Call, Link, reason
+from gateway.stores.valkey_find import FAILURES
+from gateway.stores.valkey_link import Call, Link, reason
 from gateway.stores.valkey_records import Keys, ending, in_flight, moment, read_record
 from gateway.stores.valkey_server import ValkeyServer
 from gateway.stores.write_queue import Call as Queued
@@ -33,12 +35,16 @@ class ValkeyStore(SharedStore):
         server: ValkeyServer,
         recovery: Recovery,
         *,
+        polls: Callable[[str], None],
         commit_timeout: float,
         max_waiting: int,
         node_timeout: float,
         replicas: int = 0,
     ) -> None:
-        """Times in seconds: see SharedStore. `replicas` must have a reservation."""
+        """Times in seconds: see SharedStore. `replicas` must have a reservation.
+
+        `polls` hears why the ends of other gateways' operations are only looked for.
+        """
         self._link = link
         self._keys = keys
         self._server = server
@@ -46,6 +52,7 @@ class ValkeyStore(SharedStore):
         self._wait_ms = max(1, round(commit_timeout * 500))
         super().__init__(
             recovery,
+            Endings(lambda: link.hear(keys.ended), self._look, FAILURES, polls),
             failures=FAILURES,
             reason=reason,
             commit_timeout=commit_timeout,
@@ -59,10 +66,15 @@ class ValkeyStore(SharedStore):
     ) -> bool:
         states = b"34" if was is State.UNKNOWN else b"%d" % was
         alone = Settlement(settlement.state, settlement.expires_at, settlement.resource)
-        changed = await self._run(self._settling(claims, owner, alone, states), lambda answer: int(answer[2]))
-        if changed:
-            self._recovery.note_resettled(owner, alone)
-        return bool(changed)
+        call = self._settling(claims, owner, alone, states)
+
+        async def work() -> bool:
+            changed = await self._run(call, lambda answer: int(answer[2]))
+            if changed:
+                self._recovery.note_resettled(owner, alone)
+            return bool(changed)
+
+        return await self._free([claim.fingerprint for claim in claims], work)
 
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
@@ -85,18 +97,19 @@ class ValkeyStore(SharedStore):
     @override
     async def forget(self, fingerprint: bytes) -> bool:
         call = Call("forget", self._keys.of(self._server.node, [fingerprint]), [self._link.run_id])
-        return bool(await self._run(call, lambda answer: int(answer[2])))
+        return bool(await self._free([fingerprint], lambda: self._run(call, lambda answer: int(answer[2]))))
 
     @override
     async def purge(self, now: int, limit: int) -> Purged:
         arguments: list[bytes | int] = [self._link.run_id, moment(now), limit, self._keys.claim, self._keys.answer]
         call = Call("purge", self._keys.of(self._server.node), arguments)
-        removed, lapsed = await self._run(call, lambda answer: (int(answer[2]), int(answer[3])))
+        removed, lapsed = await self._job(lambda: self._run(call, lambda answer: (int(answer[2]), int(answer[3]))))
         return Purged(removed, lapsed, removed == limit)
 
     @override
     async def ping(self, now: int) -> None:
-        await self._run(Call("settle", self._keys.of(self._server.node), [self._link.run_id, b"", b"", b""]), bool)
+        call = Call("settle", self._keys.of(self._server.node), [self._link.run_id, b"", b"", b""])
+        await self._job(lambda: self._run(call, bool))
 
     # What a shared store needs
 
@@ -153,19 +166,25 @@ class ValkeyStore(SharedStore):
 
     # Jobs
 
-    async def _run(self, call: Call, read: Callable[[list[Any]], T]) -> T:
-        async def work() -> T:
-            call.arguments = [self._link.run_id, *call.arguments[1:]]  # by now it may be another one
-            (answer,), _ = await self._link.run([call])
-            if isinstance(answer, Exception):
-                raise answer
-            if answer[0] == b"moved":
-                self._recovery.doubt()
-                raise StoreError(MOVED)
-            self._recovery.note_commit(int(answer[1]))
-            return read(answer)
+    async def _look(self, flights: Sequence[Flight], marks: bool) -> dict[bytes, bool]:
+        keys = [self._keys.claim + fingerprint for fingerprint, _ in flights]
+        call = Call("await", keys, [b"%d" % marks, *[owner for _, owner in flights]])
+        (found,), _ = await self._job(lambda: self._link.run([call]))
+        if isinstance(found, Exception):
+            raise StoreError(reason(found))
+        return {flights[at - 1][1]: marks for at in found}
 
-        return await self._job(work)
+    async def _run(self, call: Call, read: Callable[[list[Any]], T]) -> T:
+        """Run a script as part of a job."""
+        call.arguments = [self._link.run_id, *call.arguments[1:]]  # by now it may be another one
+        (answer,), _ = await self._link.run([call])
+        if isinstance(answer, Exception):
+            raise answer
+        if answer[0] == b"moved":
+            self._recovery.doubt()
+            raise StoreError(MOVED)
+        self._recovery.note_commit(int(answer[1]))
+        return read(answer)
 
     async def _scan(self, after: bytes, limit: int, now: int) -> list[Record]:
         """Go through all names: a server has no order of them, and few ask for it."""

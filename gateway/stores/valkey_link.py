@@ -2,35 +2,28 @@
 # itself what may have been done.
 
 import asyncio
-import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
     ClusterDownError,
     MovedError,
     NoScriptError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
     TryAgainError,
 )
 
-from gateway.config.valkey_url import ValkeyStoreUrl
+from gateway.stores.endings import CannotHear
 from gateway.stores.lua import SCRIPTS
+from gateway.stores.valkey_find import FAILURES, Finder, closed
 
-FAILURES = (RedisError, OSError, TimeoutError)
-"""What a call fails with when the server does not answer, or refuses."""
 _MOVING = (AskError, MovedError, TryAgainError)
 _ELSEWHERE = (*_MOVING, ClusterDownError, ReadOnlyError)
 """What a server refuses with that is not the one to ask any more; it has done nothing."""
-_MOST_HOPS = 5
 
 
 class Call:
@@ -47,26 +40,14 @@ class Call:
 class Link:
     """A connection that is made anew when it breaks.
 
-    Mutable state: the client; the run id of its server and its digests of the scripts, while it is connected; the nodes
-    of a cluster, those that answered last first.
+    Mutable state: the client; the run id of its server and its digests of the scripts, while it is connected.
     """
 
-    def __init__(self, url: ValkeyStoreUrl, timeout: float, key: bytes) -> None:
-        """`timeout` in seconds, for connecting and for each answer. Of a cluster the server is the node with `key`."""
-        self._url = url
+    def __init__(self, finder: Finder, timeout: float) -> None:
+        """`timeout` in seconds, for each answer."""
+        self._finder = finder
         self._timeout = timeout
-        self._key = key
-        self._nodes = [*url.hosts]
-        self._options: dict[str, Any] = {
-            "protocol": 2,
-            "ssl": url.tls,
-            "socket_timeout": timeout,
-            "socket_connect_timeout": timeout,
-            "retry": Retry(NoBackoff(), 0),  # what may have been done is not done again
-            "retry_on_error": [],
-            "health_check_interval": 0,
-        }
-        self._client = self._make_client(*url.hosts[0])
+        self._client: redis.Redis | None = None
         self._digests: dict[str, str] = {}
         self.run_id = b""
 
@@ -82,15 +63,12 @@ class Link:
         """Connect, and return what the server says of itself. Raises one of FAILURES."""
         await self.close()
         try:
-            if self._url.service is not None:
-                self._client = self._make_client(*await self._ask_sentinels(self._url.service))
-            elif self._url.cluster:
-                await self._ask_nodes()
+            client = self._client = await self._finder.find()
             async with asyncio.timeout(self._timeout):
-                await self._client.initialize()
+                await client.initialize()
             facts = await self.facts()
             async with asyncio.timeout(self._timeout):
-                self._digests = {name: await self._client.script_load(text) for name, text in SCRIPTS.items()}
+                self._digests = {name: await client.script_load(text) for name, text in SCRIPTS.items()}
         except FAILURES:
             await self.close()
             raise
@@ -100,64 +78,44 @@ class Link:
     async def facts(self) -> dict[str, Any]:
         """What the server says of itself. Raises one of FAILURES."""
         async with asyncio.timeout(self._timeout):
-            found: dict[str, Any] = await self._client.info("everything")
+            found: dict[str, Any] = await self._open.info("everything")
         return found
 
-    def _make_client(self, host: str, port: int) -> redis.Redis:
-        url = self._url
-        return redis.Redis(
-            host=host,
-            port=port,
-            db=url.database,
-            username=url.user,
-            password=url.password,
-            single_connection_client=True,
-            **{**self._options, "socket_timeout": None},  # one for a whole batch costs less
-        )
+    async def hear(self, channel: bytes) -> AsyncGenerator[bytes, None]:
+        """Yield what is said on a channel, by a connection of its own; first b"", once it is listened to.
 
-    async def _ask_sentinels(self, service: str) -> tuple[str, int]:
-        """Where the server is now. Raises one of FAILURES."""
-        sentinel = Sentinel(self._url.hosts, sentinel_kwargs=self._options)  # type: ignore[no-untyped-call]
-        try:
-            host, port = await sentinel.discover_master(service)
-        finally:
-            for client in sentinel.sentinels:
-                await client.aclose()
-        return str(host), int(port)
-
-    async def _ask_nodes(self) -> None:
-        """Connect to the node that has the key. Raises one of FAILURES."""
-        failure: Exception = RedisError()
-        for node in [*self._nodes]:
-            try:
-                return await self._follow(*node)
-            except FAILURES as error:
-                await self.close()
-                self._nodes.append(self._nodes.pop(self._nodes.index(node)))
-                if not isinstance(failure, ResponseError):  # what a node says is worth more than silence
-                    failure = error
-        raise failure
-
-    async def _follow(self, host: str, port: int) -> None:
-        """Ask a node for the key, then the one to which it points, until one has it."""
-        for hop in range(_MOST_HOPS):
-            self._client = self._make_client(host, port)
+        Raises CannotHear where the user may not listen or speak there, and one of FAILURES.
+        """
+        client = await self._finder.find(single_connection_client=False, socket_keepalive=True)
+        async with asyncio.timeout(self._timeout):
+            connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        async with client:
             try:
                 async with asyncio.timeout(self._timeout):
-                    await self._client.execute_command("GET", self._key)  # type: ignore[no-untyped-call]
-            except MovedError as error:
-                if hop == _MOST_HOPS - 1:  # the nodes do not agree yet
-                    raise
-                await self.close()
-                host, port = error.host or host, error.port
-            else:
-                return
+                    for command in ("PUBLISH", channel, b"?"), ("SUBSCRIBE", channel):
+                        await connection.send_command(*command)
+                        await connection.read_response()
+                yield b""
+                while True:
+                    _, _, said = await connection.read_response()
+                    yield said or b"?"  # anybody may send what he likes
+            except ResponseError as error:
+                raise CannotHear(reason(error)) from error
+            finally:
+                await connection.disconnect(nowait=True)
+
+    @property
+    def _open(self) -> redis.Redis:
+        if self._client is None:
+            raise ConnectionError("not connected")
+        return self._client
 
     async def close(self) -> None:
         """Break the connection off."""
         self.run_id = b""
-        with contextlib.suppress(*FAILURES):  # it is broken already
-            await self._client.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await closed(client)
 
     async def run(self, calls: Sequence[Call], *, replicas: int = 0, wait_ms: int = 0) -> tuple[list[Any], int]:
         """Run scripts in order, in one go, and wait for `replicas`, at most `wait_ms` milliseconds.
@@ -170,7 +128,7 @@ class Link:
             if any(isinstance(answer, NoScriptError) for answer in answers):
                 # The server has restarted, or its scripts were flushed. What was refused for that was not done.
                 for text in SCRIPTS.values():
-                    await self._client.script_load(text)
+                    await self._open.script_load(text)
                 missed = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
                 again = await self._send([calls[at] for at in missed], replicas, wait_ms)
                 for at, answer in zip(missed, again, strict=False):
@@ -187,7 +145,7 @@ class Link:
     async def _send(self, calls: Sequence[Call], replicas: int, wait_ms: int) -> list[Any]:
         # Written and read as one: a pipeline of the client costs three times as much, most of it for a timeout of each
         # answer.
-        connection = self._client.connection
+        connection = self._open.connection
         if connection is None:
             raise ConnectionError("not connected")
         commands = [
@@ -209,7 +167,7 @@ class Link:
         """Run one command that changes nothing, or may be done twice. Raises one of FAILURES."""
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+                return await self._open.execute_command(*command)  # type: ignore[no-untyped-call]
         except FAILURES as error:
             if not isinstance(error, ResponseError) or isinstance(error, _ELSEWHERE):
                 await self.close()

@@ -10,6 +10,8 @@ _FREE = b"0"
 _ABANDONED = b"4"
 """As unknown; its node seemed to have stopped, and may settle it all the same."""
 _NO_LINK = b"-----"
+_AWAITED = b"----+"
+"""As without a link; somebody waits for the end of its operation."""
 _TAIL = msgspec.msgpack.Encoder()
 
 
@@ -29,7 +31,18 @@ _READ_TAIL = msgspec.msgpack.Decoder(_Tail)
 class Keys:
     """The names of all keys. They share a hash tag, so that a script may use them together."""
 
-    __slots__ = ("answer", "claim", "commits", "expiries", "flights", "key_check", "nodes", "restores", "server")
+    __slots__ = (
+        "answer",
+        "claim",
+        "commits",
+        "ended",
+        "expiries",
+        "flights",
+        "key_check",
+        "nodes",
+        "restores",
+        "server",
+    )
 
     def __init__(self, prefix: str) -> None:
         base = b"{" + prefix.encode() + b"}:"
@@ -45,6 +58,8 @@ class Keys:
         """The run id of the server whose data is known to be whole."""
         self.restores = base + b"restores"
         """How often claims were put back."""
+        self.ended = base + b"ended"
+        """The channel on which the owners of ended operations are told."""
         self.key_check = base + b"key-check"
 
     def of(self, node: bytes, fingerprints: Sequence[bytes] = ()) -> list[bytes]:
@@ -94,8 +109,8 @@ def read_record(fingerprint: bytes, data: bytes) -> Record:
     """Read a record."""
     mark, length = data[:1], data[55:60]
     state = State.UNKNOWN if mark == _ABANDONED else State(int(mark))
-    behind = 60 if length == _NO_LINK else 60 + int(length)
-    tail = _READ_TAIL.decode(data[behind:])
+    link = 0 if length in {_NO_LINK, _AWAITED} else int(length)
+    tail = _READ_TAIL.decode(data[60 + link :])
     return Record(
         fingerprint,
         data[1:17],
@@ -105,7 +120,7 @@ def read_record(fingerprint: bytes, data: bytes) -> Record:
         tail.first_seen,
         None if state is State.IN_FLIGHT else int(data[17:36]),
         int(data[36:55]),
-        None if length == _NO_LINK else data[60:behind].decode("utf-8", "surrogatepass"),
+        data[60 : 60 + link].decode("utf-8", "surrogatepass") if length.isdigit() else None,
         tail.caller,
         tail.payload,
     )

@@ -203,6 +203,9 @@ class Door:
         late, self.late = self.late, []
         return [await self.store.settle(*settlement) for settlement in late]
 
+    async def until_ended(self, fingerprint: bytes, owner: bytes) -> None:
+        await self.store.until_ended(fingerprint, owner)
+
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
         if self.is_down:
             raise StoreError("out of order")

@@ -136,6 +136,26 @@ class TestTogether:
         for store in (one, two):
             await store.close()
 
+    async def test_an_older_schema_is_brought_up_to_date_with_what_is_in_it(self, prefix: str) -> None:
+        store = await open_at(server().url, prefix)
+        await create(store, "a", 1)
+        await store.close()
+        for statement in (
+            'DROP FUNCTION "{0}".write, "{0}".abandon, "{0}".await, "{0}".tell',
+            'ALTER TABLE "{0}".claims DROP COLUMN is_awaited',
+            "UPDATE \"{0}\".facts SET value = '1' WHERE name = 'schema'",
+        ):
+            await ask(statement.format(prefix))
+        stores = [await open_at(server().url, prefix) for _ in range(2)]
+        await take(stores[0], ("b",), 2)
+        wait = asyncio.ensure_future(stores[1].until_ended(claim("b").fingerprint, owner(2)))
+        await until(lambda: ask(f'SELECT 1 FROM "{prefix}".claims WHERE is_awaited'))
+        assert await stores[0].settle(owner(2), claims("b"), CREATED, NOW)
+        await wait
+        for store in stores:
+            assert await state_of(store, "a") is await state_of(store, "b") is State.CREATED
+            await store.close()
+
 
 @contextlib.asynccontextmanager
 async def primary_and_standby(**settings: str) -> AsyncIterator[tuple[PostgresServer, PostgresServer]]:

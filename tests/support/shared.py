@@ -6,7 +6,13 @@ import shutil
 from collections.abc import AsyncIterator
 from typing import Any, Literal, Protocol
 
+from gateway.config.valkey_url import parse_valkey
+from gateway.stores.base import Store
+from gateway.stores.demands import Demands
+from gateway.stores.open_valkey import open_valkey
 from tests.support import postgresql, valkey
+from tests.support.postgresql_store import open_at
+from tests.support.stores import KEY, left_open
 
 Backend = Literal["valkey", "postgresql"]
 BACKENDS: tuple[Backend, ...] = ("valkey", "postgresql")
@@ -87,6 +93,16 @@ async def own_server(backend: Backend, **settings: str) -> AsyncIterator[OwnServ
         await made.stop()
 
 
+async def open_on(backend: Backend, url: str) -> Store:
+    """Open a store on a server by its URL."""
+    if backend == "postgresql":
+        return await open_at(url, "claims")
+    demands = Demands("process")
+    store = (await open_valkey(parse_valkey(url, "valkey"), demands, KEY, prefix="claims", failover_grace=0.2)).store
+    left_open.append(store)
+    return store
+
+
 async def empty(backend: Backend, server: OwnServer, prefix: str) -> None:
     """Throw all claims away while it runs."""
     if isinstance(server, _Valkey):
@@ -94,3 +110,33 @@ async def empty(backend: Backend, server: OwnServer, prefix: str) -> None:
             client.flushall()
     elif isinstance(server, _Postgresql):
         await asyncio.to_thread(server.server.ask, f'DROP SCHEMA "{prefix}" CASCADE')
+
+
+async def listeners(backend: Backend, prefix: str) -> int:
+    """How many gateways have the server of most tests tell them of the ends of operations."""
+    if backend == "valkey":
+        with valkey.server().client() as client:
+            ((_, count),) = client.pubsub_numsub(channel(prefix))
+        return int(count)
+    found = await asyncio.to_thread(postgresql.server().ask, f"SELECT count(*) {_LISTENING}")
+    return int(found[0][0])
+
+
+async def deafen(backend: Backend) -> None:
+    """Break the connections off by which gateways are told."""
+    if backend == "valkey":
+        with valkey.server().client() as client:
+            client.client_kill_filter(_type="pubsub")
+    else:
+        await asyncio.to_thread(postgresql.server().ask, f"SELECT pg_terminate_backend(pid) {_LISTENING}")
+
+
+def channel(prefix: str) -> str:
+    """The channel of a store on Valkey."""
+    return f"{{{prefix}}}:ended"
+
+
+_LISTENING = (
+    "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%LISTEN \"idempotency-gateway\"%' "
+    "AND application_name = 'idempotency-gateway'"
+)

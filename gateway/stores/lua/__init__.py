@@ -2,7 +2,8 @@
 #
 # A record is one string: a digit for its state, the owner's 16 bytes, when it expires and how long it is held when its
 # outcome is unknown (19 digits each, so that they compare as text: a number of Lua is not exact above 2^53), the
-# length of its link (5 digits, or "-----" for none), the link, and the rest, which no script looks into.
+# length of its link (5 digits; "-----" for none, "----+" for none yet while somebody waits for the end), the link, and
+# the rest, which no script looks into.
 
 from importlib.resources import files
 

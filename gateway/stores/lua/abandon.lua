@@ -20,9 +20,13 @@ for _, fingerprint in ipairs(redis.call('SMEMBERS', KEYS[3])) do
         if hold < '0009007199254740992' then
             expires = string.format('%019.0f', tonumber(ARGV[2]) + tonumber(hold))
         end
-        redis.call('SET', key, '4' .. string.sub(record, 2, 17) .. expires .. string.sub(record, 37))
+        local owner = string.sub(record, 2, 17)
+        redis.call('SET', key, '4' .. owner .. expires .. string.sub(record, 37, 55) .. '-----' .. string.sub(record, 61))
         redis.call('ZADD', KEYS[4], 0, expires .. fingerprint)
         count = count + 1
+        if string.sub(record, 56, 60) == '----+' then -- see settle.lua
+            redis.pcall('PUBLISH', (string.gsub(KEYS[1], 'server$', 'ended')), owner)
+        end
     end
 end
 redis.call('DEL', KEYS[3])

@@ -10,6 +10,9 @@ for at = 1, (#ARGV - 1) / 2 do
     local key, record, answer = KEYS[2 + 2 * at], ARGV[2 * at], ARGV[1 + 2 * at]
     local fingerprint = string.sub(key, -32)
     local there = redis.call('GET', key)
+    if there and string.sub(there, 56, 60) == '----+' then
+        there = string.sub(there, 1, 55) .. '-----' .. string.sub(there, 61) -- that somebody waits is no difference
+    end
     if there and string.sub(there, 2, 17) ~= owner then
         if record ~= '' then
             taken = taken + 1

@@ -1,6 +1,9 @@
 -- Write how an operation ended, for those of its claims that it still holds: in flight, or unknown because its node
 -- seemed to have stopped.
 --
+-- When somebody waits for one of them, its owner is told to all gateways. That is a hint: a user without the right to
+-- send it settles all the same.
+--
 -- KEYS: as of reserve.lua. ARGV: the server's run id, the owner, which states are settled ("14"), the answer; then for
 -- each claim its new state ("0" frees it), expiry, and length of the link with the link.
 -- Returns {"moved"}, or {"ok", commits, how many claims were settled}.
@@ -8,7 +11,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return {'moved'}
 end
 local owner, states, answer = ARGV[2], ARGV[3], ARGV[4]
-local settled = 0
+local settled, is_awaited = 0, false
 for at = 1, (#ARGV - 4) / 3 do
     local key = KEYS[3 + 2 * at]
     local record = redis.call('GET', key)
@@ -16,6 +19,7 @@ for at = 1, (#ARGV - 4) / 3 do
         local fingerprint = string.sub(key, -32)
         local state, expires, link = ARGV[2 + 3 * at], ARGV[3 + 3 * at], ARGV[4 + 3 * at]
         settled = settled + 1
+        is_awaited = is_awaited or string.sub(record, 56, 60) == '----+'
         if state == '0' then
             redis.call('DEL', key, KEYS[4 + 2 * at])
         else
@@ -34,5 +38,8 @@ for at = 1, (#ARGV - 4) / 3 do
             redis.call('ZADD', KEYS[4], 0, expires .. fingerprint)
         end
     end
+end
+if is_awaited then
+    redis.pcall('PUBLISH', (string.gsub(KEYS[1], 'server$', 'ended')), owner)
 end
 return {'ok', redis.call('INCR', KEYS[2]), settled}

@@ -10,18 +10,28 @@ AS $$
 DECLARE
     forever CONSTANT bigint := 9223372036854775807;
     abandoned integer;
+    awaited bytea[];
 BEGIN
     PERFORM FROM :schema.nodes WHERE node = of_node AND beats = at_beats FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    UPDATE :schema.claims AS c
-    SET state = 4, expires_at = CASE WHEN unknown_hold > forever - now THEN forever ELSE now + unknown_hold END
-    FROM (
-        SELECT fingerprint FROM :schema.claims WHERE node = of_node AND state = 1 ORDER BY fingerprint FOR UPDATE
-    ) AS due
-    WHERE c.fingerprint = due.fingerprint;
-    GET DIAGNOSTICS abandoned = ROW_COUNT;
+    WITH due AS MATERIALIZED (
+        SELECT fingerprint, is_awaited
+        FROM :schema.claims
+        WHERE node = of_node AND state = 1
+        ORDER BY fingerprint
+        FOR UPDATE
+    ), ended AS (
+        UPDATE :schema.claims AS c
+        SET state = 4, is_awaited = false,
+            expires_at = CASE WHEN unknown_hold > forever - now THEN forever ELSE now + unknown_hold END
+        FROM due
+        WHERE c.fingerprint = due.fingerprint
+        RETURNING c.owner, due.is_awaited
+    )
+    SELECT count(*), array_agg(DISTINCT owner) FILTER (WHERE is_awaited) INTO abandoned, awaited FROM ended;
+    PERFORM :schema.tell(awaited);
     IF for_good THEN
         DELETE FROM :schema.nodes WHERE node = of_node;
     ELSE

@@ -1,4 +1,4 @@
--- The first version of the schema, whose functions are in files of their own: write.sql, restore.sql, abandon.sql.
+-- The first version of the schema, whose functions are in files of their own, such as write.sql.
 --
 -- Texts are kept as bytes: no encoding of a database may refuse one. A state of 4 is unknown, too: its node seemed to
 -- have stopped, and may settle it all the same.

@@ -31,12 +31,14 @@ DECLARE
     changed integer[];
     is_settled boolean[];
     is_mine boolean[];  -- inserted just now
+    is_awaited boolean[];  -- somebody waits for its end
     inserting integer[];  -- the claim for which it is inserted, where it is not there
     -- by number of a claim
     is_inserted boolean[] := array_fill(false, ARRAY[size]);
     is_taken boolean[] := array_fill(false, ARRAY[size]);
     is_ended boolean[] := array_fill(false, ARRAY[size]);
     freed bytea[] := '{}';
+    ended bytea[] := '{}';  -- the owners of operations that somebody waits for
     is_held boolean[];  -- by number of a call
     answers json[] := '{}';
     met json[];
@@ -71,6 +73,7 @@ BEGIN
     inserting := array_fill(0, ARRAY[places]);
     is_settled := array_fill(false, ARRAY[places]);
     is_mine := array_fill(false, ARRAY[places]);
+    is_awaited := array_fill(false, ARRAY[places]);
     is_held := array_fill(false, ARRAY[w[size].call]);
     FOR i IN 1 .. size LOOP
         IF w[i].states <> '' THEN
@@ -115,7 +118,7 @@ BEGIN
         ON CONFLICT (fingerprint) DO UPDATE SET state = c.state WHERE false;  -- locks it
         GET DIAGNOSTICS last = ROW_COUNT;
         FOR row_at IN
-            SELECT u.place, c.state, c.owner, c.expires_at, c.xmin = pg_current_xact_id()::xid AS is_mine,
+            SELECT u.place, c.state, c.owner, c.expires_at, c.is_awaited, c.xmin = pg_current_xact_id()::xid AS is_mine,
                 CASE WHEN c.xmin <> pg_current_xact_id()::xid THEN :schema.record(c) END AS record
             FROM unnest(w) WITH ORDINALITY AS u
             JOIN :schema.claims AS c ON c.fingerprint = u.fingerprint
@@ -128,6 +131,7 @@ BEGIN
                 owners[p] := row_at.owner;
                 expiries[p] := row_at.expires_at;
                 records[p] := row_at.record;
+                is_awaited[p] := row_at.is_awaited;
             END IF;
         END LOOP;
         FOR i IN 1 .. size LOOP
@@ -176,6 +180,10 @@ BEGIN
                     AND (w[i].owner IS NULL OR owners[p] = w[i].owner)
                 THEN
                     count := count + 1;
+                    IF is_awaited[p] THEN
+                        ended := ended || owners[p];
+                        is_awaited[p] := false;
+                    END IF;
                     changed[p] := i;
                     expiries[p] := w[i].expires_at;
                     states[p] := nullif(w[i].state, 0);
@@ -209,16 +217,20 @@ BEGIN
         UPDATE :schema.claims AS c
         SET owner = u.owner, state = 1, expires_at = forever, unknown_hold = u.hold, first_seen = u.at,
             node = of_node, rule = u.rule, entry = u.entry, resource = NULL, caller = u.caller, payload = u.payload,
-            answer = NULL
+            answer = NULL, is_awaited = false
         FROM unnest(w) WITH ORDINALITY AS u
         WHERE is_taken[u.ordinality] AND c.fingerprint = u.fingerprint;
         UPDATE :schema.claims AS c
-        SET state = u.state, expires_at = u.expires_at, resource = u.resource, answer = coalesce(u.answer, c.answer)
+        SET state = u.state, expires_at = u.expires_at, resource = u.resource, answer = coalesce(u.answer, c.answer),
+            is_awaited = false
         FROM unnest(w) WITH ORDINALITY AS u
         WHERE is_ended[u.ordinality] AND c.fingerprint = u.fingerprint;
     END IF;
     IF array_length(freed, 1) > 0 THEN
         DELETE FROM :schema.claims WHERE fingerprint = ANY (freed);
+    END IF;
+    IF array_length(ended, 1) > 0 THEN
+        PERFORM :schema.tell(ended);
     END IF;
     RETURN json_build_object(
         'at', coalesce(pg_current_xact_id_if_assigned()::text::bigint, 0), 'answers', array_to_json(answers)

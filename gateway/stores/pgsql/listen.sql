@@ -1,0 +1,2 @@
+-- Have this session be told of the ends of operations: see write.sql.
+LISTEN "idempotency-gateway"

@@ -1,0 +1,97 @@
+# Finds the Valkey server that has the claims: by its address, by Sentinels, or among the nodes of a cluster.
+
+import asyncio
+import contextlib
+from typing import Any
+
+import redis.asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import MovedError, RedisError, ResponseError
+
+from gateway.config.valkey_url import ValkeyStoreUrl
+
+FAILURES = (RedisError, OSError, TimeoutError)
+"""What a call fails with when the server does not answer, or refuses."""
+_MOST_HOPS = 5
+
+
+class Finder:
+    """Mutable state: the nodes of a cluster, those that answered last first."""
+
+    def __init__(self, url: ValkeyStoreUrl, timeout: float, key: bytes) -> None:
+        """`timeout` in seconds, for connecting and for each answer. Of a cluster the server is the node with `key`."""
+        self._url = url
+        self._timeout = timeout
+        self._key = key
+        self._nodes = [*url.hosts]
+        self._options: dict[str, Any] = {
+            "protocol": 2,
+            "ssl": url.tls,
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "retry": Retry(NoBackoff(), 0),  # what may have been done is not done again
+            "retry_on_error": [],
+            "health_check_interval": 0,
+        }
+
+    async def find(self, **changes: Any) -> redis.Redis:
+        """A client of the server, which need not be connected yet. Raises one of FAILURES.
+
+        It has no timeout of its own but for connecting: one for many answers costs less.
+        """
+        if self._url.cluster:
+            return await self._ask_nodes(changes)
+        service = self._url.service
+        host, port = self._url.hosts[0] if service is None else await self._ask_sentinels(service)
+        return self.client(host, port, changes)
+
+    def client(self, host: str, port: int, changes: dict[str, Any]) -> redis.Redis:
+        """A client of one server."""
+        url = self._url
+        options = {"single_connection_client": True, **self._options, "socket_timeout": None, **changes}
+        return redis.Redis(host=host, port=port, db=url.database, username=url.user, password=url.password, **options)
+
+    async def _ask_sentinels(self, service: str) -> tuple[str, int]:
+        sentinel = Sentinel(self._url.hosts, sentinel_kwargs=self._options)  # type: ignore[no-untyped-call]
+        try:
+            host, port = await sentinel.discover_master(service)
+        finally:
+            for client in sentinel.sentinels:
+                await client.aclose()
+        return str(host), int(port)
+
+    async def _ask_nodes(self, changes: dict[str, Any]) -> redis.Redis:
+        """A client of the node that has the key."""
+        failure: Exception = RedisError()
+        for node in [*self._nodes]:
+            try:
+                return await self._follow(*node, changes)
+            except FAILURES as error:
+                self._nodes.append(self._nodes.pop(self._nodes.index(node)))
+                if not isinstance(failure, ResponseError):  # what a node says is worth more than silence
+                    failure = error
+        raise failure
+
+    async def _follow(self, host: str, port: int, changes: dict[str, Any]) -> redis.Redis:
+        """Ask a node for the key, then the one to which it points, until one has it."""
+        for hop in range(_MOST_HOPS):
+            client = self.client(host, port, changes)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await client.execute_command("GET", self._key)  # type: ignore[no-untyped-call]
+            except FAILURES as error:
+                await closed(client)
+                if not isinstance(error, MovedError) or hop == _MOST_HOPS - 1:  # the nodes do not agree yet
+                    raise
+                host, port = error.host or host, error.port
+            else:
+                return client
+        raise AssertionError
+
+
+async def closed(client: redis.Redis) -> None:
+    """Break a client's connection off."""
+    with contextlib.suppress(*FAILURES):  # it is broken already
+        await client.aclose()
