@@ -59,7 +59,7 @@ restarts: .venv/installed ## 100 reloads and 20 restarts under load: what is los
 retries: .venv/installed ## callers fight for identities and retry: who gets what
 	@$(BIN)/python -m campaigns.retries $(ARGS)
 
-model: .venv/installed ## the decision core against its reference, 2 x 10,000 runs
+model: .venv/installed ## the decision core against its reference, 22,000 runs
 	@$(BIN)/python -m campaigns.model $(ARGS)
 
 store-faults: .venv/installed ## what befalls the store's file, thirty seconds each

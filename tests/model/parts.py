@@ -92,6 +92,8 @@ class Operation:
         """What the API makes of it: done when that is decided."""
         self.arrived = asyncio.Event()
         """Set when the API gets it."""
+        self.holder = 0
+        """What the reference calls it, once the API has got it."""
         self.waits = asyncio.Event()
         """Set while it waits for another one."""
 
@@ -102,8 +104,8 @@ class Operation:
 class WatchedInFlight(OperationsInFlight):
     """Tells of each operation whether it waits for another one."""
 
-    def __init__(self, operations: dict[asyncio.Task[None], Operation]) -> None:
-        super().__init__()
+    def __init__(self, operations: dict[asyncio.Task[None], Operation], *, are_elsewhere: bool) -> None:
+        super().__init__(are_elsewhere=are_elsewhere)
         self._operations = operations
         self._waiters: dict[bytes, list[Operation]] = {}
 
