@@ -50,7 +50,7 @@ bench-peers: ## install Caddy, for the benchmark alone
 bench-versions: .venv/installed ## CPU per request beside an earlier commit; ARGS=COMMIT
 	@$(BIN)/python -m benchmarks.versions $(ARGS)
 
-crash: .venv/installed ## kills at 28 points x 200 x both durabilities, an hour
+crash: .venv/installed ## kills at 30 points x 200 x both durabilities, an hour
 	@$(BIN)/python -m campaigns.crash $(ARGS)
 
 restarts: .venv/installed ## 100 reloads and 20 restarts under load: what is lost
