@@ -82,7 +82,7 @@ class ClaimsOnServer(Claims):
 
     async def _open(self) -> Opened:
         url, key_check = parse_store(self._url), Fingerprinter(_SECRET.encode()).key_check
-        settings: dict[str, Any] = {"prefix": self._prefix, "node_timeout": 0.0, "failover_grace": 0.05}
+        settings: dict[str, Any] = {"prefix": self._prefix, "failover_grace": 0.05}
         if isinstance(url, ValkeyStoreUrl):
             return await open_valkey(url, Demands("process"), key_check, **settings)
         assert isinstance(url, PostgresqlStoreUrl)

@@ -73,7 +73,10 @@ async def until(slug: str | None, ask: Callable[[], Awaitable[Response]]) -> Res
 async def test_each_kind_of_rule_works_between_gateways(pair: Pair) -> None:
     for check in (found_out, asked_first, changed, replayed, by_item, run_out, reloaded):
         await check(pair)
-    for program, outcomes in ((pair.one, ("created", "outcome-unknown")), (pair.two, ("duplicate", "replayed", "upserted"))):
+    for program, outcomes in (
+        (pair.one, ("created", "outcome-unknown")),
+        (pair.two, ("duplicate", "replayed", "upserted")),
+    ):
         metrics = (await get(program.admin_port, "/metrics")).body.decode()
         for outcome in outcomes:
             assert f'outcome="{outcome}"' in metrics

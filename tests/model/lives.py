@@ -95,7 +95,7 @@ class InFile(Lives):
 class OnServer(Lives):
     """Lives on a server that lives on. What a killed one had in flight, the next one finds to be of one that stopped.
 
-    Each has a `node_timeout` of nothing: two looks at the others' counts are enough. Nobody looks by itself.
+    Nobody looks by itself.
     """
 
     def __init__(self, backend: Backend, now: Callable[[], int]) -> None:
@@ -113,7 +113,7 @@ class OnServer(Lives):
 
     async def _open(self) -> Opened:
         demands = Demands("process", is_trusted=True)
-        limits: dict[str, Any] = {"commit_timeout": PATIENCE, "node_timeout": 0.0, "failover_grace": 0.01}
+        limits: dict[str, Any] = {"commit_timeout": PATIENCE, "failover_grace": 0.01}
         key_check = FINGERPRINTER.key_check
         if self._backend == "valkey":
             url = ValkeyStoreUrl((("127.0.0.1", valkey.server().port),), database=_DATABASE)

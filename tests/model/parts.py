@@ -104,8 +104,8 @@ class Operation:
 class WatchedInFlight(OperationsInFlight):
     """Tells of each operation whether it waits for another one."""
 
-    def __init__(self, operations: dict[asyncio.Task[None], Operation], *, are_elsewhere: bool) -> None:
-        super().__init__(are_elsewhere=are_elsewhere)
+    def __init__(self, operations: dict[asyncio.Task[None], Operation]) -> None:
+        super().__init__()
         self._operations = operations
         self._waiters: dict[bytes, list[Operation]] = {}
 

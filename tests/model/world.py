@@ -198,7 +198,7 @@ class World:
         self._door = Door(store)
         upstreams = Upstreams(Routes([], self._api), {}, EndpointShared(Resolver(), Budget(2**20)))
         rooms = make_rooms(CONFIG, self._door, upstreams, telemetry=self.telemetry, wall_clock=lambda: self.now)
-        in_flight = WatchedInFlight(self._api.operations, are_elsewhere=store.is_shared)
+        in_flight = WatchedInFlight(self._api.operations)
         self._handler = Handler(msgspec.structs.replace(rooms, in_flight=in_flight))
         self.waiting = []
         return recovered

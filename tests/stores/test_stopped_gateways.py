@@ -24,9 +24,9 @@ pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
 
 async def opened(backend: Backend, prefix: str, now: int = NOW) -> SharedStore:
-    """One that takes others for stopped when it has looked twice."""
+    """One that looks for others only when it is told to."""
     opener = open_shared if backend == "valkey" else open_on_postgresql
-    found = (await opener(prefix, node_timeout=0.0, wall_clock=lambda: now)).store
+    found = (await opener(prefix, wall_clock=lambda: now)).store
     assert isinstance(found, SharedStore)
     await peers.let_alone(found)
     return found

@@ -62,7 +62,7 @@ def make_rooms(
         idle_timeouts=IdleTimeouts(client=body_timeout, tunnel=5),
         wall_clock=wall_clock,
         stopwatch=asyncio.get_running_loop().time,
-        in_flight=OperationsInFlight(are_elsewhere=store.is_shared),
+        in_flight=OperationsInFlight(),
         verifier=Verifier(store, telemetry, wall_clock),
         spooler=Spooler(SpoolFolder(Path(tempfile.gettempdir()), 2**40, lambda _: None), FINGERPRINTER),
         status_header="Idempotency-Status",
