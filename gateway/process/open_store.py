@@ -62,6 +62,7 @@ async def _open_shared(
         restored=lambda restored, taken: telemetry.event(
             "store-restored", "warning", claims=restored, held_by_others=taken
         ),
+        abandoned=lambda unknown: telemetry.event("recovered", "warning", unknown=unknown),
     )
     telemetry.event("store-connected", server=str(url), settings="trusted" if store.trust_server else "checked")
     if opened.is_new:

@@ -26,12 +26,14 @@ async def open_postgresql(
     failover_grace: float = 2.0,
     wall_clock: Callable[[], int] = system_clock,
     restored: Callable[[int, int], None] = lambda _restored, _taken: None,
+    abandoned: Callable[[int], None] = lambda _unknown: None,
 ) -> Opened:
     """Connect to a PostgreSQL server. Times in seconds; `wall_clock` gives milliseconds since the epoch.
 
     `prefix` is the name of the store's schema.
 
-    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
+    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then;
+    `abandoned` of those whose outcome is unknown because another gateway has stopped.
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
@@ -40,7 +42,7 @@ async def open_postgresql(
     async def check() -> None:
         await require(demands, link)
 
-    server = PostgresqlServer(link, node, Nodes(node, node_timeout), check, key_check, wall_clock)
+    server = PostgresqlServer(link, node, Nodes(node, node_timeout), check, key_check, wall_clock, abandoned)
     recovery = Recovery(server, grace=failover_grace, told=restored)
     async with opening(link.close, FAILURES, reason):
         await recovery.ready()

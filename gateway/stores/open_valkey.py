@@ -29,10 +29,12 @@ async def open_valkey(
     failover_grace: float = 2.0,
     wall_clock: Callable[[], int] = system_clock,
     restored: Callable[[int, int], None] = lambda _restored, _taken: None,
+    abandoned: Callable[[int], None] = lambda _unknown: None,
 ) -> Opened:
     """Connect to a Valkey server, or to Redis. Times in seconds; `wall_clock` gives milliseconds since the epoch.
 
-    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
+    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then;
+    `abandoned` of those whose outcome is unknown because another gateway has stopped.
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
@@ -44,7 +46,7 @@ async def open_valkey(
         if await link.ask("GET", keys.key_check) != key_check:
             raise StoreError("its claims were written with another fingerprint key; restore that one")
 
-    server = ValkeyServer(link, keys, node, Nodes(node, node_timeout), check, wall_clock)
+    server = ValkeyServer(link, keys, node, Nodes(node, node_timeout), check, wall_clock, abandoned)
     recovery = Recovery(server, grace=failover_grace, told=restored)
     async with opening(link.close, FAILURES, reason):
         await recovery.ready()

@@ -25,14 +25,19 @@ class PostgresqlServer(Server):
         check: Callable[[], Awaitable[None]],
         key_check: bytes,
         wall_clock: Callable[[], int],
+        abandoned: Callable[[int], None],
     ) -> None:
-        """`check` raises StoreError for a server that cannot keep a promise. `wall_clock` as for open_postgresql."""
+        """`check` raises StoreError for a server that cannot keep a promise.
+
+        `wall_clock` and `abandoned` are those of open_postgresql.
+        """
         self._link = link
         self.node = node
         self._nodes = nodes
         self._check = check
         self._key_check = key_check
         self._wall_clock = wall_clock
+        self._abandoned = abandoned
         self._name = b""
         self.beats = 0
         self._is_older = False
@@ -110,7 +115,9 @@ class PostgresqlServer(Server):
         counts = dict(await link.run("counts"))
         for node, count, seconds in self._nodes.stopped(counts):
             gone = {"node": node, "count": count, "now": self._wall_clock(), "gone": seconds >= KEPT_STOPPED}
-            await link.run("abandoned", gone)
+            ((unknown,),) = await link.run("abandoned", gone)
+            if unknown:
+                self._abandoned(unknown)
         return True
 
     async def leave(self) -> None:

@@ -19,15 +19,26 @@ class ValkeyServer(Server):
     """All methods raise the link's FAILURES."""
 
     def __init__(
-        self, link: Link, keys: Keys, node: bytes, nodes: Nodes, check: Check, wall_clock: Callable[[], int]
+        self,
+        link: Link,
+        keys: Keys,
+        node: bytes,
+        nodes: Nodes,
+        check: Check,
+        wall_clock: Callable[[], int],
+        abandoned: Callable[[int], None],
     ) -> None:
-        """`check` raises StoreError for a server that cannot keep a promise. `wall_clock` as for open_valkey."""
+        """`check` raises StoreError for a server that cannot keep a promise.
+
+        `wall_clock` and `abandoned` are those of open_valkey.
+        """
         self._link = link
         self._keys = keys
         self.node = node
         self._nodes = nodes
         self._check = check
         self._wall_clock = wall_clock
+        self._abandoned = abandoned
 
     def __repr__(self) -> str:
         return f"ValkeyServer({self.name!r})"
@@ -109,6 +120,8 @@ class ValkeyServer(Server):
         (answer,), _ = await self._link.run([Call("abandon", [*self._keys.of(node), self._keys.nodes], arguments)])
         if isinstance(answer, Exception):
             raise answer
+        if answer[0] == b"ok" and answer[2]:
+            self._abandoned(int(answer[2]))
 
     async def leave(self) -> None:
         """Say that this gateway ends, unless it leaves something in flight behind."""
