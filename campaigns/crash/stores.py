@@ -19,6 +19,7 @@ from gateway.stores.open_valkey import open_valkey
 from gateway.stores.shared import SharedStore
 from tests.support import peers
 from tests.support.shared import BACKENDS, Backend, OwnServer, own_server
+from tests.support.tally import PATIENCE
 
 StoreKind = Literal["sqlite", "valkey", "postgresql"]
 STORES: tuple[StoreKind, ...] = ("sqlite", *BACKENDS)
@@ -82,7 +83,7 @@ class ClaimsOnServer(Claims):
 
     async def _open(self) -> Opened:
         url, key_check = parse_store(self._url), Fingerprinter(_SECRET.encode()).key_check
-        settings: dict[str, Any] = {"prefix": self._prefix, "failover_grace": 0.05}
+        settings: dict[str, Any] = {"prefix": self._prefix, "commit_timeout": PATIENCE, "failover_grace": 0.05}
         if isinstance(url, ValkeyStoreUrl):
             return await open_valkey(url, Demands("process"), key_check, **settings)
         assert isinstance(url, PostgresqlStoreUrl)
