@@ -53,7 +53,7 @@ bench-versions: .venv/installed ## CPU per request beside an earlier commit; ARG
 bench-scaling: .venv/installed ## creates a second of one and of two gateways on one store
 	@$(BIN)/python -m benchmarks.scaling $(ARGS)
 
-crash: .venv/installed ## kills at 28 points x 200 x both durabilities, an hour
+crash: .venv/installed ## kills at 30 points x 200 x both durabilities, an hour
 	@$(BIN)/python -m campaigns.crash $(ARGS)
 
 restarts: .venv/installed ## 100 reloads and 20 restarts under load: what is lost
@@ -62,7 +62,7 @@ restarts: .venv/installed ## 100 reloads and 20 restarts under load: what is los
 retries: .venv/installed ## callers fight for identities and retry: who gets what
 	@$(BIN)/python -m campaigns.retries $(ARGS)
 
-model: .venv/installed ## the decision core against its reference, 2 x 10,000 runs
+model: .venv/installed ## the decision core against its reference, 22,000 runs
 	@$(BIN)/python -m campaigns.model $(ARGS)
 
 store-faults: .venv/installed ## what befalls the store's file, thirty seconds each

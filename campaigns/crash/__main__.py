@@ -15,7 +15,9 @@ import uvloop
 
 from campaigns.crash.chain import Chain
 from campaigns.crash.records import Campaign, Row
+from campaigns.crash.stores import STORES, Claims, ClaimsOnServer, serving
 from gateway.process.crash import POINTS
+from tests.support.shared import OwnServer
 
 DURABILITIES = ("process", "power")
 READY = 2.0
@@ -24,6 +26,11 @@ READY = 2.0
 
 async def run(campaign: Campaign, directory: Path) -> None:
     """Carry a campaign out, in `directory`."""
+    async with serving(campaign.store) as server:
+        await _run(campaign, directory, server)
+
+
+async def _run(campaign: Campaign, directory: Path, server: OwnServer | None) -> None:
     started = time.perf_counter()
     chains: list[list[Chain]] = [[] for _ in range(campaign.workers)]
     for durability in campaign.durabilities:
@@ -34,7 +41,9 @@ async def run(campaign: Campaign, directory: Path) -> None:
         for worker in range(campaign.workers):
             if mine := points[worker :: campaign.workers]:
                 name = f"{durability}-{worker}"
-                chain = Chain(campaign, durability, mine, directory / name, f"{campaign.seed} {name}")
+                place = directory / name
+                claims = Claims(place) if server is None else ClaimsOnServer(place, server)
+                chain = Chain(campaign, durability, mine, place, claims, f"{campaign.seed} {name}")
                 chains[worker].append(chain)
 
     async def work(mine: list[Chain]) -> None:
@@ -80,6 +89,7 @@ def arguments() -> argparse.Namespace:
         prog="python -m campaigns.crash",
         description="Kills the gateway at each point of a create's life, under load, and checks what survived.",
     )
+    parser.add_argument("--store", choices=STORES, default="sqlite", help="where claims are (default: %(default)s)")
     parser.add_argument("--points", default="all", metavar="A,B", help=f"all, or some of {', '.join(POINTS)}")
     parser.add_argument("--kills", type=int, default=200, help="for each point and durability (default: %(default)s)")
     parser.add_argument("--durability", default=",".join(DURABILITIES), metavar="A,B", help="default: %(default)s")
@@ -98,7 +108,7 @@ def main() -> int:
     """Exit code 0 when nothing was created twice or forgotten and every start was clean and quick; 1 when not."""
     options = arguments()
     seed = random.randrange(10**6) if options.seed is None else options.seed
-    campaign = Campaign(options.points, options.durability, options.kills, options.workers, seed)
+    campaign = Campaign(options.points, options.durability, options.kills, options.workers, seed, options.store)
     with tempfile.TemporaryDirectory(prefix="gateway-campaign-") as directory:
         try:
             uvloop.run(run(campaign, Path(directory)))

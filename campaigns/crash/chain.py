@@ -1,18 +1,17 @@
 # A chain of gateway processes on one store, each killed at a crash point under load, and the retries of the clients.
 
 import random
-import sqlite3
 import sys
 import time
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import tomli_w
 
 from campaigns.crash.records import Campaign, Records
+from campaigns.crash.stores import Claims
 from campaigns.crash.traffic import RULES, Sent, new_load
 from campaigns.crash.upstream import CountingUpstream
 from tests.support.burst import burst
@@ -52,7 +51,15 @@ class ArmedProgram(GatewayProgram):
 class Chain:
     """Lives of gateways on one store after the other, each killed at the next point. Mutable state: the store's."""
 
-    def __init__(self, campaign: Campaign, durability: str, points: Sequence[str], directory: Path, seed: str) -> None:
+    def __init__(
+        self,
+        campaign: Campaign,
+        durability: str,
+        points: Sequence[str],
+        directory: Path,
+        claims: Claims,
+        seed: str,
+    ) -> None:
         self._campaign = campaign
         self._durability = durability
         self._points = points
@@ -61,7 +68,7 @@ class Chain:
         self._names = (f"{number}@example.org" for number in range(sys.maxsize))
         self._row = campaign.rows[points[0], durability]
         self._records = Records()
-        self._stores = 0
+        self._claims = claims
 
     async def run(self) -> None:
         """Kill at each point, and check regularly all results that clients ever got."""
@@ -69,18 +76,19 @@ class Chain:
             self._upstream = upstream
             for number, point in enumerate(self._points):
                 if number % (KILLS_TO_A_CHECK * CHECKS_TO_A_STORE) == 0:
-                    self._change_store()
+                    await self._change_store()
                 self._row = self._campaign.rows[point, self._durability]
                 if not await self._die_at(point):
-                    self._change_store()
+                    await self._change_store()
                 elif number % KILLS_TO_A_CHECK == KILLS_TO_A_CHECK - 1 or number == len(self._points) - 1:
                     await self._check_all()
                 if self._campaign.total % 100 == 0:
                     self._campaign.tell_progress()
+        await self._claims.close()
         self._take_account()
 
-    def _change_store(self) -> None:
-        self._stores += 1
+    async def _change_store(self) -> None:
+        await self._claims.renew()
         self._take_account()
         self._records = Records()
         self._upstream.counts.clear()
@@ -92,9 +100,8 @@ class Chain:
         self._campaign.met.update(self._records.met)
 
     def _program(self, crash_at: str) -> ArmedProgram:
-        tables = tomllib.loads(
-            rules(self._upstream.port, store=f"sqlite:{self._stores}.db", rules=RULES, log={"requests": "none"})
-        )
+        text = rules(self._upstream.port, rules=RULES, log={"requests": "none"}, **self._claims.tables)
+        tables = tomllib.loads(text)
         # a short stall of the machine must not make the store refuse creates: that is another campaign
         tables["store"] |= {"durability": self._durability, "commit_timeout": "60s"}
         return ArmedProgram(self._directory, tomli_w.dumps(tables), crash_at)
@@ -135,6 +142,8 @@ class Chain:
             await self._send(program, self._load())
             rounds += 1
         await program.died_at(point)
+        if self._chance.random() < 0.5:  # or else it is still in flight to the next one
+            await self._claims.look_for_stopped()
         self._campaign.rounds[rounds] += 1
         self._look_at_log(program)
         self._row.kills += 1
@@ -150,10 +159,11 @@ class Chain:
         self._campaign.wrong += [f"{self._row.point}, {self._durability}: {line}" for line in wrong]
 
     async def _check_all(self) -> None:
-        """Send everything once more to a gateway that lives, stop it, and have SQLite look through the file."""
+        """Send everything once more to a gateway that lives, stop it, and look through the store."""
+        await self._claims.look_for_stopped()
         program = self._program("")
         if not await self._start(program):
-            self._change_store()
+            await self._change_store()
             return
         await self._send(program, self._records.due())
         await self._send(program, self._records.all())
@@ -161,11 +171,9 @@ class Chain:
         if code or self._records.open:
             raise AssertionError(f"exit code {code}; never told of {list(self._records.open)}\n{program.output}")
         self._look_at_log(program)
-        with closing(sqlite3.connect(self._directory / f"{self._stores}.db")) as database:
-            found = database.execute("PRAGMA integrity_check").fetchall()
-        if found != [("ok",)]:
+        for problem in await self._claims.problems():
             self._row.broken.unclean += 1
-            self._campaign.wrong.append(f"integrity: {found}")
+            self._campaign.wrong.append(problem)
 
     def _look_at_log(self, program: ArmedProgram) -> None:
         errors = [line for line in program.log if line.get("level") == "error"]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from campaigns.crash.stores import StoreKind
 from campaigns.crash.traffic import Kind, Sent
 from campaigns.crash.upstream import CountingUpstream, Given
 from tests.support.burst import Outcome
@@ -57,6 +58,7 @@ class Campaign:
     kills: int
     workers: int
     seed: int
+    store: StoreKind = "sqlite"
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
     """How many identities were created, and of how many the outcome stayed unknown."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from tests.model.campaign import run
-from tests.model.world import Kind
+from tests.model.lives import Kind
 
-KINDS: tuple[Kind, ...] = ("sqlite", "memory")
+EXAMPLES: dict[Kind, int] = {"sqlite": 10_000, "memory": 10_000, "valkey": 1_000, "postgresql": 1_000}
 COUNTED = ("runs", "whole runs", "steps")
 
 
@@ -23,10 +23,11 @@ def arguments() -> argparse.Namespace:
         prog="python -m campaigns.model",
         description="The decision core against its reference, step by step, for many runs.",
     )
-    parser.add_argument("--examples", type=int, default=10_000, help="runs with all their steps (default: %(default)s)")
+    usual = ", ".join([f"{runs:,} over {kind}" for kind, runs in EXAMPLES.items()])
+    parser.add_argument("--examples", type=int, help=f"runs with all their steps (default: {usual})")
     parser.add_argument("--steps", type=int, default=50, help="of each run (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="of an earlier campaign, to repeat it (default: a new one)")
-    parser.add_argument("--store", choices=KINDS, help="only over this one (default: one after the other)")
+    parser.add_argument("--store", choices=EXAMPLES, help="only over this one (default: one after the other)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     return parser.parse_args()
 
@@ -43,12 +44,13 @@ def main() -> int:
     options = arguments()
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     figures = {}
-    for kind in [options.store] if options.store else KINDS:
-        print(f"{kind}: {options.examples:,} runs of {options.steps} steps, --seed {seed}", flush=True)
+    for kind in [options.store] if options.store else EXAMPLES:
+        runs = options.examples or EXAMPLES[kind]
+        print(f"{kind}: {runs:,} runs of {options.steps} steps, --seed {seed}", flush=True)
         seen: Counter[str] = Counter()
         started = time.monotonic()
         try:
-            run(kind, seed=seed, runs=options.examples, steps=options.steps, seen=seen)
+            run(kind, seed=seed, runs=runs, steps=options.steps, seen=seen)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the campaign looks for
             sys.excepthook(type(error), error, error.__traceback__)
             print(f"NOT  {kind}: the gateway and the reference disagree; the seed of the batch stands above")

@@ -63,6 +63,7 @@ async def _open_shared(
             "store-restored", "warning", claims=restored, held_by_others=taken
         ),
         polls=lambda why: telemetry.event("store-polled", "warning", reason=why),
+        abandoned=lambda unknown: telemetry.event("recovered", "warning", unknown=unknown),
     )
     telemetry.event("store-connected", server=str(url), settings="trusted" if store.trust_server else "checked")
     if opened.is_new:

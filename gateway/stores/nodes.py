@@ -6,6 +6,15 @@
 import time
 from collections.abc import Iterator, Mapping
 
+KEPT_STOPPED = 3600.0
+"""Seconds after which nothing is left of a stopped gateway. Until then what it has in flight is looked after, again and
+again: it may have been only paused, reserve something, and stop."""
+
+
+def system_clock() -> int:
+    """Milliseconds since the epoch. What a stopped gateway left is unknown since then."""
+    return round(time.time() * 1000)
+
 
 class Nodes:
     """Mutable state: of each other gateway its count, and when it was seen to change."""

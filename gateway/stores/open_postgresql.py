@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gateway.config.postgresql_url import PostgresqlStoreUrl
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
-from gateway.stores.nodes import Nodes
+from gateway.stores.nodes import Nodes, system_clock
 from gateway.stores.opening import node_name, opening
 from gateway.stores.postgresql import PostgresqlStore
 from gateway.stores.postgresql_checks import require
@@ -24,13 +24,18 @@ async def open_postgresql(
     max_waiting: int = 4096,
     node_timeout: float = 15.0,
     failover_grace: float = 2.0,
+    wall_clock: Callable[[], int] = system_clock,
     restored: Callable[[int, int], None] = lambda _restored, _taken: None,
     polls: Callable[[str], None] = lambda _why: None,
+    abandoned: Callable[[int], None] = lambda _unknown: None,
 ) -> Opened:
-    """Connect to a PostgreSQL server. Times in seconds. `prefix` is the name of the store's schema.
+    """Connect to a PostgreSQL server. Times in seconds; `wall_clock` gives milliseconds since the epoch.
 
-    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
-    `polls` hears why it is not told when other gateways' operations end, but looks for that, time after time.
+    `prefix` is the name of the store's schema.
+
+    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then;
+    `polls` why it is not told when other gateways' operations end, but looks for that, time after time; `abandoned` of
+    claims whose outcome is unknown because another gateway has stopped.
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
@@ -39,7 +44,7 @@ async def open_postgresql(
     async def check() -> None:
         await require(demands, link)
 
-    server = PostgresqlServer(link, node, Nodes(node, node_timeout), check, key_check)
+    server = PostgresqlServer(link, node, Nodes(node, node_timeout), check, key_check, wall_clock, abandoned)
     recovery = Recovery(server, grace=failover_grace, told=restored)
     async with opening(link.close, FAILURES, reason):
         await recovery.ready()

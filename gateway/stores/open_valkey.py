@@ -7,7 +7,7 @@ from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.errors import StoreError
 from gateway.stores.base import Opened
 from gateway.stores.demands import Demands
-from gateway.stores.nodes import Nodes
+from gateway.stores.nodes import Nodes, system_clock
 from gateway.stores.opening import node_name, opening
 from gateway.stores.recovery import Recovery
 from gateway.stores.valkey import ValkeyStore
@@ -28,13 +28,18 @@ async def open_valkey(
     max_waiting: int = 4096,
     node_timeout: float = 15.0,
     failover_grace: float = 2.0,
+    wall_clock: Callable[[], int] = system_clock,
     restored: Callable[[int, int], None] = lambda _restored, _taken: None,
     polls: Callable[[str], None] = lambda _why: None,
+    abandoned: Callable[[int], None] = lambda _unknown: None,
 ) -> Opened:
     """Connect to a Valkey server, or to Redis, or to the node of a cluster that has the claims. Times in seconds.
 
-    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then.
-    `polls` hears why it is not told when other gateways' operations end, but looks for that, time after time.
+    `wall_clock` gives milliseconds since the epoch.
+
+    `restored` hears of claims that were put back on a server that had lost them, and of those that others held by then;
+    `polls` why it is not told when other gateways' operations end, but looks for that, time after time; `abandoned` of
+    claims whose outcome is unknown because another gateway has stopped.
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
@@ -48,7 +53,7 @@ async def open_valkey(
         if await link.ask("GET", keys.key_check) != key_check:
             raise StoreError("its claims were written with another fingerprint key; restore that one")
 
-    server = ValkeyServer(link, keys, node, Nodes(node, node_timeout), check)
+    server = ValkeyServer(link, keys, node, Nodes(node, node_timeout), check, wall_clock, abandoned)
     recovery = Recovery(server, grace=failover_grace, told=restored)
     async with opening(link.close, FAILURES, reason):
         await recovery.ready()

@@ -1,35 +1,43 @@
 # A PostgreSQL server as one gateway sees it: whether its data is whole, the gateway's row among the others', and the
 # schema.
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from typing_extensions import override
 
 from gateway.errors import StoreError
-from gateway.stores.nodes import Nodes
+from gateway.stores.nodes import KEPT_STOPPED, Nodes
 from gateway.stores.postgresql_link import FAILURES, Link
 from gateway.stores.postgresql_migrate import migrate
 from gateway.stores.postgresql_records import restoring
 from gateway.stores.recovery import Known, Seen, Server
-
-_KEPT_STOPPED = 3600.0
-"""Seconds after which the row of a stopped gateway goes. If it comes back, it puts back what it knows of."""
 
 
 class PostgresqlServer(Server):
     """Mutable state: the name of the server, and how far this gateway's count was seen to be."""
 
     def __init__(
-        self, link: Link, node: bytes, nodes: Nodes, check: Callable[[], Awaitable[None]], key_check: bytes
+        self,
+        link: Link,
+        node: bytes,
+        nodes: Nodes,
+        check: Callable[[], Awaitable[None]],
+        key_check: bytes,
+        wall_clock: Callable[[], int],
+        abandoned: Callable[[int], None],
     ) -> None:
-        """`check` raises StoreError for a server that cannot keep a promise."""
+        """`check` raises StoreError for a server that cannot keep a promise.
+
+        `wall_clock` and `abandoned` are those of open_postgresql.
+        """
         self._link = link
         self.node = node
         self._nodes = nodes
         self._check = check
         self._key_check = key_check
+        self._wall_clock = wall_clock
+        self._abandoned = abandoned
         self._name = b""
         self.beats = 0
         self._is_older = False
@@ -106,8 +114,10 @@ class PostgresqlServer(Server):
         ((self.beats,),) = counted
         counts = dict(await link.run("counts"))
         for node, count, seconds in self._nodes.stopped(counts):
-            gone = {"node": node, "count": count, "now": round(time.time() * 1000), "gone": seconds >= _KEPT_STOPPED}
-            await link.run("abandoned", gone)
+            gone = {"node": node, "count": count, "now": self._wall_clock(), "gone": seconds >= KEPT_STOPPED}
+            ((unknown,),) = await link.run("abandoned", gone)
+            if unknown:
+                self._abandoned(unknown)
         return True
 
     async def leave(self) -> None:

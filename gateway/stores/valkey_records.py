@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway.model import FOREVER, Claim, Record, Settlement, State
+from gateway.model import Claim, Record, Settlement, State
 
 _FREE = b"0"
 _ABANDONED = b"4"
@@ -76,8 +76,8 @@ def moment(milliseconds: int) -> bytes:
 
 
 def in_flight(claim: Claim, owner: bytes, now: int) -> bytes:
-    """The record of a claim that is reserved."""
-    return _record(b"1", owner, FOREVER, claim, now, _NO_LINK)
+    """The record of a claim that is reserved; in the place of an expiry, it has the time of that."""
+    return _record(b"1", owner, now, claim, now, _NO_LINK)
 
 
 def settled(claim: Claim, owner: bytes, reserved_at: int, ended: Settlement) -> bytes:

@@ -1,6 +1,5 @@
 # A Valkey server as one gateway sees it: whether its data is whole, and the gateway's count among the others'.
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from typing_extensions import override
 
 from gateway.errors import StoreError
-from gateway.stores.nodes import Nodes
+from gateway.stores.nodes import KEPT_STOPPED, Nodes
 from gateway.stores.recovery import Known, Seen, Server
 from gateway.stores.valkey_link import Call, Link
 from gateway.stores.valkey_records import Keys, in_flight, moment, settled
@@ -19,13 +18,27 @@ Check = Callable[[Mapping[str, Any]], Awaitable[None]]
 class ValkeyServer(Server):
     """All methods raise the link's FAILURES."""
 
-    def __init__(self, link: Link, keys: Keys, node: bytes, nodes: Nodes, check: Check) -> None:
-        """`check` raises StoreError for a server that cannot keep a promise."""
+    def __init__(
+        self,
+        link: Link,
+        keys: Keys,
+        node: bytes,
+        nodes: Nodes,
+        check: Check,
+        wall_clock: Callable[[], int],
+        abandoned: Callable[[int], None],
+    ) -> None:
+        """`check` raises StoreError for a server that cannot keep a promise.
+
+        `wall_clock` and `abandoned` are those of open_valkey.
+        """
         self._link = link
         self._keys = keys
         self.node = node
         self._nodes = nodes
         self._check = check
+        self._wall_clock = wall_clock
+        self._abandoned = abandoned
 
     def __repr__(self) -> str:
         return f"ValkeyServer({self.name!r})"
@@ -43,6 +56,7 @@ class ValkeyServer(Server):
     @override
     async def connect(self) -> None:
         await self._check(await self._link.connect())
+        await self._link.ask("HSETNX", self._keys.nodes, self.node, 0)  # before anything of it can be in flight
 
     @override
     async def check(self) -> None:
@@ -96,16 +110,18 @@ class ValkeyServer(Server):
         await link.ask("HINCRBY", keys.nodes, self.node, 1)
         found = await link.ask("HGETALL", keys.nodes)
         counts = dict(zip(found[::2], found[1::2], strict=True)) if isinstance(found, list) else found
-        for node, count, _ in self._nodes.stopped({node: int(count) for node, count in counts.items()}):
-            await self._abandon(node, b"%d" % count)
+        for node, count, seconds in self._nodes.stopped({node: int(count) for node, count in counts.items()}):
+            await self._abandon(node, b"%d" % count, for_good=seconds >= KEPT_STOPPED)
         return True
 
-    async def _abandon(self, node: bytes, count: bytes) -> None:
-        at = moment(round(time.time() * 1000))
-        arguments: list[bytes | int] = [self._link.run_id, at, node, count, self._keys.claim]
+    async def _abandon(self, node: bytes, count: bytes, *, for_good: bool) -> None:
+        at = moment(self._wall_clock())
+        arguments: list[bytes | int] = [self._link.run_id, at, node, count, self._keys.claim, int(for_good)]
         (answer,), _ = await self._link.run([Call("abandon", [*self._keys.of(node), self._keys.nodes], arguments)])
         if isinstance(answer, Exception):
             raise answer
+        if answer[0] == b"ok" and answer[2]:
+            self._abandoned(int(answer[2]))
 
     async def leave(self) -> None:
         """Say that this gateway ends, unless it leaves something in flight behind."""

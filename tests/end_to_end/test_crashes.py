@@ -5,12 +5,17 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from campaigns.crash.__main__ import DURABILITIES, run
 from campaigns.crash.records import Campaign
 from gateway.process.crash import POINTS
+from tests.support.shared import BACKENDS, Backend
 
 KILLS = 1
 """At each point, with one of the durabilities: both in turn would take twice as long."""
+ON_SERVERS = ("after-claim-committed", "after-answer-stored", "after-gone-freed")
+"""Points that a server's store has in a way of its own."""
 
 
 async def test_nothing_is_forgotten_and_nothing_is_created_twice_over_a_chain_of_kills(tmp_path: Path) -> None:
@@ -38,3 +43,14 @@ async def test_nothing_is_forgotten_and_nothing_is_created_twice_over_a_chain_of
     for what in ("created", "duplicate", "outcome-unknown"):
         assert seen[f"met verified: {what}"] > kills / 4, "hardly any unknown outcome was found out"
     assert sorted(point for campaign in campaigns for point in campaign.points) == sorted(POINTS)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_nor_over_one_with_the_claims_on_a_server_that_lives_on(backend: Backend, tmp_path: Path) -> None:
+    campaign = Campaign(ON_SERVERS, ["process"], KILLS, workers=1, seed=22, store=backend)
+    await run(campaign, tmp_path)
+    assert not campaign.wrong
+    assert not campaign.is_broken
+    assert [row.kills for row in campaign.rows.values()] == [KILLS] * len(ON_SERVERS)
+    assert campaign.told["created"] > 3 * campaign.total, "hardly anything was created before the kills"
+    assert campaign.met["replayed"] > 3 * campaign.total, "hardly any answer was given again"

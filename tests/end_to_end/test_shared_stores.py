@@ -108,6 +108,7 @@ async def test_what_a_killed_gateway_had_in_flight_is_unknown_to_the_others(
     with pytest.raises(ConnectionError):
         await sending
     assert await first_other_than("in-progress", two, ADA) == "outcome-unknown"
+    assert (await two.wait_for_log(event="recovered"))["unknown"] == 1
     assert len(upstream.requests) == 1
 
 

@@ -8,6 +8,7 @@ import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -23,11 +24,14 @@ from gateway.front.exchange import Exchange
 from gateway.model import State
 from gateway.proxy.handler import Handler
 from gateway.stores.base import Store
+from gateway.stores.memory import MemoryStore
 from gateway.transport.spool import PIECE
 from gateway.upstream.open import open_upstreams
+from tests.support import postgresql, valkey
 from tests.support.client import BrokenBodyError, Client, NoResponseError, request_bytes
-from tests.support.handler import FINGERPRINTER, NOW, fronted, make_rooms
+from tests.support.handler import FINGERPRINTER, NOW, fronted, make_rooms, open_file
 from tests.support.pace import StandingClient
+from tests.support.stores import left_open, open_on_postgresql, open_shared
 from tests.support.tally import PATIENCE, Tally
 from tests.support.uploads import part
 from tests.support.upstream import Behaviour, RawUpstream
@@ -97,6 +101,9 @@ class CancelledAt:
             asyncio.get_running_loop().call_soon(task.cancel)
 
 
+KINDS = [(kind, again) for kind in ("memory", "sqlite") for again in (False, True)]
+KINDS += [("valkey", False), ("postgresql", False)]
+"""Stores, and whether a create is cancelled again and again."""
 Send = Callable[[Client, int, CancelledAt], Awaitable[None]]
 
 
@@ -199,6 +206,25 @@ class Scenario:
                 ),
             ),
         )
+
+
+@asynccontextmanager
+async def opened(kind: str, directory: Path) -> AsyncIterator[Store]:
+    """A new store of a kind, which takes its time."""
+    if kind == "memory":
+        store: Store = MemoryStore()
+    elif kind == "sqlite":
+        store = (await open_file(directory / "keys.db")).store
+    else:
+        opener, prefix = (
+            (open_shared, valkey.new_prefix()) if kind == "valkey" else (open_on_postgresql, postgresql.new_prefix())
+        )
+        store = (await opener(prefix, commit_timeout=PATIENCE)).store
+        left_open.remove(store)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @asynccontextmanager

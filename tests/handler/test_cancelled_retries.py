@@ -11,8 +11,7 @@ from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.front.exchange import Exchange
 from gateway.proxy.handler import Handler
 from gateway.upstream.open import open_upstreams
-from tests.handler.cancelling import LONGEST, OVER, CancelledAt
-from tests.handler.test_cancellation import opened
+from tests.handler.cancelling import KINDS, LONGEST, OVER, CancelledAt, opened
 from tests.support import behaviours
 from tests.support.client import BrokenBodyError, Client, NoResponseError, request_bytes
 from tests.support.handler import fronted, make_rooms
@@ -23,12 +22,12 @@ pytestmark = pytest.mark.slow
 BODY = b"x" * 60_000
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["once", "again"])
-@pytest.mark.parametrize(("kind", "until_it_waits"), [("memory", 1), ("sqlite", 2)])
+@pytest.mark.parametrize(("kind", "again"), KINDS)
 async def test_who_waits_and_is_cancelled_disturbs_nobody(
-    kind: str, until_it_waits: int, again: bool, tmp_path: Path, upstream: RawUpstream
+    kind: str, again: bool, tmp_path: Path, upstream: RawUpstream
 ) -> None:
     """The last round, in which it ends before its cancellation would come, shows that it waits where it should."""
+    until_it_waits = 1 if kind == "memory" else 2
     config = Config(
         upstream=UpstreamConfig(url=upstream.url),
         rules=(

@@ -12,8 +12,7 @@ from gateway.front.exchange import Exchange
 from gateway.model import State
 from gateway.proxy.handler import Handler
 from gateway.upstream.open import open_upstreams
-from tests.handler.cancelling import LONGEST, OVER, CancelledAt, entries
-from tests.handler.test_cancellation import opened
+from tests.handler.cancelling import KINDS, LONGEST, OVER, CancelledAt, entries, opened
 from tests.support import behaviours
 from tests.support.client import BrokenBodyError, Client, NoResponseError, request_bytes
 from tests.support.handler import FINGERPRINTER, NOW, fronted, make_rooms
@@ -42,8 +41,7 @@ class Things:
 
 
 @pytest.mark.parametrize("is_gone", [False, True], ids=["there", "gone"])
-@pytest.mark.parametrize("again", [False, True], ids=["once", "again"])
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize(("kind", "again"), KINDS)
 async def test_an_upsert_that_is_cancelled_makes_nothing_up(
     kind: str, again: bool, is_gone: bool, tmp_path: Path, upstream: RawUpstream
 ) -> None:

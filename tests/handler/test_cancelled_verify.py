@@ -11,8 +11,7 @@ from gateway.config.schema_verify import VerifyConfig
 from gateway.front.exchange import Exchange
 from gateway.proxy.handler import Handler
 from gateway.upstream.open import open_upstreams
-from tests.handler.cancelling import LONGEST, OVER, CancelledAt
-from tests.handler.test_cancellation import opened
+from tests.handler.cancelling import KINDS, LONGEST, OVER, CancelledAt, opened
 from tests.support.client import Client, NoResponseError, create_bytes
 from tests.support.handler import fronted, make_rooms
 from tests.support.upstream import RawUpstream
@@ -21,8 +20,7 @@ from tests.support.users_api import VERIFY, UsersApi, creates
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["once", "again"])
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize(("kind", "again"), KINDS)
 async def test_who_asks_and_is_cancelled_takes_the_answer_from_nobody(kind: str, again: bool, tmp_path: Path) -> None:
     """The last round, in which it ends before its cancellation would come, shows that it waits for the answer."""
     users = UsersApi()

@@ -10,10 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from gateway import model
 from tests.model.creates import FAULT, KEYS, Create, Outcome, answer, fingerprint, link
+from tests.model.lives import Kind
 from tests.model.parts import Operation
 from tests.model.reference import LOST, REPLAYED, UPSERTED, WAITS, Answer, Conflict, Ending, Key, Reference
-from tests.model.world import Kind, World
+from tests.model.world import World
 from tests.support.handler import NOW
+from tests.support.shared import BACKENDS
 
 FINGERPRINTS = {key: fingerprint(key) for key in KEYS}
 KEY_OF = {fingerprint: key for key, fingerprint in FINGERPRINTS.items()}
@@ -22,6 +24,7 @@ KEY_OF = {fingerprint: key for key, fingerprint in FINGERPRINTS.items()}
 class Late(NamedTuple):
     """How an operation ended, while the store could not write it."""
 
+    operation: int
     keys: tuple[Key, ...]
     ending: Ending
     at: int
@@ -45,13 +48,16 @@ class Agreement(RuleBasedStateMachine):
         super().__init__()
         self.seen = seen
         self._steps_left = most + 1  # the invariants hold before the first step too
-        self.survives = kind == "sqlite"
+        self.is_shared = kind in BACKENDS
+        self.survives = kind != "memory"
         self.world = World(kind, NOW)
         self.reference = Reference()
         self.late: list[Late] = []
         self.waiters: list[Waiter] = []
         """In the order in which they came."""
         self._found_out: Counter[str] = Counter()
+        self.fenced_out = 0
+        """Operations that held nothing any more when they ended, and were told so."""
         self.lapses_untold = 0
         """Holds that ran out and are no event of the handler's: purged, or nobody was left to tell."""
 
@@ -91,9 +97,10 @@ class Agreement(RuleBasedStateMachine):
             until = model.FOREVER if claim.until == math.inf else int(claim.until)
             wanted[key] = (claim.state, None if claim.state == "in_flight" else until, claim.taken, claim.link)
         assert stored == wanted
-        carried = [key for operation in self.world.waiting for key in operation.create.keys]
-        carried += [key for late in self.late for key in late.keys]
-        assert sorted(carried) == sorted(key for key, record in stored.items() if record[0] == "in_flight")
+        carried = {(key, operation.holder) for operation in self.world.waiting for key in operation.create.keys}
+        carried |= {(key, late.operation) for late in self.late for key in late.keys}
+        claims = self.reference.claims.items()
+        assert carried >= {(key, claim.operation) for key, claim in claims if claim.state == "in_flight"}
 
     def check_forwards(self) -> None:
         """The promise: forwarded again only when it is certain that the first one did not happen."""
@@ -118,7 +125,7 @@ class Agreement(RuleBasedStateMachine):
     def check_lapses(self) -> None:
         """An identity that becomes free because its hold ran out is told of, once."""
         events = self.world.telemetry.events
-        assert events["fenced-out"] == 0
+        assert events["fenced-out"] == self.fenced_out
         assert events["unknown-lapsed"] == self.reference.lapsed - self.lapses_untold
 
     # What the rules share
@@ -213,23 +220,24 @@ class Agreement(RuleBasedStateMachine):
 
     def settle(self, operation: Operation, outcome: Outcome | None) -> int:
         """Tell the reference how an operation ended, None for one that was cut off; gives its number there."""
-        keys, at, number = operation.create.keys, self.world.now, operation.number
-        ended = self.reference.claims[keys[0]].operation
-        late = Late(keys, "no answer", at, None, None)
+        keys, at, number, holder = operation.create.keys, self.world.now, operation.number, operation.holder
+        late = Late(holder, keys, "no answer", at, None, None)
         if outcome is not None:
             told = link(operation.create, outcome, number), answer(outcome, number)
-            late = Late(keys, outcome.ending, at, *told, outcome.says)
+            late = Late(holder, keys, outcome.ending, at, *told, outcome.says)
         if self.world.is_down:
             self.late.append(late)
-        else:
-            self.reference.settle(*late)
-        return ended
+        elif not self.reference.settle(*late) and outcome not in {None, FAULT}:
+            self.seen["fenced out"] += 1
+            self.fenced_out += 1
+        return holder
 
     def count(self, operation: Operation) -> None:
         """Take note of a create that the API has got."""
         if operation.arrived.is_set():
             self.seen["forwarded"] += 1
             self.reference.forwards.update(operation.create.keys)
+            operation.holder = self.reference.claims[operation.create.keys[0]].operation
 
     def check_start(self) -> None:
         """Hold the gateway, which has died and started again, to what it must have found."""

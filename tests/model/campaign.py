@@ -5,10 +5,10 @@ from collections import Counter
 import hypothesis
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.model.lives import Kind
 from tests.model.machine import DecisionCore
-from tests.model.world import Kind
 
-BATCH = 90
+BATCH: dict[Kind, int] = {"memory": 90, "sqlite": 90, "valkey": 20, "postgresql": 10}
 """Runs that are asked of Hypothesis with one seed, always: another number would make others of them."""
 
 
@@ -18,7 +18,7 @@ def run(kind: Kind, *, seed: int, runs: int, steps: int, seen: Counter[str]) -> 
     The first batch has `seed`, the next one the number after it. What fails is raised, shrunk, with its batch's seed.
     """
     settings = hypothesis.settings(
-        max_examples=BATCH,
+        max_examples=BATCH[kind],
         stateful_step_count=steps,
         deadline=None,
         database=None,

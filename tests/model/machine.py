@@ -26,11 +26,11 @@ from tests.model.creates import (
     Create,
     Outcome,
 )
+from tests.model.lives import Kind
 from tests.model.parts import CUTS, Cut
 from tests.model.profiles import CHANGES, PROFILE
 from tests.model.reference import Changes, Says
 from tests.model.signups import SIGNUP
-from tests.model.world import Kind
 
 creates = st.sampled_from(CREATES)
 prompt = st.sampled_from([create for create in CREATES if not create.is_held_back])
@@ -56,8 +56,8 @@ def is_waited_for(machine: Agreement) -> bool:
     return bool(machine.world.waiting)
 
 
-def is_file(machine: Agreement) -> bool:
-    """Whether the store works and outlives the process."""
+def outlives_a_kill(machine: Agreement) -> bool:
+    """Whether the store works, and has what it confirmed after a kill."""
     return machine.survives and not machine.world.is_down
 
 
@@ -191,7 +191,7 @@ class DecisionCore(Agreement):
         assert operation.task.cancelled()
         assert not operation.client.got
 
-    @precondition(is_file)
+    @precondition(outlives_a_kill)
     @rule(ahead=st.lists(prompt, max_size=2), create=prompt, behind=behind)
     def create_is_cut_off_while_it_claims(self, ahead: list[Create], create: Create, behind: list[Create]) -> None:
         """Its claims may be taken by then: they are freed, because nothing was sent."""
@@ -200,7 +200,7 @@ class DecisionCore(Agreement):
         met_before = self.meet(*ahead)
         lapsed = self.reference.lapsed
         if self.meet(create) == [None]:
-            self.reference.settle(create.keys, "not sent", self.world.now)
+            self.reference.settle(self.reference.operations, create.keys, "not sent", self.world.now)
         self.lapses_untold += self.reference.lapsed - lapsed
         met_after = self.meet(*behind)
         before, operation, after = self.world.cut_off_while_it_claims(ahead, create, behind)
@@ -268,9 +268,7 @@ class DecisionCore(Agreement):
     @rule()
     def store_works_again(self) -> None:
         self.seen["settled late"] += len(self.late)
-        assert self.world.mend_store() == [True] * len(self.late)
-        for late in self.late:
-            self.reference.settle(*late)
+        assert self.world.mend_store() == [self.reference.settle(*late) for late in self.late]
         self.late.clear()
 
     @precondition(lambda self: self.survives)
@@ -280,7 +278,7 @@ class DecisionCore(Agreement):
         self.world.die(downtime)
         self.check_start()
 
-    @precondition(is_file)
+    @precondition(outlives_a_kill)
     @rule(
         create=creates | st.sampled_from(SIGNUPS),
         outcome=outcomes.filter(lambda outcome: outcome is not FAULT),
@@ -303,7 +301,15 @@ class DecisionCore(Agreement):
         self.world.die(downtime)
         self.check_start()
 
-    @precondition(is_file)
+    @precondition(lambda self: self.is_shared and is_up(self) and self.world.waiting)
+    @rule()
+    def gateway_is_taken_for_stopped(self) -> None:
+        """By another one. What it has in flight is unknown then; it carries on, and may settle it all the same."""
+        self.seen["taken for stopped"] += 1
+        self.reference.suspect(self.world.now)
+        self.world.suspect()
+
+    @precondition(outlives_a_kill)
     @rule(downtime=jumps)
     def gateway_is_stopped(self, downtime: int) -> None:
         """Its drain is over at once: what waits for the API is cut off."""

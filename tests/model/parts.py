@@ -92,6 +92,8 @@ class Operation:
         """What the API makes of it: done when that is decided."""
         self.arrived = asyncio.Event()
         """Set when the API gets it."""
+        self.holder = 0
+        """What the reference calls it, once the API has got it."""
         self.waits = asyncio.Event()
         """Set while it waits for another one."""
 

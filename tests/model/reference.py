@@ -78,6 +78,8 @@ class Claim:
     """When its outcome became unknown."""
     is_remembered: bool = True
     """Whether the gateway has lived on since it was sent, and knows how its values were spelt."""
+    is_open: bool = True
+    """Whether its operation has not ended, as far as it knows itself."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class Reference:
         came = str(self.says)
         if self.says == "exists":
             until = max(now, claim.since) + claim.kind.keep
-            self.claims[keys[0]] = replace(claim, state="created", until=until, link="/things/1")
+            self.claims[keys[0]] = replace(claim, state="created", until=until, link="/things/1", is_open=False)
         elif self.says == "absent":
             if now < max(claim.since, claim.taken) + claim.kind.absent_after:
                 came = "absent, too early"
@@ -189,6 +191,24 @@ class Reference:
 
     def settle(
         self,
+        operation: int,
+        keys: Sequence[Key],
+        ending: Ending,
+        now: int,
+        link: str | None = None,
+        answer: Answer | None = None,
+        says: str = "",
+    ) -> bool:
+        """An operation ends; whether it held any of its claims still. Time never runs backwards within one."""
+        held = [key for key in keys if key in self.claims and self.claims[key].operation == operation]
+        held = [key for key in held if self.claims[key].is_open]
+        for key in held:
+            self.claims[key] = replace(self.claims[key], is_open=False, is_remembered=True)
+        self._end(held, ending, now, link, answer, says)
+        return bool(held)
+
+    def _end(
+        self,
         keys: Sequence[Key],
         ending: Ending,
         now: int,
@@ -196,7 +216,6 @@ class Reference:
         answer: Answer | None = None,
         says: str = "",
     ) -> None:
-        """An operation ends. Time never runs backwards within one."""
         for key in keys:
             claim = self.claims[key]
             kind, taken = claim.kind, claim.taken
@@ -220,9 +239,16 @@ class Reference:
 
     def start(self, now: int) -> int:
         """The gateway died, and starts again: how many claims were in flight."""
+        orphans = self.suspect(now)
+        self.claims = {key: replace(claim, is_remembered=False, is_open=False) for key, claim in self.claims.items()}
+        return orphans
+
+    def suspect(self, now: int) -> int:
+        """The gateway seems to have stopped: how many claims were in flight. It may settle them all the same."""
         orphans = [key for key, claim in self.claims.items() if claim.state == "in_flight"]
-        self.settle(orphans, "no answer", now)
-        self.claims = {key: replace(claim, is_remembered=False) for key, claim in self.claims.items()}
+        self._end(orphans, "no answer", now)
+        for key in orphans:
+            self.claims[key] = replace(self.claims[key], is_remembered=False)
         return len(orphans)
 
     def purge(self, now: int) -> None:

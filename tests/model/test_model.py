@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from tests.model.campaign import run
+from tests.model.lives import Kind
 from tests.model.parts import CUTS
-from tests.model.world import Kind
 
 STEPS = 50
 MOST = 12
@@ -49,11 +49,17 @@ RESTARTS = {
     "cut off while it claimed",
     *[f"killed {cut}" for cut in CUTS],
 }
+ON_SERVERS = {"forwarded", "told: 409 duplicate", "told: 409 outcome-unknown", "killed", "stopped", "taken for stopped"}
 
 
 @pytest.mark.parametrize(
     ("kind", "runs", "met"),
-    [("sqlite", 80, MET | RESTARTS), ("memory", 40, MET)],
+    [
+        ("sqlite", 80, MET | RESTARTS),
+        ("memory", 40, MET),
+        ("valkey", 12, ON_SERVERS),
+        ("postgresql", 6, ON_SERVERS),
+    ],
 )
 def test_nothing_that_can_happen_forwards_a_create_again_that_may_have_happened(
     kind: Kind, runs: int, met: set[str], capsys: pytest.CaptureFixture[str]

@@ -4,13 +4,9 @@
 
 import asyncio
 import itertools
-import shutil
-import tempfile
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from io import StringIO
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,24 +14,19 @@ from gateway.guard.routes import Routes
 from gateway.http.forwarding import Forwarding
 from gateway.model import Purged, Record
 from gateway.proxy.handler import Handler
-from gateway.stores.base import Store
-from gateway.stores.memory import MemoryStore
 from gateway.telemetry import Telemetry
 from gateway.transport.budget import Budget
 from gateway.upstream.endpoint import EndpointShared
 from gateway.upstream.open import Upstreams
 from gateway.upstream.resolve import Resolver
 from tests.model.creates import CONFIG, Create, Outcome
+from tests.model.lives import Kind, lives
 from tests.model.parts import Api, Client, Cut, Door, Operation, WatchedInFlight
 from tests.model.reference import Changes, Says
-from tests.support.handler import make_rooms, open_file
+from tests.support.handler import make_rooms
 from tests.support.tally import PATIENCE
 
 T = TypeVar("T")
-Kind = Literal["memory", "sqlite"]
-_SHARED_MEMORY = Path("/dev/shm")
-"""A file here is as durable as a kill needs it, and no disk is waited for."""
-
 _TURNS = 3
 """Of the loop, in which a create has come to the store, and the store to its thread."""
 
@@ -55,15 +46,11 @@ class World:
         """What the API says when it is asked what became of a create."""
         self.changes: Changes = "changed"
         """What it makes of a change."""
-        self._kind = kind
         self._numbers = itertools.count(1)
-        self._lives = itertools.count(1)
-        self._directory = Path(
-            tempfile.mkdtemp("", "gateway-model-", _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None)
-        )
+        self._lives = lives(kind, lambda: self.now)
         self._loop = asyncio.new_event_loop()
         self._peer = Forwarding((), (), "off", "off", iter(())).peer(None, is_tls=False)
-        self.recovered = self._run(self._live(self._file()))
+        self.recovered = self._run(self._live())
         """How many claims the present life found in flight."""
 
     # Creates
@@ -186,12 +173,16 @@ class World:
         """The gateway is told to stop: what waits is cut off at once; and is started again."""
         self._run(self._stop(downtime))
 
+    def suspect(self) -> None:
+        """The gateway stands still, and another one takes it for stopped."""
+        self._run(self._lives.suspect())
+
     def end(self) -> None:
         """Leave nothing behind."""
         self._door.stopped.set()
         self._run(self._leave())
         self._loop.close()
-        shutil.rmtree(self._directory)
+        self._lives.remove()
 
     def _run(self, doing: Coroutine[Any, Any, T]) -> T:
         async def patiently() -> T:
@@ -200,17 +191,9 @@ class World:
 
         return self._loop.run_until_complete(patiently())
 
-    def _file(self) -> Path:
-        return self._directory / f"{next(self._lives)}.db"
-
-    async def _live(self, file: Path) -> int:
+    async def _live(self) -> int:
         """Start the gateway; gives how many claims it found in flight."""
-        self._path = file
-        recovered = 0
-        store: Store = MemoryStore()
-        if self._kind == "sqlite":
-            opened = await open_file(file, self.now)
-            store, recovered = opened.store, opened.recovered
+        store, recovered = await self._lives.begin()
         self._api = Api(lambda: self.says, lambda: self.changes)
         self._door = Door(store)
         upstreams = Upstreams(Routes([], self._api), {}, EndpointShared(Resolver(), Budget(2**20)))
@@ -222,18 +205,15 @@ class World:
 
     async def _die(self, downtime: int) -> None:
         self._door.stopped.set()
-        file = self._file()
-        for suffix in ("", "-wal"):  # what a process leaves that is killed now, and the next one finds
-            with suppress(FileNotFoundError):
-                shutil.copyfile(f"{self._path}{suffix}", f"{file}{suffix}")
+        await self._lives.kill(self._door.store)
         await self._leave()
         self.now += downtime
-        self.recovered = await self._live(file)
+        self.recovered = await self._live()
 
     async def _stop(self, downtime: int) -> None:
         await self._leave()
         self.now += downtime
-        self.recovered = await self._live(self._path)
+        self.recovered = await self._live()
 
     async def _leave(self) -> None:
         """Cancel everything, close the store."""
@@ -242,4 +222,4 @@ class World:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._api.operations.clear()  # or tasks, their errors and `Admitted`, which is untracked, keep each other
-        await self._door.store.close()
+        await self._lives.end(self._door.store)

@@ -1,5 +1,6 @@
 -- Leave the outcome of what a node had in flight unknown, once its count does not grow any more. Returns how many claims.
 --
+-- Their hold is counted from now, or from when they were reserved if that is later: another gateway's clock may be ahead.
 -- Its row is kept, as stopped, for it may come back; it goes with `for_good`.
 CREATE OR REPLACE FUNCTION :schema.abandon(of_node bytea, at_beats bigint, now bigint, for_good boolean)
 RETURNS integer LANGUAGE plpgsql VOLATILE
@@ -25,7 +26,10 @@ BEGIN
     ), ended AS (
         UPDATE :schema.claims AS c
         SET state = 4, is_awaited = false,
-            expires_at = CASE WHEN unknown_hold > forever - now THEN forever ELSE now + unknown_hold END
+            expires_at = CASE
+                WHEN unknown_hold > forever - greatest(now, first_seen) THEN forever
+                ELSE greatest(now, first_seen) + unknown_hold
+            END
         FROM due
         WHERE c.fingerprint = due.fingerprint
         RETURNING c.owner, due.is_awaited
