@@ -16,12 +16,16 @@ MAX_RECORDS = 16_384
 
 
 class Confirmed:
-    """Mutable state: the records, each with when it was asked for, the last one last."""
+    """Mutable state: the records, each with when it was asked for, the last one last; and the latest time seen.
 
-    __slots__ = ("_max_records", "_records")
+    Setting the clock back must not make a record valid again that may be gone from the server by then.
+    """
+
+    __slots__ = ("_max_records", "_now", "_records")
 
     def __init__(self, max_records: int = MAX_RECORDS) -> None:
         self._max_records = max_records
+        self._now = 0
         self._records: OrderedDict[bytes, tuple[Record, float]] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -33,16 +37,21 @@ class Confirmed:
         All of them, because the server would name every conflict, and the answer is chosen among them. `now` in
         milliseconds, for expiries; `at` in seconds, as in `remember`.
         """
+        self.advance_clock(now)
         conflicts = []
         for claim in claims:
             found = self._records.get(claim.fingerprint)
             if found is None:
                 return None
             record, asked_at = found
-            if at - asked_at >= MAX_AGE or not record.is_held(now):
+            if at - asked_at >= MAX_AGE or not record.is_held(self._now):
                 return None
             conflicts.append((claim, record))
         return Held(tuple(conflicts))
+
+    def advance_clock(self, now: int) -> None:
+        """Note a time, in milliseconds: records that have expired by then may be gone."""
+        self._now = max(self._now, now)
 
     def remember(self, records: Iterable[Record], asked_at: float) -> None:
         """Keep what the server has said when it was asked at a time, in seconds of a clock that is never set.

@@ -105,6 +105,7 @@ class PostgresqlStore(SharedStore):
 
     @override
     async def purge(self, now: int, limit: int) -> Purged:
+        self._confirmed.advance_clock(now)
         return await self._job(lambda: self._purge.step(now, limit))
 
     async def run(self, statement: str, parameters: dict[str, Any]) -> list[Any]:

@@ -101,6 +101,7 @@ class ValkeyStore(SharedStore):
 
     @override
     async def purge(self, now: int, limit: int) -> Purged:
+        self._confirmed.advance_clock(now)
         arguments: list[bytes | int] = [self._link.run_id, moment(now), limit, self._keys.claim, self._keys.answer]
         call = Call("purge", self._keys.of(self._server.node), arguments)
         removed, lapsed = await self._job(lambda: self._run(call, lambda answer: (int(answer[2]), int(answer[3]))))
