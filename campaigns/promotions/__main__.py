@@ -59,8 +59,15 @@ FULL = (
 )
 
 
-async def run(directory: Path, groups: Sequence[Group], seed: int, nodes: int = 3) -> Report:
-    """Carry out what is asked for, in `directory`."""
+async def run(
+    directory: Path,
+    groups: Sequence[Group],
+    seed: int,
+    *,
+    nodes: int = 3,
+    tell_of: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Carry out what is asked for, in `directory`; `tell_of` hears of each thing that is done."""
     chance, report = random.Random(seed), Report()
     async with CountingUpstream(random.Random(f"API {seed}")) as api:
         for number, group in enumerate(groups):
@@ -75,7 +82,11 @@ async def run(directory: Path, groups: Sequence[Group], seed: int, nodes: int = 
                 _counting_sessions(site, report),
             ):
                 for name in group.names:
-                    await _disturb(name, group.times.get(name, 0), site, cluster, api, report, chance)
+                    try:
+                        await _disturb(name, group.times.get(name, 0), site, cluster, api, report, chance)
+                    except AssertionError as error:  # of a wait without an end: the others are to be seen all the same
+                        report.stuck.append(f"{name}: {error}")
+                    tell_of(name)
                 told = [name for name in report.figures.told if name.rpartition("-")[0] in group.names]
                 await ask_all_again(cluster, api, report.figures, told)
                 ((deadlocks,),) = await asyncio.to_thread(site.primary.ask, _DEADLOCKS)
@@ -159,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             groups.append(Group(group.site, times, chosen, group.lacks))
     print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="promotions-") as directory:
-        report = asyncio.run(run(Path(directory), groups, options.seed))
+        report = asyncio.run(run(Path(directory), groups, options.seed, tell_of=lambda name: print(f"done: {name}")))
     print("\n".join(table(report)))
     return 0 if tell(verdicts(report)) else 1
 

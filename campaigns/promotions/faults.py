@@ -19,7 +19,7 @@ HEALTHY_WITHIN = 5.0
 """Seconds."""
 _LOOKED_AT = 90.0
 """Seconds after which a fault must have been noticed: settings are looked at once a minute."""
-_CREATES = 100
+_CREATES = 50
 """Sent while all gateways refuse, to each."""
 
 

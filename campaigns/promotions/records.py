@@ -30,6 +30,8 @@ class Report:
     phases: dict[str, Seen] = field(default_factory=dict)
     refusals: list[Refusals] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    """What never came to an end."""
     deadlocks: int = 0
     """How many the servers have broken."""
     sessions: int = 0
@@ -77,5 +79,5 @@ def verdicts(report: Report) -> Iterator[tuple[str, bool]]:
         not any(seen.taken for seen in report.phases.values()),
     )
     yield f"{len(lost)} kinds of broken requests {lost}", not lost
-    for problem in [line for one in report.refusals for line in broken(one)]:
+    for problem in [*report.stuck, *[line for one in report.refusals for line in broken(one)]]:
         yield problem, False

@@ -30,9 +30,10 @@ class Relay:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._listener.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
 
     async def cut(self, how: Cut) -> None:
         """Swallow the answer to the next statement that writes, and break its connection off, or leave it silent."""
@@ -47,19 +48,22 @@ class Relay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server)
+            await self._pass_on(reader, writer)
         except OSError:
             _reset(writer)
-            return
+        finally:
+            await _close(writer)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._server)
         chosen: list[tuple[Cut, asyncio.Future[None]]] = []
         asking = asyncio.create_task(self._ask(reader, to_server, chosen))
         try:
             await self._answer(from_server, writer, chosen)
         finally:
             asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
-            to_server.close()
-            writer.close()
+            await asyncio.wait([asking])
+            await _close(to_server)
 
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chosen: list[tuple[Cut, asyncio.Future[None]]]
@@ -90,6 +94,12 @@ class Relay:
                 if how == "reset":
                     _reset(writer)
                     return
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
