@@ -268,17 +268,3 @@ class TestServer:
         assert await state_of(store, "a") is State.CREATED
         assert await store.settle(owner(3), claims("in flight"), CREATED, NOW)
         await store.close()
-
-    async def test_an_end_that_the_server_knows_of_is_not_undone_when_claims_are_put_back(self, prefix: str) -> None:
-        """One whose commit was not answered, and one that another gateway has found out about."""
-        one, two = [await open_at(server().url, prefix) for _ in range(2)]
-        await take(one, ("unanswered",), 1)
-        await create(one, "found out", 2, UNKNOWN)
-        await ask(f"UPDATE \"{prefix}\".claims SET state = 2 WHERE owner = '\\x{owner(1).hex()}'")
-        assert await two.resettle(owner(2), claims("found out"), State.UNKNOWN, CREATED, NOW)
-        await ask(f"UPDATE \"{prefix}\".facts SET value = 'another' WHERE name = 'server'")
-        await take_once_it_can(one, "new")
-        for name in ("unanswered", "found out"):
-            assert await state_of(one, name) is State.CREATED
-        for store in (one, two):
-            await store.close()
