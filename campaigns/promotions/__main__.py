@@ -21,7 +21,7 @@ from campaigns.crash.upstream import CountingUpstream
 from campaigns.promotions.faults import FAULTS, look_at, small
 from campaigns.promotions.load import Load
 from campaigns.promotions.pooler import lacks_pooler
-from campaigns.promotions.records import Report, Seen, table, verdicts
+from campaigns.promotions.records import HEADING, Report, Seen, verdicts
 from campaigns.promotions.sites import Site, direct, pair, pooled, relayed
 from campaigns.verdicts import tell
 from tests.support import faults
@@ -65,9 +65,9 @@ async def run(
     seed: int,
     *,
     nodes: int = 3,
-    tell_of: Callable[[str], None] = lambda _: None,
+    tell_of: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> Report:
-    """Carry out what is asked for, in `directory`; `tell_of` hears of each thing that is done."""
+    """Carry out what is asked for, in `directory`; `tell_of` gets the lines on each thing that was done."""
     chance, report = random.Random(seed), Report()
     async with CountingUpstream(random.Random(f"API {seed}")) as api:
         for number, group in enumerate(groups):
@@ -84,9 +84,9 @@ async def run(
                 for name in group.names:
                     try:
                         await _disturb(name, group.times.get(name, 0), site, cluster, api, report, chance)
-                    except AssertionError as error:  # of a wait without an end: the others are to be seen all the same
-                        report.stuck.append(f"{name}: {error}")
-                    tell_of(name)
+                    except (AssertionError, TimeoutError, RuntimeError, psycopg.Error) as error:
+                        report.stuck.append(f"{name}: {error!r}")  # the others are to be seen all the same
+                    tell_of(report.lines(name))
                 told = [name for name in report.figures.told if name.rpartition("-")[0] in group.names]
                 await ask_all_again(cluster, api, report.figures, told)
                 ((deadlocks,),) = await asyncio.to_thread(site.primary.ask, _DEADLOCKS)
@@ -168,10 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = [name for name in group.faults if not options.only or name in options.only]
         if times or chosen:
             groups.append(Group(group.site, times, chosen, group.lacks))
-    print(f"seed {options.seed}")
+    print(f"seed {options.seed}\n{HEADING}")
     with tempfile.TemporaryDirectory(prefix="promotions-") as directory:
-        report = asyncio.run(run(Path(directory), groups, options.seed, tell_of=lambda name: print(f"done: {name}")))
-    print("\n".join(table(report)))
+        report = asyncio.run(run(Path(directory), groups, options.seed, tell_of=lambda lines: print(*lines, sep="\n")))
+    print("\n".join(report.rest()))
     return 0 if tell(verdicts(report)) else 1
 
 

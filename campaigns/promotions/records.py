@@ -37,31 +37,36 @@ class Report:
     sessions: int = 0
     """The most that were there at a time, of all gateways."""
 
+    def lines(self, name: str) -> list[str]:
+        """What was seen of one thing, as a person reads it below HEADING."""
+        seen, figures = self.phases[name], self.figures
+        requests = sum(count for (of, _), count in figures.answers.items() if of == name)
+        refused = figures.answers[name, "store-unavailable"]
+        unknown = [state for told, state in figures.told.items() if told.rpartition("-")[0] == name].count("unknown")
+        ways = ", ".join([f"{times} {way}" for way, times in seen.ways.most_common()])
+        line = (
+            f"{name:20}{seen.ways.total():>6}{seen.identities:>11,}{requests:>9,}{refused:>8,}{unknown:>8,}"
+            f"{seen.put_back:>9,}{seen.longest:>10.2f}  {ways}"
+        )
+        return [
+            line,
+            *[
+                f"  noticed after {one.noticed_after:.2f} s, {one.refused} refused, {one.forwarded} forwarded, well "
+                f"{one.healthy_after:.2f} s after its end; {'; '.join(sorted(one.reasons))}"
+                for one in self.refusals
+                if one.fault == name
+            ],
+        ]
 
-def table(report: Report) -> list[str]:
-    """Lines that a person can read."""
-    return [
-        f"{'':20}{'times':>6}{'identities':>11}{'requests':>9}{'503':>8}{'unknown':>8}{'put back':>9}{'longest s':>10}",
-        *[_line(report, name, seen) for name, seen in report.phases.items()],
-        *[
-            f"{one.fault}: noticed after {one.noticed_after:.2f} s, {one.refused} refused, {one.forwarded} forwarded, "
-            f"well {one.healthy_after:.2f} s after its end; {'; '.join(sorted(one.reasons))}"
-            for one in report.refusals
-        ],
-        f"{report.deadlocks} deadlocks broken by the server; at most {report.sessions} sessions of gateways",
-        *[f"skipped: {what}" for what in report.skipped],
-    ]
+    def rest(self) -> list[str]:
+        """What was seen all along."""
+        counted = f"{self.deadlocks} deadlocks broken by the server; at most {self.sessions} sessions of gateways"
+        return [counted, *[f"skipped: {what}" for what in self.skipped]]
 
 
-def _line(report: Report, name: str, seen: Seen) -> str:
-    requests = sum(count for (of, _), count in report.figures.answers.items() if of == name)
-    refused = report.figures.answers[name, "store-unavailable"]
-    ended = [state for told, state in report.figures.told.items() if told.rpartition("-")[0] == name]
-    ways = ", ".join([f"{times} {way}" for way, times in seen.ways.most_common()])
-    return (
-        f"{name:20}{seen.ways.total():>6}{seen.identities:>11,}{requests:>9,}{refused:>8,}{ended.count('unknown'):>8,}"
-        f"{seen.put_back:>9,}{seen.longest:>10.2f}  {ways}"
-    )
+HEADING = (
+    f"{'':20}{'times':>6}{'identities':>11}{'requests':>9}{'503':>8}{'unknown':>8}{'put back':>9}{'longest s':>10}"
+)
 
 
 def verdicts(report: Report) -> Iterator[tuple[str, bool]]:

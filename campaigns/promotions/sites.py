@@ -94,12 +94,16 @@ class Relayed(Site):
         return await self._hold(chance.choice(_LOCKS), chance)
 
     async def _hold(self, lock: str, chance: random.Random) -> str:
+        what = lock.replace(f"{_SCHEMA}.", "").removeprefix("SELECT FROM ").partition(" WHERE")[0]
         async with await psycopg.AsyncConnection.connect(self.primary.url) as other:
-            await other.execute("SET statement_timeout = 0")
-            await other.execute(lock.encode())
-            await asyncio.sleep(chance.uniform(0.1, _MOST_HELD))
+            try:
+                await other.execute("SET statement_timeout = 0")
+                await other.execute(lock.encode())
+                await asyncio.sleep(chance.uniform(0.1, _MOST_HELD))
+            except psycopg.errors.DeadlockDetected:
+                what += " (undone: a deadlock)"
             await other.rollback()
-        return lock.replace(f"{_SCHEMA}.", "").removeprefix("SELECT FROM ").partition(" WHERE")[0]
+        return what
 
     async def _deadlock(self, chance: random.Random) -> str:
         """Lock what a gateway locks last, and then what it locks first."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from campaigns.promotions.__main__ import Group, run
-from campaigns.promotions.records import table, verdicts
+from campaigns.promotions.records import HEADING, verdicts
 from campaigns.promotions.sites import pair, relayed
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,8 @@ async def test_nothing_is_created_twice_or_forgotten_whatever_befalls_the_server
 ) -> None:
     report = await run(tmp_path, groups, seed=5, nodes=2)
     with capsys.disabled():
-        sys.stdout.write("\n  " + "\n  ".join(table(report)) + "\n")
+        lines = [HEADING, *[line for name in report.phases for line in report.lines(name)], *report.rest()]
+        sys.stdout.write("\n  " + "\n  ".join(lines) + "\n")
     assert [line for line, holds in verdicts(report) if not holds] == []
     assert {name: seen.ways.total() for name, seen in report.phases.items()} == {
         **{name: times for group in groups for name, times in group.times.items()},
