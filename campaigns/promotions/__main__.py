@@ -105,7 +105,7 @@ async def _disturb(
     chance: random.Random,
 ) -> None:
     """Disturb so often in one way, or have one fault, under load."""
-    seen, before = report.phases.setdefault(name, Seen()), len(cluster.events("store-restored"))
+    seen, before = report.phases.setdefault(name, Seen()), [id(event) for event in cluster.events("store-restored")]
     loop, load = asyncio.get_running_loop(), Load(cluster.ports, name, report.figures, chance)
     async with load.running():
         await load.until_created(_BETWEEN)
@@ -120,7 +120,7 @@ async def _disturb(
             seen.longest = max(seen.longest, loop.time() - ended)
             await load.until_created(_BETWEEN)
     seen.identities = len(load.names)
-    restored = cluster.events("store-restored")[before:]
+    restored = [event for event in cluster.events("store-restored") if id(event) not in before]
     seen.put_back = sum(event["claims"] for event in restored)
     seen.taken = sum(event["held_by_others"] for event in restored)
 

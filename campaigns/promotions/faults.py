@@ -125,7 +125,7 @@ async def look_at(name: str, site: Site, cluster: Cluster, api: CountingUpstream
     async with contextlib.AsyncExitStack() as stack:
         began = loop.time()
         await stack.enter_async_context(fault(site))
-        before = len(cluster.events("store-failure"))
+        before = [id(event) for event in cluster.events("store-failure")]
         await _within(_LOOKED_AT, lambda: _all(slugs, "store-unavailable"), f"{name} is not noticed")
         noticed = loop.time() - began
         reached = api.counts.total()
@@ -133,10 +133,11 @@ async def look_at(name: str, site: Site, cluster: Cluster, api: CountingUpstream
             others += [slug for slug in await slugs() if slug != "store-unavailable"]
             await asyncio.sleep(0.01)
         forwarded = api.counts.total() - reached
-        reasons = {str(event["reason"]) for event in cluster.events("store-failure")[before:]}
+        failures = [event for event in cluster.events("store-failure") if id(event) not in before]
     ended = loop.time()
     await _within(PATIENCE, lambda: _all(slugs, "201", "200", "202"), f"{name} has not ended")
     refused = _CREATES * len(cluster.ports) - len(others)
+    reasons = {str(event["reason"]) for event in failures}
     return Refusals(name, noticed, refused, forwarded, others, reasons, loop.time() - ended)
 
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from campaigns.cluster.__main__ import create_of
 from campaigns.cluster.records import Figures
-from tests.support.burst import burst
-from tests.support.tally import PATIENCE
+from tests.support.burst import Outcome, burst
+from tests.support.tally import PATIENCE, Tally
 
 _AT_ONCE = 40
 """Identities of which copies are under way together; those without an end may be as many again before new ones wait."""
@@ -35,7 +35,7 @@ class Load:
         self._numbers = itertools.count()
         self._open: list[str] = []
         self._is_over = False
-        self._wave_ended = asyncio.Condition()
+        self._created: Tally[int] = Tally()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Load"]:
@@ -54,12 +54,7 @@ class Load:
 
     async def until_created(self, count: int) -> None:
         """Wait until so many more are created. AssertionError when they are not."""
-        goal = len(self._figures.created) + count
-        try:
-            async with asyncio.timeout(PATIENCE), self._wave_ended:
-                await self._wave_ended.wait_for(lambda: len(self._figures.created) >= goal)
-        except TimeoutError:
-            raise AssertionError(f"{self._phase}: nothing is created any more") from None
+        await self._created.reach(len(self._created) + count)
 
     async def _send_waves(self) -> None:
         while not self._is_over or self._open:
@@ -69,12 +64,14 @@ class Load:
                 self._open += made
             await asyncio.gather(*[self._send(port) for port in self._ports])
             self._open = [name for name in self._open if name not in self._figures.told]
-            async with self._wave_ended:
-                self._wave_ended.notify_all()
             await asyncio.sleep(_PAUSE)
 
     async def _send(self, port: int) -> None:
         names = self._open * _COPIES
         self._chance.shuffle(names)
-        for outcome in await burst(port, [create_of(name) for name in names], _CONNECTIONS):
+        for outcome in await burst(port, [create_of(name) for name in names], _CONNECTIONS, watch=self._watch):
             self._figures.note(self._phase, names[outcome.index], outcome)
+
+    def _watch(self, outcome: Outcome) -> None:
+        if outcome.status in {200, 201, 202}:
+            self._created.add(outcome.status)
