@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from campaigns.cluster.nodes import Cluster
@@ -37,7 +37,7 @@ async def run(directory: Path, plan: Plan) -> Figures:
                 disturbing.cancel()
                 await asyncio.gather(disturbing, return_exceptions=True)
                 await cluster.all_up()
-            await _ask_all_again(cluster, api, figures)
+            await ask_all_again(cluster, api, figures, figures.told)
         figures.counts = api.counts
     return figures
 
@@ -54,7 +54,7 @@ async def _send(
         chance.shuffle(each)
     answers = await asyncio.gather(
         *[
-            burst(port, [_create(name) for name in each], _CONNECTIONS)
+            burst(port, [create_of(name) for name in each], _CONNECTIONS)
             for port, each in zip(cluster.ports, sends, strict=True)
         ]
     )
@@ -63,7 +63,8 @@ async def _send(
             figures.note(phase, each[outcome.index], outcome)
 
 
-def _create(name: str) -> bytes:
+def create_of(name: str) -> bytes:
+    """The bytes of a create, which the API counts by its name."""
     return create_bytes(name, headers=[("X-Identity", name)])
 
 
@@ -81,14 +82,13 @@ async def _disturb(cluster: Cluster, phase: str, plan: Plan, figures: Figures, c
             turn += 1
 
 
-async def _ask_all_again(cluster: Cluster, api: CountingUpstream, figures: Figures) -> None:
+async def ask_all_again(cluster: Cluster, api: CountingUpstream, figures: Figures, names: Iterable[str]) -> None:
     """Send each create to each gateway once more: whatever was created is known to all of them."""
-    counted = api.counts.total()
-    names = [*figures.told]
+    counted, again = api.counts.total(), [*names]
     for port in cluster.ports:
-        for outcome in await burst(port, [_create(name) for name in names], _CONNECTIONS):
-            figures.note_again(names[outcome.index], outcome)
-    figures.forwarded_again = api.counts.total() - counted
+        for outcome in await burst(port, [create_of(name) for name in again], _CONNECTIONS):
+            figures.note_again(again[outcome.index], outcome)
+    figures.forwarded_again += api.counts.total() - counted
 
 
 def table(figures: Figures) -> list[str]:

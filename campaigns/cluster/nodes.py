@@ -22,7 +22,8 @@ class Cluster:
         self._programs: list[GatewayProgram] = []
         self.ports: list[int] = []
         self._locks = [asyncio.Lock() for _ in range(count)]
-        text = rules(upstream, store=dict(store), fingerprint=_SECRET, server={"drain_grace": "300ms"})
+        server, log = {"drain_grace": "300ms"}, {"requests": "none"}
+        text = rules(upstream, store=dict(store), fingerprint=_SECRET, server=server, log=log)
         for number in range(count):
             home = directory / f"node-{number}"
             home.mkdir()
@@ -54,6 +55,10 @@ class Cluster:
             code = await self._programs[number].stop()
             await self._programs[number].start()
             return code
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The lines of a kind that all of them have logged since their last start."""
+        return [line for program in self._programs for line in program.log if line.get("event") == name]
 
     async def all_up(self) -> None:
         """Start those that were caught between the two."""

@@ -17,13 +17,14 @@ def system_clock() -> int:
 
 
 class Nodes:
-    """Mutable state: of each other gateway its count, and when it was seen to change."""
+    """Mutable state: of each other gateway its count, and when that was seen to change; when all were seen last."""
 
     def __init__(self, node: bytes, timeout: float) -> None:
         """`node` is this one; `timeout` in seconds."""
         self._node = node
         self._timeout = timeout
         self._seen: dict[bytes, tuple[int, float]] = {}
+        self._looked = 0.0
 
     def __repr__(self) -> str:
         return f"Nodes({len(self._seen)} others)"
@@ -31,6 +32,9 @@ class Nodes:
     def stopped(self, counts: Mapping[bytes, int]) -> Iterator[tuple[bytes, int, float]]:
         """Those that have stopped, each with its count, and for how many seconds it has not changed."""
         now = time.monotonic()
+        if now - self._looked > self._timeout / 2:
+            self._seen.clear()  # this one could not count either: perhaps none could reach the server
+        self._looked = now
         for node in [*self._seen]:
             if node not in counts:
                 del self._seen[node]

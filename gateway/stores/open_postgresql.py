@@ -39,7 +39,8 @@ async def open_postgresql(
     Raises StoreOpenError when it cannot be reached, is not set as `demands` say, or has claims that were written with
     another fingerprint key.
     """
-    link, node = Link(url.url, prefix, max(commit_timeout, 1.0)), node_name()
+    link = Link(url.url, prefix, max(commit_timeout, 1.0), lock_timeout=max(0.1, 0.75 * commit_timeout))
+    node = node_name()
 
     async def check() -> None:
         await require(demands, link)

@@ -47,7 +47,6 @@ class PostgresqlStore(SharedStore):
         """
         self._link = link
         self._server = server
-        self._lock_timeout = f"{max(100, round(commit_timeout * 750))}ms"  # before the link gives up
         self._purge = PurgeWalk(self)
         super().__init__(
             recovery,
@@ -141,7 +140,7 @@ class PostgresqlStore(SharedStore):
             "connection": self._link.token,
             "beats": self._server.beats,
             "server": self._server.name,
-            "wait": self._lock_timeout,
+            "wait": self._link.lock_timeout,
             "batch": batch,
         }
         ((found,),) = await self._link.run("decide", parameters, attempts=_ATTEMPTS)

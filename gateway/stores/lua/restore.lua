@@ -2,7 +2,12 @@
 --
 -- KEYS: the claims in flight of this node, the expiries, how often anything was put back; then each claim and the answer
 -- stored with it. ARGV: the owner; then for each claim its record, or "" where it was freed, and the answer.
--- Returns {how many claims were put back, how many are held by another operation}.
+-- An end that the server knows of stays: it is later than what the node knows, where the answer to a commit was lost, or
+-- another one has found out about the outcome. Returns {how many claims were put back, how many others hold}.
+local function is_later(there, record)
+    local known, state = string.sub(there or '', 1, 1), string.sub(record, 1, 1)
+    return known == '2' and (state == '1' or state == '3') or known == '3' and state == '1'
+end
 local owner = ARGV[1]
 local restored, taken = 0, 0
 redis.call('INCR', KEYS[3])
@@ -17,7 +22,7 @@ for at = 1, (#ARGV - 1) / 2 do
         if record ~= '' then
             taken = taken + 1
         end
-    elseif (there or '') ~= record then
+    elseif (there or '') ~= record and not is_later(there, record) then
         if there then
             redis.call('ZREM', KEYS[2], string.sub(there, 18, 36) .. fingerprint)
             redis.call('SREM', KEYS[1], fingerprint)

@@ -1,9 +1,11 @@
 -- Put back claims that a gateway knows of, on a server that may have lost them. A state of 0 is a freed one.
 --
--- Returns how many were put back, and how many are held by another operation.
+-- An end that the server knows of stays: it is later than what the gateway knows, where the answer to a commit was lost,
+-- or another one has found out about the outcome. Returns how many were put back, and how many others hold.
 CREATE OR REPLACE FUNCTION :schema.restore(of_node bytea, on_connection bigint, batch json)
 RETURNS json LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '500ms'
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -33,6 +35,7 @@ BEGIN
     SET state = excluded.state, expires_at = excluded.expires_at, node = excluded.node, resource = excluded.resource,
         answer = coalesce(excluded.answer, c.answer)
     WHERE c.owner = excluded.owner
+        AND (c.state IN (1, 4) OR excluded.state = 2 OR c.state = 3 AND excluded.state = 3)
         AND (c.state, c.expires_at, c.resource) IS DISTINCT FROM (excluded.state, excluded.expires_at, excluded.resource);
     GET DIAGNOSTICS restored = ROW_COUNT;
     DELETE FROM :schema.claims AS c

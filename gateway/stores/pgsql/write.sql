@@ -49,6 +49,7 @@ DECLARE
     count integer;
     row_at record;
 BEGIN
+    PERFORM set_config('lock_timeout', lock_timeout, true);
     IF NOT EXISTS (SELECT FROM :schema.facts WHERE name = 'server' AND value = on_server)
         OR on_server <> :schema.server()
         OR NOT EXISTS (
@@ -101,7 +102,6 @@ BEGIN
     END LOOP;
 
     IF count > 0 THEN
-        PERFORM set_config('lock_timeout', lock_timeout, true);
         PERFORM FROM :schema.nodes WHERE node = of_node AND connection = on_connection AND beats >= since FOR SHARE;
         IF NOT FOUND THEN
             RETURN '{"moved": true}';

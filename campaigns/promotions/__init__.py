@@ -1,0 +1,1 @@
+# Gateways on a PostgreSQL server that fails: see __main__.py.
