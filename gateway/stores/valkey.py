@@ -6,6 +6,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from redis.exceptions import OutOfMemoryError
 from typing_extensions import override
 
 from gateway.errors import StoreError
@@ -84,7 +85,10 @@ class ValkeyStore(SharedStore):
     @override
     async def forget(self, fingerprint: bytes) -> bool:
         call = Call("forget", self._keys.of(self._server.node, [fingerprint]), [self._link.run_id])
-        return bool(await self._run(call, lambda answer: int(answer[2])))
+        is_free = bool(await self._run(call, lambda answer: int(answer[2])))
+        if is_free:
+            self._recovery.note_forgotten(fingerprint)
+        return is_free
 
     @override
     async def purge(self, now: int, limit: int) -> Purged:
@@ -118,6 +122,11 @@ class ValkeyStore(SharedStore):
             self._recovery.doubt()  # the next call looks closer
 
     @override
+    async def _watch(self) -> None:
+        if await self._link.has_moved():
+            self._recovery.doubt()
+
+    @override
     async def _leave(self) -> None:
         await self._server.leave()
 
@@ -135,7 +144,7 @@ class ValkeyStore(SharedStore):
 
     def _read(self, call: Queued[Any], answer: Any) -> Reserved | Held | int | Refused:
         if isinstance(answer, Exception):
-            if not str(answer).startswith("OOM"):  # it may be a replica by now
+            if not isinstance(answer, OutOfMemoryError):  # it may be a replica by now
                 self._recovery.doubt()
             return Refused(reason(answer))
         if answer[0] == b"moved":

@@ -7,15 +7,17 @@ from typing import Any
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
 from gateway.config.valkey_url import ValkeyStoreUrl
 from gateway.stores.lua import SCRIPTS
+from gateway.stores.valkey_sentinels import Sentinels
 
 FAILURES = (RedisError, OSError, TimeoutError)
 """What a call fails with when the server does not answer, or refuses."""
+_NOBODY = 2**63 - 1
+"""A number that no connection has."""
 
 
 class Call:
@@ -32,7 +34,8 @@ class Call:
 class Link:
     """A connection that is made anew when it breaks.
 
-    Mutable state: the client; the run id of its server and its digests of the scripts, while it is connected.
+    Mutable state: the address of the server, and the client; the number of its last connection, and to which server
+    that was; the run id of its server and its digests of the scripts, while it is connected.
     """
 
     def __init__(self, url: ValkeyStoreUrl, timeout: float) -> None:
@@ -47,8 +50,12 @@ class Link:
             "retry_on_error": [],
             "health_check_interval": 0,
         }
-        self._client = self._make_client(*url.hosts[0])
+        self._sentinels = None if url.service is None else Sentinels(url.hosts, url.service, self._options)
+        self._is_connecting = False
+        self._address = url.hosts[0]
+        self._client = self._make_client(*self._address)
         self._digests: dict[str, str] = {}
+        self._number, self._number_of = _NOBODY, b""
         self.run_id = b""
 
     def __repr__(self) -> str:
@@ -62,17 +69,28 @@ class Link:
     async def connect(self) -> dict[str, Any]:
         """Connect, and return what the server says of itself. Raises one of FAILURES."""
         await self.close()
+        self._is_connecting = True
         try:
-            if self._url.service is not None:
-                self._client = self._make_client(*await self._ask_sentinels(self._url.service))
-            await self._client.initialize()
+            if self._sentinels is not None:
+                self._address = await self._sentinels.primary()
+                self._client = self._make_client(*self._address)
             facts = await self.facts()
+            run_id = str(facts["run_id"]).encode()
+            await self._end_older(run_id)
             self._digests = {name: await self._client.script_load(text) for name, text in SCRIPTS.items()}
         except FAILURES:
             await self.close()
             raise
-        self.run_id = str(facts["run_id"]).encode()
+        finally:
+            self._is_connecting = False
+        self.run_id = run_id
         return facts
+
+    async def _end_older(self, run_id: bytes) -> None:
+        """Have the server end the connection before this one: a reservation that comes late over it would never end."""
+        older = self._number if run_id == self._number_of else _NOBODY  # a server that refuses it must do so at once
+        await self._client.execute_command("CLIENT", "KILL", "ID", older)  # type: ignore[no-untyped-call]
+        self._number, self._number_of = int(await self._client.client_id()), run_id
 
     async def facts(self) -> dict[str, Any]:
         """What the server says of itself. Raises one of FAILURES."""
@@ -87,25 +105,34 @@ class Link:
             db=url.database,
             username=url.user,
             password=url.password,
-            single_connection_client=True,
+            max_connections=1,
+            redis_connect_func=self._on_connect,
             **self._options,
         )
 
-    async def _ask_sentinels(self, service: str) -> tuple[str, int]:
-        """Where the server is now. Raises one of FAILURES."""
-        sentinel = Sentinel(self._url.hosts, sentinel_kwargs=self._options)  # type: ignore[no-untyped-call]
+    async def _on_connect(self, connection: redis.Connection) -> None:
+        """Let the client connect only when it is told to: by itself it may get to a server that has restarted."""
+        if not self._is_connecting:
+            raise redis.ConnectionError("the connection was lost")
+        await connection.on_connect()
+
+    async def has_moved(self) -> bool:
+        """Whether Sentinels name another server than the one that is connected."""
+        if self._sentinels is None or not self.is_connected:
+            return False
         try:
-            host, port = await sentinel.discover_master(service)
-        finally:
-            for client in sentinel.sentinels:
-                await client.aclose()
-        return str(host), int(port)
+            return await self._sentinels.primary() != self._address
+        except FAILURES:
+            return False  # they name none
 
     async def close(self) -> None:
         """Break the connection off."""
         self.run_id = b""
         with contextlib.suppress(*FAILURES):  # it is broken already
             await self._client.aclose()
+        with contextlib.suppress(*FAILURES):
+            if self._sentinels is not None:
+                await self._sentinels.close()
 
     async def run(self, calls: Sequence[Call], *, replicas: int = 0, wait_ms: int = 0) -> tuple[list[Any], int]:
         """Run scripts in order, in one go, and wait for `replicas`, at most `wait_ms` milliseconds.
@@ -156,6 +183,8 @@ class Link:
 
 def reason(error: BaseException) -> str:
     """Why a server did not do what it was asked; of what is not its own word only the type, as it may hold values."""
+    if isinstance(error, BusyLoadingError):
+        return "the server is still loading its data"
     if isinstance(error, ResponseError):
         return f"the server refuses: {str(error).splitlines()[0][:200]}"
     return f"the server does not answer ({type(error).__name__})"

@@ -76,7 +76,7 @@ class ValkeyServer(Server):
 
     def _restoring(self, owner: bytes, known: Sequence[Known]) -> Call:
         keys = [self._keys.flights + self.node, self._keys.expiries]
-        arguments: list[bytes | int] = [owner]
+        arguments: list[bytes | int] = [owner, moment(known[0].reserved_at)]
         for one in known:
             keys += (self._keys.claim + one.claim.fingerprint, self._keys.answer + one.claim.fingerprint)
             if one.ended is None:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import socket
+import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,7 @@ def new_server(directory: Path | None = None, port: int | None = None, **setting
     """A server that keeps what it confirms, as the gateway demands, unless `settings` say otherwise; it has started."""
     folder = directory or Path(tempfile.mkdtemp(prefix="valkey-"))
     wanted = {"appendonly": "yes", "save": "", "repl-diskless-sync-delay": "0", **settings}
-    found = ValkeyServer(data_dir=folder, port=port or _free_ports(1)[0], persist=True, **wanted)
+    found = ValkeyServer(data_dir=folder, port=port or free_ports(1)[0], persist=True, **wanted)
     found.start()
     atexit.register(_stop, found)
     return found
@@ -37,6 +38,13 @@ def new_server(directory: Path | None = None, port: int | None = None, **setting
 def _stop(server: ValkeyServer) -> None:
     if server.is_running():
         server.stop()
+
+
+def process_of(server: ValkeyServer) -> subprocess.Popen[bytes]:
+    """Its process; AssertionError when it has none."""
+    process: subprocess.Popen[bytes] | None = server._process
+    assert process is not None
+    return process
 
 
 @cache
@@ -55,7 +63,7 @@ def new_prefix() -> str:
     return f"test-{os.getpid()}-{next(_PREFIXES)}"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on, all different."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
@@ -65,8 +73,10 @@ def _free_ports(count: int) -> list[int]:
 class Sentinels:
     """Three Sentinels that watch one primary; use it with `async with`."""
 
-    def __init__(self, directory: Path, primary: int) -> None:
-        self.ports = _free_ports(3)
+    def __init__(self, directory: Path, primary: int, down_after: int = 300) -> None:
+        """`primary` is its port, `down_after` the milliseconds after which they take it for dead."""
+        self._down_after = down_after
+        self.ports = free_ports(3)
         self._directory = directory
         self._primary = primary
         self._processes: list[asyncio.subprocess.Process] = []
@@ -76,7 +86,8 @@ class Sentinels:
             file = self._directory / f"sentinel-{port}.conf"
             file.write_text(
                 f"port {port}\ndir {self._directory}\nsentinel monitor {SERVICE} 127.0.0.1 {self._primary} 2\n"
-                f"sentinel down-after-milliseconds {SERVICE} 300\nsentinel failover-timeout {SERVICE} 2000\n",
+                f"sentinel down-after-milliseconds {SERVICE} {self._down_after}\n"
+                f"sentinel failover-timeout {SERVICE} 2000\n",
                 encoding="utf-8",
             )
             self._processes.append(

@@ -1,19 +1,30 @@
 -- Put back one operation that this node knows of, on a server that may have lost it.
 --
--- KEYS: the claims in flight of this node, the expiries; then each claim and the answer stored with it. ARGV: the owner;
--- then for each claim its record, or "" where it was freed, and the answer.
+-- KEYS: the claims in flight of this node, the expiries; then each claim and the answer stored with it. ARGV: the owner,
+-- when it reserved; then for each claim its record, or "" where it was freed, and the answer.
 -- Returns {how many claims were put back, how many are held by another operation}.
-local owner = ARGV[1]
+local owner, reserved_at = ARGV[1], ARGV[2]
 local restored, taken = 0, 0
-for at = 1, (#ARGV - 1) / 2 do
-    local key, record, answer = KEYS[1 + 2 * at], ARGV[2 * at], ARGV[1 + 2 * at]
+for at = 1, (#ARGV - 2) / 2 do
+    local key, record, answer = KEYS[1 + 2 * at], ARGV[1 + 2 * at], ARGV[2 + 2 * at]
     local fingerprint = string.sub(key, -32)
     local there = redis.call('GET', key)
-    if there and string.sub(there, 2, 17) ~= owner then
-        if record ~= '' then
+    local state = there and string.sub(there, 1, 1)
+    local stays
+    if not there then
+        stays = record == ''
+    elseif string.sub(there, 2, 17) == owner then
+        -- An end that the server knows is later: the answer to it was lost, or another node has found it out.
+        local known = string.sub(record, 1, 1)
+        stays = there == record or (state == '2' and record ~= '') or (state == '3' and known == '1')
+    else
+        -- What had lapsed when this operation reserved it does not hold it now.
+        stays = record == '' or state == '1' or string.sub(there, 18, 36) > reserved_at
+        if stays and record ~= '' then
             taken = taken + 1
         end
-    elseif (there or '') ~= record then
+    end
+    if not stays then
         if there then
             redis.call('ZREM', KEYS[2], string.sub(there, 18, 36) .. fingerprint)
             redis.call('SREM', KEYS[1], fingerprint)

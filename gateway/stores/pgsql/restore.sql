@@ -19,6 +19,26 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'this connection has been replaced';
     END IF;
+    -- First what makes place: claims that were freed, and those that had lapsed when another operation reserved them.
+    DELETE FROM :schema.claims AS c
+    WHERE c.fingerprint IN (
+        SELECT d.fingerprint
+        FROM :schema.claims AS d
+        JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint AND d.owner = u.owner
+        WHERE u.state = 0
+        ORDER BY d.fingerprint
+        FOR UPDATE OF d
+    );
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    DELETE FROM :schema.claims AS c
+    WHERE c.fingerprint IN (
+        SELECT d.fingerprint
+        FROM :schema.claims AS d
+        JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint AND d.owner <> u.owner
+        WHERE u.state <> 0 AND d.state <> 1 AND d.expires_at <= u.at
+        ORDER BY d.fingerprint
+        FOR UPDATE OF d
+    );
     INSERT INTO :schema.claims AS c (
         fingerprint, owner, state, expires_at, unknown_hold, first_seen, node, rule, entry, resource, caller, payload,
         answer
@@ -33,18 +53,9 @@ BEGIN
     SET state = excluded.state, expires_at = excluded.expires_at, node = excluded.node, resource = excluded.resource,
         answer = coalesce(excluded.answer, c.answer)
     WHERE c.owner = excluded.owner
+        AND (c.state IN (1, 4) OR excluded.state = 2 OR c.state = 3 AND excluded.state = 3)
         AND (c.state, c.expires_at, c.resource) IS DISTINCT FROM (excluded.state, excluded.expires_at, excluded.resource);
     GET DIAGNOSTICS restored = ROW_COUNT;
-    DELETE FROM :schema.claims AS c
-    WHERE c.fingerprint IN (
-        SELECT d.fingerprint
-        FROM :schema.claims AS d
-        JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint AND d.owner = u.owner
-        WHERE u.state = 0
-        ORDER BY d.fingerprint
-        FOR UPDATE OF d
-    );
-    GET DIAGNOSTICS removed = ROW_COUNT;
     SELECT count(*) INTO taken
     FROM unnest(w) AS u
     JOIN :schema.claims AS c ON c.fingerprint = u.fingerprint
