@@ -19,6 +19,7 @@ from tests.support.tally import PATIENCE, Tally
 
 Table = dict[str, Any]
 
+ROOT = Path(__file__).parents[2]
 UNMARKED: Table = {"headers": [], "via": "off", "request_id": "off"}
 """`[forwarding]` for a gateway that adds nothing to what it forwards, so that whole heads can be compared."""
 
@@ -81,8 +82,12 @@ class GatewayProgram:
         environment: Mapping[str, str] | None = None,
         supervisor: Supervisor | None = None,
         descriptors: int | None = None,
+        module: str = "gateway",
     ) -> None:
-        """`descriptors` is the limit of its open files, soft and hard; None for that of the tests."""
+        """`descriptors` is the limit of its open files, soft and hard; None for that of the tests.
+
+        `module` runs the gateway, perhaps changed; it is found from where the tests are run.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.file = directory / "gateway.toml"
@@ -93,8 +98,14 @@ class GatewayProgram:
         self.listening: dict[str, Any] = {}
         """The log line that said where it serves."""
         self._arguments = tuple(arguments)
-        self._environment = {**os.environ, **(environment or {}), **(supervisor.environment if supervisor else {})}
+        self._environment = {
+            **os.environ,
+            **({} if module == "gateway" else {"PYTHONPATH": str(ROOT)}),
+            **(environment or {}),
+            **(supervisor.environment if supervisor else {}),
+        }
         self._supervisor = supervisor
+        self._module = module
         self._limit = () if descriptors is None else ("sh", "-c", 'ulimit -n "$0"; exec "$@"', str(descriptors))
         self._output: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
@@ -135,7 +146,7 @@ class GatewayProgram:
         """Start it and wait until it serves; StartError when it ends instead."""
         assert not self.is_running, "already started"
         self.log, self._requests = Tally(), Tally()
-        command = (sys.executable, "-m", "gateway", "run", "-c", self.file.name, *self._arguments)
+        command = (sys.executable, "-m", self._module, "run", "-c", self.file.name, *self._arguments)
         self._process = await asyncio.create_subprocess_exec(
             *self._limit,
             *(self._supervisor.command(command) if self._supervisor else command),
