@@ -136,6 +136,20 @@ async def test_what_was_free_again_is_put_back_for_who_had_it_last(pair: Pair, s
     assert (record.owner, record.state) == (owner(2), State.CREATED)
 
 
+async def test_who_comes_late_does_not_free_what_another_one_has_created_since(pair: Pair) -> None:
+    await take(pair.one, ("a",), 1)
+    await pair.past.remember()
+    assert await pair.one.settle(owner(1), claims("a"), FREE, NOW)
+    await create(pair.two, "a", 2)
+    await _alone(pair.one)
+    await pair.past.return_to()
+    await take_once_it_can(pair.two, "probe 2")
+    await take_once_it_can(pair.one, "probe 1")
+    record = await pair.two.get(claim("a").fingerprint, NOW)
+    assert record is not None
+    assert (record.owner, record.state) == (owner(2), State.CREATED)
+
+
 async def test_what_had_lapsed_when_it_was_created_anew_is_put_back_anew(pair: Pair) -> None:
     await create(pair.one, "a", 1)
     await pair.past.remember()

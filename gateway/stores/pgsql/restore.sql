@@ -14,12 +14,14 @@ DECLARE
     restored integer;
     removed integer;
     taken integer;
+    is_open boolean := NOT EXISTS (SELECT FROM :schema.facts WHERE name = 'server' AND value = :schema.server());
 BEGIN
     PERFORM FROM :schema.nodes WHERE node = of_node AND connection = on_connection FOR SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'this connection has been replaced';
     END IF;
-    -- First what makes place: claims that were freed, and those that had lapsed when another operation reserved them.
+    -- First what makes place: claims that were freed, and those that had lapsed when another operation reserved them. As
+    -- long as nobody could reserve anything anew, also what is in flight: it had ended when another one reserved it.
     DELETE FROM :schema.claims AS c
     WHERE c.fingerprint IN (
         SELECT d.fingerprint
@@ -35,7 +37,7 @@ BEGIN
         SELECT d.fingerprint
         FROM :schema.claims AS d
         JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint AND d.owner <> u.owner
-        WHERE u.state <> 0 AND d.state <> 1 AND d.expires_at <= u.at
+        WHERE u.state <> 0 AND CASE d.state WHEN 1 THEN is_open ELSE d.expires_at <= u.at END
         ORDER BY d.fingerprint
         FOR UPDATE OF d
     );
