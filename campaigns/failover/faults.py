@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -27,8 +28,8 @@ _FEW = 2
 _PAUSE = 0.02
 """Seconds between two creates until a fault is noticed."""
 _LOADED = 100
-"""Claims on a server that is loading, and how long it takes for each, in microseconds."""
-_DELAY = 5_000
+"""Claims at least on a server that is loading, and how long it takes in all, in microseconds."""
+_LOADS_FOR = 3_000_000
 Begin = Callable[[Server], AbstractAsyncContextManager[None]]
 
 
@@ -43,6 +44,8 @@ class Fault:
     """What the reason contains: one of them."""
     is_steady: bool = True
     """Whether each create is refused for it, once it was noticed."""
+    longest: float = math.inf
+    """Seconds that it can last."""
     lacks: Callable[[], str | None] = lambda: None
     """What it needs and this machine does not give."""
 
@@ -112,10 +115,11 @@ async def _slow(server: Server) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _loading(server: Server) -> AsyncIterator[None]:
     """Start it anew, and let it take its time to read what it has."""
+    delay = _LOADS_FOR // int(await server.ask("DBSIZE"))
     await server.ask("BGREWRITEAOF")  # it answers others only while it reads a whole file
     await server.until(aof_rewrite_in_progress=0, aof_rewrite_scheduled=0)
     await server.kill()
-    slowly = {"key-load-delay": str(_DELAY), "loading-process-events-interval-bytes": "1024"}
+    slowly = {"key-load-delay": str(delay), "loading-process-events-interval-bytes": "1024"}
     starting = asyncio.create_task(server.start(**slowly))
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -144,7 +148,7 @@ FAULTS = (
     Fault("disk-full", "no free block is left", _disk_full, ("append-only", "MISCONF"), lacks=faults.lacks_mount),
     Fault("hanging", "it answers nothing (SIGSTOP)", _hanging, _SILENT),
     Fault("slow", "it stands still for 1.2 s, again and again", _slow, _SILENT, is_steady=False),
-    Fault("loading", "it is killed, and answers -LOADING", _loading, ("loading",)),
+    Fault("loading", "it is killed, and answers -LOADING", _loading, ("loading",), longest=0),
     Fault("killed", "it is killed, and started again", _gone, ("does not answer",)),
 )
 
@@ -197,7 +201,7 @@ class Bench:
             if fault.is_steady and (await get(self.program.admin_port, "/readyz")).status != 503:
                 seen.broken.append("it says that it is ready")
             known = self._api.created.total()
-            until = loop.time() + seconds
+            until = loop.time() + min(seconds, fault.longest)
             while len(refused) < _FEW or loop.time() < until:
                 await self._try(created if not fault.is_steady else None, refused, seen)
             if fault.is_steady and self._api.created.total() != known:
