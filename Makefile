@@ -12,7 +12,7 @@ WORKERS = $(if $(ARGS),,-n auto --maxprocesses 4 --dist worksteal)
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions bench-scaling crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster promotions strangers fuzz clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions bench-scaling crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster failover promotions strangers fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +95,9 @@ evasions: .venv/installed .venv/judges/installed ## 4,800 odd requests to Flask,
 
 cluster: .venv/installed ## 3 gateways on one store: kills, restarts, 1,000,000 requests
 	@$(BIN)/python -m campaigns.cluster $(ARGS)
+
+failover: .venv/installed ## a Valkey primary is killed, cut off, fails, 40 minutes
+	@$(BIN)/python -m campaigns.failover $(ARGS)
 
 promotions: .venv/installed ## 3 gateways on PostgreSQL: 100 restarts, 20 promotions, faults
 	@$(BIN)/python -m campaigns.promotions $(ARGS)

@@ -98,6 +98,8 @@ class PostgresqlStore(SharedStore):
 
         async def work() -> bool:
             (changed,), _ = await self._decide([change])
+            if changed:
+                self._recovery.note_forgotten(fingerprint)
             return bool(changed)
 
         return await self._free([fingerprint], work)

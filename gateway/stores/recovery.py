@@ -9,13 +9,13 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from gateway.errors import StoreError
-from gateway.model import Claim, Settlement, State
+from gateway.model import FREE, Claim, Settlement, State
 
 KEPT = 120.0
 """Seconds for which what is settled is kept."""
@@ -107,6 +107,7 @@ class Recovery:
         self._told = told
         self._in_flight: dict[bytes, _Kept] = {}
         self._settled: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._forgotten: OrderedDict[bytes, float] = OrderedDict()
         self._last_commit = 0
         self._trusted = b""
         self._is_ready = False
@@ -141,6 +142,14 @@ class Recovery:
         if (kept := self._settled.get(owner)) is not None:
             kept.settlement = settlement
 
+    def note_forgotten(self, fingerprint: bytes) -> None:
+        """Keep that a claim was freed after it had been settled: it must not come back."""
+        now = time.monotonic()
+        self._forgotten.pop(fingerprint, None)
+        self._forgotten[fingerprint] = now
+        while len(self._forgotten) > MAX_KEPT or next(iter(self._forgotten.values())) < now - KEPT:
+            self._forgotten.popitem(last=False)
+
     def doubt(self) -> None:
         """Have the server looked at before anything else is asked of it."""
         self._is_ready = False
@@ -172,7 +181,8 @@ class Recovery:
                 await server.distrust()
             await self._recover()
         elif self._trusted and self._trusted != server.name:
-            await self._put_back()  # the others did not wait for this one
+            restored, taken, _ = await self._put_back(self._known())  # the others did not wait for this one
+            self._tell(restored, taken)
         self._trusted = server.name
         self._last_commit = (await server.look()).commits
         self._is_ready = True
@@ -183,42 +193,60 @@ class Recovery:
         A server without any claims is treated alike: others may have had some on it.
         """
         server = self._server
-        await self._put_back()
+        restored, taken, held = await self._put_back(self._known())
         began = time.monotonic()  # from here on: the others have about as much to write
         until, restores = began + self.grace, 0
-        while time.monotonic() < until:
+        while True:
             seen = await server.look()
+            if held:  # the server may have them as they were before: in flight elsewhere, and free again since
+                more, taken, held = await self._put_back(held)
+                restored += more
             if seen.whole == server.name:
-                return  # another one has waited
+                break  # another one has waited
             if seen.restores != restores:  # others are still at it
                 restores = seen.restores
                 until = min(time.monotonic() + self.grace, began + _LONGEST_WAIT)
+            if time.monotonic() >= until:
+                await server.trust()
+                break
             await asyncio.sleep(min(_LOOK_EVERY, self.grace))
-        await server.trust()
+        self._tell(restored, taken)
 
-    async def _put_back(self) -> None:
-        """Write what is kept once more."""
-        known = [*self._known()]
+    async def _put_back(self, known: Sequence[Known]) -> tuple[int, int, Sequence[Known]]:
+        """Write claims once more: how many that changed, how many others hold, and those among which these are."""
         restored = taken = 0
+        held: list[Known] = []
         for at in range(0, len(known), _AT_ONCE):
-            found = await self._server.put_back(known[at : at + _AT_ONCE])
+            some = known[at : at + _AT_ONCE]
+            found = await self._server.put_back(some)
             restored += found[0]
             taken += found[1]
+            if found[1]:
+                held += some
+        return restored, taken, held
+
+    def _tell(self, restored: int, taken: int) -> None:
         if self._trusted:
             self._told(restored, taken)
 
-    def _known(self) -> Iterator[Known]:
+    def _known(self) -> list[Known]:
         """The claims that are kept, the newest first: they are those that are lost, and others wait for them.
 
-        Of a claim that several operations had, the last.
+        Before that those that have been freed: of a claim that several operations had, for all but the last, which could
+        not have it otherwise.
         """
         kept = {**self._settled, **self._in_flight}
         holders = {claim.fingerprint: owner for owner, one in kept.items() for claim in one.claims}
+        gone, known = [], []
         for owner, one in reversed(kept.items()):
             answer = None if one.settlement is None else one.settlement.answer
             for claim in one.claims:
                 ended = None if one.settlement is None else one.settlement.of(claim)
+                is_forgotten = ended is not None and one.since <= self._forgotten.get(claim.fingerprint, -1.0)
+                if is_forgotten or holders[claim.fingerprint] != owner:
+                    gone.append(Known(claim, owner, one.reserved_at, FREE, None))
+                    continue
                 is_created = ended is not None and ended.state is State.CREATED
-                if holders[claim.fingerprint] == owner:
-                    yield Known(claim, owner, one.reserved_at, ended, answer if is_created else None)
+                known.append(Known(claim, owner, one.reserved_at, ended, answer if is_created else None))
                 answer = None if is_created else answer
+        return [*gone, *known]

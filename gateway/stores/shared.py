@@ -20,7 +20,7 @@ from gateway.stores.recovery import Recovery
 from gateway.stores.write_queue import Call, Job, WriteQueue
 
 T = TypeVar("T")
-LOOK_EVERY = 60.0
+LOOK_EVERY = 2.0
 """Seconds between two looks at the server's settings."""
 MOVED = "the server has changed, and what it may have lost is put back"
 _TOO_FEW = "too few replicas have the reservation"
@@ -85,6 +85,9 @@ class SharedStore(Store, abc.ABC):
     @abc.abstractmethod
     async def _beat_once(self) -> None:
         """Say that this gateway lives, and look after the others."""
+
+    async def _watch(self) -> None:
+        """Ask those besides the server who know whether it is still the one to use. Holds up no other call."""
 
     @abc.abstractmethod
     async def _leave(self) -> None:
@@ -155,6 +158,7 @@ class SharedStore(Store, abc.ABC):
         except StoreError as error:
             job.fail(str(error))
         except self._failures as error:
+            self._recovery.doubt()  # it may have become a replica
             job.fail(self._reason(error))
         except Exception as error:  # noqa: BLE001 the calls queued behind it must be processed all the same
             self._recovery.doubt()
@@ -209,7 +213,8 @@ class SharedStore(Store, abc.ABC):
                 self._queue.free(call)
             call.answer(answer)
         elif call.settlement is not None:
-            self._recovery.note_settled(call.owner, call.settlement, was_held=bool(answer))
+            was_held = bool(answer) or call.may_be_done  # nobody has heard what an earlier try did
+            self._recovery.note_settled(call.owner, call.settlement, was_held=was_held)
             call.answer(bool(answer))
 
     def _fail(self, batch: list[Call[Any]], why: str, *, was_sent: bool) -> None:
@@ -217,6 +222,7 @@ class SharedStore(Store, abc.ABC):
         for call in batch:
             call.fail(why)
         for call in reversed(batch):
+            call.may_be_done |= was_sent
             if was_sent and call.settlement is None:
                 self._queue.free(call)
         self._queue.batch_done([call for call in batch if call.settlement is not None])
@@ -224,6 +230,7 @@ class SharedStore(Store, abc.ABC):
     async def _keep_beating(self, every: float) -> None:
         looked = time.monotonic()
         while True:
+            await self._watch()
             with contextlib.suppress(StoreError):
                 await self._job(self._beat_once)
                 if time.monotonic() - looked >= LOOK_EVERY:

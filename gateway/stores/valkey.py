@@ -97,7 +97,10 @@ class ValkeyStore(SharedStore):
     @override
     async def forget(self, fingerprint: bytes) -> bool:
         call = Call("forget", self._keys.of(self._server.node, [fingerprint]), [self._link.run_id])
-        return bool(await self._free([fingerprint], lambda: self._run(call, lambda answer: int(answer[2]))))
+        is_free = bool(await self._free([fingerprint], lambda: self._run(call, lambda answer: int(answer[2]))))
+        if is_free:
+            self._recovery.note_forgotten(fingerprint)
+        return is_free
 
     @override
     async def purge(self, now: int, limit: int) -> Purged:
@@ -131,6 +134,11 @@ class ValkeyStore(SharedStore):
     async def _beat_once(self) -> None:
         if not await self._server.beat():
             self._recovery.doubt()  # the next call looks closer
+
+    @override
+    async def _watch(self) -> None:
+        if await self._link.has_moved():
+            self._recovery.doubt()
 
     @override
     async def _leave(self) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import MovedError, RedisError, ResponseError
 
 from gateway.config.valkey_url import ValkeyStoreUrl
+from gateway.stores.valkey_sentinels import Sentinels
 
 FAILURES = (RedisError, OSError, TimeoutError)
 """What a call fails with when the server does not answer, or refuses."""
@@ -18,7 +18,7 @@ _MOST_HOPS = 5
 
 
 class Finder:
-    """Mutable state: the nodes of a cluster, those that answered last first."""
+    """Mutable state: where the server was found last; the nodes of a cluster, those that answered last first."""
 
     def __init__(self, url: ValkeyStoreUrl, timeout: float, key: bytes) -> None:
         """`timeout` in seconds, for connecting and for each answer. Of a cluster the server is the node with `key`."""
@@ -35,6 +35,8 @@ class Finder:
             "retry_on_error": [],
             "health_check_interval": 0,
         }
+        self._sentinels = None if url.service is None else Sentinels(url.hosts, url.service, self._options)
+        self._address = url.hosts[0]
 
     async def find(self, **changes: Any) -> redis.Redis:
         """A client of the server, which need not be connected yet. Raises one of FAILURES.
@@ -43,24 +45,30 @@ class Finder:
         """
         if self._url.cluster:
             return await self._ask_nodes(changes)
-        service = self._url.service
-        host, port = self._url.hosts[0] if service is None else await self._ask_sentinels(service)
-        return self.client(host, port, changes)
+        if self._sentinels is not None:
+            self._address = await self._sentinels.primary()
+        return self._client(*self._address, changes)
 
-    def client(self, host: str, port: int, changes: dict[str, Any]) -> redis.Redis:
+    async def has_moved(self) -> bool:
+        """Whether Sentinels name another server than the one that was found last."""
+        if self._sentinels is None:
+            return False
+        try:
+            return await self._sentinels.primary() != self._address
+        except FAILURES:
+            return False  # they name none
+
+    async def close(self) -> None:
+        """Close the connections to Sentinels."""
+        if self._sentinels is not None:
+            with contextlib.suppress(*FAILURES):
+                await self._sentinels.close()
+
+    def _client(self, host: str, port: int, changes: dict[str, Any]) -> redis.Redis:
         """A client of one server."""
         url = self._url
         options = {"single_connection_client": True, **self._options, "socket_timeout": None, **changes}
         return redis.Redis(host=host, port=port, db=url.database, username=url.user, password=url.password, **options)
-
-    async def _ask_sentinels(self, service: str) -> tuple[str, int]:
-        sentinel = Sentinel(self._url.hosts, sentinel_kwargs=self._options)  # type: ignore[no-untyped-call]
-        try:
-            host, port = await sentinel.discover_master(service)
-        finally:
-            for client in sentinel.sentinels:
-                await client.aclose()
-        return str(host), int(port)
 
     async def _ask_nodes(self, changes: dict[str, Any]) -> redis.Redis:
         """A client of the node that has the key."""
@@ -77,7 +85,7 @@ class Finder:
     async def _follow(self, host: str, port: int, changes: dict[str, Any]) -> redis.Redis:
         """Ask a node for the key, then the one to which it points, until one has it."""
         for hop in range(_MOST_HOPS):
-            client = self.client(host, port, changes)
+            client = self._client(host, port, changes)
             try:
                 async with asyncio.timeout(self._timeout):
                     await client.execute_command("GET", self._key)  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ from typing import Any
 import redis.asyncio as redis
 from redis.exceptions import (
     AskError,
+    BusyLoadingError,
     ClusterDownError,
     MovedError,
     NoScriptError,
@@ -24,6 +25,8 @@ from gateway.stores.valkey_find import FAILURES, Finder, closed
 _MOVING = (AskError, MovedError, TryAgainError)
 _ELSEWHERE = (*_MOVING, ClusterDownError, ReadOnlyError)
 """What a server refuses with that is not the one to ask any more; it has done nothing."""
+_NOBODY = 2**63 - 1
+"""A number that no connection has."""
 
 
 class Call:
@@ -40,7 +43,8 @@ class Call:
 class Link:
     """A connection that is made anew when it breaks.
 
-    Mutable state: the client; the run id of its server and its digests of the scripts, while it is connected.
+    Mutable state: the client; the number of its last connection, and to which server that was; the run id of its server
+    and its digests of the scripts, while it is connected.
     """
 
     def __init__(self, finder: Finder, timeout: float) -> None:
@@ -48,7 +52,9 @@ class Link:
         self._finder = finder
         self._timeout = timeout
         self._client: redis.Redis | None = None
+        self._is_connecting = False
         self._digests: dict[str, str] = {}
+        self._number, self._number_of = _NOBODY, b""
         self.run_id = b""
 
     def __repr__(self) -> str:
@@ -62,18 +68,39 @@ class Link:
     async def connect(self) -> dict[str, Any]:
         """Connect, and return what the server says of itself. Raises one of FAILURES."""
         await self.close()
+        self._is_connecting = True
         try:
-            client = self._client = await self._finder.find()
+            client = self._client = await self._finder.find(redis_connect_func=self._on_connect)
             async with asyncio.timeout(self._timeout):
                 await client.initialize()
             facts = await self.facts()
+            run_id = str(facts["run_id"]).encode()
             async with asyncio.timeout(self._timeout):
+                await self._end_older(client, run_id)
                 self._digests = {name: await client.script_load(text) for name, text in SCRIPTS.items()}
         except FAILURES:
             await self.close()
             raise
-        self.run_id = str(facts["run_id"]).encode()
+        finally:
+            self._is_connecting = False
+        self.run_id = run_id
         return facts
+
+    async def _on_connect(self, connection: redis.Connection) -> None:
+        """Let the client connect only when it is told to: by itself it may get to a server that has restarted."""
+        if not self._is_connecting:
+            raise redis.ConnectionError("the connection was lost")
+        await connection.on_connect()
+
+    async def _end_older(self, client: redis.Redis, run_id: bytes) -> None:
+        """Have the server end the connection before this one: a reservation that comes late over it would never end."""
+        older = self._number if run_id == self._number_of else _NOBODY  # a server that refuses it must do so at once
+        await client.execute_command("CLIENT", "KILL", "ID", older)  # type: ignore[no-untyped-call]
+        self._number, self._number_of = int(await client.client_id()), run_id
+
+    async def has_moved(self) -> bool:
+        """Whether Sentinels name another server than the one that is connected."""
+        return self.is_connected and await self._finder.has_moved()
 
     async def facts(self) -> dict[str, Any]:
         """What the server says of itself. Raises one of FAILURES."""
@@ -116,6 +143,7 @@ class Link:
         client, self._client = self._client, None
         if client is not None:
             await closed(client)
+        await self._finder.close()
 
     async def run(self, calls: Sequence[Call], *, replicas: int = 0, wait_ms: int = 0) -> tuple[list[Any], int]:
         """Run scripts in order, in one go, and wait for `replicas`, at most `wait_ms` milliseconds.
@@ -178,6 +206,8 @@ def reason(error: BaseException) -> str:
     """Why a server did not do what it was asked; of what is not its own word only the type, as it may hold values."""
     if isinstance(error, _MOVING):
         return "the claims are on another node of the cluster, or on their way to it"
+    if isinstance(error, BusyLoadingError):
+        return "the server is still loading its data"
     if isinstance(error, ResponseError):
         return f"the server refuses: {str(error).splitlines()[0][:200]}"
     return f"the server does not answer ({type(error).__name__})"

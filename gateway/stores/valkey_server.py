@@ -89,10 +89,9 @@ class ValkeyServer(Server):
         return restored, taken
 
     def _restoring(self, owner: bytes, known: Sequence[Known]) -> Call:
-        keys = [self._keys.flights + self.node, self._keys.expiries, self._keys.restores]
-        arguments: list[bytes | int] = [owner]
+        keys = [*self._keys.of(self.node, [one.claim.fingerprint for one in known]), self._keys.restores]
+        arguments: list[bytes | int] = [self._link.run_id, owner, moment(known[0].reserved_at)]
         for one in known:
-            keys += (self._keys.claim + one.claim.fingerprint, self._keys.answer + one.claim.fingerprint)
             if one.ended is None:
                 arguments += (in_flight(one.claim, owner, one.reserved_at), b"")
             else:

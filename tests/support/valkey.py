@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import socket
+import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,13 @@ def _stop(server: ValkeyServer) -> None:
         server.stop()
 
 
+def process_of(server: ValkeyServer) -> subprocess.Popen[bytes]:
+    """Its process; AssertionError when it has none."""
+    process: subprocess.Popen[bytes] | None = server._process
+    assert process is not None
+    return process
+
+
 @cache
 def server() -> ValkeyServer:
     """The one that most tests share."""
@@ -65,7 +73,9 @@ def free_ports(count: int) -> list[int]:
 class Sentinels:
     """Three Sentinels that watch one primary; use it with `async with`."""
 
-    def __init__(self, directory: Path, primary: int) -> None:
+    def __init__(self, directory: Path, primary: int, down_after: int = 300) -> None:
+        """`primary` is its port, `down_after` the milliseconds after which they take it for dead."""
+        self._down_after = down_after
         self.ports = free_ports(3)
         self._directory = directory
         self._primary = primary
@@ -76,7 +86,8 @@ class Sentinels:
             file = self._directory / f"sentinel-{port}.conf"
             file.write_text(
                 f"port {port}\ndir {self._directory}\nsentinel monitor {SERVICE} 127.0.0.1 {self._primary} 2\n"
-                f"sentinel down-after-milliseconds {SERVICE} 300\nsentinel failover-timeout {SERVICE} 2000\n",
+                f"sentinel down-after-milliseconds {SERVICE} {self._down_after}\n"
+                f"sentinel failover-timeout {SERVICE} 2000\n",
                 encoding="utf-8",
             )
             self._processes.append(

@@ -1,46 +1,60 @@
 -- Put back one operation that this node knows of, on a server that may have lost it.
 --
--- KEYS: the claims in flight of this node, the expiries, how often anything was put back; then each claim and the answer
--- stored with it. ARGV: the owner; then for each claim its record, or "" where it was freed, and the answer.
--- An end that the server knows of stays: it is later than what the node knows, where the answer to a commit was lost, or
--- another one has found out about the outcome. Returns {how many claims were put back, how many others hold}.
-local function is_later(there, record)
-    local known, state = string.sub(there or '', 1, 1), string.sub(record, 1, 1)
-    return known == '2' and (state == '1' or state == '3') or known == '3' and state == '1'
-end
-local owner = ARGV[1]
+-- KEYS: as of reserve.lua; then how often anything was put back. ARGV: the server's run id, the owner, when it reserved;
+-- then for each claim its record, or "" where it was freed, and the answer.
+-- Returns {how many claims were put back, how many are held by another operation}.
+local owner, reserved_at = ARGV[2], ARGV[3]
+local is_whole = redis.call('GET', KEYS[1]) == ARGV[1]
 local restored, taken = 0, 0
-redis.call('INCR', KEYS[3])
-for at = 1, (#ARGV - 1) / 2 do
-    local key, record, answer = KEYS[2 + 2 * at], ARGV[2 * at], ARGV[1 + 2 * at]
+for at = 1, (#ARGV - 3) / 2 do
+    local key, record, answer = KEYS[3 + 2 * at], ARGV[2 + 2 * at], ARGV[3 + 2 * at]
     local fingerprint = string.sub(key, -32)
     local there = redis.call('GET', key)
     if there and string.sub(there, 56, 60) == '----+' then
         there = string.sub(there, 1, 55) .. '-----' .. string.sub(there, 61) -- that somebody waits is no difference
     end
-    if there and string.sub(there, 2, 17) ~= owner then
-        if record ~= '' then
+    local state = there and string.sub(there, 1, 1)
+    local stays
+    if not there then
+        stays = record == ''
+    elseif string.sub(there, 2, 17) == owner then
+        -- An end that the server knows is later: the answer to it was lost, or another node has found it out.
+        local known = string.sub(record, 1, 1)
+        stays = there == record or (state == '2' and record ~= '') or (state == '3' and known == '1')
+    else
+        -- What had lapsed when this operation reserved it does not hold it now. Nor does what is in flight, as long as
+        -- nobody could reserve anything anew: it had ended by then, and its node may tell that too late.
+        if state == '1' then
+            stays = record == '' or is_whole
+        else
+            stays = record == '' or string.sub(there, 18, 36) > reserved_at
+        end
+        if stays and record ~= '' then
             taken = taken + 1
         end
-    elseif (there or '') ~= record and not is_later(there, record) then
+    end
+    if not stays then
         if there then
-            redis.call('ZREM', KEYS[2], string.sub(there, 18, 36) .. fingerprint)
-            redis.call('SREM', KEYS[1], fingerprint)
+            redis.call('ZREM', KEYS[4], string.sub(there, 18, 36) .. fingerprint)
+            redis.call('SREM', KEYS[3], fingerprint)
         end
         if record == '' then
-            redis.call('DEL', key, KEYS[3 + 2 * at])
+            redis.call('DEL', key, KEYS[4 + 2 * at])
         else
             redis.call('SET', key, record)
             if string.sub(record, 1, 1) == '1' then
-                redis.call('SADD', KEYS[1], fingerprint)
+                redis.call('SADD', KEYS[3], fingerprint)
             else
-                redis.call('ZADD', KEYS[2], 0, string.sub(record, 18, 36) .. fingerprint)
+                redis.call('ZADD', KEYS[4], 0, string.sub(record, 18, 36) .. fingerprint)
             end
             if answer ~= '' then
-                redis.call('SET', KEYS[3 + 2 * at], owner .. answer)
+                redis.call('SET', KEYS[4 + 2 * at], owner .. answer)
             end
         end
         restored = restored + 1
     end
+end
+if restored > 0 then
+    redis.call('INCR', KEYS[#KEYS])
 end
 return {restored, taken}

@@ -16,11 +16,33 @@ DECLARE
     restored integer;
     removed integer;
     taken integer;
+    is_open boolean := NOT EXISTS (SELECT FROM :schema.facts WHERE name = 'server' AND value = :schema.server());
 BEGIN
     PERFORM FROM :schema.nodes WHERE node = of_node AND connection = on_connection FOR SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'this connection has been replaced';
     END IF;
+    -- First what makes place: claims that were freed, and those that had lapsed when another operation reserved them. As
+    -- long as nobody could reserve anything anew, also what is in flight: it had ended when another one reserved it.
+    DELETE FROM :schema.claims AS c
+    WHERE c.fingerprint IN (
+        SELECT d.fingerprint
+        FROM :schema.claims AS d
+        JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint AND d.owner = u.owner
+        WHERE u.state = 0
+        ORDER BY d.fingerprint
+        FOR UPDATE OF d
+    );
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    DELETE FROM :schema.claims AS c
+    WHERE c.fingerprint IN (
+        SELECT d.fingerprint
+        FROM :schema.claims AS d
+        JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint AND d.owner <> u.owner
+        WHERE u.state <> 0 AND CASE d.state WHEN 1 THEN is_open ELSE d.expires_at <= u.at END
+        ORDER BY d.fingerprint
+        FOR UPDATE OF d
+    );
     INSERT INTO :schema.claims AS c (
         fingerprint, owner, state, expires_at, unknown_hold, first_seen, node, rule, entry, resource, caller, payload,
         answer
@@ -38,16 +60,6 @@ BEGIN
         AND (c.state IN (1, 4) OR excluded.state = 2 OR c.state = 3 AND excluded.state = 3)
         AND (c.state, c.expires_at, c.resource) IS DISTINCT FROM (excluded.state, excluded.expires_at, excluded.resource);
     GET DIAGNOSTICS restored = ROW_COUNT;
-    DELETE FROM :schema.claims AS c
-    WHERE c.fingerprint IN (
-        SELECT d.fingerprint
-        FROM :schema.claims AS d
-        JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint AND d.owner = u.owner
-        WHERE u.state = 0
-        ORDER BY d.fingerprint
-        FOR UPDATE OF d
-    );
-    GET DIAGNOSTICS removed = ROW_COUNT;
     SELECT count(*) INTO taken
     FROM unnest(w) AS u
     JOIN :schema.claims AS c ON c.fingerprint = u.fingerprint
