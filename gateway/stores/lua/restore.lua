@@ -22,13 +22,9 @@ for at = 1, (#ARGV - 3) / 2 do
         local known = string.sub(record, 1, 1)
         stays = there == record or (state == '2' and record ~= '') or (state == '3' and known == '1')
     else
-        -- What had lapsed when this operation reserved it does not hold it now. Nor does what is in flight, as long as
-        -- nobody could reserve anything anew: it had ended by then, and its node may tell that too late.
-        if state == '1' then
-            stays = record == '' or is_whole
-        else
-            stays = record == '' or string.sub(there, 18, 36) > reserved_at
-        end
+        -- What had lapsed when this operation reserved it does not hold it now. Nor does what was in flight since before
+        -- that, as long as nobody could reserve anything anew: it had ended by then, and its node may tell that too late.
+        stays = record == '' or string.sub(there, 18, 36) > reserved_at or (state == '1' and is_whole)
         if stays and record ~= '' then
             taken = taken + 1
         end

@@ -23,7 +23,7 @@ BEGIN
         RAISE EXCEPTION 'this connection has been replaced';
     END IF;
     -- First what makes place: claims that were freed, and those that had lapsed when another operation reserved them. As
-    -- long as nobody could reserve anything anew, also what is in flight: it had ended when another one reserved it.
+    -- long as nobody could reserve anything anew, also what was in flight since before that: it had ended by then.
     DELETE FROM :schema.claims AS c
     WHERE c.fingerprint IN (
         SELECT d.fingerprint
@@ -39,7 +39,7 @@ BEGIN
         SELECT d.fingerprint
         FROM :schema.claims AS d
         JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint AND d.owner <> u.owner
-        WHERE u.state <> 0 AND CASE d.state WHEN 1 THEN is_open ELSE d.expires_at <= u.at END
+        WHERE u.state <> 0 AND CASE d.state WHEN 1 THEN is_open AND d.first_seen <= u.at ELSE d.expires_at <= u.at END
         ORDER BY d.fingerprint
         FOR UPDATE OF d
     );
