@@ -9,7 +9,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -172,7 +172,7 @@ class Recovery:
                 await server.distrust()
             await self._recover()
         elif self._trusted and self._trusted != server.name:
-            restored, taken, _ = await self._put_back([*self._known()])  # the others did not wait for this one
+            restored, taken, _ = await self._put_back(self._known())  # the others did not wait for this one
             self._tell(restored, taken)
         self._trusted = server.name
         self._last_commit = (await server.look()).commits
@@ -185,7 +185,7 @@ class Recovery:
         """
         server = self._server
         until = time.monotonic() + self.grace
-        restored, taken, held = await self._put_back([*self._known()])
+        restored, taken, held = await self._put_back(self._known())
         is_whole = False
         while not is_whole and time.monotonic() < until:
             await asyncio.sleep(min(_LOOK_EVERY, self.grace))
@@ -214,8 +214,12 @@ class Recovery:
         if self._trusted:
             self._told(restored, taken)
 
-    def _known(self) -> Iterator[Known]:
-        """The claims that are kept; of one that several operations had, all but the last as freed."""
+    def _known(self) -> Sequence[Known]:
+        """The claims that are kept, the newest first: others may wait no longer than for these, and old ones are there.
+
+        Of a claim that several operations had, all but the last are freed.
+        """
+        known: list[Known] = []
         kept = {**self._settled, **self._in_flight}
         holders = {claim.fingerprint: owner for owner, one in kept.items() for claim in one.claims}
         for owner, one in kept.items():
@@ -226,5 +230,6 @@ class Recovery:
                 if holders[claim.fingerprint] != owner or is_forgotten:
                     ended = FREE  # or the last one could not have had it
                 is_created = ended is not None and ended.state is State.CREATED
-                yield Known(claim, owner, one.reserved_at, ended, answer if is_created else None)
+                known.append(Known(claim, owner, one.reserved_at, ended, answer if is_created else None))
                 answer = None if is_created else answer
+        return known[::-1]
