@@ -232,8 +232,8 @@ class Recovery:
     def _known(self) -> list[Known]:
         """The claims that are kept, the newest first: they are those that are lost, and others wait for them.
 
-        Before that those that have been freed: of a claim that several operations had, all but the last, which could not
-        have it otherwise.
+        Before that those that have been freed: of a claim that several operations had, all but the last, which would
+        find it held otherwise.
         """
         kept = {**self._settled, **self._in_flight}
         holders = {claim.fingerprint: owner for owner, one in kept.items() for claim in one.claims}

@@ -23,16 +23,12 @@ class Forked:
     """Such a process, with as much of asyncio.subprocess.Process as GatewayProgram needs."""
 
     def __init__(self, process: ForkServerProcess, stderr: asyncio.StreamReader) -> None:
+        assert process.pid is not None
+        self.pid = process.pid
         self._process = process
         self.stderr = stderr
         self._ended = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().add_reader(process.sentinel, self._note_end)
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        assert self._process.pid is not None
-        return self._process.pid
 
     @property
     def returncode(self) -> int | None:
@@ -56,6 +52,7 @@ class Forked:
         asyncio.get_running_loop().remove_reader(self._process.sentinel)
         self._process.join()
         self._ended.set_result(self._process.exitcode)
+        self._process.close()
 
 
 async def start(arguments: Sequence[str], directory: Path, environment: Mapping[str, str], limit: int) -> Forked:

@@ -185,4 +185,4 @@ def server() -> PostgresServer:
 
 def new_prefix() -> str:
     """A prefix that no other store has."""
-    return f"test-{os.getpid()}-{next(_PREFIXES)}"
+    return f"test-pg-{os.getpid()}-{next(_PREFIXES)}"

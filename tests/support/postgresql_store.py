@@ -8,17 +8,13 @@ from typing import Any
 
 from gateway.config.postgresql_url import parse_postgresql
 from gateway.errors import StoreError
+from gateway.model import Reserved
 from gateway.stores.base import Store
 from gateway.stores.demands import Demands
 from gateway.stores.open_postgresql import open_postgresql
 from gateway.stores.postgresql import PostgresqlStore
 from tests.support.postgresql import server
-from tests.support.stores import (
-    KEY,
-    NOW,
-    left_open,
-    take,
-)
+from tests.support.stores import KEY, NOW, claims, left_open, owner
 from tests.support.tally import PATIENCE
 
 
@@ -44,13 +40,12 @@ async def open_at(url: str, prefix: str, *, replicas: int = 0, is_trusted: bool 
 
 
 async def take_once_it_can(store: Store, *names: str) -> None:
-    """Reserve as soon as the store takes it: the first time, or nothing of what failed may be left."""
+    """Reserve as soon as the store takes it. What failed before that may be left for a moment, until it is freed."""
     numbers = itertools.count(1_000_000)
 
     async def attempt() -> bool:
         with contextlib.suppress(StoreError):
-            await take(store, names, next(numbers))
-            return True
+            return isinstance(await store.reserve(claims(*names), owner(next(numbers)), NOW), Reserved)
         return False
 
     await until(attempt)
