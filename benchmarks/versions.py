@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.generators import add_choice, choose
 from benchmarks.measure import SCENARIOS, Bench, Scenario, WrongAnswerError
 from benchmarks.processes import ONE_CORE, Program, Running, allow_many_files, free_port, on_cores, started
-from benchmarks.proxies import Place, rules_file, upstream_program
+from benchmarks.proxies import GATEWAY, Place, rules_file, upstream_program
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,8 +64,10 @@ def main() -> int:
     except LookupError as error:
         print(error, file=sys.stderr)
         return 2
-    # An earlier version may know nothing of keys.
-    scenarios = [scenario for scenario in SCENARIOS if options.only in scenario.name and scenario.baseline is None]
+    # An earlier version may know nothing of keys, and of other stores.
+    scenarios = [
+        each for each in SCENARIOS if options.only in each.name and each.baseline is None and each.ours is GATEWAY
+    ]
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name, contextlib.ExitStack() as stack:
         directory, port = Path(name), free_port()
         earlier = stack.enter_context(checked_out(options.commit, directory))
