@@ -55,12 +55,26 @@ class Forked:
         self._process.close()
 
 
+class _Given:
+    """A descriptor that goes to the process with its start: else a thread of this one would have to hand it out."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _taken, (DupFd(self._descriptor),)
+
+
+def _taken(descriptor: Any) -> int:
+    return int(descriptor.detach())
+
+
 async def start(arguments: Sequence[str], directory: Path, environment: Mapping[str, str], limit: int) -> Forked:
     """Start `gateway` with arguments; lines of its standard error may have `limit` bytes."""
     reading, writing = os.pipe()
     try:
         process = _CONTEXT.Process(
-            target=_run, args=(list(arguments), str(directory), dict(environment), DupFd(writing)), daemon=True
+            target=_run, args=(list(arguments), str(directory), dict(environment), _Given(writing)), daemon=True
         )
         process.start()
     finally:
@@ -72,14 +86,14 @@ async def start(arguments: Sequence[str], directory: Path, environment: Mapping[
     return Forked(process, stderr)
 
 
-def _run(arguments: list[str], directory: str, environment: dict[str, str], stderr: Any) -> None:
+def _run(arguments: list[str], directory: str, environment: dict[str, str], stderr: int) -> None:
     """Be the program, in the fork."""
     from gateway.cli import main
 
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):
         os.dup2(nowhere, number)
-    os.dup2(stderr.detach(), 2)
+    os.dup2(stderr, 2)
     os.closerange(3, 4096)
     os.chdir(directory)
     os.environ.clear()
