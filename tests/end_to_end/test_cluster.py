@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 async def test_each_identity_reaches_the_api_once_whichever_gateway_is_killed_or_restarted(
     backend: Backend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = Plan(identities=300, copies=30, nodes=3, pause=0.2, seed=7, backend=backend)
+    plan = Plan(identities=150, copies=30, nodes=3, pause=0.2, seed=7, backend=backend)
     figures = await run(tmp_path, plan)
     with capsys.disabled():
         sys.stdout.write("\n  " + "\n  ".join(table(figures)) + "\n")
