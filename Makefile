@@ -5,8 +5,9 @@ BIN := .venv/bin
 # Tests start the gateway hundreds of times: its bytecode is kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-# All tests are spread over the cores; a few are over before workers have started.
-WORKERS = $(if $(ARGS),,-n auto --maxprocesses 4 --dist worksteal)
+# All tests are spread over workers, one more than there are cores, because tests wait half of their time for programs;
+# a few are over before workers have started.
+WORKERS = $(if $(ARGS),,-n $(shell $(PYTHON) -c "import os; print(min(5, 1 + (os.cpu_count() or 1)))") --dist worksteal)
 
 # What is left out takes long: whole programs from end to end, the model, the benchmarks, deploy/.
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
