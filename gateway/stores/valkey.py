@@ -97,10 +97,14 @@ class ValkeyStore(SharedStore):
     @override
     async def forget(self, fingerprint: bytes) -> bool:
         call = Call("forget", self._keys.of(self._server.node, [fingerprint]), [self._link.run_id])
-        is_free = bool(await self._free([fingerprint], lambda: self._run(call, lambda answer: int(answer[2]))))
-        if is_free:
-            self._recovery.note_forgotten(fingerprint)
-        return is_free
+
+        async def work() -> bool:
+            is_free = await self._run(call, lambda answer: bool(answer[2]))
+            if is_free:
+                self._recovery.note_forgotten(fingerprint)
+            return is_free
+
+        return await self._free([fingerprint], work)
 
     @override
     async def purge(self, now: int, limit: int) -> Purged:
