@@ -12,9 +12,10 @@ from gateway.stores.opening import node_name, opening
 from gateway.stores.recovery import Recovery
 from gateway.stores.valkey import ValkeyStore
 from gateway.stores.valkey_checks import require
-from gateway.stores.valkey_find import FAILURES, Finder
+from gateway.stores.valkey_find import Finder
 from gateway.stores.valkey_link import Link, reason
 from gateway.stores.valkey_records import Keys
+from gateway.stores.valkey_sentinels import FAILURES
 from gateway.stores.valkey_server import ValkeyServer
 
 

@@ -15,9 +15,9 @@ from gateway.stores import valkey_records as records
 from gateway.stores.endings import Endings, Flight
 from gateway.stores.recovery import Recovery
 from gateway.stores.shared import MOVED, Refused, SharedStore, Unsure, readable
-from gateway.stores.valkey_find import FAILURES
 from gateway.stores.valkey_link import Call, Link, reason
 from gateway.stores.valkey_records import Keys, ending, in_flight, moment, read_record
+from gateway.stores.valkey_sentinels import FAILURES
 from gateway.stores.valkey_server import ValkeyServer
 from gateway.stores.write_queue import Call as Queued
 

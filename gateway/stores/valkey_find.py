@@ -10,10 +10,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import MovedError, RedisError, ResponseError
 
 from gateway.config.valkey_url import ValkeyStoreUrl
-from gateway.stores.valkey_sentinels import Sentinels
+from gateway.stores.valkey_sentinels import FAILURES, Sentinels
 
-FAILURES = (RedisError, OSError, TimeoutError)
-"""What a call fails with when the server does not answer, or refuses."""
 _MOST_HOPS = 5
 
 

@@ -20,7 +20,8 @@ from redis.exceptions import (
 
 from gateway.stores.endings import CannotHear
 from gateway.stores.lua import SCRIPTS
-from gateway.stores.valkey_find import FAILURES, Finder, closed
+from gateway.stores.valkey_find import Finder, closed
+from gateway.stores.valkey_sentinels import FAILURES
 
 _MOVING = (AskError, MovedError, TryAgainError)
 _ELSEWHERE = (*_MOVING, ClusterDownError, ReadOnlyError)

@@ -9,7 +9,8 @@ import redis.asyncio as redis
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import RedisError
 
-_FAILURES = (RedisError, OSError, TimeoutError)
+FAILURES = (RedisError, OSError, TimeoutError)
+"""What a call fails with when the server does not answer, or refuses."""
 Address = tuple[str, int]
 
 
@@ -52,7 +53,7 @@ class Sentinels:
         """How often the server has changed, and where it is now; None where that is not known, or it is down."""
         try:
             state: Any = await client.sentinel_master(self._service)
-        except _FAILURES:
+        except FAILURES:
             return None
         if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
             return None
