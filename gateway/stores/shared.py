@@ -230,7 +230,10 @@ class SharedStore(Store, abc.ABC):
     async def _keep_beating(self, every: float) -> None:
         looked = time.monotonic()
         while True:
-            await self._watch()
+            try:
+                await self._watch()
+            except Exception:  # noqa: BLE001 the others take a gateway that does not count any more for stopped
+                self._recovery.doubt()
             with contextlib.suppress(StoreError):
                 await self._job(self._beat_once)
                 if time.monotonic() - looked >= LOOK_EVERY:

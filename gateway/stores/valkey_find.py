@@ -16,7 +16,7 @@ _MOST_HOPS = 5
 
 
 class Finder:
-    """Mutable state: where the server was found last; the nodes of a cluster, those that answered last first."""
+    """Mutable state: the nodes of a cluster, those that answered last first."""
 
     def __init__(self, url: ValkeyStoreUrl, timeout: float, key: bytes) -> None:
         """`timeout` in seconds, for connecting and for each answer. Of a cluster the server is the node with `key`."""
@@ -34,7 +34,6 @@ class Finder:
             "health_check_interval": 0,
         }
         self._sentinels = None if url.service is None else Sentinels(url.hosts, url.service, self._options)
-        self._address = url.hosts[0]
 
     async def find(self, **changes: Any) -> redis.Redis:
         """A client of the server, which need not be connected yet. Raises one of FAILURES.
@@ -43,16 +42,16 @@ class Finder:
         """
         if self._url.cluster:
             return await self._ask_nodes(changes)
-        if self._sentinels is not None:
-            self._address = await self._sentinels.primary()
-        return self._client(*self._address, changes)
+        address = self._url.hosts[0] if self._sentinels is None else await self._sentinels.primary()
+        return self._client(*address, changes)
 
-    async def has_moved(self) -> bool:
-        """Whether Sentinels name another server than the one that was found last."""
+    async def has_moved(self, client: redis.Redis) -> bool:
+        """Whether Sentinels name another server than that of a client."""
         if self._sentinels is None:
             return False
+        found = client.connection_pool.connection_kwargs
         try:
-            return await self._sentinels.primary() != self._address
+            return await self._sentinels.primary() != (found["host"], found["port"])
         except FAILURES:
             return False  # they name none
 

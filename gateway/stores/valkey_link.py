@@ -68,7 +68,7 @@ class Link:
 
     async def connect(self) -> dict[str, Any]:
         """Connect, and return what the server says of itself. Raises one of FAILURES."""
-        await self.close()
+        await self._disconnect()
         self._is_connecting = True
         try:
             client = self._client = await self._finder.find(redis_connect_func=self._on_connect)
@@ -80,7 +80,7 @@ class Link:
                 await self._end_older(client, run_id)
                 self._digests = {name: await client.script_load(text) for name, text in SCRIPTS.items()}
         except FAILURES:
-            await self.close()
+            await self._disconnect()
             raise
         finally:
             self._is_connecting = False
@@ -101,7 +101,8 @@ class Link:
 
     async def has_moved(self) -> bool:
         """Whether Sentinels name another server than the one that is connected."""
-        return self.is_connected and await self._finder.has_moved()
+        client = self._client
+        return self.is_connected and client is not None and await self._finder.has_moved(client)
 
     async def facts(self) -> dict[str, Any]:
         """What the server says of itself. Raises one of FAILURES."""
@@ -138,12 +139,15 @@ class Link:
             raise ConnectionError("not connected")
         return self._client
 
-    async def close(self) -> None:
-        """Break the connection off."""
+    async def _disconnect(self) -> None:
         self.run_id = b""
         client, self._client = self._client, None
         if client is not None:
             await closed(client)
+
+    async def close(self) -> None:
+        """Break the connection off, and those to Sentinels."""
+        await self._disconnect()
         await self._finder.close()
 
     async def run(self, calls: Sequence[Call], *, replicas: int = 0, wait_ms: int = 0) -> tuple[list[Any], int]:
@@ -164,9 +168,9 @@ class Link:
                     answers[at] = answer
                 answers[len(calls) :] = again[len(missed) :]
             if any(isinstance(answer, _ELSEWHERE) for answer in answers):
-                await self.close()
+                await self._disconnect()
         except FAILURES:
-            await self.close()
+            await self._disconnect()
             raise
         reached = int(answers[len(calls)]) if replicas else 0
         return answers[: len(calls)], reached
@@ -199,7 +203,7 @@ class Link:
                 return await self._open.execute_command(*command)  # type: ignore[no-untyped-call]
         except FAILURES as error:
             if not isinstance(error, ResponseError) or isinstance(error, _ELSEWHERE):
-                await self.close()
+                await self._disconnect()
             raise
 
 

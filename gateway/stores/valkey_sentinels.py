@@ -15,7 +15,7 @@ Address = tuple[str, int]
 
 
 class Sentinels:
-    """Mutable state: a connection to each, which is made anew when it breaks."""
+    """Mutable state: a connection to each, which is made anew when it breaks, and whether they are being asked."""
 
     def __init__(self, hosts: Sequence[Address], service: str, options: Mapping[str, Any]) -> None:
         """`service` is what they call the server, `options` are those of a connection."""
@@ -23,12 +23,18 @@ class Sentinels:
         self._clients = [
             redis.Redis(host=host, port=port, single_connection_client=True, **options) for host, port in hosts
         ]
+        self._lock = asyncio.Lock()
+        """The connections take one question at a time. Who looks for the server, and who watches, ask independently."""
 
     def __repr__(self) -> str:
         return f"Sentinels({len(self._clients)})"
 
     async def primary(self) -> Address:
         """Ask all at once: what more than half of them say, or else the newest. Raises RedisError when none knows."""
+        async with self._lock:
+            return await self._ask_all()
+
+    async def _ask_all(self) -> Address:
         asking = [asyncio.create_task(self._ask(client)) for client in self._clients]
         votes: Counter[Address] = Counter()
         newest: tuple[int, Address] | None = None
@@ -61,5 +67,6 @@ class Sentinels:
 
     async def close(self) -> None:
         """Close the connections. Raises what a connection fails with."""
-        for client in self._clients:
-            await client.aclose()
+        async with self._lock:
+            for client in self._clients:
+                await client.aclose()

@@ -125,6 +125,8 @@ class ValkeyServer(Server):
     async def leave(self) -> None:
         """Say that this gateway ends, unless it leaves something in flight behind."""
         link = self._link
-        if link.is_connected and not await link.ask("SCARD", self._keys.flights + self.node):
-            await link.ask("HDEL", self._keys.nodes, self.node)
-        await link.close()
+        try:
+            if link.is_connected and not await link.ask("SCARD", self._keys.flights + self.node):
+                await link.ask("HDEL", self._keys.nodes, self.node)
+        finally:
+            await link.close()
