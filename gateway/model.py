@@ -82,6 +82,49 @@ class Settlement(msgspec.Struct, frozen=True):
 FREE = Settlement(None)
 
 
+class Filter(msgspec.Struct, frozen=True):
+    """Which held claims an operator wants to see; None for any."""
+
+    rule: str | None = None
+    entry: str | None = None
+    state: State | None = None
+    before: int | None = None
+    """First seen before that time."""
+
+    def takes(self, record: Record) -> bool:
+        """Whether a record is one of them."""
+        return (
+            (self.rule is None or record.rule == self.rule)
+            and (self.entry is None or record.entry == self.entry)
+            and (self.state is None or record.state is self.state)
+            and (self.before is None or record.first_seen < self.before)
+        )
+
+    @property
+    def is_by_age(self) -> bool:
+        """Whether they are listed with the oldest first. Of those that are created there may be too many for that."""
+        return self.state in {State.IN_FLIGHT, State.UNKNOWN}
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some of the claims that a filter takes."""
+
+    records: tuple[Record, ...]
+    next: bytes | None
+    """Where the next page begins; None after the last one. One may be empty and not the last: see Store.list_claims."""
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """What a store holds."""
+
+    claims: Mapping[tuple[str, State], int]
+    """By rule and state, how many. Those that have expired count until they are removed."""
+    oldest_unknown: Mapping[str, int]
+    """By rule, when the oldest claim of unknown outcome was first seen."""
+    size: int | None = None
+    """Bytes that the store takes, where it knows."""
+
+
 class Reserved(msgspec.Struct, frozen=True):
     """All claims now belong to this owner, durably."""
 

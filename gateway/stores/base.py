@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
-from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
+from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 
 
 class Store(Protocol):
@@ -64,6 +64,16 @@ class Store(Protocol):
 
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
         """Held records ordered by fingerprint, starting after `after`."""
+
+    async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
+        """Held claims that a filter takes, at most `limit`, in the order of `Filter.is_by_age`, else of fingerprints.
+
+        `after` is b"", or `next` of the page before. However many claims there are, a call looks at a bounded number of
+        them and holds up no reservation: so a page may be short, or empty, and not the last.
+        """
+
+    async def overview(self, now: int) -> Overview:
+        """How many claims there are. Costs about the same however many there are."""
 
     async def forget(self, fingerprint: bytes) -> bool:
         """Free a claim that is not in flight, whatever its outcome; False when there is no such claim."""

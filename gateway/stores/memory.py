@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
+from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.stores.base import Store, reserve_in, settle_in
+from gateway.stores.listing import overview_of, page_of
 
 T = TypeVar("T")
 
@@ -75,6 +76,14 @@ class MemoryStore(Store):
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
         later = (found for key, found in self._records.items() if key > after and found.is_held(now))
         return heapq.nsmallest(limit, later, key=lambda record: record.fingerprint)
+
+    @override
+    async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
+        return page_of(self._records.values(), only, after, limit, now)
+
+    @override
+    async def overview(self, now: int) -> Overview:
+        return overview_of(self._records.values())
 
     @override
     async def forget(self, fingerprint: bytes) -> bool:

@@ -14,15 +14,17 @@ import aiosqlite
 from typing_extensions import override
 
 from gateway.errors import StoreError
-from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
+from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.stores.base import Store, reserve_in, settle_in
 from gateway.stores.file_identity import FileIdentity
+from gateway.stores.listing import overview_of, page_of
 from gateway.stores.purge_walk import PurgeWalk
 from gateway.stores.recent import Recent
 from gateway.stores.rows import Row, Rows, records, reserving, settling
 from gateway.stores.write_queue import Call, Job, WriteQueue
 
 T = TypeVar("T")
+_ALL = 2**31 - 1
 CallResult = Reserved | Held | bool
 
 
@@ -99,6 +101,14 @@ class SqliteStore(Store):
     @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
         return records(await self._run("scan", after=after, limit=limit, now=now))
+
+    @override
+    async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
+        return page_of(await self.scan(b"", _ALL, now), only, after, limit, now)
+
+    @override
+    async def overview(self, now: int) -> Overview:
+        return overview_of(await self.scan(b"", _ALL, now))
 
     @override
     async def forget(self, fingerprint: bytes) -> bool:

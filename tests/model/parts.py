@@ -11,7 +11,7 @@ from gateway.front.reader import HeadParser
 from gateway.http.forwarding import Peer
 from gateway.http.request import read_request_head
 from gateway.http.write import CONTINUE
-from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
+from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.proxy.in_flight import OperationsInFlight
 from gateway.stores.base import Store
 from gateway.transport.budget import Budget
@@ -212,6 +212,12 @@ class Door:
         if self.is_down:
             raise StoreError("out of order")
         return await self.store.get(fingerprint, now)
+
+    async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
+        return await self.store.list_claims(only, after, limit, now)
+
+    async def overview(self, now: int) -> Overview:
+        return await self.store.overview(now)
 
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
         return await self.store.scan(after, limit, now)

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from gateway.model import FOREVER, FREE, Claim, Held, Purged, Record, Reserved, Settlement, State
+from gateway.model import FOREVER, FREE, Claim, Filter, Held, Purged, Record, Reserved, Settlement, State
 from gateway.stores.base import Store
 from tests.support.stores import (
     CREATED,
@@ -337,6 +337,56 @@ class TestScan:
     async def test_an_empty_store_has_an_empty_page(self, store: Store) -> None:
         assert list(await store.scan(b"", 10, NOW)) == []
         assert await store.get(claim("a").fingerprint, NOW) is None
+
+
+class TestList:
+    @pytest.fixture
+    async def kept(self, store: Store) -> Store:
+        """Claims of two rules in all states, the youngest first by name."""
+        for at in range(20):
+            await create(store, f"created-{at}", at, now=NOW - at)
+        for at in range(20, 40):
+            await create(store, f"unknown-{at}", at, UNKNOWN, now=NOW - at)
+        for at in range(40, 50):
+            await take(store, (f"in-flight-{at}",), at, NOW - at)
+        await create(store, "expired", 50, Settlement(State.UNKNOWN, NOW))
+        return store
+
+    async def test_pages_of_a_state_have_each_claim_once(self, kept: Store) -> None:
+        for state, count in ((State.CREATED, 20), (State.UNKNOWN, 20), (State.IN_FLIGHT, 10), (None, 50)):
+            found = await listed(kept, Filter(state=state))
+            assert len(found) == len({record.fingerprint for record in found}) == count
+            assert {record.state for record in found} == ({state} if state else set(State))
+
+    async def test_those_that_need_somebody_are_listed_with_the_oldest_first(self, kept: Store) -> None:
+        for state in (State.UNKNOWN, State.IN_FLIGHT):
+            ages = [record.first_seen for record in await listed(kept, Filter(state=state))]
+            assert ages == sorted(ages)
+
+    async def test_only_what_the_filter_takes_is_listed(self, kept: Store) -> None:
+        assert [one.entry for one in await listed(kept, Filter(entry="entry-unknown-25"))] == ["entry-unknown-25"]
+        assert await listed(kept, Filter(rule="another")) == []
+        assert len(await listed(kept, Filter(rule="create-user", before=NOW - 24))) == 25
+        assert len(await listed(kept, Filter(state=State.UNKNOWN, before=NOW - 24))) == 15
+
+    async def test_the_overview_counts_by_rule_and_state_and_knows_the_oldest_unknown(self, kept: Store) -> None:
+        await kept.purge(NOW, 100)
+        seen = await kept.overview(NOW)
+        counts = {state: seen.claims.get(("create-user", state), 0) for state in State}
+        assert counts == {State.CREATED: 20, State.UNKNOWN: 20, State.IN_FLIGHT: 10}
+        assert seen.oldest_unknown == {"create-user": NOW - 39}
+
+
+async def listed(store: Store, only: Filter) -> list[Record]:
+    """All claims that a filter takes, by pages of seven."""
+    found: list[Record] = []
+    after: bytes | None = b""
+    while after is not None:
+        page = await store.list_claims(only, after, 7, NOW)
+        assert len(page.records) <= 7
+        found += page.records
+        after = page.next
+    return found
 
 
 class TestForget:

@@ -92,9 +92,9 @@ async def take(store: Store, names: tuple[str | int, ...], number: int, now: int
     assert isinstance(await store.reserve(claims(*names), owner(number), now), Reserved)
 
 
-async def create(store: Store, name: str | int, number: int, settlement: Settlement = CREATED) -> None:
+async def create(store: Store, name: str | int, number: int, settlement: Settlement = CREATED, now: int = NOW) -> None:
     """Reserve one claim and settle it."""
-    await take(store, (name,), number)
+    await take(store, (name,), number, now)
     assert await store.settle(owner(number), claims(name), settlement, NOW)
 
 
