@@ -114,7 +114,7 @@ format: .venv/installed ## put the source into its form, and mend what can be me
 	@$(BIN)/ruff check --fix .
 
 lock: .venv/installed ## write the lock files anew
-	@$(BIN)/uv -q pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra pattern --extra postgresql --extra redis pyproject.toml -o requirements.lock
+	@$(BIN)/uv -q pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra otel --extra pattern --extra postgresql --extra redis pyproject.toml -o requirements.lock
 	@$(BIN)/uv -q pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
 	@$(BIN)/uv -q pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate campaigns/evasions/requirements.in -o campaigns/evasions/requirements.lock
 
