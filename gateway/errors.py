@@ -71,7 +71,7 @@ class BodyTooLarge(Exception):
 
 
 class Overloaded(Exception):
-    """The memory budget for bodies is used up."""
+    """The memory budget for bodies that rules read is used up."""
 
 
 class SpoolError(Exception):

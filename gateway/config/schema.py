@@ -51,7 +51,7 @@ class ServerConfig(Table, frozen=True, kw_only=True):
     max_fields: int = 100
     """How many fields a request may have."""
     max_buffered: Size = Size(256 * 1024**2)
-    """Bytes of request bodies held in memory, those of all requests together."""
+    """Bytes of request bodies held in memory because a rule reads them, those of all requests together."""
     max_buffered_answers: Size = Size(256 * 1024**2)
     """Bytes of answers held in memory because clients have not taken them yet, those of all together."""
     max_spooled: Size = Size(4 * 1024**3)

@@ -24,13 +24,14 @@ class ClientConnection(ClientTransport):
     Mutable state: the exchange under way, and the stream of its body while that is still coming.
     """
 
-    __slots__ = ("_event_loop", "_exchange", "_idle", "_next", "_reader", "_serving", "_stream", "server")
+    __slots__ = (
+        "_event_loop", "_exchange", "_idle", "_next", "_reader", "_serving", "_stream", "budget", "server", "transit",
+    )  # fmt: skip
 
     def __init__(self, server: "DownstreamServer", loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(
-            server, loop, budget=server.budget, answers=server.answers, body_timeout=server.limits.body_timeout
-        )
+        super().__init__(server, loop, answers=server.answers, body_timeout=server.limits.body_timeout)
         self.server = server
+        self.budget, self.transit = server.budget, server.transit
         self._event_loop = loop
         self._exchange: Exchange | None = None
         self._idle = server.idle
@@ -197,7 +198,7 @@ class ClientConnection(ClientTransport):
         if head.length:
             content, is_whole = self._reader.begin_body(head.length)
             if not is_whole:
-                self._stream = Stream(self, self.body_timeout, RequestBroken, self.budget)
+                self._stream = Stream(self, self.body_timeout, RequestBroken, self.transit)
                 if content:
                     self._stream.feed(content)
                     content = b""

@@ -25,12 +25,12 @@ class Exchange:
     of it was written; `answered`, once bytes of an answer were written to a client that had not left; `may_stop`,
     whether the handler may be cancelled once the client is lost, `stops_at_eof`, also once it only sends no more;
     `expects_continue`, whether the client holds its body back until it is told to go on (RFC 9110 10.1.1); whether the
-    body was read here, how many bytes of the budget it holds, and what was read of one that is sent as it comes; the
+    body was read here, how many bytes it holds of which budget, and what was read of one that is sent as it comes; the
     file in which it is, if it is in one.
     """
 
     __slots__ = (
-        "_ahead", "_body", "_client", "_counted", "_has_read", "_spool", "_stream", "answered", "begun",
+        "_ahead", "_body", "_budget", "_client", "_counted", "_has_read", "_spool", "_stream", "answered", "begun",
         "expects_continue", "forwarding", "has_end", "head", "headers", "keep_alive", "may_stop", "stops_at_eof",
     )  # fmt: skip
 
@@ -49,6 +49,7 @@ class Exchange:
         self.has_end = True
         self._has_read = False
         self._ahead = b""
+        self._budget = client.budget
         self._counted = 0
         self._spool: Spool | None = None
         self.expects_continue = (
@@ -202,20 +203,19 @@ class Exchange:
 
     def _reserve_memory(self, size: int, *, is_here: bool = False) -> None:
         """Raises Overloaded."""
-        budget = self._client.budget
-        counted = 0 if self._stream is None else self._stream.buffered  # what has come of it
-        if not (budget.has_space(size) if is_here else budget.has_space_to_come(size - counted)):
+        if not (self._budget.has_space(size) if is_here else self._budget.has_space_to_come(size)):
             raise Overloaded
         self._count(size)
 
     def _count(self, size: int) -> None:
-        self._client.budget.used += size
+        self._budget.used += size
         self._counted += size
 
     def free_body(self) -> None:
-        """Give back what the body holds of the budget: the exchange is over."""
-        self._client.budget.used -= self._counted
-        self._counted = 0
+        """Give back what the body holds of its budget: the exchange is over."""
+        if self._counted:
+            self._budget.used -= self._counted
+            self._counted = 0
         if self._stream is not None:
             self._stream.forget()
         if self._spool is not None:
@@ -226,6 +226,7 @@ class Exchange:
         if self._stream is not None:
             return None
         if self._body and not self._counted:
+            self._budget = self._client.transit
             self._count(len(self._body))
         if self.head.length != CHUNKED:
             return self._body

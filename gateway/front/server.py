@@ -49,6 +49,7 @@ class DownstreamServer(web.Server):
         super().__init__(handle)  # type: ignore[arg-type] # not called by aiohttp: our connections hand it exchanges
         self.limits = limits
         self.budget = Budget(limits.max_buffered)
+        self.transit = Budget(_transit_limit(limits))
         self.answers = Budget(limits.max_buffered_answers) if answers is None else answers
         self.cors = cors
         self.is_draining = self.is_ending = False
@@ -157,6 +158,7 @@ class DownstreamServer(web.Server):
         self.limits = limits
         self.cors = cors
         self.budget.limit = limits.max_buffered
+        self.transit.limit = _transit_limit(limits)
         self.answers.limit = limits.max_buffered_answers
         for connection in self.admitted:
             connection.renew()
@@ -179,3 +181,8 @@ class DownstreamServer(web.Server):
 
 _MAX_REFUSED = 64
 """Connections that are refused and told so, at once; what comes beyond them is just closed."""
+
+
+def _transit_limit(limits: ServerConfig) -> int:
+    """Bytes for bodies that are passed on. They have a budget of their own, so that no create is refused for them."""
+    return limits.max_buffered // 4  # half of which is used before uploads are slowed down

@@ -45,7 +45,7 @@ class ClientTransport(web.RequestHandler):
     """
 
     __slots__ = (
-        "_left", "_untaken", "_writable", "answers", "body_timeout", "budget", "deadline", "has_left", "peer", "state",
+        "_left", "_untaken", "_writable", "answers", "body_timeout", "deadline", "has_left", "peer", "state",
         "stream_transport",
     )  # fmt: skip
 
@@ -54,13 +54,11 @@ class ClientTransport(web.RequestHandler):
         server: web.Server,
         loop: asyncio.AbstractEventLoop,
         *,
-        budget: Budget,
         answers: Budget,
         body_timeout: float,
     ) -> None:
         # As web.run_app does, None for no access log.
         super().__init__(server, loop=loop, keepalive_timeout=0, tcp_keepalive=False, access_log=None)  # type: ignore[arg-type]
-        self.budget = budget
         self.answers = answers
         self.body_timeout = body_timeout
         self.deadline = Deadline(loop, self.too_late)

@@ -1,4 +1,5 @@
-# Memory budgets: one for the request bodies of all requests together, one for the answers of all connections.
+# Memory budgets, each for all connections together: for bodies that rules read, for those that are passed on, and for
+# answers.
 
 
 class Budget:
@@ -29,6 +30,6 @@ class Budget:
     def is_used_up(self) -> bool:
         """Whether what is passed on must be read in small pieces, each once the one before has left.
 
-        For request bodies the other half is reserved for creates; for answers it is left for those small pieces.
+        The other half is left for those pieces.
         """
         return self.used >= self.limit // 2

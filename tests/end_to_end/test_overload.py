@@ -4,6 +4,7 @@
 import asyncio
 import hashlib
 import itertools
+import socket
 import subprocess
 import sys
 import tomllib
@@ -18,9 +19,9 @@ from tests.conftest import StartGateway
 from tests.support import behaviours, faults, wire
 from tests.support.client import Client, Response, create, request_bytes
 from tests.support.program import GatewayProgram, rules
-from tests.support.shorthands import JSON, expect_proxy_status, get
+from tests.support.shorthands import JSON, expect_proxy_status, get, let_it_work
 from tests.support.tally import PATIENCE, Tally
-from tests.support.upstream import At, Call, RawUpstream, Stage
+from tests.support.upstream import At, Call, RawUpstream, Stage, example, perform
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
@@ -216,6 +217,28 @@ async def test_uploads_that_the_api_does_not_read_are_held_back_and_nothing_is_r
     assert (await taken_again(program.port, "after")).status == 201
     digests = [request.digest for request in upstream.requests if request.target == "/upload"]
     assert digests == [hashlib.sha256(sent).hexdigest()] * 6
+
+
+async def test_what_is_passed_on_takes_no_room_from_creates(upstream: RawUpstream, gateway: StartGateway) -> None:
+    """Bodies whose API has not answered yet, and pieces of others whose API does not complete its TLS handshake."""
+    held = behaviours.Held(upstream.default)
+    upstream.default = lambda call: perform(held if call.request.method == "PUT" else example, call)
+    async with AsyncExitStack() as stack:
+        mute = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
+        api = {"url": f"https://localhost:{mute.getsockname()[1]}", "connect_timeout": "1h"}
+        tables = rules(upstream.url, server={"max_buffered": "2MiB"}, upstreams={"mute": api})
+        program = await gateway(tables + '[[routes]]\npath = "/mute"\nupstream = "mute"\n')
+        whole = request_bytes("PUT", "/upload", (), bytes(30_000))
+        begun = request_bytes("PUT", "/mute", [("Content-Length", str(MIB))]) + bytes(100_000)
+        for sent, count in ((whole, 60), (begun, 30)):
+            clients = [await stack.enter_async_context(Client(program.port)) for _ in range(count)]
+            for client in clients:
+                await client.send_raw(sent)
+            await held.waiting.reach(60)
+            await let_it_work(program)
+            assert (await create(program.port, email(count), note="x" * LARGE)).status == 201
+        held.release()
+    assert emails(upstream) == [email(60), email(30)]
 
 
 async def read_and_answer(call: Call) -> None:

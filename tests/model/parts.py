@@ -41,7 +41,7 @@ class Client:
         self.writing_paused = False
         self.cors = None
         self.peer = peer
-        self.budget = Budget(2**20)
+        self.budget = self.transit = Budget(2**20)
         self.got = b""
         self._body = create.body
         self._stream = Stream(self, PATIENCE, RequestBroken) if create.is_held_back else None
