@@ -42,6 +42,7 @@ class Assembly:
             lambda reason: telemetry.repeated("spool-failed", "error", reason=reason),
         )
         telemetry.spooled = lambda: self._spools.budget.used
+        telemetry.expect(config.rules)
         self._prepare_spools(config)
         self._spooler = Spooler(self._spools, fingerprinter)
         # One, because a reload must not part those that wait.
@@ -74,6 +75,7 @@ class Assembly:
         before, self._upstreams, self.config = self._upstreams, upstreams, config
         self.front.apply_config(handler, watcher, config.server, forwarding, compile_cors(config))
         self._telemetry.apply_config(config.log.format, config.log.requests)
+        self._telemetry.expect(config.rules)
         self._spools.budget.limit = config.server.max_spooled
         before.close_others(upstreams)
 
