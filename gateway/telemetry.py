@@ -2,11 +2,14 @@
 
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TextIO
 
 import msgspec
+
+from gateway.config.schema import RuleConfig
+from gateway.histogram import Histogram
 
 
 class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="event", tag="request"):
@@ -44,8 +47,25 @@ def milliseconds(seconds: float) -> float:
     return int(seconds * 1_000_000) / 1000
 
 
+_CONFLICTS = ("duplicate", "in-progress", "outcome-unknown")
+_OUTCOMES = (
+    *("created", "exists", "refused", "failed", "unknown", "unguarded", "replayed", *_CONFLICTS),
+    *("missing-identity", "store-unavailable", "upstream-unreachable", "internal-error"),
+)
+_OUTCOMES_WITHOUT_RULE = ("passed", "upstream-unreachable", "outcome-unknown", "too-many-connections", "internal-error")
+_EVENTS = (
+    *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "loop-stalled"),
+    *("purge-failed", "reload-refused", "settle-delayed", "spool-failed", "store-failure", "store-restored"),
+    "unknown-lapsed",
+)
+
+
 class Telemetry:
-    """Writes log lines and counts. Mutable state: the counters; pending lines; counts of repeated events."""
+    """Writes log lines and counts.
+
+    Mutable state: the counters, which never go down, and which anybody may read; pending lines; counts of repeated
+    events; what is measured now and then (`loop_lag`).
+    """
 
     def __init__(
         self,
@@ -68,6 +88,20 @@ class Telemetry:
         """Bytes of bodies in files; replaced once there can be some."""
         self.verdicts: Counter[tuple[str, str]] = Counter()
         """What was found out about unknown outcomes, counted by rule and verdict."""
+        self.conflicts: Counter[tuple[str, str, str]] = Counter()
+        """Creates that were not let through because a claim is held, counted by rule, entry (or the key's header) and
+        kind: "duplicate", "in-progress", "outcome-unknown" or "key-reused". Not those that were replayed."""
+        self.retries: Counter[tuple[str, str]] = Counter()
+        """Creates that were told to be retries, counted by rule and by what they got: "replayed", "rejected" (409
+        duplicate), "accepted", "redirected", "upserted", "in-progress" or "outcome-unknown"."""
+        self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
+        """How long requests took, by rule ("" for none); without upgraded ones, and bytes that were no request."""
+        self.upstream_durations: defaultdict[str, Histogram] = defaultdict(Histogram)
+        """How long the API took until the head of its answer, by rule ("" for none)."""
+        self.since = time.time()
+        """When counting began, in seconds since the epoch."""
+        self.loop_lag = 0.0
+        """Seconds by which the event loop was late at most, lately; see gateway.process.watchdog."""
 
     def __repr__(self) -> str:
         return f"Telemetry({self.requests.total()} requests)"
@@ -77,9 +111,40 @@ class Telemetry:
         self._as_json = style == "json" or (style == "auto" and not self._stream.isatty())
         self._requests = requests
 
+    def expect(self, rules: Iterable[RuleConfig]) -> None:
+        """Have what is watched counted from 0: a series that begins with its first event hides that one from rates."""
+        self.requests.update(dict.fromkeys([("", outcome) for outcome in _OUTCOMES_WITHOUT_RULE], 0))
+        self.events.update(dict.fromkeys(_EVENTS, 0))
+        for rule in rules:
+            name = rule.name
+            self.requests.update(dict.fromkeys([(name, outcome) for outcome in _OUTCOMES], 0))
+            met = [(entry.name, kind) for entry in rule.unique for kind in _CONFLICTS]
+            if rule.key is not None:
+                met += [(rule.key.header, kind) for kind in (*_CONFLICTS, "key-reused")]
+                self.requests[name, "key-reused"] += 0
+            self.conflicts.update(dict.fromkeys([(name, *each) for each in met], 0))
+            if rule.key is not None or rule.retry_window is not None:
+                hows = ("replayed", "rejected", "in-progress", "outcome-unknown")
+                self.retries.update(dict.fromkeys([(name, how) for how in hows], 0))
+            if rule.verify is not None:
+                self.verdicts.update(dict.fromkeys([(name, verdict) for verdict in ("exists", "absent", "unclear")], 0))
+
     def request(self, record: RequestRecord) -> None:
         """Count one request, and log it if configured."""
-        self.requests[record.rule or "", record.outcome] += 1
+        rule = record.rule or ""
+        self.requests[rule, record.outcome] += 1
+        if record.outcome != "upgraded":
+            self.durations[rule].observe(record.duration_ms)
+        if record.upstream_ms is not None:
+            self.upstream_durations[rule].observe(record.upstream_ms)
+        self._log_request(record)
+
+    def refused(self, slug: str, status: int) -> None:
+        """Count and log bytes that never became a request, and were answered all the same."""
+        self.requests["", slug] += 1
+        self._log_request(RequestRecord(method="?", outcome=slug, status=status, duration_ms=0))
+
+    def _log_request(self, record: RequestRecord) -> None:
         if self._requests == "none" or (self._requests == "guarded" and record.rule is None):
             return
         self._write(record)

@@ -2,7 +2,6 @@
 
 import asyncio
 import bisect
-import re
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from campaigns.memory import resident
 from campaigns.soak.api import Api
 from campaigns.soak.traffic import Traffic
 from tests.support.client import Client
+from tests.support.scrape import read_scrape
 
 TIMED = ("create", "duplicate", "passed", "straight")
 """The kinds of which it is said how long they took."""
-_EVENT = re.compile(r'^gateway_events_total\{event="([a-z-]+)"\} (\d+)$', re.MULTILINE)
 _MIB = 2**20
 
 
@@ -134,7 +133,8 @@ class Sampler:
             return
         if ready.status != 200:
             self.not_ready.append(f"{ready.status} {ready.body.decode()}")
-        self.events = Counter({name: int(count) for name, count in _EVENT.findall(metrics.body.decode())})
+        events = read_scrape(metrics).of("gateway_events_total", "event")
+        self.events = Counter({name: int(count) for name, count in events.items()})
 
 
 def judged(series: dict[str, list[float]], warm_up: float) -> list[Flat]:

@@ -7,6 +7,7 @@ from campaigns.store_faults.load import MARK, Load
 from tests.support.burst import burst
 from tests.support.client import Client, create_bytes
 from tests.support.program import GatewayProgram
+from tests.support.scrape import read_scrape
 from tests.support.upstream import RawUpstream
 
 AT_ONCE = 50
@@ -84,9 +85,8 @@ async def note_unguarded(program: GatewayProgram, load: Load, seen: Seen) -> Non
     """Compare the marks that clients saw with what the metrics count."""
     marks = [sent.mark for sent in load.sent if sent.mark is not None]
     async with Client(program.admin_port) as client:
-        text = (await client.request("GET", "/metrics")).body.decode()
-    label = 'gateway_requests_total{rule="create-user",outcome="unguarded"} '
-    counted = sum(int(line.removeprefix(label)) for line in text.splitlines() if line.startswith(label))
+        metrics = read_scrape(await client.request("GET", "/metrics"))
+    counted = int(metrics.value("gateway_requests_total", rule="create-user", outcome="unguarded") or 0)
     seen.unguarded = len(marks)
     seen.unmarked = abs(counted - len(marks)) + sum(mark != MARK for mark in marks)
 

@@ -27,7 +27,8 @@ from gateway.upstream.open import Upstreams, open_upstreams
 class Assembly:
     """The server for clients, and everything behind it.
 
-    Mutable state: `config`, the current configuration, except for keys that need a restart; and the upstreams.
+    Mutable state: `config`, the current configuration, except for keys that need a restart, and when it was applied
+    (`applied_at`, seconds since the epoch); and the upstreams.
     """
 
     def __init__(self, config: Config, store: Store, fingerprinter: Fingerprinter, telemetry: Telemetry) -> None:
@@ -42,19 +43,21 @@ class Assembly:
             lambda reason: telemetry.repeated("spool-failed", "error", reason=reason),
         )
         telemetry.spooled = lambda: self._spools.budget.used
+        telemetry.expect(config.rules)
         self._prepare_spools(config)
         self._spooler = Spooler(self._spools, fingerprinter)
         # One, because a reload must not part those that wait.
         self._in_flight = OperationsInFlight(store.until_ended if store.is_shared else None)
         self.verifier = Verifier(store, telemetry, wall_clock)  # one, because it remembers
-        self._upstreams = open_upstreams(config)
-        handler = self._handler(config, self._upstreams)
+        self.upstreams = open_upstreams(config)
+        self.applied_at = time.time()
+        handler = self._handler(config, self.upstreams)
         self.front = DownstreamServer(
             handler,
             Watcher(handler.refused, handler.failed),
             config.server,
             _forwarding(config),
-            self._upstreams.shared.answers,
+            self.upstreams.shared.answers,
             compile_cors(config),
         )
 
@@ -67,19 +70,21 @@ class Assembly:
         Raises ConfigError as `__init__` does; then nothing has changed.
         """
         self._prepare_spools(config)
-        upstreams = open_upstreams(config, self._upstreams)
+        upstreams = open_upstreams(config, self.upstreams)
         handler = self._handler(config, upstreams)
         watcher = Watcher(handler.refused, handler.failed)
         forwarding = _forwarding(config)
-        before, self._upstreams, self.config = self._upstreams, upstreams, config
+        before, self.upstreams, self.config = self.upstreams, upstreams, config
+        self.applied_at = time.time()
         self.front.apply_config(handler, watcher, config.server, forwarding, compile_cors(config))
         self._telemetry.apply_config(config.log.format, config.log.requests)
+        self._telemetry.expect(config.rules)
         self._spools.budget.limit = config.server.max_spooled
         before.close_others(upstreams)
 
     def close(self) -> None:
         """Close the connections to the APIs, and end the threads that write to disk."""
-        self._upstreams.close()
+        self.upstreams.close()
         self._spools.close()
 
     def _prepare_spools(self, config: Config) -> None:

@@ -21,7 +21,7 @@ _CHECK_INTERVAL = 1.0
 class Reloader:
     """Reads the rules file again, on demand or because it has changed.
 
-    Mutable state: the hash of the file as last loaded, and as last seen; and its problems.
+    Mutable state: the hash of the file as last loaded, and as last seen; and its problems, for which it is not applied.
     """
 
     def __init__(self, path: Path, assembly: Assembly, telemetry: Telemetry, manager: ServiceManager) -> None:
@@ -32,7 +32,7 @@ class Reloader:
         self._manager = manager
         self._lock = asyncio.Lock()
         self._loaded = self._seen = self._hash()
-        self._problems: tuple[str, ...] = ()
+        self.problems: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Reloader({self._path})"
@@ -65,12 +65,12 @@ class Reloader:
                 continue
             if self._seen != self._loaded:
                 await self.reload()
-            elif self._problems:
+            elif self.problems:
                 await self._try_again()
 
     async def _try_again(self) -> None:
         async with self._lock:
-            before = self._problems
+            before = self.problems
             result = await self._apply()
             if result.problems != before:
                 self._log(result)
@@ -87,7 +87,7 @@ class Reloader:
             result = Reload(problems=(f"it cannot be applied: unexpected {type(error).__name__}",))
         else:
             result = Reload(len(config.rules), waiting(self._started, config))
-        self._problems = result.problems
+        self.problems = result.problems
         return result
 
     def _log(self, result: Reload) -> None:

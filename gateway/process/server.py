@@ -15,6 +15,7 @@ from gateway.config.schema import Config
 from gateway.errors import ConfigError, StoreError
 from gateway.process.accept import Acceptor, TlsAcceptor
 from gateway.process.admin.listener import Admin
+from gateway.process.admin.metrics import Metrics, Sources
 from gateway.process.assembly import Assembly, wall_clock
 from gateway.process.descriptors import ceiling, raise_limit, shortage
 from gateway.process.drain import drain, wait_for_final_requests
@@ -78,7 +79,14 @@ async def serve(config: Config, path: Path) -> None:
         ]
         for task in tasks:
             closing.push_async_callback(_cancel, loop.create_task(task))
-        admin = Admin(opened.store, telemetry, reloader.reload, config.admin.hosts)
+        sources = Sources(
+            telemetry,
+            opened.store,
+            assembly,
+            problems=lambda: reloader.problems,
+            certificates=lambda: () if tls is None else tls.files,
+        )
+        admin = Admin(opened.store, telemetry, reloader.reload, Metrics(sources), config.admin.hosts)
         operators = await listen("admin.listen", config.admin.listen, inherited.get("admin", ()))
         closing.callback(operators.remove_file)
         await admin.start(operators.sockets)

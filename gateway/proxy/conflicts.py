@@ -45,11 +45,13 @@ class ConflictAnswers:
         request, rule = create.request, create.rule
         request.record.fingerprint = found.record.fingerprint.hex()[:12]
         if request.verdict is Verdict.UNCLEAR:
+            self._count(found)
             request.reply(answers.bare_conflict(found.conflict, found.claim))
             return False
         if found.is_retry and found.conflict is Conflict.DUPLICATE and rule.replay_limit:
             stored = await self._stored_answer(rule, create.wanted, found.record.owner)
             if stored is not None:
+                self._deps.telemetry.retries[rule.name, "replayed"] += 1
                 request.record.outcome = "replayed"
                 request.fields = _REPLAYED + self._status_fields["replayed"]
                 if (cors := request.exchange.cors) is not None:
@@ -62,15 +64,20 @@ class ConflictAnswers:
             link = found.record.resource if shows_link else None
             match rule.duplicate:
                 case "accept":
+                    self._count(found, "accepted")
                     request.reply(answers.accepted(rule.accept_status, found.claim, link))
                     return False
                 case "redirect" if link:
+                    self._count(found, "redirected")
                     request.reply(answers.redirected(found.claim, link))
                     return False
                 case "upsert":
                     upserted = await self._upserts(create, found)
+                    if upserted is Upserted.ANSWERED:
+                        self._count(found, "upserted")
                     if upserted is not Upserted.NOT_DONE:
                         return upserted is Upserted.FREED
+        self._count(found)
         answer = answers.conflict(
             found.conflict,
             found.claim,
@@ -88,6 +95,13 @@ class ConflictAnswers:
             )
         request.reply(answer)
         return False
+
+    def _count(self, found: Found, how: str | None = None) -> None:
+        """Count a create that is not let through; `how` it is answered if not for the conflict as such."""
+        telemetry, claim, kind = self._deps.telemetry, found.claim, found.conflict
+        telemetry.conflicts[claim.rule, claim.entry, kind] += 1
+        if found.is_retry:
+            telemetry.retries[claim.rule, how or ("rejected" if kind is Conflict.DUPLICATE else kind)] += 1
 
     async def _stored_answer(self, rule: Rule, wanted: Sequence[Claim], owner: bytes) -> UpstreamResponse | None:
         """Read the answer that the caller of an operation got or missed; None when it cannot be given again."""

@@ -56,7 +56,7 @@ class Handler:
 
     def refused(self, slug: str, status: int) -> None:
         """Record bytes that never became a request, and were answered by the front."""
-        self._deps.telemetry.request(RequestRecord(method="?", outcome=slug, status=status, duration_ms=0))
+        self._deps.telemetry.refused(slug, status)
 
     def failed(self, error: BaseException) -> None:
         """Report an unexpected error: where it was raised, not what it says, which may be a value."""

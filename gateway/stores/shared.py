@@ -12,6 +12,7 @@ import msgspec
 from typing_extensions import override
 
 from gateway.errors import StoreError
+from gateway.histogram import Histogram
 from gateway.model import Claim, Filter, Held, Overview, Page, Reserved, Settlement
 from gateway.stores.base import Store
 from gateway.stores.confirmed import Confirmed
@@ -76,6 +77,16 @@ class SharedStore(Store, abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._queue!r})"
+
+    @property
+    @override
+    def commits(self) -> Histogram:
+        return self._queue.commits
+
+    @property
+    @override
+    def waiting(self) -> int:
+        return len(self._queue)
 
     @abc.abstractmethod
     async def _write(self, batch: Sequence[Call[Any]]) -> tuple[list[Reserved | Held | int | Refused], bool]:

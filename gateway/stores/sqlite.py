@@ -14,6 +14,7 @@ import aiosqlite
 from typing_extensions import override
 
 from gateway.errors import StoreError
+from gateway.histogram import Histogram
 from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.stores.base import Store, reserve_in, settle_in
 from gateway.stores.file_identity import FileIdentity
@@ -50,6 +51,16 @@ class SqliteStore(Store):
 
     def __repr__(self) -> str:
         return f"SqliteStore({self._queue!r})"
+
+    @property
+    @override
+    def commits(self) -> Histogram:
+        return self._queue.commits
+
+    @property
+    @override
+    def waiting(self) -> int:
+        return len(self._queue)
 
     @override
     def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:

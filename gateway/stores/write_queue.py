@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import StoreBusy, StoreError
+from gateway.histogram import Histogram
 from gateway.model import FREE, Claim, Settlement
 
 MAX_ROWS = 1024
@@ -86,8 +87,9 @@ class WriteQueue:
     Reading the clock for each call would cost more than the rest of this class. So a timer ticks every sixteenth of
     that time while anything is queued, and each call records the tick at which it was queued.
 
-    Mutable state: the queue, and the number of reservations in it; the batch in progress; the backlog and its number of
-    failed retries; the future that the idle writer waits for.
+    Mutable state: the queue, and the number of reservations in it; the batch in progress, and when it began, if it is
+    not a job; the backlog and its number of failed retries; the future that the idle writer waits for; how long batches
+    of calls took (`commits`), also those that failed.
     """
 
     def __init__(self, commit_timeout: float, max_waiting: int) -> None:
@@ -103,6 +105,8 @@ class WriteQueue:
         self._reservations = 0
         self._in_progress: Sequence[Waiting[Any]] = ()
         self._batch_began = 0
+        self._commit_began: float | None = None
+        self.commits = Histogram()
         self._backlog: deque[Call[Any]] = deque()
         self._is_retry_batch = False
         self._failures = 0
@@ -112,6 +116,10 @@ class WriteQueue:
 
     def __repr__(self) -> str:
         return f"WriteQueue({len(self._queue)} waiting, {len(self._backlog)} to retry)"
+
+    def __len__(self) -> int:
+        """How many calls and jobs wait, those to be tried again included; without the batch in progress."""
+        return len(self._queue) + len(self._backlog)
 
     # Adding calls
 
@@ -166,6 +174,9 @@ class WriteQueue:
     def batch_done(self, kept: Sequence[Call[Any]] = ()) -> None:
         """Note that the batch in progress has ended. `kept` are settlements that it could not write."""
         self._in_progress = ()
+        if self._commit_began is not None:
+            self.commits.observe((self._loop.time() - self._commit_began) * 1000)
+            self._commit_began = None
         self._backlog.extend(kept)
         if self._is_retry_batch:
             self._failures = self._failures + 1 if kept else 0
@@ -200,8 +211,7 @@ class WriteQueue:
         rows = len(batch[0].claims)
         while self._backlog and not self._failures and (rows := rows + len(self._backlog[0].claims)) <= MAX_ROWS:
             batch.append(self._backlog.popleft())
-        self._in_progress = batch
-        return batch
+        return self._begin(batch)
 
     def _next_in_queue(self) -> "list[Call[Any]] | Job[Any]":
         """Take a job, or calls in order until the next job, MAX_ROWS, or a settlement of a reservation in this batch.
@@ -228,7 +238,11 @@ class WriteQueue:
                 self._reservations -= 1
             batch.append(call)
             self._queue.popleft()
+        return self._begin(batch)
+
+    def _begin(self, batch: list[Call[Any]]) -> list[Call[Any]]:
         self._in_progress = batch
+        self._commit_began = self._loop.time()
         return batch
 
     async def _wait_for_work(self) -> None:

@@ -3,7 +3,7 @@
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +25,17 @@ class Validity(msgspec.Struct, frozen=True):
     ends: float
 
 
+class CertificateFile(msgspec.Struct, frozen=True):
+    """A file of certificates that is in use."""
+
+    setting: str
+    """The key of the rules file that names it."""
+    path: str
+    not_after: float
+    """When it can be used no more, in seconds since the epoch: once the first of a chain expires, or the last of the
+    authorities to choose from."""
+
+
 class Unusable(Exception):
     """A file that is not a certificate or key; the text gives the reason."""
 
@@ -43,13 +54,42 @@ def server_problems(tls: ServerTlsConfig, now: float) -> list[str]:
 
 def upstream_problems(config: Config, now: float) -> list[str]:
     """Return all problems of the files of `[upstream.tls]` and `[upstreams.NAME.tls]`, one line each."""
+    return [problem for where, tls in _of_upstreams(config) for problem in _client(where, tls, now)]
+
+
+def certificate_file(setting: str, path: str | None) -> list[CertificateFile]:
+    """Say when the certificate in a file expires, or one that it was signed with; nothing if it cannot be read."""
+    return _file(setting, path, min)
+
+
+def authorities_file(setting: str, path: str | None) -> list[CertificateFile]:
+    """Say when the last of the authorities in a file expires; nothing if it cannot be read."""
+    return _file(setting, path, max)
+
+
+def _file(setting: str, path: str | None, choose: Callable[[list[float]], float]) -> list[CertificateFile]:
+    if path is None:
+        return []
+    try:
+        return [CertificateFile(setting, path, choose([validity.ends for validity in _validities(path)]))]
+    except Unusable:  # it has just been replaced
+        return []
+
+
+def upstream_files(config: Config) -> list[CertificateFile]:
+    """The files of `[upstream.tls]` and `[upstreams.NAME.tls]`."""
+    found = []
+    for where, tls in _of_upstreams(config):
+        found += certificate_file(f"{where}.certificate", tls.certificate) + authorities_file(f"{where}.ca", tls.ca)
+    return found
+
+
+def _of_upstreams(config: Config) -> Iterator[tuple[str, UpstreamTlsConfig]]:
     upstreams = {} if config.upstream is None else {"upstream": config.upstream}
     upstreams |= {f"upstreams.{name}": upstream for name, upstream in config.upstreams.items()}
-    found = []
     for where, upstream in upstreams.items():
         if upstream.tls is not None:
-            found += _client(f"{where}.tls", upstream.tls, now)
-    return found
+            yield f"{where}.tls", upstream.tls
 
 
 def _client(where: str, tls: UpstreamTlsConfig, now: float) -> list[str]:

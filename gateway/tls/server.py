@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from gateway.config.schema import ServerTlsConfig
-from gateway.tls.certificates import server_problems
+from gateway.tls.certificates import CertificateFile, authorities_file, certificate_file, server_problems
 
 CHECK_INTERVAL = 2.0
 """Seconds between two checks of the files."""
@@ -26,12 +26,15 @@ class ListenerTls:
         self._config = config
         self._report = report
         self._seen = self._stat_files()
+        self.files: list[CertificateFile] = []
+        """Those whose content is in use."""
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.set_alpn_protocols(["http/1.1"])
         if config.client_ca is not None:
             self.context.verify_mode = ssl.CERT_REQUIRED
             self.context.load_verify_locations(config.client_ca)
+        self._authorities = authorities_file("server.tls.client_ca", config.client_ca)
         self._load()
 
     def __repr__(self) -> str:
@@ -59,6 +62,7 @@ class ListenerTls:
 
     def _load(self) -> None:
         self.context.load_cert_chain(self._config.certificate, self._config.key, password="")  # never prompt
+        self.files = certificate_file("server.tls.certificate", self._config.certificate) + self._authorities
 
     def _stat_files(self) -> _FileStats:
         found = [os.stat(path) for path in (self._config.certificate, self._config.key)]  # noqa: PTH116

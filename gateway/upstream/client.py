@@ -28,7 +28,7 @@ class Upstream:
 
         `hosts` are the API's own, as `named_host` writes them.
         """
-        self._endpoints = tuple(endpoints)
+        self.endpoints = tuple(endpoints)
         self._response_timeout = response_timeout
         self._loop = asyncio.get_running_loop()
         self._next = -1
@@ -36,7 +36,7 @@ class Upstream:
         self.hosts = hosts
 
     def __repr__(self) -> str:
-        return f"Upstream({', '.join(map(repr, self._endpoints))})"
+        return f"Upstream({', '.join(map(repr, self.endpoints))})"
 
     async def send(self, request: Request) -> UpstreamResponse | NotSent | NoResponse:
         """Send one request and wait for the head of its response.
@@ -68,7 +68,7 @@ class Upstream:
 
     def close(self) -> None:
         """Close the idle connections. Busy ones are closed at the end of their exchange."""
-        for endpoint in self._endpoints:
+        for endpoint in self.endpoints:
             endpoint.close()
 
     async def _exchange(
@@ -89,16 +89,16 @@ class Upstream:
 
     def _in_order(self) -> Sequence[Endpoint]:
         """All endpoints in the order in which to try them: healthy ones round-robin, then the one that failed first."""
-        if len(self._endpoints) == 1:
-            return self._endpoints
+        if len(self.endpoints) == 1:
+            return self.endpoints
         now = self._loop.time()
-        healthy = [endpoint for endpoint in self._endpoints if endpoint.down_until <= now]
+        healthy = [endpoint for endpoint in self.endpoints if endpoint.down_until <= now]
         if healthy:
             self._next = (self._next + 1) % len(healthy)
             healthy = healthy[self._next :] + healthy[: self._next]
             if healthy[0].down_until:
                 healthy[0].try_again()
-        if len(healthy) == len(self._endpoints):
+        if len(healthy) == len(self.endpoints):
             return healthy
-        down = [endpoint for endpoint in self._endpoints if endpoint not in healthy]
+        down = [endpoint for endpoint in self.endpoints if endpoint not in healthy]
         return [*healthy, *sorted(down, key=lambda endpoint: endpoint.down_until)]

@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import socket
 import ssl
+import weakref
 from collections import deque
 
 import msgspec
@@ -51,6 +52,8 @@ class EndpointShared(msgspec.Struct, frozen=True):
     resolver: Resolver
     answers: Budget
     """Counts what was received and clients have not taken yet."""
+    connections: weakref.WeakSet[Connection] = msgspec.field(default_factory=weakref.WeakSet)
+    """All that were made, until nothing refers to them any more."""
 
 
 class Endpoint:
@@ -74,6 +77,7 @@ class Endpoint:
         self._tls = tls
         self._resolver = shared.resolver
         self._answers = shared.answers
+        self._connections = shared.connections
         self._loop = asyncio.get_running_loop()
         self._idle: deque[Connection] = deque()
         self._is_closed = False
@@ -82,8 +86,13 @@ class Endpoint:
         self.down_until = 0.0
 
     def __repr__(self) -> str:
-        state = "down" if self.down_until else "up"
+        state = "up" if self.is_up else "down"
         return f"Endpoint({self._address.unix or self._address.authority}, {state}, {len(self._idle)} idle)"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last attempt to connect succeeded, or there was none, or an answer came after it."""
+        return not self.down_until
 
     def reuse(self, *, is_safe: bool, is_retryable: bool) -> Connection | None:
         """Take a usable idle connection; for an unsafe request only a recently used one.
@@ -172,7 +181,9 @@ class Endpoint:
         return connection
 
     def _protocol(self) -> Connection:
-        return Connection(self._loop, self._keep, self._limits.idle, self._answers)
+        connection = Connection(self._loop, self._keep, self._limits.idle, self._answers)
+        self._connections.add(connection)
+        return connection
 
     def _keep(self, connection: Connection) -> None:
         self._idle.append(connection)

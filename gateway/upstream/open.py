@@ -1,7 +1,7 @@
 # Builds the upstreams, with their TLS contexts and connection pools, from the configuration.
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.config.compile import compile_routes
 from gateway.config.endpoints import UpstreamAddress, parse_upstream
@@ -10,7 +10,7 @@ from gateway.config.schema_upstreams import UpstreamConfig, UpstreamTlsConfig
 from gateway.errors import ConfigError
 from gateway.guard.routes import Routes
 from gateway.http.paths import named_host
-from gateway.tls.certificates import upstream_problems
+from gateway.tls.certificates import CertificateFile, upstream_files, upstream_problems
 from gateway.tls.client import client_context
 from gateway.transport.budget import Budget
 from gateway.upstream.client import Upstream
@@ -23,14 +23,32 @@ _Key = tuple[str, UpstreamConfig]
 class Upstreams:
     """All APIs behind the gateway, and the routes to them."""
 
-    def __init__(self, routes: Routes[Upstream], upstreams: Mapping[_Key, Upstream], shared: EndpointShared) -> None:
-        """`upstreams` by name ("" for the unnamed one) and configuration."""
+    def __init__(
+        self,
+        routes: Routes[Upstream],
+        upstreams: Mapping[_Key, Upstream],
+        shared: EndpointShared,
+        certificates: Sequence[CertificateFile] = (),
+    ) -> None:
+        """`upstreams` by name ("" for the unnamed one) and configuration; `certificates` are those in use."""
         self.routes = routes
+        self.certificates = certificates
         self.upstreams = upstreams
         self.shared = shared
 
     def __repr__(self) -> str:
         return f"Upstreams({len(self.upstreams)})"
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections to APIs there are, also of upstreams that are used no more."""
+        return sum(connection.is_open for connection in self.shared.connections)
+
+    def health(self) -> Iterator[tuple[str, str, bool]]:
+        """The name of each upstream, each of its URLs, and whether that could be reached when it was last tried."""
+        for (name, config), upstream in self.upstreams.items():
+            for url, endpoint in zip(config.all_urls, upstream.endpoints, strict=True):
+                yield name, url, endpoint.is_up
 
     def close(self) -> None:
         """Close all idle connections. Busy ones are closed at the end of their exchange."""
@@ -61,7 +79,8 @@ def open_upstreams(config: Config, before: Upstreams | None = None) -> Upstreams
         opened[name] = _upstream(upstream, shared) if kept is None else kept
     named = {name: opened[name] for name in config.upstreams}
     routes = compile_routes(config, named, opened.get(""))
-    return Upstreams(routes, {(name, wanted[name]): upstream for name, upstream in opened.items()}, shared)
+    by_config = {(name, wanted[name]): upstream for name, upstream in opened.items()}
+    return Upstreams(routes, by_config, shared, upstream_files(config))
 
 
 def _upstream(config: UpstreamConfig, shared: EndpointShared) -> Upstream:

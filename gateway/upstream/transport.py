@@ -43,6 +43,11 @@ class ApiTransport(asyncio.BufferedProtocol, Source):
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | _ENDED)
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, also one that carries another protocol by now."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
     def is_lost(self) -> bool:
         """Whether the connection is known to be closed."""
         return self._lost

@@ -10,6 +10,7 @@ from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.client import Client, Response
 from tests.support.program import GatewayProgram
+from tests.support.scrape import ask_for_metrics, scrape
 from tests.support.shorthands import entry, let_it_work, post, rule
 from tests.support.upstream import RawUpstream
 
@@ -142,10 +143,9 @@ async def test_the_log_and_the_metrics_say_accepted_and_nothing_of_the_event(
     line = await program.wait_for_log(event="request", outcome="accepted")
     assert (line["status"], line["rule"]) == (200, "event")
     assert "upstream_status" not in line
-    async with Client(program.admin_port) as operator:
-        metrics = (await operator.request("GET", "/metrics")).body.decode()
-    assert 'gateway_requests_total{rule="event",outcome="accepted"} 1' in metrics
-    assert "evt-1" not in program.whole_output + metrics
+    metrics = await scrape(program)
+    assert metrics.value("gateway_requests_total", rule="event", outcome="accepted") == 1
+    assert "evt-1" not in program.whole_output + (await ask_for_metrics(program)).body.decode()
 
 
 # Redirected

@@ -6,6 +6,7 @@ from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.client import Client, create, create_bytes
 from tests.support.program import GatewayProgram, create_user_rule
+from tests.support.scrape import scrape
 from tests.support.shorthands import AGAIN, expect_next
 from tests.support.upstream import RawUpstream
 
@@ -62,9 +63,7 @@ async def test_an_unknown_outcome_is_free_again_after_its_hold_and_the_log_says_
     assert (lapsed["level"], lapsed["rule"]) == ("warning", "create-user")
     assert lapsed["fingerprint"] == (await program.wait_for_log(outcome="created"))["fingerprint"]
     assert upstream.count("body.email", AGAIN) == 2
-    async with Client(program.admin_port) as operator:
-        metrics = (await operator.request("GET", "/metrics")).body.decode()
-    assert 'gateway_events_total{event="unknown-lapsed"} 1\n' in metrics
+    assert (await scrape(program)).value("gateway_events_total", event="unknown-lapsed") == 1
     assert (await create(program.port, AGAIN)).slug == "duplicate"
 
 

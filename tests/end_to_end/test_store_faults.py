@@ -12,6 +12,7 @@ from tests.conftest import StartGateway
 from tests.support import behaviours, faults
 from tests.support.client import create
 from tests.support.program import rules
+from tests.support.scrape import scrape
 from tests.support.shorthands import get
 from tests.support.upstream import RawUpstream
 
@@ -122,9 +123,9 @@ async def test_creates_forwarded_without_a_store_are_marked_and_counted(
         for _ in range(3):
             seen = await create(program.port)
             assert (seen.status, seen.header("Idempotency-Gateway")) == (201, "unguarded; reason=store-unavailable")
-    metrics = (await get(program.admin_port, "/metrics")).body.decode().splitlines()
-    assert 'gateway_requests_total{rule="create-user",outcome="unguarded"} 3' in metrics
-    assert 'gateway_events_total{event="store-failure"} 3' in metrics
+    metrics = await scrape(program)
+    assert metrics.value("gateway_requests_total", rule="create-user", outcome="unguarded") == 3
+    assert metrics.value("gateway_events_total", event="store-failure") == 3
     guarded = await create(program.port)
     assert (guarded.status, guarded.header("Idempotency-Gateway")) == (201, None)
     assert (await create(program.port)).slug == "duplicate"

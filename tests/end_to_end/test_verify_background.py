@@ -3,8 +3,9 @@
 
 from tests.conftest import StartGateway
 from tests.support import behaviours
-from tests.support.client import Client, create
+from tests.support.client import create
 from tests.support.program import UNMARKED, Table
+from tests.support.scrape import scrape
 from tests.support.shorthands import entry, let_it_work
 from tests.support.upstream import RawUpstream
 from tests.support.users_api import UsersApi, creates, questions, verified_rule
@@ -36,9 +37,7 @@ async def test_what_happened_is_found_out_without_a_create(
     seen = await create(program.port, headers=headers)
     assert (seen.slug, seen.json()["existingResourceLink"]) == ("duplicate", "/users/1")
     assert len(questions(upstream)) == 1
-    async with Client(program.admin_port) as operator:
-        metrics = (await operator.request("GET", "/metrics")).body.decode()
-    assert 'gateway_verify_total{rule="create-user",verdict="exists"} 1\n' in metrics
+    assert (await scrape(program)).value("gateway_verify_total", rule="create-user", verdict="exists") == 1
 
 
 async def test_what_did_not_happen_is_free_without_a_create(

@@ -152,6 +152,8 @@ class Door:
     """A store that can be out of order, or stop for good at a place in the life of a create; see Store."""
 
     is_shared: ClassVar[bool] = False
+    commits = None
+    waiting = 0
 
     def __init__(self, store: Store, cut: Cut | None = None) -> None:
         self.store = store

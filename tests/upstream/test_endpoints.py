@@ -106,7 +106,7 @@ async def test_only_one_request_at_a_time_finds_out_whether_a_target_is_back(
             swallowing, other.url, unhealthy_for=LONG, connect_timeout=Duration(0.5), keepalive_connections=0
         )
         await sender.send(request())
-        sender._endpoints[0].down_until = asyncio.get_running_loop().time()  # its time is over
+        sender.endpoints[0].down_until = asyncio.get_running_loop().time()  # its time is over
         tried.clear()
         answers = await asyncio.gather(*[sender.send(request()) for _ in range(10)])
         assert all(isinstance(answer, UpstreamResponse) for answer in answers)
@@ -122,7 +122,7 @@ async def test_when_all_are_down_all_are_tried_the_one_that_failed_longest_ago_f
         assert await sender.send(request()) == NotSent("connection_refused")
         assert sorted(tried) == sorted([one, two, three])
         tried.clear()
-        for target, ago in zip(sender._endpoints, (1, 3, 2), strict=True):
+        for target, ago in zip(sender.endpoints, (1, 3, 2), strict=True):
             target.down_until -= ago
         assert await sender.send(request()) == NotSent("connection_refused")
         assert tried == [two, three, one]
@@ -236,7 +236,7 @@ async def test_for_want_of_a_descriptor_idle_connections_are_given_up_and_more_a
     sender = reach(upstream.url)
     for _ in range(2):
         assert isinstance(await sender.send(request()), UpstreamResponse)
-    assert len(sender._endpoints[0]._idle) == 2
+    assert len(sender.endpoints[0]._idle) == 2
     lacking_descriptors(monkeypatch, 3)
     assert isinstance(await sender.send(request()), UpstreamResponse)
     await upstream.ended.reach(2)
@@ -250,5 +250,5 @@ async def test_a_lack_of_descriptors_says_nothing_of_a_target(
     with monkeypatch.context() as patched:
         lacking_descriptors(patched, math.inf)
         assert await sender.send(request()) == NotSent("proxy_internal_error")
-    assert sender._endpoints[0].down_until == 0
+    assert sender.endpoints[0].down_until == 0
     assert isinstance(await sender.send(request()), UpstreamResponse)

@@ -83,5 +83,5 @@ async def test_the_host_line_of_a_url(url: str, line: bytes) -> None:
     upstreams = open_upstreams(Config(upstream=UpstreamConfig(url=url)))
     only = found(upstreams, "/")
     assert isinstance(only, Upstream)
-    assert [target.host_line for target in only._endpoints] == [line]
+    assert [target.host_line for target in only.endpoints] == [line]
     upstreams.close()

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import msgspec
@@ -13,12 +13,12 @@ from gateway.config.changes import Reload
 from gateway.errors import StoreError
 from gateway.process.accept import Acceptor
 from gateway.process.admin.access import access_checks
+from gateway.process.admin.metrics import Metrics
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
 
 PING_TIMEOUT = 2.0
 """Seconds the store may take to commit before the gateway counts as not ready."""
-_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Admin:
@@ -28,11 +28,17 @@ class Admin:
     """
 
     def __init__(
-        self, store: Store, telemetry: Telemetry, reload: Callable[[], Awaitable[Reload]], hosts: Sequence[str] = ()
+        self,
+        store: Store,
+        telemetry: Telemetry,
+        reload: Callable[[], Awaitable[Reload]],
+        metrics: Metrics,
+        hosts: Sequence[str] = (),
     ) -> None:
         """`reload` reads the rules file again; `hosts` are names by which this listener is reached."""
         self.ready = False
         self._hosts = hosts
+        self._metrics = metrics
         self._reload = reload
         self._store = store
         self._telemetry = telemetry
@@ -47,7 +53,7 @@ class Admin:
         app = web.Application(middlewares=[access_checks(self._hosts)])
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
-        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/metrics", self._scrape)
         app.router.add_post("/reload", self._reload_rules)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
@@ -85,23 +91,6 @@ class Admin:
         result = await self._reload()
         return web.json_response(msgspec.to_builtins(result), status=422 if result.problems else 200)
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body="".join(self._lines()).encode(), headers={"Content-Type": _TEXT})
-
-    def _lines(self) -> Iterator[str]:
-        yield "# HELP gateway_requests_total Requests by rule and outcome.\n# TYPE gateway_requests_total counter\n"
-        for (rule, outcome), count in sorted(self._telemetry.requests.items()):
-            yield f'gateway_requests_total{{rule="{_escaped(rule)}",outcome="{outcome}"}} {count}\n'
-        yield "# HELP gateway_events_total What happened besides requests.\n# TYPE gateway_events_total counter\n"
-        for event, count in sorted(self._telemetry.events.items()):
-            yield f'gateway_events_total{{event="{event}"}} {count}\n'
-        yield "# HELP gateway_spooled_bytes Bodies in files.\n# TYPE gateway_spooled_bytes gauge\n"
-        yield f"gateway_spooled_bytes {self._telemetry.spooled()}\n"
-        yield "# HELP gateway_verify_total Unknown outcomes found out, or not.\n# TYPE gateway_verify_total counter\n"
-        for (rule, verdict), count in sorted(self._telemetry.verdicts.items()):
-            yield f'gateway_verify_total{{rule="{_escaped(rule)}",verdict="{verdict}"}} {count}\n'
-
-
-def _escaped(label: str) -> str:
-    """Escape a label's value for the Prometheus text format."""
-    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    async def _scrape(self, request: web.Request) -> web.Response:
+        text, kind = await self._metrics.text(", ".join(request.headers.getall("Accept", ())))
+        return web.Response(body=text, headers={"Content-Type": kind, "Vary": "Accept"})
