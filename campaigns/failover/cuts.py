@@ -148,7 +148,7 @@ async def cuts(directory: Path, cut: Cut, replicas: int, times: int, long: float
         port = servers.primary.relay.port
         relays = [await stack.enter_async_context(Relay(port)) for _ in range(0 if cut.sentinels else NODES)]
         urls = [f"redis://127.0.0.1:{relay.port}" for relay in relays] or [servers.url] * NODES
-        settings = {"replicas": replicas, "failover_grace": "2s", "node_timeout": "4s"}
+        settings = {"replicas": replicas, "failover_grace": "2s", "node_timeout": "10s"}  # a busy machine adds to a cut
         cluster = await stack.enter_async_context(
             Cluster(directory, NODES, upstream.port, [{**settings, "url": url} for url in urls])
         )
