@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 
 from tests.support.program import GatewayProgram, rules
@@ -15,6 +16,12 @@ from tests.support.users_api import UsersApi
 # Programs that tests start read no authorities of the machine: the import of aiohttp does, and that is a third of what
 # a start of the gateway costs.
 os.environ["SSL_CERT_FILE"] = os.devnull
+
+# No property depends on how long an example takes, or takes to make.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 class StartGateway(Protocol):

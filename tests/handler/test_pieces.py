@@ -9,7 +9,6 @@ from gateway.front.exchange import Exchange
 from tests.support.client import Client
 from tests.support.handler import fronted
 from tests.support.http import cut
-from tests.support.unit import untimed
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 CONVERSATION = b"".join(
@@ -53,7 +52,6 @@ async def converse(pieces: list[bytes]) -> list[tuple[str, str, list[tuple[bytes
     return read
 
 
-@untimed
 @given(cut(st.just(CONVERSATION)))
 def test_requests_read_the_same_however_they_are_cut(message: tuple[bytes, list[bytes]]) -> None:
     _, pieces = message

@@ -69,7 +69,7 @@ class Driver:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(steps)
 def test_sqlite_answers_as_the_reference_does(story: list[Any]) -> None:
     async def compare() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-import hypothesis
 from hypothesis import strategies as st
 
 from gateway.config.compile import compile_rules
@@ -19,9 +18,6 @@ from gateway.http.headers import Headers
 from gateway.http.paths import split_target
 from gateway.model import Json
 from tests.support.tally import PATIENCE
-
-untimed = hypothesis.settings(deadline=None)
-"""For every property: no test depends on how long an example takes."""
 
 JSON = ("Content-Type", "application/json")
 ANY_TYPE: tuple[JsonType, ...] = ("string", "number", "boolean", "null", "array", "object")

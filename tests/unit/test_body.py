@@ -12,7 +12,7 @@ from gateway.errors import IdentityError
 from gateway.guard.body import find, read_json
 from gateway.guard.content import BodyFormats
 from gateway.model import Json
-from tests.support.unit import untimed, values
+from tests.support.unit import values
 
 CANARY = "canary-7b1f"
 
@@ -36,7 +36,6 @@ WORDS = ("true", "null", "NaN", "-Infinity", "//", "E9")
 
 
 class TestAgreement:
-    @untimed
     @given(values, st.booleans(), st.sampled_from([None, 1]))
     def test_what_any_client_writes_is_read_as_it_was_meant(
         self, value: Json, is_ascii: bool, indent: int | None
@@ -48,7 +47,6 @@ class TestAgreement:
         [*"{}[]\":,\\01-.e+/\n\t\x00\x0c\xa0\ufeffé '", '"a"', "\\u0061", "\\ud83d", "9" * 20, *WORDS]
     )
 
-    @untimed
     @given(st.lists(fragments, max_size=12).map("".join) | st.text())
     @example('{"a":1,"a":1}')
     @example("[1e999]")
@@ -61,7 +59,6 @@ class TestAgreement:
         else:
             assert same(read(text), meant)
 
-    @untimed
     @given(st.binary(max_size=30))
     def test_any_bytes_are_read_or_unreadable(self, data: bytes) -> None:
         try:
@@ -234,7 +231,6 @@ class TestFind:
     def test_a_pair_of_surrogates_is_a_character(self) -> None:
         assert email('{"email": "\\ud83d\\ude00"}') == "\U0001f600"
 
-    @untimed
     @given(values)
     def test_every_value_that_can_be_read_one_way_is_found(self, value: Json) -> None:
         assert same(email(json.dumps({"email": value})), value)

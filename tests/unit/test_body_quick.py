@@ -13,7 +13,6 @@ from gateway.guard.body import find, read_json, want
 from gateway.guard.content import BodyFormats
 from gateway.guard.large_body import LARGE, MAX_FIRST, MAX_KEYS, read_wanted
 from gateway.model import Json
-from tests.support.unit import untimed
 
 FORMATS = BodyFormats(1_000_000, json_types=frozenset({""}))
 PATHS: tuple[tuple[str | int, ...], ...] = (("a",), ("b", "a"), ("c", 0), ("ü",), ("kes",))
@@ -53,7 +52,6 @@ def outcome(data: bytes, path: tuple[str | int, ...], *, quickly: bool) -> Any:
     return type(value), value
 
 
-@untimed
 @given(VALUES, st.booleans())
 @example((("a", 1), ("a", 2)), False)
 @example((("a", (("x", 1), ("x", 2))),), False)

@@ -20,7 +20,7 @@ from gateway.guard.decision import (
 )
 from gateway.guard.rule import Rule
 from gateway.model import FOREVER, FREE, Claim, Held, Record, Settlement, State
-from tests.support.unit import EMAIL, headers, rule, untimed
+from tests.support.unit import EMAIL, headers, rule
 
 NOW = 1_700_000_000_000
 HOUR = 3600 * 1000
@@ -229,7 +229,6 @@ def test_forever_is_forever() -> None:
     assert settle(rule(keep=60, unknown_hold=float("inf")), Outcome.NO_RESPONSE, NOW).expires_at == FOREVER
 
 
-@untimed
 @given(st.integers(0, FOREVER), st.integers(0, FOREVER))
 def test_a_time_never_runs_over(now: int, length: int) -> None:
     assert later(now, length) == min(now + length, FOREVER)

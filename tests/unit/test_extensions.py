@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.config.reachability import unreachable
 from gateway.config.schema import MatchConfig, RuleConfig
 from gateway.guard.rules import Match, Refusal
-from tests.support.unit import ask, compiled, met, rule_config, untimed
+from tests.support.unit import ask, compiled, met, rule_config
 
 
 def listing(path: str, *extensions: str, methods: tuple[str, ...] = ("POST",), name: str = "listing") -> RuleConfig:
@@ -120,7 +120,6 @@ paths = st.lists(st.sampled_from(["a", "b", "a.x", "b.y", "a.x.y", "a.x.x", ".x"
 )
 
 
-@untimed
 @given(configs, paths, st.sampled_from(["POST", "PUT"]))
 @example([rule_config("/a", name="0"), listing("/{v}", "x", name="1")], "/a", "POST")
 def test_no_suffix_leads_past_the_rule_that_guards_the_path_without_it(
@@ -143,7 +142,6 @@ def ends_literally(found: Match | Refusal | None, path: str) -> bool:
     return isinstance(found, Match) and found.rule.template.segments[len(parts) - 1 :] == (parts[-1],)
 
 
-@untimed
 @given(configs, paths, st.sampled_from(["POST", "PUT"]))
 def test_a_rule_that_is_said_to_be_unreachable_never_matches(rules: list[RuleConfig], path: str, method: str) -> None:
     found = ask(compiled(*rules), path, method)

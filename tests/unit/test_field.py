@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.guard.field import FILE_PROPERTIES, Source, parse_field
-from tests.support.unit import untimed
 
 KNOWN = "body, form, file, xml, header, query, path, cookie, host, client, jwt, item, json"
 
@@ -120,14 +119,12 @@ def test_what_is_no_field_is_refused_with_what_would_be_right(text: str, says: s
     assert str(raised.value).startswith(f'"{text}" ')
 
 
-@untimed
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["C"])), min_size=1, max_size=4))
 def test_any_key_can_be_written_quoted(keys: list[str]) -> None:
     quoted = [key.replace("\\", "\\\\").replace('"', '\\"') for key in keys]
     assert parse_field("body" + "".join(f'."{key}"' for key in quoted)).keys == tuple(keys)
 
 
-@untimed
 @given(st.text("body.headrfilsz\"'[]0 \\\n", max_size=16) | st.text())
 def test_any_text_is_a_field_or_refused(text: str) -> None:
     try:

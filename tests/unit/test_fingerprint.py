@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.guard.fingerprint import SIZE, Fingerprinter, encode, pre_image
 from gateway.model import Json
-from tests.support.unit import untimed, values
+from tests.support.unit import values
 
 SECRET = b"correct horse battery staple, and more"
 
@@ -68,7 +68,6 @@ def respelled(draw: st.DrawFn, value: Json) -> Json:
             return value
 
 
-@untimed
 @given(tricky_parts, tricky_parts)
 @example(("", "", [], ["ab", "c"]), ("", "", [], ["a", "bc"]))
 @example(("", "", ["a"], ["b"]), ("", "", [], ["a", "b"]))
@@ -84,13 +83,11 @@ def test_two_pre_images_are_equal_exactly_when_the_identities_are(one: Parts, ot
     assert (pre_image(*one) == pre_image(*other)) is (meanings(one) == meanings(other))
 
 
-@untimed
 @given(st.data(), values)
 def test_key_order_and_the_spelling_of_a_number_do_not_matter(data: st.DataObject, value: Json) -> None:
     assert encode(data.draw(respelled(value))) == encode(value)
 
 
-@untimed
 @given(values, values)
 def test_two_values_are_written_alike_exactly_when_they_mean_the_same(one: Json, other: Json) -> None:
     assert (encode(one) == encode(other)) is (meaning(one) == meaning(other))

@@ -12,7 +12,7 @@ from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError
 from gateway.guard.identity import RequestView, identify
 from gateway.guard.urlencoded import MAX_NAMES, MAX_PARAMETERS
 from gateway.model import Json
-from tests.support.unit import request, rule, untimed
+from tests.support.unit import request, rule
 
 URLENCODED = ("Content-Type", "application/x-www-form-urlencoded")
 CANARY = "canary-7b1f"
@@ -176,7 +176,6 @@ PIECES = st.sampled_from(
 )
 
 
-@untimed
 @given(st.lists(PIECES, max_size=12) | st.lists(st.characters(max_codepoint=255), max_size=8))
 def test_any_body_is_read_or_refused(pieces: list[str]) -> None:
     try:
@@ -186,7 +185,6 @@ def test_any_body_is_read_or_refused(pieces: list[str]) -> None:
     assert isinstance(found, str)
 
 
-@untimed
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=20), st.booleans())
 def test_what_an_encoder_writes_is_read_as_it_was_meant(value: str, by_quote: bool) -> None:
     body = f"x=1&email={quote(value)}" if by_quote else urlencode({"email": value, "x": "y;z"})

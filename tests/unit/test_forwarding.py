@@ -26,7 +26,6 @@ from tests.support.forwarding import (
     values,
     written,
 )
-from tests.support.unit import untimed
 
 OUR_X = [(b"X-Forwarded-For", CLIENT.encode()), (b"X-Forwarded-Proto", b"http"), (b"X-Forwarded-Host", HOST)]
 OUR_FORWARDED = b"for=203.0.113.9;proto=http;host=api.example"
@@ -58,7 +57,6 @@ def test_a_field_of_another_name_is_passed_on(name: bytes) -> None:
 kinds = st.sets(st.sampled_from(["x-forwarded", "forwarded"]))
 
 
-@untimed
 @given(st.lists(names), kinds, st.booleans())
 @example([b"X-Forwarded-For", b"X_Forwarded_For", b"Forwarded"], set(), False)
 def test_no_untrusted_client_can_make_a_value_of_its_own_arrive(
@@ -151,7 +149,6 @@ def test_each_request_of_a_connection_is_told_by_its_own_host_and_version() -> N
         assert values(lines, b"via") == [b"1.%d gw" % minor]
 
 
-@untimed
 @given(st.binary(min_size=1).filter(lambda host: not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", host)))
 @example(b'"\\')
 def test_whatever_the_host_it_is_read_back_from_forwarded(host: bytes) -> None:
@@ -176,7 +173,6 @@ line_value = any_value.map(lambda value: re.sub(rb"[\r\n]", b"", value).strip(b"
 any_name = st.sampled_from([b"X-Forwarded-For", b"X-Forwarded-Host", b"Forwarded", b"X-Request-Id", b"traceparent"])
 
 
-@untimed
 @given(
     st.sampled_from(SETTINGS),
     st.sampled_from([CLIENT, PROXY, None]),

@@ -15,7 +15,6 @@ from tests.support.forwarding import (
     trusted,
     values,
 )
-from tests.support.unit import untimed
 
 
 def test_a_trusted_unix_peer_s_chain_is_passed_on_as_it_came() -> None:
@@ -150,7 +149,6 @@ def test_a_forwarded_field_that_cannot_be_continued_is_replaced(came: list[bytes
     assert lines == [(b"Forwarded", OUR_ELEMENT)]
 
 
-@untimed
 @given(st.lists(st.text('a="\\,; ', max_size=12).map(str.encode), max_size=3))
 @example([b'a="\\', b'"'])
 def test_nothing_before_it_hides_the_gateway_s_own_element(came: list[bytes]) -> None:

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.headers import Headers
-from tests.support.unit import untimed
 
 Lines = list[tuple[bytes, bytes]]
 
@@ -25,7 +24,6 @@ def read(lines: list[tuple[bytes, bytes, bytes, bytes]]) -> tuple[Headers, Lines
     return Headers(block), [(name, value) for name, _, value, _ in lines]
 
 
-@untimed
 @given(raw_lines)
 def test_lines_and_names_are_those_that_came_in_their_order(raw: list[tuple[bytes, bytes, bytes, bytes]]) -> None:
     headers, plain = read(raw)
@@ -33,7 +31,6 @@ def test_lines_and_names_are_those_that_came_in_their_order(raw: list[tuple[byte
     assert headers.names == [name.lower() for name, _ in plain]
 
 
-@untimed
 @given(raw_lines, names)
 def test_each_name_has_the_values_that_came_with_it(raw: list[tuple[bytes, bytes, bytes, bytes]], name: bytes) -> None:
     headers, plain = read(raw)
@@ -46,7 +43,6 @@ def test_each_name_has_the_values_that_came_with_it(raw: list[tuple[bytes, bytes
     assert headers.options(asked) == members - {b""}
 
 
-@untimed
 @given(raw_lines, st.sets(names))
 def test_what_is_left_out_is_gone_and_all_else_stays_byte_for_byte(
     raw: list[tuple[bytes, bytes, bytes, bytes]], dropped: set[bytes]

@@ -13,7 +13,7 @@ from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView, identify
 from gateway.model import Claim, Json
-from tests.support.unit import ANY_TYPE, request, rule, untimed, untyped, values
+from tests.support.unit import ANY_TYPE, request, rule, untyped, values
 
 MAKER = Fingerprinter(b"correct horse battery staple, and more")
 JSON = ("Content-Type", "application/json")
@@ -280,7 +280,6 @@ class TestClaims:
         assert (first.fingerprint == second.fingerprint) is (repr(one) == repr(other))
 
 
-@untimed
 @given(values)
 def test_no_claim_holds_a_value(email: Json) -> None:
     (claim,) = claims(rule(unique=(ANY,)), request(json.dumps({"email": [CANARY, email]})), MAKER)

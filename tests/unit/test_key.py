@@ -16,7 +16,7 @@ from gateway.guard.large_body import LARGE
 from gateway.guard.rule import Rule
 from gateway.http.headers import Headers
 from gateway.model import Claim
-from tests.support.unit import JSON, headers, rule, untimed
+from tests.support.unit import JSON, headers, rule
 
 KEY = Key("Idempotency-Key", required=False, max_length=255, ignore=(), described_by=None)
 FINGERPRINTER = Fingerprinter(b"a key that is long enough for a test")
@@ -35,7 +35,6 @@ def claim(body: bytes, *lines: tuple[str, Any], line: bytes = b"POST /users", ru
     return found
 
 
-@untimed
 @given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255))
 def test_every_string_of_visible_characters_is_a_key_when_quoted(key: str) -> None:
     quoted = key.replace("\\", "\\\\").replace('"', '\\"')
@@ -67,7 +66,6 @@ def test_a_large_body_that_takes_long_to_be_read_is_compared_by_its_bytes(just: 
         assert claim(small) == claim(b" " + small)
 
 
-@untimed
 @given(st.binary(max_size=6).filter(lambda value: b"\r" not in value and b"\n" not in value))
 def test_any_bytes_are_read_or_refused_without_being_shown(value: bytes) -> None:
     slug = None

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from gateway.guard.link import own_target
 from gateway.http.uri import as_uri
-from tests.support.unit import untimed
 
 HOSTS = {"api.example", "10.0.0.7"}
 
@@ -81,7 +80,6 @@ def test_a_link_elsewhere_or_to_no_certain_place_is_none(link: str) -> None:
     assert own_target(link, "/v1/users", HOSTS) is None
 
 
-@untimed
 @given(
     st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), max_size=40), st.sampled_from(["/", "//", "http://"])
 )

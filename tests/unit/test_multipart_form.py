@@ -15,7 +15,7 @@ from gateway.errors import IdentityError
 from gateway.guard.identity import RequestView, identify
 from gateway.guard.multipart_form import MAX_FILES, MAX_HEADS, MAX_PARTS
 from gateway.model import Json
-from tests.support.unit import request, rule, untimed
+from tests.support.unit import request, rule
 
 TYPE = "multipart/form-data; boundary=b0undary"
 EMAIL = b'form-data; name="email"'
@@ -236,7 +236,6 @@ contents = st.binary(max_size=40)
 names = st.text("abcXYZ019._- é", min_size=1, max_size=12)
 
 
-@untimed
 @given(texts, contents, names)
 def test_what_urllib3_and_so_requests_write_is_read_as_it_was_meant(value: str, content: bytes, filename: str) -> None:
     fields: dict[str, Any] = {"email": value, "doc": (filename, content, "image/png"), "n": "1"}
@@ -247,7 +246,6 @@ def test_what_urllib3_and_so_requests_write_is_read_as_it_was_meant(value: str, 
     assert of("file.doc.content_type", data, kind) == "image/png"
 
 
-@untimed
 @given(texts, contents)
 def test_what_aiohttp_writes_is_read_as_it_was_meant(value: str, content: bytes) -> None:
     form = aiohttp.FormData()
@@ -271,7 +269,6 @@ BYTES = (
 PARTS = (part(EMAIL), part(DOC), b"--b0undary--\r\n", part(b"x"), b"\r\n", b"x")
 
 
-@untimed
 @given(st.lists(st.sampled_from(BYTES), max_size=16) | st.lists(st.sampled_from(PARTS), max_size=5))
 def test_any_body_is_read_or_refused(pieces: list[bytes]) -> None:
     for field in ("form.email", "file.doc.filename"):

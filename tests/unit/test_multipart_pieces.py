@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.field import parse_field
 from gateway.guard.multipart_form import MAX_HEADS, MultipartForm, MultipartReader, read_multipart
-from tests.support.unit import untimed
 
 MARK = b"--b0undary"
 FRAGMENTS = [
@@ -52,7 +51,6 @@ def seen(form: MultipartForm) -> list[tuple[object, ...]]:
     ]
 
 
-@untimed
 @given(whole | odd | st.builds(lambda a, b: a + b, whole, odd), cuts)
 def test_where_it_is_cut_makes_no_difference(data: bytes, sizes: list[int]) -> None:
     try:

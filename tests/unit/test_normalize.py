@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.guard.normalize import NORMALISERS
-from tests.support.unit import untimed
 
 
 @pytest.mark.parametrize(
@@ -192,21 +191,18 @@ def test_a_domain_that_is_no_internationalised_name_is_refused_without_being_sho
         NORMALISERS["email"](f"ada@{domain}")
 
 
-@untimed
 @given(st.sampled_from(sorted(NORMALISERS)), st.text() | st.text("\u0390\u03aa\u0301\u0308\u0130\u1e9eß aA\n"))
 def test_doing_it_twice_changes_nothing_more(name: str, text: str) -> None:
     once = outcome(name, text)
     assert once.startswith("\ud800") or outcome(name, once) == once
 
 
-@untimed
 @given(st.text("aAüß.-\u3002ｘ1xn日\u0308", max_size=12))
 def test_doing_it_twice_to_a_domain_changes_nothing_more(domain: str) -> None:
     once = outcome("email", f"ada@{domain}")
     assert once.startswith("\ud800") or outcome("email", once) == once
 
 
-@untimed
 @given(st.text("abü日é-", min_size=1, max_size=8))
 def test_a_domain_and_its_a_labels_are_one(label: str) -> None:
     try:
@@ -218,7 +214,6 @@ def test_a_domain_and_its_a_labels_are_one(label: str) -> None:
     )
 
 
-@untimed
 @given(st.text() | st.text("\u0390\u03aa\u0301\u0308\u212beE@"))
 def test_an_email_is_the_same_composed_and_decomposed(text: str) -> None:
     composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))

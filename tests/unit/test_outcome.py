@@ -13,7 +13,7 @@ from gateway.guard.decision import Outcome, settle, state_after
 from gateway.guard.outcome import judge
 from gateway.guard.rule import Rule
 from gateway.model import FREE, State
-from tests.support.unit import headers, rule, untimed
+from tests.support.unit import headers, rule
 
 JSON = ("Content-Type", "application/json")
 HTML = ("Content-Type", "text/html; charset=utf-8")
@@ -162,7 +162,6 @@ def frees(by: Rule, outcome: Outcome) -> bool:
     return settle(by, outcome, 0) == FREE
 
 
-@untimed
 @given(rules, st.sampled_from([200, 400, 500]))
 def test_what_an_unreadable_answer_frees_every_readable_one_would(by: Rule, status: int) -> None:
     for unreadable in UNREADABLE:
@@ -171,7 +170,6 @@ def test_what_an_unreadable_answer_frees_every_readable_one_would(by: Rule, stat
             assert all(frees(by, judged(by, status, body)[0]) for body in BODIES)
 
 
-@untimed
 @given(rules, st.sampled_from([200, 400, 500]))
 def test_an_answer_whose_body_is_not_waited_for_means_the_same_whatever_its_body_says(by: Rule, status: int) -> None:
     outcome, needs_body = judged(by, status, None)
@@ -179,7 +177,6 @@ def test_an_answer_whose_body_is_not_waited_for_means_the_same_whatever_its_body
         assert {judged(by, status, body)[0] for body in BODIES} == {outcome}
 
 
-@untimed
 @given(rules, st.sampled_from([200, 400, 500]), st.sampled_from([*BODIES, b"{", b""]))
 def test_what_has_come_whole_is_not_waited_for(by: Rule, status: int, body: bytes) -> None:
     assert not judged(by, status, body)[1]

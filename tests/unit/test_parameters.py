@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from gateway.errors import IdentityError
 from gateway.guard.parameters import decode_parameter, is_alike, parameter_name
-from tests.support.unit import untimed
 
 
 @pytest.mark.parametrize(
@@ -56,14 +55,12 @@ def test_what_only_some_servers_decode_is_refused(part: str) -> None:
         decode_parameter(part, "it")
 
 
-@untimed
 @given(st.text("refREF[].\x00 \t'%_a", max_size=12), st.text("ref[].", min_size=1, max_size=6))
 def test_any_name_is_alike_or_not_and_case_makes_no_difference(other: str, wanted: str) -> None:
     name = parameter_name(wanted)
     assert is_alike(other, name) == is_alike(other.upper(), name) == is_alike(other, parameter_name(wanted.upper()))
 
 
-@untimed
 @given(st.text("abc_", min_size=1, max_size=4), st.lists(st.text("xyz", min_size=1, max_size=2), max_size=3))
 def test_a_name_below_another_one_is_alike(base: str, below: list[str]) -> None:
     nested = base + "".join(f"[{step}]" for step in below)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.guard.rules import Match
 from gateway.guard.template import Partial, parse_template
-from tests.support.unit import ask, compiled, met, rule_config, untimed
+from tests.support.unit import ask, compiled, met, rule_config
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,6 @@ def test_a_suffix_behind_literal_text_is_ambiguous_and_a_part_of_a_variable() ->
     assert found.variables == {"version": "2.json"}
 
 
-@untimed
 @given(st.text("aß:(İﬀ\u0345", max_size=4), st.text("aß:)İﬀ\u0345", max_size=4), st.text("aß:()İ", max_size=5))
 def test_what_is_put_between_the_texts_is_found_there(prefix: str, suffix: str, value: str) -> None:
     part = Partial(prefix.casefold(), suffix.casefold())

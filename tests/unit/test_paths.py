@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.guard.rules import Match, Refusal
 from gateway.http.paths import Target, read_path, split_target
-from tests.support.unit import ask, compiled, rule_config, untimed
+from tests.support.unit import ask, compiled, rule_config
 
 RULES = compiled(rule_config("/users"), rule_config("/tenants/{tenant}/users", name="tenant-user"))
 ELSEWHERE = compiled(rule_config("/orders"), rule_config("/tenants/{tenant}/orders", name="tenant-order"))
@@ -158,14 +158,12 @@ def spellings(character: str) -> list[str]:
     return found if character == "?" else [character, character, character.upper(), *found]
 
 
-@untimed
 @given(obfuscated())
 @example("/%2fusers")
 def test_no_spelling_of_a_guarded_path_passes_unguarded(target: str) -> None:
     assert ask(RULES, target) is not None
 
 
-@untimed
 @given(st.text("/users.;\\%2fFeE5cC0#?", max_size=14).map(lambda tail: "/" + tail) | st.text())
 def test_any_target_is_answered_and_a_match_is_one_that_all_servers_agree_on(target: str) -> None:
     found = ask(RULES, target)

@@ -19,7 +19,6 @@ from gateway.model import FOREVER, Claim, Record, State
 from gateway.proxy.answers import conflict, no_answer
 from gateway.upstream.results import NoResponse, NotSent
 from tests.support import wire
-from tests.support.unit import untimed
 
 NOW = 1_700_000_000_123
 HOUR = 3600 * 1000
@@ -184,7 +183,6 @@ class TestProblem:
         assert head.endswith(b"\r\n\r\n")
         assert len(whole) - len(head) == int(Parsed(whole).header("Content-Length") or 0) > 0
 
-    @untimed
     @given(st.text(), st.text())
     def test_no_text_breaks_the_answer(self, detail: str, rule: str) -> None:
         parsed = checked(problem("missing-identity", detail + ".", rule))
@@ -245,7 +243,6 @@ class TestConflict:
     ) -> None:
         assert met(how, expires_at).header("Retry-After") == seconds
 
-    @untimed
     @given(st.integers(0, 10**14), st.integers(1, 10**14))
     def test_a_client_that_waits_as_told_is_not_too_early_within_a_day(self, now: int, hold: int) -> None:
         seconds = int(met(Conflict.OUTCOME_UNKNOWN, now + hold, now=now).header("Retry-After") or 0)
@@ -253,7 +250,6 @@ class TestConflict:
         assert seconds * 1000 >= min(hold, 86_400_000)
         assert (seconds - 1) * 1000 < hold
 
-    @untimed
     @given(st.integers(0, 5 * 10**12))  # a hundred years, the longest time that can be configured, and some
     def test_times_are_rfc_3339_in_utc_to_the_millisecond(self, time: int) -> None:
         said = met(Conflict.DUPLICATE, time).json()["expiresAt"]

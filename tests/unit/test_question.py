@@ -14,7 +14,7 @@ from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import sent_values
 from gateway.guard.question import fill, foreign, is_about, lines_along, missing, parse_question, place
 from gateway.model import Json
-from tests.support.unit import request, rule, untimed
+from tests.support.unit import request, rule
 
 IN_QUERY, IN_PATH = parse_question("/users?email={body.email}&kind=a"), parse_question("/users/{body.email}/all")
 FINGERPRINTER = Fingerprinter(b"a key that is long enough for a test")
@@ -63,7 +63,6 @@ def test_numbers_and_booleans_are_written_as_json_does(value: Json, written: str
     assert fill(IN_QUERY, {EMAIL: value}) == f"/users?email={written}&kind=a"
 
 
-@untimed
 @given(st.text(min_size=1, max_size=20))
 def test_whatever_the_value_the_rest_of_the_question_is_as_written(value: str) -> None:
     for question, before, after in ((IN_QUERY, "/users?email=", "&kind=a"), (IN_PATH, "/users/", "/all")):

@@ -9,7 +9,6 @@ from gateway.config.table import Size
 from gateway.errors import Malformed
 from gateway.front.reader import HeadParser, RequestReader
 from tests.support.http import block_of, cut, field_lines
-from tests.support.unit import untimed
 
 BOUNDS = ServerConfig(max_head=Size(400), max_line=Size(200), max_fields=10)
 PARSER = HeadParser()
@@ -73,7 +72,6 @@ def take_in(pieces: list[bytes]) -> list[Read]:
     return read
 
 
-@untimed
 @given(cut(conversations))
 @example((b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", [b"\r\n", b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"]))
 def test_requests_read_the_same_however_they_are_cut(message: tuple[bytes, list[bytes]]) -> None:
@@ -83,7 +81,6 @@ def test_requests_read_the_same_however_they_are_cut(message: tuple[bytes, list[
     assert take_in(pieces) == whole
 
 
-@untimed
 @given(
     cut(
         st.binary(max_size=60)

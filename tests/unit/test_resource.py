@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.guard.resource import MAX_ANSWER, MAX_LINK, locate, parse_resource
-from tests.support.unit import headers, untimed, values
+from tests.support.unit import headers, values
 
 JSON = ("Content-Type", "application/json")
 
@@ -132,7 +132,6 @@ def test_a_link_is_kept_up_to_its_limit() -> None:
     assert link("header.Location", b"", ("Location", "/" * (MAX_LINK + 1))) is None
 
 
-@untimed
 @given(values, st.text())
 def test_whatever_an_answer_holds_a_link_is_one_line_of_its_template(value: object, location: str) -> None:
     found = link("/users/{body.id}", json.dumps({"id": value}), JSON)

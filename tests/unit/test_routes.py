@@ -8,7 +8,7 @@ from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rules import Refusal
 from gateway.http.headers import Headers
 from gateway.http.paths import split_target
-from tests.support.unit import ask, compiled, headers, rule_config, untimed
+from tests.support.unit import ask, compiled, headers, rule_config
 
 API = "api.example.com"
 
@@ -153,7 +153,6 @@ segments = st.sampled_from(
 )
 
 
-@untimed
 @given(st.lists(segments, max_size=5))
 def test_what_a_rule_guards_goes_where_its_plain_path_goes_or_nowhere(parts: list[str]) -> None:
     """However a guarded path is spelt, one upstream answers its creates."""

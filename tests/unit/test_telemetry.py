@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry import RequestRecord, Telemetry
-from tests.support.unit import untimed
 
 NASTY = [
     'line\nbreak {"event":"request"}',
@@ -167,7 +166,6 @@ def test_what_happens_often_is_told_at_once_and_then_with_how_many_times_it_did(
     assert [(line["rule"], line.get("times")) for line in lines] == [("a", None), ("b", None), ("a", 2), ("a", None)]
 
 
-@untimed
 @given(st.text(), st.text())
 def test_whatever_is_told_is_one_line_each(rule: str, reason: str) -> None:
     def tell(told: Telemetry) -> None:

@@ -11,7 +11,7 @@ from gateway.config.schema_verify import VerifyConfig
 from gateway.guard.question import Verify
 from gateway.guard.resource import MAX_ANSWER
 from gateway.guard.verdict import Verdict, read_answer
-from tests.support.unit import headers, rule, untimed, values
+from tests.support.unit import headers, rule, values
 
 JSON = ("Content-Type", "application/json")
 
@@ -123,7 +123,6 @@ def test_the_link_is_read_from_the_answer() -> None:
         assert (found.verdict, found.resource) == (Verdict.EXISTS, link)
 
 
-@untimed
 @given(values)
 def test_no_answer_is_an_error_and_what_is_there_is_never_absent(body: Any) -> None:
     assert said(body) in {"exists", "absent", "unclear"}

@@ -16,7 +16,6 @@ from gateway.http.framing import (
     UntilCloseDecoder,
 )
 from tests.support.http import block_of, cut, field_lines
-from tests.support.unit import untimed
 
 NEXT = b"GET / HTTP/1.1\r\n"
 
@@ -64,7 +63,6 @@ def chunked_bodies(draw: st.DrawFn) -> bytes:
 
 
 class TestLength:
-    @untimed
     @given(cut(st.binary(min_size=1, max_size=40)), st.integers(0, 40))
     def test_a_body_has_as_many_bytes_as_was_said(self, message: tuple[bytes, list[bytes]], length: int) -> None:
         data, pieces = message
@@ -75,7 +73,6 @@ class TestLength:
         assert not LengthDecoder(1).is_done
 
 
-@untimed
 @given(cut(st.binary(max_size=40)))
 def test_a_body_that_ends_with_its_connection_never_ends_by_itself(message: tuple[bytes, list[bytes]]) -> None:
     data, pieces = message
@@ -89,7 +86,6 @@ class TestChunked:
         assert decode(decoder(), [data]) == (b"abc0123456789", True, NEXT)
 
     @pytest.mark.parametrize("decoder", [strict, lenient])
-    @untimed
     @given(message=cut(chunked_bodies()))
     def test_a_body_reads_the_same_however_it_is_cut(
         self, decoder: Callable[[], ChunkedDecoder], message: tuple[bytes, list[bytes]]
@@ -100,7 +96,6 @@ class TestChunked:
         assert decode(decoder(), pieces) == whole
 
     @pytest.mark.parametrize("decoder", [strict, lenient])
-    @untimed
     @given(
         message=cut(
             st.binary(max_size=40)

@@ -10,7 +10,6 @@ from gateway.front.reader import HeadParser
 from gateway.http.fields import CHUNKED
 from gateway.http.request import RequestHead, could_begin, read_request_head
 from tests.support.http import TOKEN, block_of, field_lines
-from tests.support.unit import untimed
 
 MAX_LINE, MAX_FIELDS = 8192, 100
 PARSER = HeadParser()
@@ -52,7 +51,6 @@ valid_heads = st.builds(
 
 
 class TestWhatItSays:
-    @untimed
     @given(methods, targets, st.integers(0, 1), field_lines)
     def test_all_of_it_is_passed_on_as_it_came(
         self, method: bytes, target: bytes, minor: int, lines: list[tuple[bytes, bytes]]
@@ -206,7 +204,6 @@ class TestRefusals:
         assert parse(get(HOST + b"X" + b":" + b"a" * (MAX_LINE - 1) + b"\r\n", line)).method == "GET"
         assert len(parse(get(HOST + b"X: y\r\n" * (MAX_FIELDS - 1))).headers.names) == MAX_FIELDS
 
-    @untimed
     @given(st.integers(0, 30), st.binary(max_size=3), valid_heads)
     @example(3, b"\r", get())
     @example(16, b"\n ", get())
@@ -222,7 +219,6 @@ class TestRefusals:
         assert b"\n" not in read.headers.block.replace(b"\r\n", b"")
         assert b"\0" not in read.line + read.headers.block
 
-    @untimed
     @given(valid_heads, st.integers(0, 200), st.binary(max_size=3), st.integers(0, 2))
     @example(get(HOST + b"X: a\r\nY: b\r\n"), 40, b"\n", 1)
     def test_both_readers_agree_on_every_head_that_is_accepted(
@@ -242,7 +238,6 @@ class TestRefusals:
         assert list(read.headers.lines) == list(message.raw_headers)
         assert (read.length == CHUNKED) is message.chunked
 
-    @untimed
     @given(st.binary(max_size=60), st.binary(max_size=60))
     def test_random_bytes_raise_nothing_but_malformed(self, line: bytes, fields: bytes) -> None:
         for head in (line, b"GET / HTTP/1.1\r\n" + fields, get(HOST + line), get(line=line)):
@@ -273,7 +268,6 @@ def is_read(head: bytes) -> bool:
 
 
 class TestPieces:
-    @untimed
     @given(valid_heads)
     def test_each_beginning_of_a_request_could_become_one(self, head: bytes) -> None:
         assert parse(head)

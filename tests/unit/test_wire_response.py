@@ -8,7 +8,6 @@ from gateway.errors import Malformed
 from gateway.http.fields import CHUNKED, lets_persist
 from gateway.http.response import UNTIL_CLOSE, ResponseHead, body_length, read_response_head
 from tests.support.http import block_of, cut, field_lines
-from tests.support.unit import untimed
 
 line_ends = st.sampled_from([b"\r\n", b"\n"])
 
@@ -51,13 +50,11 @@ def told(found: tuple[ResponseHead, int] | None) -> object:
 
 
 class TestPieces:
-    @untimed
     @given(cut(heads()))
     def test_a_head_reads_the_same_however_it_is_cut(self, message: tuple[bytes, list[bytes]]) -> None:
         data, pieces = message
         assert told(read_in_pieces(pieces)) == told(read_response_head(data, 0)) is not None
 
-    @untimed
     @given(cut(st.binary(max_size=60) | st.binary(max_size=60).map(lambda tail: b"HTTP/1.1 200 OK\r\n" + tail)))
     def test_random_bytes_raise_nothing_but_malformed_and_are_judged_the_same_in_pieces(
         self, message: tuple[bytes, list[bytes]]
@@ -82,7 +79,6 @@ class TestPieces:
 
 
 class TestMending:
-    @untimed
     @given(heads())
     def test_what_is_sent_on_is_written_as_it_should_be(self, data: bytes) -> None:
         block = read(data).headers.block

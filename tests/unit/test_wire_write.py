@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from gateway.http.headers import Headers
 from gateway.http.write import chunk, request_fields, response_head
 from tests.support.http import block_of, field_lines
-from tests.support.unit import untimed
 
 NONE: frozenset[bytes] = frozenset()
 HOST = (b"Host", b"x")
@@ -21,7 +20,6 @@ def written(*lines: tuple[bytes, bytes], **how: object) -> list[bytes]:
     return block.removesuffix(b"\r\n").split(b"\r\n")[:-1]
 
 
-@untimed
 @given(field_lines)
 def test_what_is_meant_for_the_other_end_is_not_touched(lines: list[tuple[bytes, bytes]]) -> None:
     headers = Headers(block_of(lines))
@@ -40,7 +38,6 @@ def test_fields_that_speak_to_this_hop_end_here(name: bytes) -> None:
     assert response_head(200, b"", Headers.of([(name, b"x")])) == b"HTTP/1.1 200 \r\n\r\n"
 
 
-@untimed
 @given(field_lines, st.data())
 def test_so_do_those_that_connection_names_wherever_it_stands(
     lines: list[tuple[bytes, bytes]], data: st.DataObject
