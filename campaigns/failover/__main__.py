@@ -19,6 +19,8 @@ from campaigns.verdicts import tell
 
 PHASES = ("kills", "compare", "cuts", "faults")
 _TRUSTING = "campaigns.failover.trusting"
+HEALTHY_WITHIN = 5.0
+"""Seconds after the end of a fault in which creates must be taken again."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ def run_faults(plan: Plan) -> bool:
     print(f"{'fault':<18}{'noticed after':>14}{'503s':>7}{'healthy after':>14}  reason")
     with tempfile.TemporaryDirectory(prefix="failover-") as directory:
         found = asyncio.run(_faults(Path(directory), plan.held))
-    return tell([(f"{seen.fault}: {broken}", False) for seen in found for broken in seen.broken])
+    broken = [(f"{seen.fault}: {broken}", False) for seen in found for broken in seen.broken]
+    slow = [seen for seen in found if seen.healthy_after > HEALTHY_WITHIN]
+    return tell([*broken, *[(f"{seen.fault}: healthy only after {seen.healthy_after:.1f} s", False) for seen in slow]])
 
 
 async def _faults(directory: Path, seconds: float) -> list[Seen]:

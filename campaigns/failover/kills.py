@@ -55,6 +55,7 @@ async def _fail_over(servers: Servers, load: Load, figures: Figures, chance: ran
         figures.lagging += 1
         servers.primary.relay.change(lagging={"replica"})
         await asyncio.sleep(chance.uniform(0.2, 1.2))
+        await servers.until_behind()
     killed = loop.time()
     await servers.fail_over()
     await load.until_all_take()

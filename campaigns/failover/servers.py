@@ -128,9 +128,18 @@ class Servers:
     async def fail_over(self) -> None:
         """Kill the primary, and wait until the replica has taken its place."""
         await self.primary.kill()
+        await self.primary.relay.until_lost()
         self.primary.relay.change()
         await self.replica.until(role="master")
         self.primary, self.replica = self.replica, self.primary
+
+    async def until_behind(self) -> None:
+        """Wait until the replica lacks claims, or is the primary by now."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.replica.facts()).get("role") == "slave":
+                if await self.primary.ask("DBSIZE") > await self.replica.ask("DBSIZE"):
+                    return
+                await asyncio.sleep(_LOOK_EVERY)
 
     async def bring_back(self) -> None:
         """Start the one that was killed as the replica, and wait until the Sentinels take it for one."""

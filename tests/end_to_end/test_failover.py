@@ -62,7 +62,7 @@ async def test_what_a_replica_lacks_that_takes_over_is_put_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A slice of `make failover`, with a replica that lags each time."""
-    figures = await kills(tmp_path, 2, random.Random(7), grace="1s", down_after=300)
+    figures = await kills(tmp_path, 2, random.Random(7), grace="1s")
     with capsys.disabled():
         sys.stdout.write(f"\n  {told(figures)}\n")
     assert [line for line, holds in figures.verdicts() if not holds] == []

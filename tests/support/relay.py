@@ -141,6 +141,12 @@ class Relay:
         for pair in [*self.pairs]:
             pair.pass_on()
 
+    async def until_lost(self) -> None:
+        """Return once all connections that lag have seen that the server is dead: what they held is lost then."""
+        late = {pair for pair in self.pairs if pair.who in self.lagging}
+        while late & self.pairs:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
     def hold(self, *, is_late: bool) -> None:
         """Go on to hold what comes from the connections that there are, whatever is done to others; or not any more."""
         for pair in [*self.pairs]:
