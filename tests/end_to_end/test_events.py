@@ -95,8 +95,8 @@ async def test_an_event_stream_that_rests_for_longer_than_a_client_may_stand_sti
     """It is the API that rests: only its own time counts."""
     wanted: asyncio.Queue[None] = asyncio.Queue()
     upstream.script(on_demand("chunked", wanted))
-    times = {"head_timeout": "100ms", "body_timeout": "100ms", "keepalive_timeout": "100ms"}
-    program = await gateway(server=times, upstream={"idle_timeout": "1h", "response_timeout": "200ms"})
+    times = {"head_timeout": "400ms", "body_timeout": "400ms", "keepalive_timeout": "400ms"}
+    program = await gateway(server=times, upstream={"idle_timeout": "1h", "response_timeout": "400ms"})
     async with Client(program.port) as client:
         await client.send_raw(GET)
         await wire.read_head(client.reader)

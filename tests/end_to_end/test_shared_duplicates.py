@@ -28,7 +28,7 @@ async def test_what_is_known_of_a_thing_leads_nobody_astray(
 
     secret = {"key": "a secret that all gateways share, as they must"}
     async with own_server(backend) as server:
-        store = {"url": server.url, "failover_grace": "300ms", "commit_timeout": "300ms"}
+        store = {"url": server.url, "failover_grace": "300ms"}
         one, two = await asyncio.gather(*[gateway(store=store, fingerprint=secret, rules=[users()]) for _ in range(2)])
         upstream.default = api
         assert told(await post(one, "/users", USER, ADA)) == (201, "created", None)

@@ -153,14 +153,14 @@ async def test_a_slow_body_that_never_stands_still_takes_as_long_as_it_needs(
     api: RawUpstream, gateway: StartGateway
 ) -> None:
     """The answer's timeout counts from the request's end, and each piece resets the other ones."""
-    limits = {"idle_timeout": "800ms", "response_timeout": "800ms"}
-    program = await gateway(rules(api.url, server={"body_timeout": "800ms"}, upstream=limits))
+    limits = {"idle_timeout": "1600ms", "response_timeout": "1600ms"}
+    program = await gateway(rules(api.url, server={"body_timeout": "1600ms"}, upstream=limits))
 
     async def slowly(call: Call) -> None:
         await call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(20):
             await call.send(wire.render_chunk(b"down"))
-            await asyncio.sleep(0.05)  # the pace is what is tested: 20 of them outlast both timeouts
+            await asyncio.sleep(0.1)  # the pace is what is tested: 20 of them outlast both timeouts
         await call.send(wire.render_chunk(b""))
 
     api.script(slowly)
@@ -168,7 +168,7 @@ async def test_a_slow_body_that_never_stands_still_takes_as_long_as_it_needs(
         await client.send_raw(b"PUT /any HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(20):
             await client.send_raw(wire.render_chunk(b"up"))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
         await client.send_raw(wire.render_chunk(b""))
         assert (await client.read_response("PUT")).body == b"down" * 20
     assert api.requests[0].body_length == 40

@@ -145,27 +145,27 @@ async def test_a_tunnel_in_which_only_one_side_speaks_is_not_closed(
 
     async def speak(call: Call) -> None:
         if who == "client":
-            await call.send(await call.reader.readexactly(25))
+            await call.send(await call.reader.readexactly(30))
         else:
-            for _ in range(25):
+            for _ in range(30):
                 await call.send(b"x")
                 await asyncio.sleep(0.1)
 
     upstream.script(switched(speak))
-    program = await gateway(server={"tunnel_timeout": "1s"})
+    program = await gateway(server={"tunnel_timeout": "2s"})
     async with Client(program.port) as client:
         await upgraded(client)
         if who == "client":
-            await drip(client, [b"x"] * 25, every=0.1)
-        assert await client.reader.read() == b"x" * 25
+            await drip(client, [b"x"] * 30, every=0.1)
+        assert await client.reader.read() == b"x" * 30
 
 
 async def test_the_times_for_requests_and_answers_do_not_hold_in_a_tunnel(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
     upstream.script(switched(echo))
-    times = {"head_timeout": "200ms", "body_timeout": "200ms", "keepalive_timeout": "200ms"}
-    program = await gateway(server=times, upstream={"idle_timeout": "200ms", "response_timeout": "200ms"})
+    times = {"head_timeout": "500ms", "body_timeout": "500ms", "keepalive_timeout": "500ms"}
+    program = await gateway(server=times, upstream={"idle_timeout": "500ms", "response_timeout": "500ms"})
     async with Client(program.port) as client:
         await upgraded(client)
         for _ in range(2):

@@ -80,11 +80,20 @@ async def test_those_that_wait_get_what_the_end_of_the_first_one_makes_of_them(
 async def test_nobody_waits_longer_than_the_rule_says_or_in_greater_number(
     api: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway(upstream={"url": api.url}, rules=[orders(wait_timeout="2s", max_waiting_clients=2)])
+    program = await gateway(upstream={"url": api.url}, rules=[orders(wait_timeout="1h", max_waiting_clients=2)])
     held = held_at(api, behaviours.Held(CREATED))
     first, others = await waiting_behind_one(program, held, 2)
     assert (await send(program)).slug == "in-progress", "a third one waited"
-    for seen in await asyncio.gather(*others):
+    assert not any(task.done() for task in others)
+    held.release()
+    assert (await first).status == 201
+    assert {(await task).slug for task in others} == {"duplicate"}
+
+    program = await gateway(upstream={"url": api.url}, rules=[orders(wait_timeout="300ms")])
+    held = held_at(api, behaviours.Held(CREATED))
+    first = asyncio.create_task(send(program))
+    await held.waiting.reach(1)
+    for seen in [await send(program) for _ in range(2)]:
         assert (seen.slug, seen.header("Retry-After")) == ("in-progress", "1")
     held.release()
     assert (await first).status == 201
