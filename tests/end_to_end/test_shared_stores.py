@@ -97,7 +97,7 @@ async def test_a_create_waits_for_the_one_that_another_gateway_has_in_flight(
 async def test_what_a_killed_gateway_had_in_flight_is_unknown_to_the_others(
     upstream: RawUpstream, node: StartNode
 ) -> None:
-    settings = {"node_timeout": "1s"}
+    settings = {"node_timeout": "2s"}
     one, two = await node(settings=settings), await node(settings=settings)
     held = behaviours.Held(behaviours.answer(201))
     upstream.script(held)
@@ -113,7 +113,7 @@ async def test_what_a_killed_gateway_had_in_flight_is_unknown_to_the_others(
 
 
 async def test_a_gateway_that_stood_still_settles_what_it_had_in_flight(upstream: RawUpstream, node: StartNode) -> None:
-    settings = {"node_timeout": "1s"}
+    settings = {"node_timeout": "2s"}
     one, two = await node(settings=settings), await node(settings=settings)
     held = behaviours.Held(behaviours.answer(201))
     upstream.script(held)

@@ -246,7 +246,7 @@ async def test_for_want_of_a_descriptor_idle_connections_are_given_up_and_more_a
 async def test_a_lack_of_descriptors_says_nothing_of_a_target(
     reach: Reach, upstream: RawUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sender = reach(upstream.url, unhealthy_for=LONG, connect_timeout=Duration(0.1))
+    sender = reach(upstream.url, unhealthy_for=LONG, connect_timeout=Duration(0.5))
     with monkeypatch.context() as patched:
         lacking_descriptors(patched, math.inf)
         assert await sender.send(request()) == NotSent("proxy_internal_error")
