@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 
-BOUNDS = (5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000)
+BOUNDS = (5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10_000.0)
 """The upper bounds of the buckets in milliseconds, each inclusive; OpenTelemetry advises the same for HTTP."""
 
 
