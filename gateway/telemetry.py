@@ -52,7 +52,10 @@ _OUTCOMES = (
     *("created", "exists", "refused", "failed", "unknown", "unguarded", "replayed", *_CONFLICTS),
     *("missing-identity", "store-unavailable", "upstream-unreachable", "internal-error"),
 )
-_OUTCOMES_WITHOUT_RULE = ("passed", "upstream-unreachable", "outcome-unknown", "too-many-connections", "internal-error")
+_OUTCOMES_WITHOUT_RULE = (
+    *("passed", "upstream-unreachable", "outcome-unknown", "internal-error"),
+    *("too-many-connections", "request-timeout"),
+)
 _EVENTS = (
     *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "loop-stalled"),
     *("purge-failed", "reload-refused", "settle-delayed", "spool-failed", "store-failure", "store-restored"),
