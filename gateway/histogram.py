@@ -1,18 +1,23 @@
 # Counts of lengths of time, by bucket: cheap enough for each request and each commit. Pure.
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
-BOUNDS = (5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000)
-"""The upper bounds of the buckets in milliseconds, each inclusive; OpenTelemetry advises the same for HTTP."""
+ANSWERS = (5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10_000.0)
+"""The bounds for requests and answers in milliseconds, which OpenTelemetry advises for HTTP."""
+COMMITS = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0)
+"""Those for commits, which are quicker."""
 
 
 class Histogram:
     """Mutable state: how many were in each bucket, the last of which has no bound; and their sum in milliseconds."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
+    def __init__(self, bounds: Sequence[float] = ANSWERS) -> None:
+        """`bounds` are the highest values of the buckets, in milliseconds."""
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
     def __repr__(self) -> str:
@@ -20,5 +25,5 @@ class Histogram:
 
     def observe(self, milliseconds: float) -> None:
         """Count one length of time."""
-        self.counts[bisect_left(BOUNDS, milliseconds)] += 1
+        self.counts[bisect_left(self.bounds, milliseconds)] += 1
         self.total += milliseconds

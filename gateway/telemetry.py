@@ -52,7 +52,10 @@ _OUTCOMES = (
     *("created", "exists", "refused", "failed", "unknown", "unguarded", "replayed", *_CONFLICTS),
     *("missing-identity", "store-unavailable", "upstream-unreachable", "internal-error"),
 )
-_OUTCOMES_WITHOUT_RULE = ("passed", "upstream-unreachable", "outcome-unknown", "too-many-connections", "internal-error")
+_OUTCOMES_WITHOUT_RULE = (
+    *("passed", "upstream-unreachable", "outcome-unknown", "internal-error"),
+    *("too-many-connections", "request-timeout"),
+)
 _EVENTS = (
     *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "loop-stalled"),
     *("purge-failed", "reload-refused", "settle-delayed", "spool-failed", "store-failure", "store-restored"),
@@ -137,17 +140,14 @@ class Telemetry:
             self.durations[rule].observe(record.duration_ms)
         if record.upstream_ms is not None:
             self.upstream_durations[rule].observe(record.upstream_ms)
-        self._log_request(record)
+        if self._requests == "all" or (self._requests == "guarded" and rule):
+            self._write(record)
 
     def refused(self, slug: str, status: int) -> None:
         """Count and log bytes that never became a request, and were answered all the same."""
         self.requests["", slug] += 1
-        self._log_request(RequestRecord(method="?", outcome=slug, status=status, duration_ms=0))
-
-    def _log_request(self, record: RequestRecord) -> None:
-        if self._requests == "none" or (self._requests == "guarded" and record.rule is None):
-            return
-        self._write(record)
+        if self._requests == "all":
+            self._write(RequestRecord(method="?", outcome=slug, status=status, duration_ms=0))
 
     def event(
         self, name: str, level: Literal["info", "warning", "error"] = "info", *, times: int = 1, **facts: Any

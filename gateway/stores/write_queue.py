@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import StoreBusy, StoreError
-from gateway.histogram import Histogram
+from gateway.histogram import COMMITS, Histogram
 from gateway.model import FREE, Claim, Settlement
 
 MAX_ROWS = 1024
@@ -106,7 +106,7 @@ class WriteQueue:
         self._in_progress: Sequence[Waiting[Any]] = ()
         self._batch_began = 0
         self._commit_began: float | None = None
-        self.commits = Histogram()
+        self.commits = Histogram(COMMITS)
         self._backlog: deque[Call[Any]] = deque()
         self._is_retry_batch = False
         self._failures = 0

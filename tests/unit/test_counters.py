@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.config.schema import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_key import KeyConfig
-from gateway.histogram import BOUNDS, Histogram
+from gateway.histogram import ANSWERS, Histogram
 from gateway.telemetry import RequestRecord, Telemetry
 
 RULE = RuleConfig(
@@ -42,7 +42,7 @@ def test_each_length_of_time_is_in_the_first_bucket_that_holds_it() -> None:
     counted = Histogram()
     for milliseconds in (0, 5, 5.25, 10_000, 10_000.5):
         counted.observe(milliseconds)
-    assert counted.counts == [2, 1, *[0] * (len(BOUNDS) - 3), 1, 1]
+    assert counted.counts == [2, 1, *[0] * (len(ANSWERS) - 3), 1, 1]
     assert counted.total == 20_010.75
 
 

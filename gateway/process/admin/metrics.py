@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from gateway import __version__
 from gateway.errors import StoreError
-from gateway.histogram import BOUNDS, Histogram
+from gateway.histogram import ANSWERS, Histogram
 from gateway.model import Overview, State
 from gateway.process.admin.exposition import PART, expose
 from gateway.process.assembly import Assembly, wall_clock
@@ -25,8 +25,7 @@ from gateway.tls.certificates import CertificateFile
 
 OVERVIEW_TIMEOUT = 1.0
 """Seconds that the store may take to count its claims; then the other metrics are answered without."""
-_HISTOGRAM_PART = PART // (len(BOUNDS) + 3)
-_LIMITS = [*(str(bound / 1000) for bound in BOUNDS), "+Inf"]
+_HISTOGRAM_PART = PART // (len(ANSWERS) + 3)
 
 _Sample = tuple[tuple[str, ...], float]
 _Counted = tuple[tuple[str, ...], Histogram]
@@ -170,7 +169,8 @@ def _histogram(name: str, text: str, labels: Sequence[str], samples: Sequence[_C
     for part in _parts(samples, _HISTOGRAM_PART):
         metric = HistogramMetricFamily(f"gateway_{name}_seconds", text, labels=labels, unit="seconds")
         for values, counted in part:
-            buckets = list(zip(_LIMITS, itertools.accumulate(counted.counts), strict=True))
+            limits = [*(str(bound / 1000) for bound in counted.bounds), "+Inf"]
+            buckets = list(zip(limits, itertools.accumulate(counted.counts), strict=True))
             metric.add_metric(values, buckets, counted.total / 1000)
         yield metric
 
