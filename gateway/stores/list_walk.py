@@ -67,17 +67,17 @@ async def _by_fingerprint(run: Run, only: Filter, after: bytes, limit: int, now:
 
 async def _unknown(run: Run, only: Filter, after: bytes, limit: int, now: int) -> Page:
     statement = "list_unknown" if only.rule is None else "list_unknown_of_rule"
+    wanted = _wanted(only) | {"now": now, "rows": UNKNOWN_AT_ONCE}
     found: list[Record] = []
     for _ in range(STEPS):
-        rows = records(await run(statement, _wanted(only) | _place(after) | {"rows": UNKNOWN_AT_ONCE}))
-        for record in rows:
-            after = position(record, by_age=True)
-            if only.takes(record) and record.is_held(now):
-                found.append(record)
-                if len(found) == limit:
-                    return Page(tuple(found), after)
-        if len(rows) < UNKNOWN_AT_ONCE:
+        rows = await run(statement, wanted | _place(after) | {"limit": limit - len(found)})
+        found += records(rows)
+        if len(found) == limit:
+            return Page(tuple(found), position(found[-1], by_age=True))
+        _, first_seen, fingerprint = rows[0]
+        if fingerprint is None:
             return Page(tuple(found), None)
+        after = first_seen.to_bytes(_AGE, "big") + fingerprint
     return Page(tuple(found), after)
 
 
