@@ -14,6 +14,10 @@ _COPY = """
 INSERT INTO claims (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource)
 SELECT ?, ?, state, rule, entry, ?, ?, unknown_hold, ? FROM pattern
 """
+_COUNT = """
+INSERT INTO counts SELECT rule, state, ? FROM pattern WHERE true
+ON CONFLICT (rule, state) DO UPDATE SET claims = claims + excluded.claims
+"""
 
 
 def fill(store: Path, count: int, expires_from: int, expires_until: int) -> None:
@@ -36,6 +40,7 @@ def fill(store: Path, count: int, expires_from: int, expires_until: int) -> None
             database.execute("BEGIN")
             database.executemany(_COPY, sorted(_rows(numbers, times, *kept)))
             database.execute("COMMIT")
+        database.execute(_COUNT, (count,))
         database.execute("PRAGMA journal_mode = WAL")
 
 

@@ -21,6 +21,7 @@ from benchmarks.measure import CREATE, DUPLICATE, GET, SCENARIOS, Bench, Scenari
 from benchmarks.processes import Program, free_port, started
 from benchmarks.proxies import NGINX_LUA, upstream_program
 from benchmarks.shared_stores import NGINX_LUA_ON_VALKEY
+from gateway.model import State
 from gateway.stores.open import open_sqlite
 
 ROOT = Path(__file__).parents[1]
@@ -217,6 +218,7 @@ async def test_a_filled_store_holds_that_many_more_claims_and_the_gateway_opens_
     with closing(sqlite3.connect(path)) as database:
         row = [b"f" * 32, b"o" * 16, 2, "rule", "entry", 1000, 5000, 4000, "/users/1", None, None, None]
         database.execute(f"INSERT INTO claims VALUES ({', '.join('?' * len(row))})", row)
+        database.execute("INSERT INTO counts VALUES ('rule', 2, 1)")
         database.commit()
     preload.fill(path, 300, 10_000, 13_000)
     assert preload.expired(path, 5000) == 1
@@ -228,6 +230,7 @@ async def test_a_filled_store_holds_that_many_more_claims_and_the_gateway_opens_
         assert len(records) == 301
         assert {(record.expires_at or 0) - record.first_seen for record in records} == {4000}
         assert len({record.owner for record in records}) == 301
+        assert (await opened.store.overview(0)).claims == {("rule", State.CREATED): 301}
     finally:
         await opened.store.close()
 

@@ -18,6 +18,7 @@ from gateway.stores.open_postgresql import open_postgresql
 from gateway.stores.open_valkey import open_valkey
 from gateway.stores.shared import SharedStore
 from tests.support import peers
+from tests.support.counts import miscounted
 from tests.support.shared import BACKENDS, Backend, OwnServer, own_server
 from tests.support.tally import PATIENCE
 
@@ -49,7 +50,7 @@ class Claims:
         """What is wrong with them when the last gateway has stopped in good order."""
         with closing(sqlite3.connect(self._directory / f"{self._number}.db")) as database:
             found = database.execute("PRAGMA integrity_check").fetchall()
-        return [] if found == [("ok",)] else [f"integrity: {found}"]
+            return ([] if found == [("ok",)] else [f"integrity: {found}"]) + miscounted(database)
 
     async def close(self) -> None:
         """Leave them."""

@@ -32,3 +32,10 @@ class FileIdentity:
                     "gateway"
                 )
         return None
+
+    def size(self) -> int | None:
+        """The bytes of both files; None when one is gone."""
+        try:
+            return sum(os.stat(name).st_size for name, _ in self._opened)  # noqa: PTH116 as above
+        except OSError:
+            return None

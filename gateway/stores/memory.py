@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.stores.base import Store, reserve_in, settle_in
-from gateway.stores.listing import overview_of, page_of
+from gateway.stores.memory_index import Records
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ class MemoryStore(Store):
     """Claims in a dict, lost when the process ends. Each call completes synchronously, so calls cannot interleave."""
 
     def __init__(self) -> None:
-        self._records: dict[bytes, Record] = {}
+        self._records = Records()
         self._answers: dict[bytes, tuple[bytes, bytes]] = {}  # by fingerprint: the owner and its answer
         self._expiring: list[tuple[int, bytes]] = []  # a heap; an entry is valid only while it matches its record
 
@@ -79,11 +79,11 @@ class MemoryStore(Store):
 
     @override
     async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
-        return page_of(self._records.values(), only, after, limit, now)
+        return self._records.page(only, after, limit, now)
 
     @override
     async def overview(self, now: int) -> Overview:
-        return overview_of(self._records.values())
+        return self._records.overview(now)
 
     @override
     async def forget(self, fingerprint: bytes) -> bool:

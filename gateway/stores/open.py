@@ -85,14 +85,15 @@ async def _prepare(
     await database.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
     await database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     await database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    await database.execute("PRAGMA temp_store = MEMORY")  # migrations and batches: no file in a temporary directory
     await _migrate(database, path)
     await database.execute_fetchall("PRAGMA journal_mode = WAL")
-    await database.execute("PRAGMA temp_store = MEMORY")  # the views of batch.sql: no file in a temporary directory
     await database.executescript(sql.read("batch"))
     await database.execute("BEGIN EXCLUSIVE")
     try:
         await _check_key(database, path, key_check)
         cursor = await database.execute(sql.read("recover"), {"now": now, "forever": FOREVER})
+        await database.execute(sql.read("recover_counts"))
         await database.execute("DELETE FROM in_flight")
     except BaseException:
         await database.execute("ROLLBACK")

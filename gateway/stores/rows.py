@@ -99,14 +99,16 @@ def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> l
         ended = settlement if apart is None else apart.get(claim.fingerprint, settlement)
         state = _FREE_STATE if ended.state is None else int(ended.state)
         kept = answer if ended.state is State.CREATED else None
-        rows.append((claim.fingerprint, owner, state, "", "", 0, ended.expires_at, 0, ended.resource, "", "", kept))
+        rows.append(
+            (claim.fingerprint, owner, state, claim.rule, "", 0, ended.expires_at, 0, ended.resource, "", "", kept)
+        )
         if kept is not None:
             answer = None
     return rows
 
 
 def records(rows: Iterable[Any]) -> list[Record]:
-    """Decode the single row of JSON that lookup.sql and scan.sql return."""
+    """Decode the JSON in the first column of a single row, which lookup.sql and others return."""
     return [_record(*row) for row in msgspec.json.decode(next(iter(rows))[0])]
 
 

@@ -18,14 +18,13 @@ from gateway.histogram import Histogram
 from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.stores.base import Store, reserve_in, settle_in
 from gateway.stores.file_identity import FileIdentity
-from gateway.stores.listing import overview_of, page_of
+from gateway.stores.list_walk import list_claims, overview
 from gateway.stores.purge_walk import PurgeWalk
 from gateway.stores.recent import Recent
 from gateway.stores.rows import Row, Rows, records, reserving, settling
 from gateway.stores.write_queue import Call, Job, WriteQueue
 
 T = TypeVar("T")
-_ALL = 2**31 - 1
 CallResult = Reserved | Held | bool
 
 
@@ -111,20 +110,20 @@ class SqliteStore(Store):
 
     @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
-        return records(await self._run("scan", after=after, limit=limit, now=now))
+        return records(await self._run("scan", {"after": after, "limit": limit, "now": now}))
 
     @override
     async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
-        return page_of(await self.scan(b"", _ALL, now), only, after, limit, now)
+        return await list_claims(self._run, only, after, limit, now)
 
     @override
     async def overview(self, now: int) -> Overview:
-        return overview_of(await self.scan(b"", _ALL, now))
+        return await overview(self._run, now, self._file.size())
 
     @override
     async def forget(self, fingerprint: bytes) -> bool:
         try:
-            return bool(await self._run("forget", fingerprint=fingerprint))
+            return bool(await self._run("forget", {"fingerprint": fingerprint}))
         finally:
             self._recent.forget(fingerprint)  # afterwards, because earlier batches may have cached it
 
@@ -135,7 +134,7 @@ class SqliteStore(Store):
 
     @override
     async def ping(self, now: int) -> None:
-        await self._run("ping", now=now)
+        await self._run("ping", {"now": now})
         if (problem := self._file.check()) is not None:
             raise StoreError(problem)
 
@@ -148,7 +147,7 @@ class SqliteStore(Store):
                 await self._rows.empty_log()
         await self._database.close()
 
-    async def _run(self, statement: str, **parameters: Any) -> list[Any]:
+    async def _run(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
         return await self._between_batches(lambda: self._rows.run(statement, parameters))
 
     async def _between_batches(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -6,21 +6,35 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import FOREVER, FREE, Settlement, State
+from gateway.model import FOREVER, FREE, Filter, Record, Settlement, State
 from gateway.stores.base import Store
+from gateway.stores.listing import overview_of
 from tests.support.stores import claim, claims, owner, store_of
 
 times = st.integers(0, 12)
 """A clock that jumps back and forth, around expiries that it often meets to the millisecond."""
-settlements = st.just(FREE) | st.builds(
+simple = st.just(FREE) | st.builds(
     Settlement,
     st.sampled_from([State.CREATED, State.UNKNOWN]),
     times | st.just(FOREVER),
     st.sampled_from([None, "/users/1"]),
+)
+settlements = simple | st.builds(
+    lambda most, one, name: msgspec.structs.replace(most, apart={claim(name).fingerprint: one}),
+    simple,
+    simple,
+    st.integers(0, 4),
+)
+filters = st.builds(
+    Filter,
+    entry=st.sampled_from([None, "entry-1"]),
+    state=st.sampled_from([None, *State]),
+    before=st.none() | times,
 )
 names = st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True).map(tuple)
 calls = st.one_of(
@@ -33,6 +47,8 @@ questions = st.one_of(
     st.tuples(st.just("forget"), st.integers(0, 4)),
     st.tuples(st.just("purge"), times),
     st.tuples(st.just("scan"), times),
+    st.tuples(st.just("list"), filters, times),
+    st.tuples(st.just("resettle"), st.integers(0, 8), st.sampled_from([State.CREATED, State.UNKNOWN]), settlements),
 )
 steps = st.lists(st.lists(calls, min_size=1, max_size=8) | questions, min_size=1, max_size=12)
 
@@ -54,8 +70,34 @@ class Driver:
                 return await self._store.forget(claim(name).fingerprint)
             case "purge", now:
                 return await self._store.purge(now, 1000)
+            case "resettle", back, was, settlement:
+                number, wanted = self._operation(back)
+                return await self._store.resettle(owner(number), claims(*wanted), was, settlement, 0)
+            case "list", only, now:
+                return await self._pages(only, now)
             case _, now:
                 return list(await self._store.scan(b"", 1000, now))
+
+    async def problems(self) -> list[str]:
+        """What of its counts is not so by a look at all records."""
+        everything = await self._store.scan(b"", 1000, -1)
+        seen, expected = await self._store.overview(-1), overview_of(everything)
+        counted = {key: count for key, count in seen.claims.items() if count}
+        return [] if (counted, seen.oldest_unknown) == (expected.claims, expected.oldest_unknown) else [f"{seen}"]
+
+    async def _pages(self, only: Filter, now: int) -> list[Record]:
+        """Whatever a page of two begins with, it is where the one before it ended."""
+        found: list[Record] = []
+        after: bytes | None = b""
+        while after is not None:
+            page = await self._store.list_claims(only, after, 2, now)
+            found += page.records
+            after = page.next
+        return found
+
+    def _operation(self, back: int) -> tuple[int, tuple[int, ...]]:
+        number = max(len(self._operations) - 1 - back, 0)
+        return number, self._operations[number] if self._operations else (0,)
 
     def _call(self, call: Any) -> Awaitable[Any]:
         if call[0] == "reserve":
@@ -63,8 +105,7 @@ class Driver:
             self._operations.append(wanted)
             return self._store.reserve(claims(*wanted), owner(len(self._operations) - 1), now)
         _, back, settlement, now = call
-        number = max(len(self._operations) - 1 - back, 0)
-        wanted = self._operations[number] if self._operations else (0,)
+        number, wanted = self._operation(back)
         return self._store.settle(owner(number), claims(*wanted), settlement, now)
 
 
@@ -79,5 +120,6 @@ def test_sqlite_answers_as_the_reference_does(story: list[Any]) -> None:
                 expected, found = Driver(reference), Driver(sqlite)
                 for step in [*story, ("scan", 0)]:
                     assert await found.do(step) == await expected.do(step), step
+                    assert await found.problems() == await expected.problems() == [], step
 
     asyncio.run(compare())

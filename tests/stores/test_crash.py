@@ -13,6 +13,7 @@ import pytest
 from gateway.model import State
 from gateway.stores import sql
 from gateway.stores.inspect import APPLICATION_ID
+from tests.support.counts import miscounted_in
 from tests.support.stores import HOUR, NOW, claims, create, files, open_store, owner, state_of, take
 
 pytestmark = pytest.mark.slow
@@ -47,7 +48,10 @@ async def test_what_was_acknowledged_before_a_kill_is_there_after_it(tmp_path: P
         left_behind = path.with_name("gateway.db-wal").stat().st_size
         opened = await open_store(path, now=NOW + HOUR)
         records = {record.fingerprint: record for record in await opened.store.scan(b"", 1_000_000, NOW)}
+        seen = await opened.store.overview(NOW)
         await opened.store.close()
+        assert miscounted_in(path) == []
+        assert sum(seen.claims.values()) == len(records)
         assert left_behind > 0
         assert opened.recovered > 0
         for number in sorted({int(line.split()[1]) for line in said}):

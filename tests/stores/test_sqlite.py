@@ -13,11 +13,12 @@ import msgspec
 import pytest
 
 from gateway.errors import StoreError, StoreInUse
-from gateway.model import FOREVER, FREE, Held, Purged, Reserved, Settlement, State
+from gateway.model import FOREVER, FREE, Filter, Held, Purged, Reserved, Settlement, State
 from gateway.stores import sql
 from gateway.stores.inspect import APPLICATION_ID
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.write_queue import MAX_ROWS
+from tests.support.counts import miscounted, miscounted_in
 from tests.support.stores import (
     CREATED,
     HOUR,
@@ -295,6 +296,11 @@ async def test_a_store_of_0_1_0_opens_with_its_claims(tmp_path: Path) -> None:
     }
     await create(opened.store, "free", 9, msgspec.structs.replace(CREATED, answer=b"sealed"))
     assert await opened.store.read_answer(claims("free"), owner(9)) == b"sealed"
+    seen = await opened.store.overview(NOW)
+    assert seen.claims == {("create-user", State.CREATED): 2, ("create-user", State.UNKNOWN): 2}
+    assert seen.oldest_unknown == {"create-user": NOW}
+    await opened.store.close()
+    assert miscounted_in(path) == []
 
 
 async def test_a_store_of_schema_2_opens_with_its_claims(path: Path) -> None:
@@ -323,3 +329,26 @@ async def test_a_store_of_schema_2_opens_with_its_claims(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert database.execute("SELECT count(*) FROM claims").fetchall() == [(3,)]
+        assert miscounted(database) == []
+
+
+async def test_the_claims_of_a_store_of_schema_3_are_counted_and_listed_when_it_opens(path: Path) -> None:
+    states = (State.CREATED, State.UNKNOWN, State.CREATED, State.CREATED)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for step in (1, 2, 3):
+            database.executescript(sql.read(f"schema_{step}"))
+        database.execute("PRAGMA user_version = 3")
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for at in range(400):
+            row = (claim(at).fingerprint, owner(1), states[at % 4], f"rule-{at % 3}", "email", NOW - at, FOREVER, HOUR)
+            database.execute("INSERT INTO claims VALUES (?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL)", row)
+        sent = (claim("sent").fingerprint, owner(2), "rule-0", "email", NOW - 1000, HOUR)
+        database.execute("INSERT INTO in_flight VALUES (?,?,?,?,?,?,NULL,NULL)", sent)
+    opened = await open_store(path)
+    seen = await opened.store.overview(NOW)
+    assert sum(seen.claims.values()) == 401
+    assert seen.oldest_unknown == {"rule-0": NOW - 1000, "rule-1": NOW - 397, "rule-2": NOW - 389}
+    page = await opened.store.list_claims(Filter(state=State.UNKNOWN), b"", 500, NOW)
+    assert [one.first_seen for one in page.records] == [NOW - 1000, *range(NOW - 397, NOW, 4)]
+    await opened.store.close()
+    assert miscounted_in(path) == []

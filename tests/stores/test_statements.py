@@ -9,6 +9,7 @@ import pytest
 
 from gateway.stores import sql
 from gateway.stores.inspect import SCHEMA
+from tests.support.counts import miscounted
 
 NOW = 1000
 FREE, IN_FLIGHT, CREATED, UNKNOWN = 0, 1, 2, 3
@@ -19,7 +20,7 @@ def reserving(owner: bytes, now: int = NOW) -> tuple[Any, ...]:
 
 
 def settling(owner: bytes, state: int = CREATED) -> tuple[Any, ...]:
-    return (b"f", owner, state, "", "", 0, NOW + 500, 0, "/users/1", None, None, b"answer")
+    return (b"f", owner, state, "rule", "", 0, NOW + 500, 0, "/users/1", None, None, b"answer")
 
 
 @pytest.fixture
@@ -33,9 +34,10 @@ def database() -> Iterator[sqlite3.Connection]:
 
 
 def write(database: sqlite3.Connection, *rows: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """Run the statement for a batch of these rows, and return all that the tables hold then."""
+    """Run the statement for a batch of these rows, and return all that the tables hold then, which is counted."""
     places = ",".join(["(?,?,?,?,?,?,?,?,?,?,?,?)"] * len(rows))
     database.execute(sql.read("write").replace(":places", places), [value for row in rows for value in row])
+    assert miscounted(database) == []
     settled = database.execute("SELECT * FROM claims").fetchall()
     in_flight = database.execute(
         "SELECT fingerprint, owner, 1, rule, entry, first_seen, NULL, unknown_hold, NULL, caller, payload, NULL"
@@ -53,6 +55,7 @@ def put(database: sqlite3.Connection, state: int, expires_at: int | None) -> lis
         database.execute("INSERT INTO in_flight VALUES (?,?,?,?,?,?,?,?)", tuple(kept))
     else:
         database.execute("INSERT INTO claims VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", row)
+        database.execute("INSERT INTO counts VALUES ('rule', ?, 1)", (state,))
     return [row]
 
 

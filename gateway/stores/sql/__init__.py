@@ -10,8 +10,9 @@ _STATEMENTS = {
     for file in files(__package__).iterdir()
     if file.name.endswith(_SUFFIX)
 }
+_RECORD = ":record"
 
 
 def read(name: str) -> str:
     """The text of one statement."""
-    return _STATEMENTS[name]
+    return _STATEMENTS[name].replace(_RECORD, _STATEMENTS["record"])

@@ -24,7 +24,8 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END;
 
--- A settlement (any other state) ends a claim only while its owner holds it in flight. State 0 frees it.
+-- A settlement (any other state) ends a claim only while its owner holds it in flight. State 0 frees it. NEW.rule is that
+-- of the claim: reading it from the table would cost more.
 CREATE TEMP TRIGGER settlement INSTEAD OF INSERT ON batch WHEN NEW.state <> 1
 BEGIN
     INSERT OR REPLACE INTO claims (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold,
@@ -33,5 +34,9 @@ BEGIN
            caller, payload, NEW.answer
     FROM in_flight
     WHERE fingerprint = NEW.fingerprint AND owner = NEW.owner AND NEW.state <> 0;
+    INSERT INTO counts
+    SELECT NEW.rule, NEW.state, 1
+    WHERE changes() > 0  -- of the statement before
+    ON CONFLICT (rule, state) DO UPDATE SET claims = claims + 1;
     DELETE FROM in_flight WHERE fingerprint = NEW.fingerprint AND owner = NEW.owner;
 END;
