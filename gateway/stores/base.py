@@ -77,10 +77,11 @@ class Store(Protocol):
         """Held records ordered by fingerprint, starting after `after`."""
 
     async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
-        """Held claims that a filter takes, at most `limit`, in the order of `Filter.is_by_age`, else of fingerprints.
+        """Held claims that a filter takes, at most `limit`; the oldest first with `Filter.is_by_age`, else in any order.
 
         `after` is b"", or `next` of the page before. However many claims there are, a call looks at a bounded number of
-        them and holds up no reservation: so a page may be short, or empty, and not the last.
+        them and holds up no reservation: so a page may be short, or empty, and not the last. A claim that is there all
+        the time is on one of the pages, and on two only where the server has made room for more or fewer meanwhile.
         """
 
     async def overview(self, now: int) -> Overview:

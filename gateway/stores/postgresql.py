@@ -10,10 +10,11 @@ import psycopg
 from typing_extensions import override
 
 from gateway.errors import StoreError
-from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
+from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.stores import postgresql_records as records
 from gateway.stores.endings import Endings, Flight
 from gateway.stores.postgresql_link import FAILURES, Link, reason
+from gateway.stores.postgresql_listing import LOOKED_AT, PostgresqlLists
 from gateway.stores.postgresql_records import Change, change_of
 from gateway.stores.postgresql_server import PostgresqlServer
 from gateway.stores.purge_walk import PurgeWalk
@@ -48,6 +49,7 @@ class PostgresqlStore(SharedStore):
         self._link = link
         self._server = server
         self._purge = PurgeWalk(self)
+        self._lists = PostgresqlLists(self._ask, link.schema)
         super().__init__(
             recovery,
             Endings(link.hear, self._look, FAILURES, polls),
@@ -77,19 +79,28 @@ class PostgresqlStore(SharedStore):
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
         wanted = {"fingerprints": [claim.fingerprint for claim in claims], "owner": owner}
-        found = await self._job(lambda: self._link.run("answer", wanted))
+        found = await self._ask("answer", wanted)
         return found[0][0] if found else None
 
     @override
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
-        found = await self._job(lambda: self._link.run("get", {"fingerprint": fingerprint}))
+        found = await self._ask("get", {"fingerprint": fingerprint})
         record = records.read_record(found[0][0]) if found else None
         return record if record is not None and record.is_held(now) else None
 
     @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
-        page = await self._job(lambda: self._link.run("scan", {"after": after, "limit": limit, "now": now}))
+        page = await self._ask("scan", {"after": after, "limit": limit, "now": now})
         return [records.read_record(row) for (row,) in page]
+
+    @override
+    async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
+        return await self._lists.page(only, after, limit, now)
+
+    @override
+    async def overview(self, now: int) -> Overview:
+        await self._count()
+        return await self._lists.overview()
 
     @override
     async def forget(self, fingerprint: bytes) -> bool:
@@ -107,6 +118,8 @@ class PostgresqlStore(SharedStore):
     @override
     async def purge(self, now: int, limit: int) -> Purged:
         self._confirmed.advance_clock(now)
+        if await self._count():
+            return Purged(0, 0, more=True)
         return await self._job(lambda: self._purge.step(now, limit))
 
     async def run(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
@@ -154,10 +167,18 @@ class PostgresqlStore(SharedStore):
             self._recovery.note_commit(written.at)
         return written.answers, claims
 
+    async def _count(self) -> bool:
+        """Count some claims that were not counted yet; whether there are more."""
+        ((is_more,),) = await self._ask("count_more", {"most": LOOKED_AT})
+        return bool(is_more)
+
+    async def _ask(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
+        return await self._job(lambda: self._link.run(statement, parameters))
+
     async def _look(self, flights: Sequence[Flight], marks: bool) -> dict[bytes, bool]:
         fingerprints, owners = map(list, zip(*flights, strict=True))
         wanted = {"fingerprints": fingerprints, "owners": owners, "marks": marks}
-        return dict(await self._job(lambda: self._link.run("look_for", wanted)))
+        return dict(await self._ask("look_for", wanted))
 
     @override
     async def _beat_once(self) -> None:

@@ -3,9 +3,9 @@
 from gateway.errors import StoreError
 from gateway.stores.postgresql_link import Link
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of the schema that this program knows."""
-_FUNCTIONS = ("record", "server", "tell", "write", "restore", "abandon", "await")
+_FUNCTIONS = ("record", "server", "tell", "period", "note", "gone", "write", "restore", "abandon", "await", "count")
 """Each may only change together with the version, and must serve gateways of the version before, too."""
 
 

@@ -143,8 +143,8 @@ def read_record(row: Sequence[Any]) -> Record:
 
 def _identity(claim: Claim) -> dict[str, Any]:
     return {
-        "rule": _hex(_bytes(claim.rule)),
-        "entry": _hex(_bytes(claim.entry)),
+        "rule": _hex(encode(claim.rule)),
+        "entry": _hex(encode(claim.entry)),
         "hold": claim.unknown_hold,
         "caller": _hex(claim.caller),
         "payload": _hex(claim.payload),
@@ -155,7 +155,7 @@ def _end(ended: Settlement, answer: bytes | None) -> dict[str, Any]:
     return {
         "state": _FREE if ended.state is None else int(ended.state),
         "expires_at": ended.expires_at,
-        "resource": None if ended.resource is None else _hex(_bytes(ended.resource)),
+        "resource": None if ended.resource is None else _hex(encode(ended.resource)),
         "answer": _hex(answer),
     }
 
@@ -165,9 +165,15 @@ def _hex(data: bytes | None) -> str | None:
     return None if data is None else f"\\x{data.hex()}"
 
 
-def _bytes(text: str) -> bytes:
+def encode(text: str) -> bytes:
+    """A text as it is stored."""
     return text.encode("utf-8", "surrogatepass")
 
 
+def decode(data: bytes) -> str:
+    """A stored text."""
+    return data.decode("utf-8", "surrogatepass")
+
+
 def _text(data: str) -> str:
-    return bytes.fromhex(data).decode("utf-8", "surrogatepass")
+    return decode(bytes.fromhex(data))

@@ -13,11 +13,10 @@ from typing_extensions import override
 
 from gateway.errors import StoreError
 from gateway.histogram import Histogram
-from gateway.model import Claim, Filter, Held, Overview, Page, Reserved, Settlement
+from gateway.model import Claim, Held, Reserved, Settlement
 from gateway.stores.base import Store
 from gateway.stores.confirmed import Confirmed
 from gateway.stores.endings import Endings
-from gateway.stores.listing import overview_of, page_of
 from gateway.stores.recovery import Recovery
 from gateway.stores.write_queue import Call, Job, WriteQueue
 
@@ -25,7 +24,6 @@ T = TypeVar("T")
 LOOK_EVERY = 2.0
 """Seconds between two looks at the server's settings."""
 MOVED = "the server has changed, and what it may have lost is put back"
-_ALL = 2**31 - 1
 _TOO_FEW = "too few replicas have the reservation"
 
 
@@ -123,14 +121,6 @@ class SharedStore(Store, abc.ABC):
         call: Call[bool] = Call(claims, owner, now, settlement)
         self._queue.add(call)
         return call.future
-
-    @override
-    async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
-        return page_of(await self.scan(b"", _ALL, now), only, after, limit, now)
-
-    @override
-    async def overview(self, now: int) -> Overview:
-        return overview_of(await self.scan(b"", _ALL, now))
 
     @override
     async def until_ended(self, fingerprint: bytes, owner: bytes) -> None:

@@ -10,12 +10,12 @@ from redis.exceptions import OutOfMemoryError
 from typing_extensions import override
 
 from gateway.errors import StoreError
-from gateway.model import Claim, Held, Purged, Record, Reserved, Settlement, State
-from gateway.stores import valkey_records as records
+from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.stores.endings import Endings, Flight
 from gateway.stores.recovery import Recovery
 from gateway.stores.shared import MOVED, Refused, SharedStore, Unsure, readable
 from gateway.stores.valkey_link import Call, Link, reason
+from gateway.stores.valkey_listing import LOOKED_AT, ValkeyLists
 from gateway.stores.valkey_records import Keys, ending, in_flight, moment, read_record
 from gateway.stores.valkey_sentinels import FAILURES
 from gateway.stores.valkey_server import ValkeyServer
@@ -23,6 +23,8 @@ from gateway.stores.write_queue import Call as Queued
 
 T = TypeVar("T")
 _SETTLED_BY_OWNER = b"14"
+_COUNTS_AGAIN_AFTER = 60_000
+"""Milliseconds without a commit of a gateway that does not count, after which all claims are counted again."""
 
 
 class ValkeyStore(SharedStore):
@@ -50,6 +52,7 @@ class ValkeyStore(SharedStore):
         self._server = server
         self._replicas = replicas
         self._wait_ms = max(1, round(commit_timeout * 500))
+        self._lists = ValkeyLists(self._ask, self._run_alone, keys, server.node, lambda: link.run_id)
         super().__init__(
             recovery,
             Endings(lambda: link.hear(keys.ended), self._look, FAILURES, polls),
@@ -79,20 +82,29 @@ class ValkeyStore(SharedStore):
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
         wanted = [self._keys.answer + claim.fingerprint for claim in claims]
-        for stored in await self._job(lambda: self._link.ask("MGET", *wanted)):
+        for stored in await self._ask("MGET", *wanted):
             if stored is not None and stored[:16] == owner:
                 return bytes(stored[16:])
         return None
 
     @override
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
-        data = await self._job(lambda: self._link.ask("GET", self._keys.claim + fingerprint))
+        data = await self._ask("GET", self._keys.claim + fingerprint)
         record = None if data is None else read_record(fingerprint, data)
         return record if record is not None and record.is_held(now) else None
 
     @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
-        return await self._job(lambda: self._scan(after, limit, now))
+        return await self._lists.scan(after, limit, now)
+
+    @override
+    async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
+        return await self._lists.page(only, after, limit, now)
+
+    @override
+    async def overview(self, now: int) -> Overview:
+        await self._count(now)
+        return await self._lists.overview()
 
     @override
     async def forget(self, fingerprint: bytes) -> bool:
@@ -109,15 +121,17 @@ class ValkeyStore(SharedStore):
     @override
     async def purge(self, now: int, limit: int) -> Purged:
         self._confirmed.advance_clock(now)
+        if await self._count(now):
+            return Purged(0, 0, more=True)
         arguments: list[bytes | int] = [self._link.run_id, moment(now), limit, self._keys.claim, self._keys.answer]
         call = Call("purge", self._keys.of(self._server.node), arguments)
-        removed, lapsed = await self._job(lambda: self._run(call, lambda answer: (int(answer[2]), int(answer[3]))))
+        _, _, removed, lapsed = await self._run_alone(call)
         return Purged(removed, lapsed, removed == limit)
 
     @override
     async def ping(self, now: int) -> None:
         call = Call("settle", self._keys.of(self._server.node), [self._link.run_id, b"", b"", b""])
-        await self._job(lambda: self._run(call, bool))
+        await self._run_alone(call)
 
     # What a shared store needs
 
@@ -179,6 +193,18 @@ class ValkeyStore(SharedStore):
 
     # Jobs
 
+    async def _ask(self, *command: Any) -> Any:
+        return await self._job(lambda: self._link.ask(*command))
+
+    async def _run_alone(self, call: Call) -> list[Any]:
+        return await self._job(lambda: self._run(call, lambda answer: answer))
+
+    async def _count(self, now: int) -> bool:
+        """Count some claims that were not counted yet; whether there are more."""
+        keys = [*self._keys.of(self._server.node), self._keys.restores]
+        arguments = (self._link.run_id, moment(now), LOOKED_AT, self._keys.claim, _COUNTS_AGAIN_AFTER)
+        return bool((await self._run_alone(Call("count", keys, arguments)))[2])
+
     async def _look(self, flights: Sequence[Flight], marks: bool) -> dict[bytes, bool]:
         keys = [self._keys.claim + fingerprint for fingerprint, _ in flights]
         call = Call("await", keys, [b"%d" % marks, *[owner for _, owner in flights]])
@@ -198,25 +224,3 @@ class ValkeyStore(SharedStore):
             raise StoreError(MOVED)
         self._recovery.note_commit(int(answer[1]))
         return read(answer)
-
-    async def _scan(self, after: bytes, limit: int, now: int) -> list[Record]:
-        """Go through all names: a server has no order of them, and few ask for it."""
-        names: list[bytes] = []
-        cursor, pattern = 0, records.escape(self._keys.claim) + b"*"
-        skip = len(self._keys.claim)
-        while True:
-            cursor, page = await self._link.ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-            names += [name[skip:] for name in page if name[skip:] > after]
-            if not int(cursor):
-                break
-        found: list[Record] = []
-        names = sorted(set(names))  # SCAN may return a key twice
-        for at in range(0, len(names), limit):
-            page = names[at : at + limit]
-            stored = await self._link.ask("MGET", *[self._keys.claim + name for name in page])
-            for name, data in zip(page, stored, strict=True):
-                if data is not None and (record := read_record(name, data)).is_held(now):
-                    found.append(record)
-            if len(found) >= limit:
-                break
-        return found[:limit]

@@ -16,7 +16,7 @@ _TAIL = msgspec.msgpack.Encoder()
 
 
 class _Tail(msgspec.Struct, array_like=True, frozen=True):
-    """What no script looks into."""
+    """What scripts only count by, and order by."""
 
     rule: str
     entry: str
@@ -35,6 +35,7 @@ class Keys:
         "answer",
         "claim",
         "commits",
+        "counts",
         "ended",
         "expiries",
         "flights",
@@ -42,6 +43,7 @@ class Keys:
         "nodes",
         "restores",
         "server",
+        "unknown",
     )
 
     def __init__(self, prefix: str) -> None:
@@ -51,6 +53,10 @@ class Keys:
         self.flights = base + b"f:"
         """Of each node, the claims in flight."""
         self.expiries = base + b"expiries"
+        self.counts = base + b"counts"
+        """How many claims there are: see counting.lua."""
+        self.unknown = base + b"u:"
+        """Of each rule, the claims of unknown outcome by age."""
         self.commits = base + b"commits"
         self.nodes = base + b"nodes"
         """By node a count that grows while it lives."""
@@ -64,7 +70,7 @@ class Keys:
 
     def of(self, node: bytes, fingerprints: Sequence[bytes] = ()) -> list[bytes]:
         """What the scripts take as KEYS."""
-        found = [self.server, self.commits, self.flights + node, self.expiries]
+        found = [self.server, self.commits, self.flights + node, self.expiries, self.counts]
         for fingerprint in fingerprints:
             found += (self.claim + fingerprint, self.answer + fingerprint)
         return found

@@ -8,15 +8,16 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return {'moved'}
 end
-if redis.call('HGET', KEYS[5], ARGV[3]) ~= ARGV[4] then
-    return {'ok', redis.call('INCR', KEYS[2]), 0}
+--:counting
+if redis.call('HGET', KEYS[6], ARGV[3]) ~= ARGV[4] then
+    return {'ok', commit(KEYS[2]), 0}
 end
 local fingerprints = redis.call('SMEMBERS', KEYS[3])
 if #fingerprints == 0 and ARGV[6] == '0' then
     return {'ok', redis.call('GET', KEYS[2]), 0}
 end
 local forever = '9223372036854775807'
-local count = 0
+local abandoned = 0
 for _, fingerprint in ipairs(fingerprints) do
     local key = ARGV[5] .. fingerprint
     local record = redis.call('GET', key)
@@ -28,9 +29,11 @@ for _, fingerprint in ipairs(fingerprints) do
             expires = string.format('%019.0f', since + tonumber(hold))
         end
         local owner = string.sub(record, 2, 17)
-        redis.call('SET', key, '4' .. owner .. expires .. string.sub(record, 37, 55) .. '-----' .. string.sub(record, 61))
+        local new = '4' .. owner .. expires .. string.sub(record, 37, 55) .. '-----' .. string.sub(record, 61)
+        redis.call('SET', key, new)
+        note(new, fingerprint, 1)
         redis.call('ZADD', KEYS[4], 0, expires .. fingerprint)
-        count = count + 1
+        abandoned = abandoned + 1
         if string.sub(record, 56, 60) == '----+' then -- see settle.lua
             redis.pcall('PUBLISH', (string.gsub(KEYS[1], 'server$', 'ended')), owner)
         end
@@ -38,6 +41,6 @@ for _, fingerprint in ipairs(fingerprints) do
 end
 redis.call('DEL', KEYS[3])
 if ARGV[6] == '1' then
-    redis.call('HDEL', KEYS[5], ARGV[3])
+    redis.call('HDEL', KEYS[6], ARGV[3])
 end
-return {'ok', redis.call('INCR', KEYS[2]), count}
+return {'ok', commit(KEYS[2]), abandoned}

@@ -5,6 +5,7 @@
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return {'moved'}
 end
+--:counting
 local due = redis.call('ZRANGEBYLEX', KEYS[4], '-', '[' .. ARGV[2] .. string.rep('\255', 33), 'LIMIT', 0, ARGV[3])
 local removed, unknown = 0, 0
 for _, member in ipairs(due) do
@@ -12,6 +13,7 @@ for _, member in ipairs(due) do
     local record = redis.call('GET', ARGV[4] .. fingerprint)
     if record and string.sub(record, 1, 1) ~= '1' and string.sub(record, 18, 36) == string.sub(member, 1, 19) then
         redis.call('DEL', ARGV[4] .. fingerprint, ARGV[5] .. fingerprint)
+        note(record, fingerprint, -1)
         removed = removed + 1
         local state = string.sub(record, 1, 1)
         if state == '3' or state == '4' then
@@ -20,4 +22,4 @@ for _, member in ipairs(due) do
     end
     redis.call('ZREM', KEYS[4], member)
 end
-return {'ok', redis.call('INCR', KEYS[2]), removed, unknown}
+return {'ok', commit(KEYS[2]), removed, unknown}

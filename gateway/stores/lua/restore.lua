@@ -3,11 +3,12 @@
 -- KEYS: as of reserve.lua; then how often anything was put back. ARGV: the server's run id, the owner, when it reserved;
 -- then for each claim its record, or "" where it was freed, and the answer.
 -- Returns {how many claims were put back, how many are held by another operation}.
+--:counting
 local owner, reserved_at = ARGV[2], ARGV[3]
 local is_whole = redis.call('GET', KEYS[1]) == ARGV[1]
 local restored, taken = 0, 0
 for at = 1, (#ARGV - 3) / 2 do
-    local key, record, answer = KEYS[3 + 2 * at], ARGV[2 + 2 * at], ARGV[3 + 2 * at]
+    local key, record, answer = KEYS[4 + 2 * at], ARGV[2 + 2 * at], ARGV[3 + 2 * at]
     local fingerprint = string.sub(key, -32)
     local there = redis.call('GET', key)
     if there and string.sub(there, 56, 60) == '----+' then
@@ -33,24 +34,26 @@ for at = 1, (#ARGV - 3) / 2 do
         if there then
             redis.call('ZREM', KEYS[4], string.sub(there, 18, 36) .. fingerprint)
             redis.call('SREM', KEYS[3], fingerprint)
+            note(there, fingerprint, -1)
         end
         if record == '' then
-            redis.call('DEL', key, KEYS[4 + 2 * at])
+            redis.call('DEL', key, KEYS[5 + 2 * at])
         else
             redis.call('SET', key, record)
+            note(record, fingerprint, 1)
             if string.sub(record, 1, 1) == '1' then
                 redis.call('SADD', KEYS[3], fingerprint)
             else
                 redis.call('ZADD', KEYS[4], 0, string.sub(record, 18, 36) .. fingerprint)
             end
             if answer ~= '' then
-                redis.call('SET', KEYS[4 + 2 * at], owner .. answer)
+                redis.call('SET', KEYS[5 + 2 * at], owner .. answer)
             end
         end
         restored = restored + 1
     end
 end
 if restored > 0 then
-    redis.call('INCR', KEYS[#KEYS])
+    commit(KEYS[#KEYS])
 end
 return {restored, taken}

@@ -12,6 +12,9 @@ DECLARE
     forever CONSTANT bigint := 9223372036854775807;
     abandoned integer;
     awaited bytea[];
+    fingerprints bytea[];
+    rules bytea[];
+    ages bigint[];
 BEGIN
     PERFORM FROM :schema.nodes WHERE node = of_node AND beats = at_beats FOR UPDATE;
     IF NOT FOUND THEN
@@ -32,9 +35,18 @@ BEGIN
             END
         FROM due
         WHERE c.fingerprint = due.fingerprint
-        RETURNING c.owner, due.is_awaited
+        RETURNING c.owner, due.is_awaited, c.fingerprint, c.rule, c.first_seen
     )
-    SELECT count(*), array_agg(DISTINCT owner) FILTER (WHERE is_awaited) INTO abandoned, awaited FROM ended;
+    SELECT
+        count(*), array_agg(DISTINCT owner) FILTER (WHERE is_awaited),
+        array_agg(fingerprint), array_agg(rule), array_agg(first_seen)
+    INTO abandoned, awaited, fingerprints, rules, ages
+    FROM ended;
+    IF abandoned > 0 THEN
+        PERFORM :schema.note(
+            fingerprints, rules, ages, array_fill(1::smallint, ARRAY[abandoned]), array_fill(4::smallint, ARRAY[abandoned])
+        );
+    END IF;
     PERFORM :schema.tell(awaited);
     IF for_good THEN
         DELETE FROM :schema.nodes WHERE node = of_node;

@@ -16,6 +16,13 @@ DECLARE
     restored integer;
     removed integer;
     taken integer;
+    fingerprints bytea[];
+    rules bytea[];
+    ages bigint[];
+    were smallint[];
+    are smallint[];
+    locked bytea[];
+    locked_states smallint[];
     is_open boolean := NOT EXISTS (SELECT FROM :schema.facts WHERE name = 'server' AND value = :schema.server());
 BEGIN
     PERFORM FROM :schema.nodes WHERE node = of_node AND connection = on_connection FOR SHARE;
@@ -43,23 +50,44 @@ BEGIN
         ORDER BY d.fingerprint
         FOR UPDATE OF d
     );
-    INSERT INTO :schema.claims AS c (
-        fingerprint, owner, state, expires_at, unknown_hold, first_seen, node, rule, entry, resource, caller, payload,
-        answer
+    SELECT array_agg(fingerprint), array_agg(state) INTO locked, locked_states
+    FROM (
+        SELECT d.fingerprint, d.state
+        FROM :schema.claims AS d
+        JOIN unnest(w) AS u ON d.fingerprint = u.fingerprint
+        WHERE u.state <> 0
+        ORDER BY d.fingerprint
+        FOR UPDATE OF d
+    ) AS d;
+    WITH put AS (
+        INSERT INTO :schema.claims AS c (
+            fingerprint, owner, state, expires_at, unknown_hold, first_seen, node, rule, entry, resource, caller, payload,
+            answer
+        )
+        SELECT
+            u.fingerprint, u.owner, u.state, u.expires_at, u.hold, u.at, of_node, u.rule, u.entry, u.resource, u.caller,
+            u.payload, u.answer
+        FROM unnest(w) AS u
+        WHERE u.state <> 0
+        ORDER BY u.fingerprint
+        ON CONFLICT (fingerprint) DO UPDATE
+        SET state = excluded.state, expires_at = excluded.expires_at, node = excluded.node,
+            resource = excluded.resource, answer = coalesce(excluded.answer, c.answer)
+        WHERE c.owner = excluded.owner
+            AND (c.state IN (1, 4) OR excluded.state = 2 OR c.state = 3 AND excluded.state = 3)
+            AND (c.state, c.expires_at, c.resource)
+                IS DISTINCT FROM (excluded.state, excluded.expires_at, excluded.resource)
+        RETURNING c.fingerprint, c.rule, c.first_seen, c.state
     )
     SELECT
-        u.fingerprint, u.owner, u.state, u.expires_at, u.hold, u.at, of_node, u.rule, u.entry, u.resource, u.caller,
-        u.payload, u.answer
-    FROM unnest(w) AS u
-    WHERE u.state <> 0
-    ORDER BY u.fingerprint
-    ON CONFLICT (fingerprint) DO UPDATE
-    SET state = excluded.state, expires_at = excluded.expires_at, node = excluded.node, resource = excluded.resource,
-        answer = coalesce(excluded.answer, c.answer)
-    WHERE c.owner = excluded.owner
-        AND (c.state IN (1, 4) OR excluded.state = 2 OR c.state = 3 AND excluded.state = 3)
-        AND (c.state, c.expires_at, c.resource) IS DISTINCT FROM (excluded.state, excluded.expires_at, excluded.resource);
-    GET DIAGNOSTICS restored = ROW_COUNT;
+        count(*), array_agg(put.fingerprint), array_agg(put.rule), array_agg(put.first_seen), array_agg(u.state),
+        array_agg(put.state)
+    INTO restored, fingerprints, rules, ages, were, are
+    FROM put
+    LEFT JOIN unnest(locked, locked_states) AS u (fingerprint, state) ON u.fingerprint = put.fingerprint;
+    IF restored > 0 THEN
+        PERFORM :schema.note(fingerprints, rules, ages, were, are);
+    END IF;
     SELECT count(*) INTO taken
     FROM unnest(w) AS u
     JOIN :schema.claims AS c ON c.fingerprint = u.fingerprint

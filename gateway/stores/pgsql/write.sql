@@ -32,6 +32,9 @@ DECLARE
     is_settled boolean[];
     is_mine boolean[];  -- inserted just now
     is_awaited boolean[];  -- somebody waits for its end
+    were smallint[];  -- the state that it had before this batch, with its rule and age; null where it was not there
+    rules bytea[];
+    ages bigint[];
     inserting integer[];  -- the claim for which it is inserted, where it is not there
     -- by number of a claim
     is_inserted boolean[] := array_fill(false, ARRAY[size]);
@@ -39,6 +42,7 @@ DECLARE
     is_ended boolean[] := array_fill(false, ARRAY[size]);
     freed bytea[] := '{}';
     ended bytea[] := '{}';  -- the owners of operations that somebody waits for
+    noted integer[] := '{}';  -- the claims whose change is counted
     is_held boolean[];  -- by number of a call
     answers json[] := '{}';
     met json[];
@@ -118,7 +122,8 @@ BEGIN
         ON CONFLICT (fingerprint) DO UPDATE SET state = c.state WHERE false;  -- locks it
         GET DIAGNOSTICS last = ROW_COUNT;
         FOR row_at IN
-            SELECT u.place, c.state, c.owner, c.expires_at, c.is_awaited, c.xmin = pg_current_xact_id()::xid AS is_mine,
+            SELECT u.place, c.state, c.owner, c.expires_at, c.is_awaited, c.rule, c.first_seen,
+                c.xmin = pg_current_xact_id()::xid AS is_mine,
                 CASE WHEN c.xmin <> pg_current_xact_id()::xid THEN :schema.record(c) END AS record
             FROM unnest(w) WITH ORDINALITY AS u
             JOIN :schema.claims AS c ON c.fingerprint = u.fingerprint
@@ -132,6 +137,9 @@ BEGIN
                 expiries[p] := row_at.expires_at;
                 records[p] := row_at.record;
                 is_awaited[p] := row_at.is_awaited;
+                were[p] := row_at.state;
+                rules[p] := row_at.rule;
+                ages[p] := row_at.first_seen;
             END IF;
         END LOOP;
         FOR i IN 1 .. size LOOP
@@ -202,12 +210,16 @@ BEGIN
                 IF NOT (is_mine[p] AND inserting[p] = i) THEN
                     is_taken[i] := true;
                     first := first + 1;
+                    IF were[p] > 1 THEN
+                        noted := noted || i;
+                    END IF;
                 END IF;
             ELSIF w[i].state = 0 THEN
                 freed := freed || w[i].fingerprint;
             ELSE
                 is_ended[i] := true;
                 first := first + 1;
+                noted := noted || i;
             END IF;
         ELSIF is_mine[p] AND inserting[p] = i AND changed[p] = 0 THEN
             freed := freed || w[i].fingerprint;
@@ -225,6 +237,13 @@ BEGIN
             is_awaited = false
         FROM unnest(w) WITH ORDINALITY AS u
         WHERE is_ended[u.ordinality] AND c.fingerprint = u.fingerprint;
+    END IF;
+    IF array_length(noted, 1) > 0 THEN
+        PERFORM :schema.note(
+            array_agg(w[n].fingerprint), array_agg(rules[w[n].place]), array_agg(ages[w[n].place]),
+            array_agg(were[w[n].place]), array_agg(CASE WHEN is_ended[n] THEN w[n].state ELSE 1::smallint END)
+        )
+        FROM unnest(noted) AS n;
     END IF;
     IF array_length(freed, 1) > 0 THEN
         DELETE FROM :schema.claims WHERE fingerprint = ANY (freed);

@@ -1,0 +1,2 @@
+-- Count some more claims: see count.sql.
+SELECT :schema.count(%(most)s)
