@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import requests
@@ -78,24 +78,28 @@ class Traces:
     def report(self) -> None:
         """Count what was lost since the last call; log when spans begin to be lost, and when they arrive again."""
         exported, failed, dropped = self._exporter.exported, self._exporter.failed, self._queue.dropped
-        lost = {"traces-failed": failed - self._failed, "traces-dropped": dropped - self._dropped}
+        new_failed, new_dropped = failed - self._failed, dropped - self._dropped
         self._failed, self._dropped = failed, dropped
-        if any(lost.values()):
-            self._tell(lost, self._session.last)
+        if new_failed or new_dropped:
+            self._tell(new_failed, new_dropped, self._session.last)
             self._failing_since = exported
         elif self._told and exported > self._failing_since:
             self._told.clear()
             self._telemetry.event("traces-recovered")
 
-    def _tell(self, lost: Mapping[str, int], reason: str) -> None:
+    def _tell(self, failed: int, dropped: int, reason: str) -> None:
         """Log each kind of loss once in an outage, however long that is; the counters go on."""
-        for event, times in lost.items():
-            if event in self._told:
-                self._telemetry.events[event] += times
-            elif times:
-                self._told.add(event)
-                facts = {"reason": reason} if event == "traces-failed" else {}
-                self._telemetry.event(event, "warning", times=times, **facts)
+        if failed and self._is_new("traces-failed", failed):
+            self._telemetry.event("traces-failed", "warning", times=failed, reason=reason)
+        if dropped and self._is_new("traces-dropped", dropped):
+            self._telemetry.event("traces-dropped", "warning", times=dropped)
+
+    def _is_new(self, event: str, times: int) -> bool:
+        if event in self._told:
+            self._telemetry.events[event] += times
+            return False
+        self._told.add(event)
+        return True
 
     async def close(self) -> None:
         """Export what waits, within `timeout` and by `close_by`, and log what was lost."""
@@ -118,7 +122,7 @@ class Traces:
         lost = self._queue.accepted - self._exporter.exported - self._failed
         dropped = self._queue.dropped - self._dropped
         self._told.clear()  # what was lost in the end is told in any case
-        self._tell({"traces-failed": lost, "traces-dropped": dropped}, reason or self._session.last)
+        self._tell(lost, dropped, reason or self._session.last)
 
 
 class _Session(requests.Session):

@@ -17,7 +17,7 @@ _SET_BY_EXPORTER = HOP_BY_HOP | {b"host", b"content-length", b"content-type", b"
 def validate_traces(config: Config, problems: Problems) -> None:
     """Note every problem of `[traces]`."""
     traces, path = config.traces, ("traces",)
-    if traces is None or not problems.sound(path):
+    if traces is None:
         return
     timeouts(traces, path, problems)
     counts(traces, path, problems)

@@ -404,3 +404,16 @@ async def test_without_its_packages_only_a_file_that_asks_for_traces_is_refused(
     plain = GatewayProgram(tmp_path / "plain", rules(upstream.url), environment={"PYTHONPATH": without})
     async with plain as program:
         assert (await create(program.port, "ada@example.org")).status == 201
+
+
+async def test_a_reload_goes_on_with_the_traces_of_the_start_and_says_so(
+    upstream: RawUpstream, gateway: StartGateway, collector: Collector
+) -> None:
+    program = await gateway(traces={"endpoint": collector.url})
+    changed = rules(upstream.url, traces={"endpoint": "http://127.0.0.1:9"}, log={"requests": "none"})
+    program.file.write_text(changed, encoding="utf-8")
+    program.hang_up()
+    assert (await program.wait_for_log(event="reloaded"))["restart"] == ["traces"]
+    assert (await post(program, "/users", ADA, CLIENT)).status == 201
+    assert await program.stop() == 0
+    assert set(await collector.trace(TRACE, 4)) == {"create", "claim", "upstream", "settle"}
