@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 from opentelemetry.context import Context
 from opentelemetry.trace import (
+    INVALID_SPAN,
     NonRecordingSpan,
     Span,
     SpanContext,
@@ -102,7 +103,10 @@ class CreateTrace:
 
     @contextlib.contextmanager
     def step(self, name: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
-        """The span of a step of the create; nothing of it is recorded where the create's is not."""
+        """The span of a step of the create; one that records nothing where the create's does not."""
+        if self._span is None or not self._span.is_recording():
+            yield INVALID_SPAN
+            return
         span = self._tracer.start_span(name, self._context, kind)
         try:
             yield span
@@ -115,15 +119,19 @@ class CreateTrace:
     @contextlib.contextmanager
     def as_parent(self, span: Span) -> Iterator[None]:
         """Have the API's spans hang below a step, as long as that lasts."""
+        if self._span is None or span is INVALID_SPAN:
+            yield
+            return
         self._tell_api(span)
         try:
             yield
         finally:
-            if self._span is not None:
-                self._tell_api(self._span)
+            self._tell_api(self._span)
 
     def waited(self, started: int, met: Found) -> None:
         """Tell of a wait for what a create met, which began at `started` and is over once its answer begins."""
+        if self._span is None or not self._span.is_recording():
+            return
         span = self._tracer.start_span("wait", self._context, start_time=started)
         _tell_conflict(span, met)
         span.end(self.answering_since)
