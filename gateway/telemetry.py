@@ -1,15 +1,21 @@
 # One record per request, written as a log line and counted. Never contains a field value, a credential or a body.
 
+import os
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
 
+from gateway.colours import wants_colours
 from gateway.config.schema import RuleConfig
 from gateway.histogram import Histogram
+from gateway.log_text import event_text, request_text
+
+if TYPE_CHECKING:
+    from gateway.log_screen import RequestScreen
 
 
 class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="event", tag="request"):
@@ -83,6 +89,7 @@ class Telemetry:
         self._pending: list[RequestRecord | dict[str, Any]] = []
         self._repeated: dict[tuple[str, str, tuple[tuple[str, Any], ...]], int] = {}
         self._encoder = msgspec.json.Encoder()
+        self._screen: RequestScreen | None = None
         self.apply_config(style, requests)
         self.requests: Counter[tuple[str, str]] = Counter()
         """Counted by rule ("" for none) and outcome."""
@@ -111,8 +118,15 @@ class Telemetry:
 
     def apply_config(self, style: Literal["auto", "json", "text"], requests: Literal["all", "guarded", "none"]) -> None:
         """Change the style, and which requests are logged."""
-        self._as_json = style == "json" or (style == "auto" and not self._stream.isatty())
+        is_terminal = self._stream.isatty()
+        self._as_json = style == "json" or (style == "auto" and not is_terminal)
         self._requests = requests
+        if self._as_json or not (is_terminal or wants_colours(self._stream, os.environ)):
+            self._screen = None
+        elif self._screen is None:
+            from gateway.log_screen import RequestScreen  # imported only when needed
+
+            self._screen = RequestScreen(self._stream)
 
     def expect(self, rules: Iterable[RuleConfig]) -> None:
         """Have what is watched counted from 0: a series that begins with its first event hides that one from rates."""
@@ -175,6 +189,9 @@ class Telemetry:
             if times:
                 self._repeated[name, level, facts] = 0
                 self._write({"event": name, "level": level, **dict(facts), "times": times})
+        if self._screen is not None:
+            self.flush()
+            self._print(self._screen.due(time.strftime("%H:%M:%S"), time.monotonic()))
 
     def flush(self) -> None:
         """Write the pending lines."""
@@ -182,13 +199,20 @@ class Telemetry:
             return
         if self._as_json:
             now = b'{"time":%.3f,' % time.time()
-            lines = [now + self._encoder.encode(entry)[1:] for entry in self._pending]
-        else:
+            lines = [b"\n".join([now + self._encoder.encode(entry)[1:] for entry in self._pending]).decode()]
+        elif self._screen is None:
             clock = time.strftime("%H:%M:%S")
-            lines = [f"{clock} {_readable(entry)}".encode() for entry in self._pending]
+            lines = [f"{clock} {_text(entry)}" for entry in self._pending]
+        else:
+            lines = _on_screen(self._screen, self._pending)
         self._pending.clear()
+        self._print(lines)
+
+    def _print(self, lines: Sequence[str]) -> None:
+        if not lines:
+            return
         try:
-            self._stream.write(b"\n".join(lines).decode() + "\n")
+            self._stream.write("\n".join(lines) + "\n")
             self._stream.flush()
         except (OSError, ValueError):
             pass  # the log cannot be written: no reason to stop serving
@@ -201,35 +225,16 @@ class Telemetry:
             self._call_soon(self.flush)  # once for all lines of one iteration of the event loop
 
 
-def _readable(entry: "RequestRecord | dict[str, Any]") -> str:
-    if isinstance(entry, RequestRecord):
-        return _readable_request(entry)
-    facts = " ".join(f"{key}={_plain(_flat(value))}" for key, value in entry.items() if key not in {"event", "level"})
-    return f"{entry['level']}: {entry['event']} {facts}".rstrip()
+def _on_screen(screen: "RequestScreen", entries: "Sequence[RequestRecord | dict[str, Any]]") -> list[str]:
+    clock, now = time.strftime("%H:%M:%S"), time.monotonic()
+    lines: list[str] = []
+    for entry in entries:
+        if isinstance(entry, RequestRecord):
+            lines += screen.lines(entry, clock, now)
+        else:
+            lines.append(screen.event_line(event_text(entry), entry["level"], clock))
+    return lines
 
 
-def _flat(value: Any) -> str:
-    return "; ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _plain(text: str) -> str:
-    """The text unchanged, or escaped when it contains unprintable characters."""
-    return text if text.isprintable() else ascii(text)
-
-
-def _readable_request(record: RequestRecord) -> str:
-    parts = [record.method, str(record.status or "gone"), record.outcome]
-    if record.rule:
-        parts.append(f"rule={_plain(record.rule)}")
-    if record.upstream_status:
-        parts.append(f"upstream={record.upstream_status}")
-    if record.fingerprint:
-        parts.append(f"fingerprint={record.fingerprint}")
-    if record.client_gone:
-        parts.append("client-gone")
-    if record.unguarded:
-        parts.append(f"unguarded={record.unguarded}")
-    if record.request_id:
-        parts.append(f"id={record.request_id}")
-    parts.append(f"{record.duration_ms:.1f}ms")
-    return " ".join(parts)
+def _text(entry: "RequestRecord | dict[str, Any]") -> str:
+    return request_text(entry) if isinstance(entry, RequestRecord) else event_text(entry)

@@ -9,6 +9,7 @@ from gateway.config.endpoints import SqliteStoreUrl, UnixAddress, parse_listen, 
 from gateway.config.schema import Config
 from gateway.errors import ConfigError, StoreInUse, StoreOpenError
 from gateway.guard.fingerprint import Fingerprinter
+from gateway.process.open_traces import missing
 from gateway.process.secret import existing
 from gateway.process.spool_path import spool_path
 from gateway.stores.inspect import inspect
@@ -17,7 +18,13 @@ from gateway.tls import certificates
 
 def problems(config: Config) -> list[str]:
     """Return everything on this machine that would prevent `gateway run` from starting, one line each."""
-    return [*_listeners(config), *certificates.problems(config, time.time()), *_store(config), *_spool(config)]
+    return [
+        *_listeners(config),
+        *certificates.problems(config, time.time()),
+        *_store(config),
+        *_spool(config),
+        *missing(config),
+    ]
 
 
 def _listeners(config: Config) -> list[str]:

@@ -4,9 +4,7 @@ import os
 import textwrap
 from typing import Literal, TextIO
 
-Colour = Literal["bold", "dim", "green", "yellow", "red", "cyan"]
-
-_CODES: dict[Colour, str] = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "red": "31", "cyan": "36"}
+from gateway.colours import Colour, is_unicode, paint, wants_colours
 
 Mark = Literal["created", "stopped", "duplicate", "unclear"]
 
@@ -25,21 +23,18 @@ STRIP = 50
 
 
 class Terminal:
-    """An output stream, with colours only on a terminal and when NO_COLOR is unset."""
+    """An output stream, with colours where it wants them."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self.is_terminal = out.isatty()
-        self._colours = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self._wide = (out.encoding or "").lower().replace("-", "") == "utf8"
+        self._colours = wants_colours(out, os.environ)
+        self._wide = is_unicode(out)
         self._marks = 0
 
     def paint(self, text: str, *colours: Colour) -> str:
         """Return the text in these colours, or unchanged."""
-        if not self._colours or not colours:
-            return text
-        codes = ";".join(_CODES[colour] for colour in colours)
-        return f"\x1b[{codes}m{text}\x1b[0m"
+        return paint(text, *colours) if self._colours else text
 
     def line(self, text: str = "", indent: int = 0) -> None:
         """Write one line."""

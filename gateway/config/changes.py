@@ -8,6 +8,7 @@ RESTART = (
     "server.listen", "server.tls", "server.spool_folder", "admin.listen", "admin.hosts", "store.url",
     "store.durability", "store.commit_timeout", "store.max_waiting", "store.prefix", "store.replicas",
     "store.trust_server", "store.failover_grace", "store.node_timeout", "fingerprint.key", "fingerprint.key_file",
+    "traces",
 )  # fmt: skip
 """Keys that are only read at the start, because the sockets and files they name are in use."""
 
@@ -29,5 +30,6 @@ def waiting(started: Config, now: Config) -> tuple[str, ...]:
 
 
 def _value(config: Config, key: str) -> object:
-    table, name = key.split(".")
-    return getattr(getattr(config, table), name)
+    table, _, name = key.partition(".")
+    value = getattr(config, table)
+    return getattr(value, name) if name else value

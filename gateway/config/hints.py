@@ -12,6 +12,7 @@ from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_store import StoreConfig
+from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration, Size, Table
@@ -29,6 +30,9 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.Config, "cors"): '[cors] with origins = ["https://app.example.com"]',
     (CorsConfig, "origins"): 'origins = ["https://app.example.com"]',
     (schema.Config, "log"): '[log] with format = "json"',
+    (schema.Config, "traces"): '[traces] with endpoint = "http://127.0.0.1:4318"',
+    (TracesConfig, "service"): 'service = "signup-gateway"',
+    (TracesConfig, "headers"): 'headers = { Authorization = "Bearer ${GATEWAY_TOKEN}" }',
     (schema.Config, "rules"): "[[rules]], with two brackets, above each rule",
     (schema.ServerConfig, "tls"): 'tls = { certificate = "gateway.crt", key = "gateway.key" }',
     (schema.ServerTlsConfig, "certificate"): 'certificate = "gateway.crt"',
@@ -118,6 +122,7 @@ _TITLES: dict[type[Table], str] = {
     StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
+    TracesConfig: "[traces]",
     schema.RuleConfig: "[[rules]]",
     schema.MatchConfig: "a rule's match",
     schema.UniqueConfig: "an entry of unique",
@@ -172,7 +177,7 @@ def _written(value: Any) -> str:
             return f'"{format_size(value)}"'
         case bool():
             return str(value).lower()
-        case int():
+        case int() | float():
             return str(value)
         case tuple():
             return f"[{', '.join([_written(element) for element in value])}]"

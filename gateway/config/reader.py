@@ -19,6 +19,12 @@ from gateway.config.units import parse_duration, parse_size
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_UNQUOTED: Mapping[Any, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+}
+"""The types of TOML that are taken for each type that has no quotes, and its name."""
 _T = TypeVar("_T", bound=Table)
 
 
@@ -68,14 +74,11 @@ class _Reader:
             return self.wrong(kind, found, path, f"a table belongs here; write {right}")
         if issubclass(kind, Duration | Size):
             return self.quantity(kind, found, path, right)
-        if kind is bool:
-            if isinstance(found, bool):
-                return found
-            return self.wrong(kind, found, path, f"true or false without quotes belongs here; write {right}")
-        if kind is int:
-            if isinstance(found, int) and not isinstance(found, bool):
-                return found
-            return self.wrong(kind, found, path, f"a whole number without quotes belongs here; write {right}")
+        if kind in _UNQUOTED:
+            taken, what = _UNQUOTED[kind]
+            if isinstance(found, taken) and isinstance(found, bool) == (kind is bool):
+                return kind(found)
+            return self.wrong(kind, found, path, f"{what} without quotes belongs here; write {right}")
         text = self.text(found, path, right)
         return _blank(kind) if text is None else text
 

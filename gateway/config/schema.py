@@ -11,6 +11,7 @@ from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_store import StoreConfig
+from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
 from gateway.config.schema_verify import DEFAULT_HOLD, VerifyConfig
 from gateway.config.table import Duration, Size, Table
@@ -278,4 +279,6 @@ class Config(Table, frozen=True, kw_only=True):
     store: StoreConfig = StoreConfig()
     fingerprint: FingerprintConfig = FingerprintConfig()
     log: LogConfig = LogConfig()
+    traces: TracesConfig | None = None
+    """Where spans of creates go; default: there are none."""
     rules: tuple[RuleConfig, ...] = ()

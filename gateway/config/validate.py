@@ -9,6 +9,7 @@ from gateway.config.validate_answers import validate_answers, validate_cors
 from gateway.config.validate_forwarding import validate_forwarding
 from gateway.config.validate_rules import validate_rules
 from gateway.config.validate_store import validate_store
+from gateway.config.validate_traces import validate_traces
 from gateway.config.validate_upstreams import validate_upstreams
 from gateway.config.validate_values import counts, file_names, timeouts
 from gateway.guard.fingerprint import MIN_SECRET
@@ -36,6 +37,7 @@ def validate(config: Config, problems: Problems) -> None:
     validate_forwarding(config, problems)
     validate_answers(config, problems)
     validate_cors(config, problems)
+    validate_traces(config, problems)
 
 
 def _listeners(config: Config, problems: Problems) -> None:

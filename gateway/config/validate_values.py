@@ -10,6 +10,7 @@ from gateway.config.hints import example
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import ServerConfig, UniqueConfig
 from gateway.config.schema_store import StoreConfig
+from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_size
@@ -34,6 +35,7 @@ _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
     (ServerConfig, "max_spooled"): (Size(1024**2), Size(1024**4)),
     (StoreConfig, "max_waiting"): (1, 1_000_000),
     (UpstreamConfig, "keepalive_connections"): (0, 100_000),
+    (TracesConfig, "max_queued"): (512, 1_000_000),
 }
 """The minimum and maximum of each count and size: less is useless, more is most likely a typing error."""
 

@@ -8,6 +8,7 @@ import msgspec
 from gateway.config.schema import Config, FingerprintConfig, RuleConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_store import StoreConfig
+from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration, Size, Table
 from gateway.config.units import format_duration, format_size
@@ -51,7 +52,7 @@ def _table(table: Table) -> dict[str, Any]:
             value = HIDDEN
         if isinstance(table, StoreConfig) and field.name == "url":
             value = _IN_URL.sub(HIDDEN, value)
-        if isinstance(table, VerifyConfig) and field.name == "headers" and value is not None:
+        if isinstance(table, VerifyConfig | TracesConfig) and field.name == "headers" and value is not None:
             value = dict.fromkeys(value, HIDDEN)
         if value is not None and value != {} and not (field.name in _OFF_WHEN_EMPTY and value == ()):
             document[field.encode_name] = _value(value)

@@ -87,6 +87,11 @@ class Exchange:
         """Whether the request has come whole; otherwise the connection ends with the answer."""
         return self._stream is None or self._stream.is_whole
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the client's peer is among those who are believed about the client."""
+        return self._client.peer.is_trusted
+
     def client_address(self) -> str | None:
         """The client's address, as `[forwarding]` says whom to believe about it; see Peer."""
         return self._client.peer.client_address(end_to_end(self.headers))

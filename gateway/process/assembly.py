@@ -2,6 +2,7 @@
 # requests.
 
 import time
+from collections.abc import Callable
 
 from gateway.config.compile import compile_cors, compile_rules
 from gateway.config.schema import Config
@@ -31,12 +32,23 @@ class Assembly:
     (`applied_at`, seconds since the epoch); and the upstreams.
     """
 
-    def __init__(self, config: Config, store: Store, fingerprinter: Fingerprinter, telemetry: Telemetry) -> None:
-        """Raises ConfigError for unusable TLS files, and an unusable folder of spools. A loop must be running."""
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        fingerprinter: Fingerprinter,
+        telemetry: Telemetry,
+        new_handler: Callable[[HandlerDependencies], Handler] = Handler,
+    ) -> None:
+        """`new_handler` makes the handler of a configuration.
+
+        Raises ConfigError for unusable TLS files, and an unusable folder of spools. A loop must be running.
+        """
         self.config = config
         self._store = store
         self._fingerprinter = fingerprinter
         self._telemetry = telemetry
+        self._new_handler = new_handler
         self._spools = SpoolFolder(
             spool_path(config),
             config.server.max_spooled,
@@ -111,7 +123,7 @@ class Assembly:
             spooler=self._spooler,
             status_header=config.server.status_header,
         )
-        return Handler(dependencies)
+        return self._new_handler(dependencies)
 
 
 def wall_clock() -> int:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway import __version__
-from gateway.config.schema import Config
+from gateway.config.schema import Config, ServerConfig
 from gateway.errors import ConfigError, StoreError
 from gateway.process.accept import Acceptor, TlsAcceptor
 from gateway.process.admin.listener import Admin
@@ -22,6 +22,7 @@ from gateway.process.drain import drain, wait_for_final_requests
 from gateway.process.listen import Listeners, listen
 from gateway.process.memory import release_for_ever, set_thresholds
 from gateway.process.open_store import open_store
+from gateway.process.open_traces import handler_factory, open_traces
 from gateway.process.reload import Reloader
 from gateway.process.systemd import ServiceManager, inherited_listeners, serving
 from gateway.process.watchdog import run_watchdog
@@ -60,9 +61,12 @@ async def serve(config: Config, path: Path) -> None:
             telemetry.event("descriptors-low", "warning", limit=limit, needed=short[0], note=short[1])
         if found := problems(config, time.time()):
             raise ConfigError(found)
+        traces = open_traces(config, telemetry)
+        if traces is not None:  # closed last: a span may end with the last connection
+            closing.push_async_callback(traces.close)
         opened, fingerprinter = await open_store(config, telemetry)
         closing.push_async_callback(opened.store.close)
-        assembly = Assembly(config, opened.store, fingerprinter, telemetry)
+        assembly = Assembly(config, opened.store, fingerprinter, telemetry, handler_factory(config, traces))
         closing.callback(assembly.close)
         tls = (
             None if config.server.tls is None else ListenerTls(config.server.tls, partial(_log_certificate, telemetry))
@@ -76,6 +80,7 @@ async def serve(config: Config, path: Path) -> None:
             signals.reload_for_ever(reloader),
             assembly.verifier.run(),
             *([] if tls is None else [tls.follow()]),
+            *([] if traces is None else [traces.report_for_ever()]),
         ]
         for task in tasks:
             closing.push_async_callback(_cancel, loop.create_task(task))
@@ -103,6 +108,8 @@ async def serve(config: Config, path: Path) -> None:
         await signals.stop.wait()
         admin.ready = False
         manager.stopping("draining")
+        if traces is not None:
+            traces.close_by = loop.time() + _longest_drain(assembly.config.server)
         await _drain(assembly, telemetry, signals, partial(_stop_listening, acceptor, clients))
     telemetry.event("stopped")
     telemetry.flush()
@@ -125,6 +132,11 @@ async def _drain(
         await wait_for_final_requests(front, min(grace, FINAL_REQUEST_GRACE))
     if not await drain(front, server.drain_timeout):
         telemetry.event("drain-timeout", "warning")
+
+
+def _longest_drain(server: ServerConfig) -> float:
+    """Seconds within which the process ends, connections to the store apart."""
+    return (server.drain_grace or 0.0) + FINAL_REQUEST_GRACE + server.drain_timeout + 1.0
 
 
 async def _stop_listening(acceptor: Acceptor, listeners: Listeners) -> None:

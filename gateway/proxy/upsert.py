@@ -15,7 +15,7 @@ from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
 from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.status_field import without_field
-from gateway.upstream.results import UpstreamResponse
+from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 
 _NOT_FOUND, _GONE = 404, 410
 
@@ -48,15 +48,7 @@ class Upserts:
         if target is None or record.owner == request.upserted:
             return Upserted.NOT_DONE
         request.upserted = record.owner
-        line = f"{rule.upsert_method} {target} HTTP/1.1\r\n".encode()
-        # Headers that ask for another method made the request the create that it is no longer.
-        result = await send(
-            request,
-            self._deps.stopwatch,
-            is_guarded=True,
-            line=line,
-            dropped=METHOD_OVERRIDES | rule.method_override,
-        )
+        result = await self._send(create, target)
         if isinstance(result, UpstreamResponse):
             if result.status in {_NOT_FOUND, _GONE}:
                 result.abandon()
@@ -68,6 +60,16 @@ class Upserts:
             request.fields = self._status_fields["upserted"]
         await deliver(request, without_field(result, self._status_name), self._deps.idle_timeouts)
         return Upserted.ANSWERED
+
+    async def _send(self, create: HeldCreate, target: str) -> UpstreamResponse | NotSent | NoResponse:
+        # Headers that ask for another method made the request the create that it is no longer.
+        return await send(
+            create.request,
+            self._deps.stopwatch,
+            is_guarded=True,
+            line=f"{create.rule.upsert_method} {target} HTTP/1.1\r\n".encode(),
+            dropped=METHOD_OVERRIDES | create.rule.method_override,
+        )
 
     async def _free(self, create: HeldCreate, owner: bytes) -> Upserted:
         """Free the claims of an operation that a create met, because what it made is gone."""

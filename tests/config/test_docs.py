@@ -17,6 +17,7 @@ from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
 from gateway.config.schema_store import StoreConfig
+from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Table
@@ -44,6 +45,7 @@ HEADINGS: dict[type[Table], str] = {
     StoreConfig: "[store]",
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
+    TracesConfig: "[traces]",
     schema.RuleConfig: "[[rules]]",
     VerifyConfig: "verify",
     schema.MatchConfig: "match",
@@ -187,7 +189,7 @@ def test_every_answer_that_a_rule_can_shape_is_documented_and_no_other_is() -> N
 
 def test_every_key_that_waits_for_a_restart_is_documented_and_no_other_is() -> None:
     lines = "".join(re.findall(r"^- .*$", section("Reloading"), re.MULTILINE))
-    assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", lines)) == set(RESTART)
+    assert set(re.findall(r"(?:- |, )`([a-z_.]+)`", lines)) == set(RESTART)
 
 
 def test_the_sample_loads() -> None:

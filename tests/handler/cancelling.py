@@ -22,6 +22,7 @@ from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration, Size
 from gateway.front.exchange import Exchange
 from gateway.model import State
+from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.handler import Handler
 from gateway.stores.base import Store
 from gateway.stores.memory import MemoryStore
@@ -180,6 +181,8 @@ class Scenario:
     authorize: AuthorizeConfig | None = None
     spools: bool = False
     """Whether its body goes to a file."""
+    handler: Callable[[HandlerDependencies], Handler] = Handler
+    """What makes its handler."""
 
     def config(self, upstream: RawUpstream) -> Config:
         """Its rules file."""
@@ -233,7 +236,7 @@ async def _serving(
 ) -> AsyncIterator[tuple[int, CancelledAt]]:
     config = scenario.config(upstream)
     upstreams = open_upstreams(config)
-    cancelled = CancelledAt(Handler(make_rooms(config, store, upstreams)), suspension, again=again)
+    cancelled = CancelledAt(scenario.handler(make_rooms(config, store, upstreams)), suspension, again=again)
     try:
         async with fronted(cancelled, send_buffer=SMALL if scenario.is_slow else None) as port:
             yield port, cancelled

@@ -5,8 +5,9 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.colours import Colour
 from gateway.commands.demo.scenes import Answer, Outcome, Restart, Scene, Send, Tally
-from gateway.commands.terminal import Colour, Mark, Terminal
+from gateway.commands.terminal import Mark, Terminal
 
 PROBLEM_MEMBERS = ("title", "detail", "conflictField", "existingResourceLink", "suggestedNextStep")
 _COLUMN = 22

@@ -1,8 +1,9 @@
 # The terminal output of a probe. Sends nothing.
 
+from gateway.colours import Colour
 from gateway.commands.probe.report import Phase, Result, Verdict, latency
 from gateway.commands.probe.send import Plan
-from gateway.commands.terminal import Colour, Mark, Terminal
+from gateway.commands.terminal import Mark, Terminal
 
 EXAMPLES = 3
 """How many of the created resources a report names."""
