@@ -278,3 +278,34 @@ async def test_each_certificate_in_use_says_when_it_expires(tmp_path: Path, gate
         authority.issue("gateway", not_after=late)
         await program.wait_for_log(event="certificate-reloaded")
         assert await expiry("server.tls.certificate", pair[0]) == late.timestamp()
+
+
+async def test_duplicates_that_get_more_than_409_are_conflicts_too_and_their_retries_say_what_they_got(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    email = entry("body.email", name="email")
+    program = await gateway(
+        rules=[
+            rule("accept", "/events", email, duplicate="accept", key={}),
+            rule("redirect", "/files", email, duplicate="redirect", link="anyone", resource="header.Location"),
+            rule("upsert", "/people", email, duplicate="upsert", resource="header.Location", retry_window="10m"),
+        ]
+    )
+    ada = ("Authorization", "Bearer ada")
+    body = {"email": "ada@example.org"}
+    for path, *headers in (("/events", (HEADER, '"k"'), ada), ("/files",), ("/people", ada)):
+        for _ in range(2):
+            assert (await post(program, path, body, *headers)).slug is None
+    upstream.script(behaviours.answer(404))  # the thing is gone: it is freed, and the create goes on as a first one
+    assert (await post(program, "/people", body, ada)).status == 201
+    metrics = await scrape(program)
+    for name, field, how in (
+        ("accept", HEADER, "accepted"),
+        ("redirect", "email", "redirected"),
+        ("upsert", "email", "upserted"),
+    ):
+        created = 2 if name == "upsert" else 1
+        assert metrics.of(REQUESTS, "outcome", rule=name) == {"created": created, how: 1}
+        assert metrics.of(CONFLICTS, "kind", rule=name, entry=field) == {"duplicate": 1}
+        retried = {} if name == "redirect" else {how: 1}
+        assert metrics.of(RETRIES, "how", rule=name) == retried

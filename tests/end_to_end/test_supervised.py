@@ -15,6 +15,7 @@ from tests.support import behaviours as do
 from tests.support.authority import Authority
 from tests.support.client import Client, create, create_bytes
 from tests.support.program import GatewayProgram, StartError, rules
+from tests.support.scrape import scrape
 from tests.support.shorthands import get, let_it_work
 from tests.support.supervisor import Supervisor
 from tests.support.tls import TlsClient, server_tls, trusting
@@ -149,6 +150,7 @@ async def test_a_loop_that_stood_still_is_told_of(tmp_path: Path, upstream: RawU
         await asyncio.sleep(0.6)  # what it must notice is just this
         os.kill(program.pid, signal.SIGCONT)
         assert (await program.wait_for_log(event="loop-stalled"))["ms"] >= 250
+        assert ((await scrape(program)).value("gateway_loop_lag_seconds") or 0) >= 0.25
 
 
 @pytest.mark.parametrize(
