@@ -150,7 +150,11 @@ class ValkeyStore(SharedStore):
 
     @override
     async def _beat_once(self) -> None:
-        if not await self._server.beat():
+        try:
+            is_whole = await self._server.beat()
+        except OutOfMemoryError as error:  # it is the same server, and has its data
+            raise StoreError(reason(error)) from error
+        if not is_whole:
             self._recovery.doubt()  # the next call looks closer
 
     @override

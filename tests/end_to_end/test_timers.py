@@ -97,16 +97,21 @@ async def test_a_connection_that_sends_nothing_is_closed_without_a_word(gateway:
 async def test_two_hundred_slow_heads_are_all_cut_while_others_are_served(
     upstream: RawUpstream, gateway: StartGateway
 ) -> None:
-    program = await gateway(server={"head_timeout": "1s"})
+    program = await gateway(server={"head_timeout": "2s"})
 
-    async def slow() -> int:
-        async with Client(program.port) as client, dripping(client, endless_head(), every=0.2):
+    async def slow(client: Client, rest: Iterator[bytes]) -> int:
+        async with dripping(client, rest, every=0.2):
             status = (await client.read_response()).status
             assert await client.wait_for_end() == "closed"
             return status
 
-    async with asyncio.TaskGroup() as tasks, Client(program.port) as good:
-        cut = [tasks.create_task(slow()) for _ in range(200)]
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks, Client(program.port) as good:
+        cut = []
+        for _ in range(200):
+            client = await stack.enter_async_context(Client(program.port))
+            head = endless_head()
+            await client.send_raw(next(head))  # at once: one that sends nothing is not told
+            cut.append(tasks.create_task(slow(client, head)))
         while not all(task.done() for task in cut):
             assert (await good.request("GET", "/good")).status == 200
     assert {task.result() for task in cut} == {408}
