@@ -22,7 +22,10 @@ Start here:
 
 Exit codes: 0 success, 1 failure, 2 invalid command line.
 """
-COMMANDS = ("run", "check", "show", "explain", "demo", "probe", "reload", "health", "version")
+COMMANDS = (
+    *("run", "check", "show", "explain", "demo", "probe"),
+    *("status", "claims", "reload", "health", "version"),
+)
 
 
 def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:

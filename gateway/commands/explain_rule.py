@@ -7,54 +7,40 @@ import msgspec
 
 from gateway.config.table import Duration
 from gateway.config.units import format_duration
-from gateway.errors import BodyTooLarge, IdentityError, Malformed, RepeatedItems
+from gateway.errors import IdentityError
 from gateway.guard.answer_shapes import AnswerShape
-from gateway.guard.claims import claims, with_items
 from gateway.guard.condition import describe
-from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import Identity, RequestView, identify, sent_values
 from gateway.guard.question import fill
 from gateway.guard.rule import Rule
-from gateway.guard.when import takers
-from gateway.http.headers import Headers
-from gateway.http.problem import KINDS
+from gateway.guard.sample import Judgement
 from gateway.model import Claim, Json
 
 
-def guarded(rule: Rule, request: RequestView, fingerprinter: Fingerprinter | None) -> dict[str, Any]:
-    """Say what a rule makes of a request; without a `fingerprinter` its fingerprints are left out."""
+def guarded(rule: Rule, judged: Judgement[str], *, is_final: bool) -> dict[str, Any]:
+    """Say what a rule makes of a request; `is_final` says that the fingerprints are those that `run` would make."""
     found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
     if rule.when is not None:
         found["when"] = [describe(each.field.text, each) for each in rule.when.conditions]
     if rule.answers:
         found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
-    limit = _body_limit(rule, request.headers)
-    if rule.needs_body and len(request.body) > limit:
-        return found | _refused(rule, "body-too-large", f"the rule reads at most {limit} bytes")
-    try:
-        if rule.batch is not None:
-            request = with_items(rule.batch, request, rule.formats)
-        wanted = claims(rule, request, fingerprinter or Fingerprinter(b""))
-        scope, identities = _identities(rule, request)
-    except RepeatedItems as error:
-        return found | _refused(rule, "duplicate-in-batch", str(error))
-    except Malformed as error:
-        return found | _refused(rule, error.slug, error.detail)
-    except (BodyTooLarge, IdentityError) as error:
-        return found | unreadable(rule, error)
+    request, wanted = judged.view, judged.claims
+    if request is None:
+        return found
+    scope, identities = _identities(rule, request)
     found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
-    found["claims"] = _claims(identities, wanted, is_final=fingerprinter is not None)
+    found["claims"] = _claims(identities, wanted, is_final=is_final)
     claimed = {identity.entry for identity in identities}
     if rule.batch is not None:
         found["items"] = len(request.items)
     elif skipped := [entry.name for entry in rule.entries if entry not in claimed]:
         found["skipped"] = skipped
     if not wanted:
-        return found | {"forwarded": True, "happens": "forwarded without a guard: it has no key"}
-    found |= _sender(rule, wanted[0], is_final=fingerprinter is not None)
+        return found
+    found |= _sender(rule, wanted[0], is_final=is_final)
     if rule.verify is not None:
         found["verify"] = fill(rule.verify.question, sent_values(rule, request))
-    return found | _asked_of_api(rule) | {"forwarded": True, "happens": _happens(rule, wanted[0])}
+    return found | _asked_of_api(rule) | {"happens": _happens(rule, wanted[0])}
 
 
 def _sender(rule: Rule, first: Claim, *, is_final: bool) -> dict[str, Any]:
@@ -84,13 +70,6 @@ def _claims(identities: Iterable[Identity], wanted: Iterable[Claim], *, is_final
     ]
 
 
-def _body_limit(rule: Rule, headers: Headers) -> int:
-    """Bytes of a body that are read, in memory or by way of a file."""
-    if rule.spooling is not None and takers((rule,), headers):
-        return rule.spooling.limit
-    return rule.formats.limit
-
-
 def _identities(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], list[Identity]]:
     """The scope and the identities of a create, or of all items of a batch. Raises as claims does."""
     if rule.batch is None:
@@ -108,16 +87,6 @@ def _identities(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], lis
     return scope, found
 
 
-def unreadable(rule: Rule, error: IdentityError | BodyTooLarge) -> dict[str, Any]:
-    """Say what a rule makes of a request that it cannot read."""
-    found = {"rule": rule.name}
-    if isinstance(error, BodyTooLarge):
-        return found | _refused(rule, "body-too-large", str(error))
-    if rule.forwards_missing:
-        return found | {"forwarded": True, "happens": f'forwarded without a guard (missing = "forward"): {error}'}
-    return found | _refused(rule, "missing-identity", str(error), error.status)
-
-
 def _asked_of_api(rule: Rule) -> dict[str, Any]:
     """What the rule makes of the API's word: who may know, and what its answers mean."""
     found: dict[str, Any] = {}
@@ -133,16 +102,6 @@ def _asked_of_api(rule: Rule) -> dict[str, Any]:
             for entry in rule.outcomes.entries
         ]
     return found
-
-
-def _refused(rule: Rule, slug: str, why: str, status: int | None = None) -> dict[str, Any]:
-    """`status` where it is not that of the slug."""
-    shape = rule.answers.get(slug)
-    if shape is not None and shape.status is not None:
-        status = shape.status
-    elif status is None:
-        status = KINDS[slug].status
-    return {"forwarded": False, "happens": f"{status} {slug}: {why}"}
 
 
 def _answer(shape: AnswerShape) -> str:

@@ -5,7 +5,7 @@ import asyncio
 import json
 from pathlib import Path
 
-from gateway.commands.admin_client import Unanswered, ask
+from gateway.commands.admin_client import Listener, Unanswered, ask
 from gateway.config import load
 
 SUMMARY = "ask a running gateway whether it is ready"
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Ask, print the answer, return the exit code."""
     try:
-        _, answer = asyncio.run(ask("GET", "/readyz", load(args.config).admin.listen, args.timeout))
+        _, answer = asyncio.run(ask("GET", "/readyz", Listener(load(args.config).admin.listen), args.timeout))
     except Unanswered as error:
         answer = {"ready": False, "reason": str(error)}
     if args.json:

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from gateway.config import fingerprint_key
+from gateway.config import admin_token, fingerprint_key
 from gateway.config.endpoints import SqliteStoreUrl, UnixAddress, parse_listen, parse_store
 from gateway.config.schema import Config
 from gateway.errors import ConfigError, StoreInUse, StoreOpenError
@@ -20,6 +20,7 @@ def problems(config: Config) -> list[str]:
     """Return everything on this machine that would prevent `gateway run` from starting, one line each."""
     return [
         *_listeners(config),
+        *_operators(config),
         *certificates.problems(config, time.time()),
         *_store(config),
         *_spool(config),
@@ -33,6 +34,22 @@ def _listeners(config: Config) -> list[str]:
         address = None if listen == "off" else parse_listen(listen)
         if isinstance(address, UnixAddress):
             found += _directory(where, Path(address.path).parent)
+    return found
+
+
+def _operators(config: Config) -> list[str]:
+    """Return what is wrong with the admin token, and with the place of the audit file."""
+    found = []
+    try:
+        admin_token(config)
+    except ConfigError as error:
+        found += error.problems
+    if config.log.audit_file is not None:
+        path = Path(config.log.audit_file)
+        if path.is_dir() or (path.exists() and not os.access(path, os.W_OK)):
+            found.append(f"log.audit_file: {path.absolute()} cannot be written; write the path of another file")
+        elif not path.exists():
+            found += _directory("log.audit_file", path.absolute().parent)
     return found
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import msgspec
 
 from gateway.commands import provision
-from gateway.commands.admin_client import Unanswered, ask
+from gateway.commands.admin_client import NotDone, Unanswered, ask, listener_of
 from gateway.config import load
 from gateway.config.changes import Reload
 from gateway.errors import ConfigError, GatewayError
 
+_ANSWERED = {200, 422}
+"""Statuses of a reload: it was applied, or has problems."""
 SUMMARY = "make a running gateway reload its rules file"
 
 DESCRIPTION = """\
@@ -60,7 +62,9 @@ def _reload(path: Path, timeout: float) -> Reload:
     if found := provision.problems(config):
         return Reload(problems=tuple(found))
     try:
-        _, answer = asyncio.run(ask("POST", "/reload", config.admin.listen, timeout))
+        status, answer = asyncio.run(ask("POST", "/reload", listener_of(config), timeout))
     except Unanswered as error:
         raise GatewayError(f"{error}; if admin.listen was changed, restart the gateway, or send it SIGHUP") from error
+    if status not in _ANSWERED:
+        raise NotDone(answer)
     return msgspec.convert(answer, Reload)

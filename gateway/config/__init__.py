@@ -10,7 +10,7 @@ from typing import Any
 from gateway.config.problems import Problems, one_line
 from gateway.config.reader import read
 from gateway.config.schema import Config
-from gateway.config.validate import validate
+from gateway.config.validate import NO_TOKEN, can_be_token, validate
 from gateway.errors import ConfigError
 from gateway.guard.fingerprint import MIN_SECRET
 
@@ -42,21 +42,37 @@ def fingerprint_key(config: Config, base: Path | None = None) -> bytes | None:
     A relative `key_file` is relative to `base`, by default the working directory. Line breaks at the end of the file
     are not part of the key. Raises ConfigError; its text never contains the key.
     """
-    if config.fingerprint.key is not None:
-        return config.fingerprint.key.encode()
     if config.fingerprint.key_file is None:
-        return None
-    path = (base or Path()) / config.fingerprint.key_file
+        return None if config.fingerprint.key is None else config.fingerprint.key.encode()
+    return _read_secret("fingerprint.key_file", "key", (base or Path()) / config.fingerprint.key_file)
+
+
+def admin_token(config: Config) -> bytes | None:
+    """Return the token of the admin listener, from `token` or `token_file`, read as the fingerprint key is."""
+    if config.admin.token_file is None:
+        return None if config.admin.token is None else config.admin.token.encode()
+    return read_token(Path(config.admin.token_file), "admin.token_file")
+
+
+def read_token(path: Path, where: str) -> bytes:
+    """Return the token in a file, which `where` names. Raises ConfigError; its text never contains the token."""
+    token = _read_secret(where, "token", path)
+    if not can_be_token(token.decode("latin-1")):
+        raise _one(f"{where}: the token in {path} {NO_TOKEN}")
+    return token
+
+
+def _read_secret(where: str, name: str, path: Path) -> bytes:
     try:
-        key = path.read_bytes().rstrip(b"\r\n")
+        secret = path.read_bytes().rstrip(b"\r\n")
     except OSError as error:
-        raise _one(f"fingerprint.key_file: {path} cannot be read: {error.strerror}") from error
-    right = f'"openssl rand -hex 32" prints a key that is long enough ({MIN_SECRET} bytes or more)'
-    if not key:
-        raise _one(f"fingerprint.key_file: {path} is empty; {right}")
-    if len(key) < MIN_SECRET:
-        raise _one(f"fingerprint.key_file: the key in {path} is shorter than {MIN_SECRET} bytes; {right}")
-    return key
+        raise _one(f"{where}: {path} cannot be read: {error.strerror}") from error
+    right = f'"openssl rand -hex 32" prints a {name} that is long enough ({MIN_SECRET} bytes or more)'
+    if not secret:
+        raise _one(f"{where}: {path} is empty; {right}")
+    if len(secret) < MIN_SECRET:
+        raise _one(f"{where}: the {name} in {path} is shorter than {MIN_SECRET} bytes; {right}")
+    return secret
 
 
 def _text(path: Path) -> str:

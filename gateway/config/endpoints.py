@@ -3,6 +3,7 @@
 # Error texts show only the scheme of a URL: the rest may contain a password.
 
 import re
+from ipaddress import ip_address
 from typing import NoReturn
 
 import msgspec
@@ -84,6 +85,16 @@ def parse_listen(text: str) -> TcpAddress | UnixAddress:
     if host in {"", "*"}:
         raise ValueError(f'"{text}" names no host; write "0.0.0.0:{number}" to listen on every IPv4 address')
     return TcpAddress(parse_host(host, text), number)
+
+
+def is_local(address: TcpAddress | UnixAddress) -> bool:
+    """Whether only this machine can connect to it."""
+    if isinstance(address, UnixAddress) or address.host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(address.host).is_loopback
+    except ValueError:  # a name, which may lead anywhere
+        return False
 
 
 def parse_upstream(url: str) -> UpstreamAddress:

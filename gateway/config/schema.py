@@ -76,6 +76,12 @@ class AdminConfig(Table, frozen=True, kw_only=True):
     """Address and port, "unix:" and a path, or "off"."""
     hosts: tuple[str, ...] = ()
     """Names with dots by which it is reached; addresses and names without dots need no mention."""
+    token: str | None = None
+    """At least 32 characters, which whoever asks must show; needed where other machines reach the listener."""
+    token_file: str | None = None
+    """A file that holds the token."""
+    open_metrics: bool = False
+    """Whether /metrics needs no token."""
 
 
 class FingerprintConfig(Table, frozen=True, kw_only=True):
@@ -94,6 +100,8 @@ class LogConfig(Table, frozen=True, kw_only=True):
     """JSON lines, or lines for people; "auto" writes for people when standard error is a terminal."""
     requests: Literal["all", "guarded", "none"] = "all"
     """Which requests get a line."""
+    audit_file: str | None = None
+    """A file that gets the lines about what operators did, beside standard error; default: none."""
 
 
 class MatchConfig(Table, frozen=True, kw_only=True):

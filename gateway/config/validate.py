@@ -1,8 +1,8 @@
 # Validates values beyond their types: all tables except the rules. Pure.
 
-from gateway.config.endpoints import TcpAddress, UnixAddress, parse_listen
+from gateway.config.endpoints import TcpAddress, UnixAddress, is_local, parse_listen
 from gateway.config.problems import Problems, quote
-from gateway.config.schema import Config, FingerprintConfig
+from gateway.config.schema import AdminConfig, Config
 from gateway.config.table import Size
 from gateway.config.units import format_size
 from gateway.config.validate_answers import validate_answers, validate_cors
@@ -14,6 +14,7 @@ from gateway.config.validate_upstreams import validate_upstreams
 from gateway.config.validate_values import counts, file_names, timeouts
 from gateway.guard.fingerprint import MIN_SECRET
 
+NO_TOKEN = 'has characters that no header can carry; "openssl rand -hex 32" prints one that fits'  # noqa: S105 a text
 _EVERY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - recognised here, not listened on
 
 
@@ -23,13 +24,18 @@ def validate(config: Config, problems: Problems) -> None:
     counts(config.server, ("server",), problems)
     if config.server.spool_folder == "" and problems.sound(path := ("server", "spool_folder")):
         problems.add(path, 'is empty; write the path of a directory, such as "/var/spool/gateway"')
+    if config.log.audit_file == "" and problems.sound(path := ("log", "audit_file")):
+        problems.add(path, 'is empty; write the path of a file, such as "/var/log/gateway/audit.log"')
     if config.server.tls is not None:
         file_names(config.server.tls, ("certificate", "key", "client_ca"), ("server", "tls"), problems)
     timeouts(config.store, ("store",), problems)
     counts(config.store, ("store",), problems)
     _listeners(config, problems)
     validate_upstreams(config, problems)
-    _fingerprint(config.fingerprint, problems)
+    _secret("fingerprint", "key", config.fingerprint.key, config.fingerprint.key_file, problems)
+    _secret("admin", "token", config.admin.token, config.admin.token_file, problems)
+    if config.admin.token is not None and problems.sound(("admin", "token")) and not can_be_token(config.admin.token):
+        problems.add(("admin", "token"), NO_TOKEN)
     validate_store(config, problems)
     validate_rules(config.rules, problems)
     _buffered(config, problems)
@@ -53,6 +59,23 @@ def _listeners(config: Config, problems: Problems) -> None:
             f"{quote(config.admin.listen)} is taken by server.listen ({quote(config.server.listen)}); "
             'write an address of its own, such as "127.0.0.1:9901", or "off"',
         )
+    elif admin is not None and not is_local(admin) and not _has_token(config.admin, problems):
+        problems.add(
+            admin_path,
+            f"other machines may reach {quote(config.admin.listen)}, so token or token_file must say what they have to "
+            'show: "openssl rand -hex 32" prints a token; or write "127.0.0.1:9901", or a unix socket',
+        )
+
+
+def _has_token(admin: AdminConfig, problems: Problems) -> bool:
+    """Whether one is named; also in a way that is a problem by itself."""
+    is_named = admin.token is not None or admin.token_file is not None
+    return is_named or not problems.sound(("admin", "token")) or not problems.sound(("admin", "token_file"))
+
+
+def can_be_token(text: str) -> bool:
+    """Whether a token can stand in a header field as it is."""
+    return text == text.strip() and all(" " <= character <= "~" for character in text)
 
 
 def _parse_admin(text: str) -> TcpAddress | UnixAddress:
@@ -99,14 +122,15 @@ def _spooled(config: Config, problems: Problems) -> None:
         )
 
 
-def _fingerprint(config: FingerprintConfig, problems: Problems) -> None:
-    key_path, file_path = ("fingerprint", "key"), ("fingerprint", "key_file")
-    if config.key is not None and problems.sound(key_path) and len(config.key) < MIN_SECRET:
+def _secret(table: str, name: str, value: str | None, file: str | None, problems: Problems) -> None:
+    """Note what is wrong with a secret and the file that may hold it."""
+    value_path, file_path = (table, name), (table, f"{name}_file")
+    if value is not None and problems.sound(value_path) and len(value) < MIN_SECRET:
         problems.add(
-            key_path,
+            value_path,
             f'is shorter than {MIN_SECRET} characters; "openssl rand -hex 32" prints one that is long enough',
         )
-    if config.key_file is not None and problems.sound(file_path) and not config.key_file:
-        problems.add(file_path, 'is empty; write the path of a file, such as "gateway.key"')
-    if config.key is not None and config.key_file is not None:
-        problems.add(file_path, "stands beside key; keep one of the two")
+    if file is not None and problems.sound(file_path) and not file:
+        problems.add(file_path, f'is empty; write the path of a file, such as "gateway.{name}"')
+    if value is not None and file is not None:
+        problems.add(file_path, f"stands beside {name}; keep one of the two")

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.config.schema import Config, FingerprintConfig, RuleConfig
+from gateway.config.schema import AdminConfig, Config, FingerprintConfig, RuleConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
@@ -16,6 +16,7 @@ from gateway.guard.statuses import parse_statuses
 
 HIDDEN = "(hidden)"
 """Replaces a secret."""
+_SECRETS = {(FingerprintConfig, "key"), (AdminConfig, "token")}
 _IN_URL = re.compile(r"(?<=:)[^:/?#@]+(?=@)|(?<=[?&]password=)[^&]+|(?<=[?&]sslpassword=)[^&]+|(?<=_secret=)[^&]+")
 """Secrets in the URL of a store."""
 _OFF_WHEN_EMPTY = {"when", "routes", "urls", "outcome", "exists"}
@@ -48,7 +49,7 @@ def _table(table: Table) -> dict[str, Any]:
     document = {}
     for field in msgspec.structs.fields(table):
         value = getattr(table, field.name)
-        if isinstance(table, FingerprintConfig) and field.name == "key" and value is not None:
+        if (type(table), field.name) in _SECRETS and value is not None:
             value = HIDDEN
         if isinstance(table, StoreConfig) and field.name == "url":
             value = _IN_URL.sub(HIDDEN, value)

@@ -33,11 +33,11 @@ class Admission(Generic[T]):
     """Rules and routes together."""
 
     def __init__(self, rules: Rules, routes: Routes[T]) -> None:
-        self._rules = rules
+        self.rules = rules
         self._routes = routes
 
     def __repr__(self) -> str:
-        return f"Admission({self._rules!r}, {self._routes!r})"
+        return f"Admission({self.rules!r}, {self._routes!r})"
 
     def admit(self, method: str, target: str, headers: Headers) -> Admitted[T] | Refusal:
         """Say where a request goes and which rule guards it, or why it is refused."""
@@ -49,7 +49,7 @@ class Admission(Generic[T]):
         if target[:1] != "/" and not parts.authority and (target != "*" or method != "OPTIONS"):
             return _NO_PATH
         upstream = self._routes.find(parts, headers)
-        match = self._rules.match(method, parts, headers)
+        match = self.rules.match(method, parts, headers)
         if isinstance(match, Refusal):
             return match
         if match is not None and match.is_open:

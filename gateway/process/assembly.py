@@ -22,14 +22,15 @@ from gateway.proxy.verification import Verifier
 from gateway.stores.base import Store
 from gateway.telemetry import Telemetry
 from gateway.transport.spool import SpoolFolder
-from gateway.upstream.open import Upstreams, open_upstreams
+from gateway.upstream.client import Upstream
+from gateway.upstream.open import open_upstreams
 
 
 class Assembly:
     """The server for clients, and everything behind it.
 
     Mutable state: `config`, the current configuration, except for keys that need a restart, and when it was applied
-    (`applied_at`, seconds since the epoch); and the upstreams.
+    (`applied_at`, seconds since the epoch); the upstreams; `admission` and `forwarding`, by which requests are judged.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Assembly:
         self.verifier = Verifier(store, telemetry, wall_clock)  # one, because it remembers
         self.upstreams = open_upstreams(config)
         self.applied_at = time.time()
-        handler = self._handler(config, self.upstreams)
+        self.admission = Admission(compile_rules(config), self.upstreams.routes)
+        self.forwarding = _forwarding(config)
+        handler = self._handler(config, self.admission)
         self.front = DownstreamServer(
             handler,
             Watcher(handler.refused, handler.failed),
             config.server,
-            _forwarding(config),
+            self.forwarding,
             self.upstreams.shared.answers,
             compile_cors(config),
         )
@@ -83,10 +86,12 @@ class Assembly:
         """
         self._prepare_spools(config)
         upstreams = open_upstreams(config, self.upstreams)
-        handler = self._handler(config, upstreams)
+        admission = Admission(compile_rules(config), upstreams.routes)
+        handler = self._handler(config, admission)
         watcher = Watcher(handler.refused, handler.failed)
         forwarding = _forwarding(config)
         before, self.upstreams, self.config = self.upstreams, upstreams, config
+        self.admission, self.forwarding = admission, forwarding
         self.applied_at = time.time()
         self.front.apply_config(handler, watcher, config.server, forwarding, compile_cors(config))
         self._telemetry.apply_config(config.log.format, config.log.requests)
@@ -108,9 +113,9 @@ class Assembly:
         except OSError as error:
             raise ConfigError([unusable(self._spools.path, error.strerror or type(error).__name__)]) from error
 
-    def _handler(self, config: Config, upstreams: Upstreams) -> Handler:
+    def _handler(self, config: Config, admission: Admission[Upstream]) -> Handler:
         dependencies = HandlerDependencies(
-            admission=Admission(compile_rules(config), upstreams.routes),
+            admission=admission,
             fingerprinter=self._fingerprinter,
             store=self._store,
             telemetry=self._telemetry,

@@ -1,15 +1,18 @@
 # Reloads a changed rules file without interrupting requests: it is read, checked, and applied as a whole or not at all.
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from pathlib import Path
 
-from gateway.config import load
+from gateway.audit import Actor, Audit, AuditError
+from gateway.config import admin_token, load
 from gateway.config.changes import Reload, waiting
 from gateway.config.schema import Config
 from gateway.errors import ConfigError
 from gateway.process.assembly import Assembly
+from gateway.process.operators import Operators
 from gateway.process.systemd import ServiceManager, serving
 from gateway.telemetry import Telemetry
 from gateway.tls.certificates import server_problems
@@ -21,28 +24,44 @@ _CHECK_INTERVAL = 1.0
 class Reloader:
     """Reads the rules file again, on demand or because it has changed.
 
-    Mutable state: the hash of the file as last loaded, and as last seen; and its problems, for which it is not applied.
+    Mutable state: the hash of the file as last loaded, as last seen, and of the one in force; and its problems, for
+    which it is not applied.
     """
 
-    def __init__(self, path: Path, assembly: Assembly, telemetry: Telemetry, manager: ServiceManager) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        assembly: Assembly,
+        telemetry: Telemetry,
+        manager: ServiceManager,
+        audit: Audit,
+        operators: Operators,
+    ) -> None:
+        self.path = path
+        self._audit = audit
+        self._operators = operators
         self._assembly = assembly
         self._started: Config = assembly.config
         self._telemetry = telemetry
         self._manager = manager
         self._lock = asyncio.Lock()
-        self._loaded = self._seen = self._hash()
+        self._loaded = self._seen = self._in_force = self._hash()
         self.problems: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Reloader({self._path})"
+        return f"Reloader({self.path})"
 
-    async def reload(self) -> Reload:
+    @property
+    def fingerprint(self) -> str | None:
+        """12 hex digits of the hash of the file that is in force; None when it could not be read a second time."""
+        return _shown(self._in_force)
+
+    async def reload(self, actor: Actor) -> Reload:
         """Apply the file as it is now, or return its problems: then nothing has changed."""
         async with self._lock:
             self._manager.reloading()
-            result = await self._apply()
-            self._log(result)
+            result = await self._apply(actor)
+            await self._tell(result, actor)
             self._manager.ready(_REFUSED if result.problems else serving(result.rules))
             return result
 
@@ -64,52 +83,75 @@ class Reloader:
             if self._seen is None or self._seen != before:
                 continue
             if self._seen != self._loaded:
-                await self.reload()
+                await self.reload(_FILE)
             elif self.problems:
                 await self._try_again()
 
     async def _try_again(self) -> None:
         async with self._lock:
             before = self.problems
-            result = await self._apply()
+            result = await self._apply(_FILE)
             if result.problems != before:
-                self._log(result)
+                await self._tell(result, _FILE)
                 self._manager.ready(_REFUSED if result.problems else serving(result.rules))
 
-    async def _apply(self) -> Reload:
+    async def _apply(self, actor: Actor) -> Reload:
         self._loaded = self._hash()
         try:
-            config = await asyncio.to_thread(self._read)  # hundreds of rules take a while to parse
-            self._assembly.apply_config(config)
+            config, token = await asyncio.to_thread(self._read)  # hundreds of rules take a while to parse
+            before = self._audit.use_file(config.log.audit_file)
+            try:
+                await self._audit.write("reload", actor, "applied", config=_shown(self._loaded))
+                self._assembly.apply_config(config)
+            except BaseException:
+                self._audit.use_file(before)
+                raise
+            self._operators.use(token, has_open_metrics=config.admin.open_metrics)
         except ConfigError as error:
             result = Reload(problems=tuple(error.problems))
+        except AuditError as error:
+            result = Reload(problems=(str(error),))
         except Exception as error:  # noqa: BLE001 - the task must survive for the next reload
             result = Reload(problems=(f"it cannot be applied: unexpected {type(error).__name__}",))
         else:
+            self._in_force = self._loaded
             result = Reload(len(config.rules), waiting(self._started, config))
         self.problems = result.problems
         return result
 
-    def _log(self, result: Reload) -> None:
-        if result.problems:
-            self._telemetry.event("reload-refused", "error", problems=result.problems)
-        else:
+    async def _tell(self, result: Reload, actor: Actor) -> None:
+        """Log a reload. One that was refused is written down, too; where that fails, the log has it."""
+        if not result.problems:
             self._telemetry.event("reloaded", rules=result.rules, restart=result.restart)
+            return
+        self._telemetry.event("reload-refused", "error", problems=result.problems)
+        with contextlib.suppress(AuditError):
+            await self._audit.write("reload", actor, "refused", config=_shown(self._loaded))
 
-    def _read(self) -> Config:
-        """Raises ConfigError; also for a bad new certificate of the listener, although that needs a restart."""
-        config = load(self._path)
+    def _read(self) -> tuple[Config, bytes | None]:
+        """The file, and the admin token that it names.
+
+        Raises ConfigError; also for a bad new certificate of the listener, although that needs a restart.
+        """
+        config = load(self.path)
         tls = config.server.tls
         if tls is not None and tls != self._started.server.tls and (found := server_problems(tls, time.time())):
             raise ConfigError(found)
-        return config
+        return config, admin_token(config)
 
     def _hash(self) -> bytes | None:
         """None when the file cannot be read again: it may be being replaced, or is a pipe."""
         try:
-            return hashlib.sha256(self._path.read_bytes()).digest() if self._path.is_file() else None
+            return hashlib.sha256(self.path.read_bytes()).digest() if self.path.is_file() else None
         except OSError:
             return None
 
 
+def _shown(content: bytes | None) -> str | None:
+    return None if content is None else content.hex()[:12]
+
+
+SIGNAL = Actor("signal")
+"""Who has the file read again by SIGHUP."""
+_FILE = Actor("file")
 _REFUSED = "the rules file was refused; what was read before stays in force"

@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from gateway import __version__
+from gateway.audit import Audit
+from gateway.config import admin_token
 from gateway.config.schema import Config, ServerConfig
 from gateway.errors import ConfigError, StoreError
 from gateway.process.accept import Acceptor, TlsAcceptor
 from gateway.process.admin.listener import Admin
-from gateway.process.admin.metrics import Metrics, Sources
+from gateway.process.admin.metrics import Sources
 from gateway.process.assembly import Assembly, wall_clock
 from gateway.process.descriptors import ceiling, raise_limit, shortage
 from gateway.process.drain import drain, wait_for_final_requests
@@ -23,7 +25,8 @@ from gateway.process.listen import Listeners, listen
 from gateway.process.memory import release_for_ever, set_thresholds
 from gateway.process.open_store import open_store
 from gateway.process.open_traces import handler_factory, open_traces
-from gateway.process.reload import Reloader
+from gateway.process.operators import Operators
+from gateway.process.reload import SIGNAL, Reloader
 from gateway.process.systemd import ServiceManager, inherited_listeners, serving
 from gateway.process.watchdog import run_watchdog
 from gateway.stores.base import Store
@@ -71,7 +74,9 @@ async def serve(config: Config, path: Path) -> None:
         tls = (
             None if config.server.tls is None else ListenerTls(config.server.tls, partial(_log_certificate, telemetry))
         )
-        reloader = Reloader(path, assembly, telemetry, manager)
+        operators = Operators(admin_token(config), has_open_metrics=config.admin.open_metrics)
+        audit = Audit(lambda facts: telemetry.event("audit", "info", **facts), config.log.audit_file)
+        reloader = Reloader(path, assembly, telemetry, manager, audit, operators)
         tasks = [
             _purge_for_ever(opened.store, telemetry),
             run_watchdog(telemetry, manager),
@@ -91,22 +96,23 @@ async def serve(config: Config, path: Path) -> None:
             problems=lambda: reloader.problems,
             certificates=lambda: () if tls is None else tls.files,
         )
-        admin = Admin(opened.store, telemetry, reloader.reload, Metrics(sources), config.admin.hosts)
-        operators = await listen("admin.listen", config.admin.listen, inherited.get("admin", ()))
-        closing.callback(operators.remove_file)
-        await admin.start(operators.sockets)
+        admin = Admin(sources, reloader, audit, operators, fingerprinter, config.admin.hosts)
+        admin_listeners = await listen("admin.listen", config.admin.listen, inherited.get("admin", ()))
+        closing.callback(admin_listeners.remove_file)
+        operators.require_token(admin_listeners.sockets)
+        await admin.start(admin_listeners.sockets)
         closing.push_async_callback(admin.close)
         clients = await listen("server.listen", config.server.listen, inherited.get("server", ()))
         if tls is None:
             acceptor = Acceptor(clients.sockets, assembly.front, telemetry, ceiling(limit))
         else:
             acceptor = TlsAcceptor(clients.sockets, assembly.front, telemetry, ceiling(limit), tls.context)
-        admin.ready = True
+        admin.health.ready = True
         _configure_gc()
-        telemetry.event("listening", server=clients.address, admin=operators.address, version=__version__)
+        telemetry.event("listening", server=clients.address, admin=admin_listeners.address, version=__version__)
         manager.ready(serving(len(config.rules)))
         await signals.stop.wait()
-        admin.ready = False
+        admin.health.ready = False
         manager.stopping("draining")
         if traces is not None:
             traces.close_by = loop.time() + _longest_drain(assembly.config.server)
@@ -163,7 +169,7 @@ class _Signals:
         while True:
             await self._hangup.wait()
             self._hangup.clear()
-            await reloader.reload()
+            await reloader.reload(SIGNAL)
 
 
 def _log_certificate(telemetry: Telemetry, problem: str | None) -> None:

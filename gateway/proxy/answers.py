@@ -57,8 +57,8 @@ def _conflict(
         rule,
         entry,
         existing_resource_link=record.resource if kind is Conflict.DUPLICATE and shows_link else None,
-        first_seen=_rfc_3339(record.first_seen),
-        expires_at=None if expires_at is None or expires_at == FOREVER else _rfc_3339(expires_at),
+        first_seen=rfc_3339(record.first_seen),
+        expires_at=None if expires_at is None or expires_at == FOREVER else rfc_3339(expires_at),
     )
     return reply(document, KINDS[kind].error, retry_after)
 
@@ -213,5 +213,6 @@ def _retry_after(record: Record, now: int) -> int:
     return min(math.ceil((record.expires_at - now) / 1000), _MAX_RETRY_AFTER)
 
 
-def _rfc_3339(milliseconds: int) -> str:
+def rfc_3339(milliseconds: int) -> str:
+    """Write a time, given in milliseconds since the epoch, as operators and callers read it."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 
 from gateway.errors import BodyTooLarge
-from gateway.front.exchange import Exchange
+from gateway.guard.begin_spooled import begin_spooled
 from gateway.guard.fingerprint import Fingerprinter
-from gateway.guard.identity import content_fields
-from gateway.guard.payload import BYTES
 from gateway.guard.rule import Rule
-from gateway.guard.spooled import SpooledBody
 from gateway.guard.when import takers
 from gateway.proxy.context import RequestContext
 from gateway.transport.spool import Spool, SpoolFolder
@@ -53,17 +50,9 @@ class Spooler:
                 raise
         else:
             return
-        body = self._begin(exchange, taking, stops=stops)
+        line = f"{exchange.head.method} {exchange.head.target}".encode()
+        body = begin_spooled(taking, exchange.headers, line, self._fingerprinter, stops=stops)
         spool = Spool(self._folder, body.feed)
         await exchange.spool_body(spool, max(rule.spooling.limit for rule in taking if rule.spooling is not None))
         body.end()
         request.spooled = body
-
-    def _begin(self, exchange: Exchange, taking: Sequence[Rule], *, stops: bool) -> SpooledBody:
-        payload = None
-        if any(rule.tells_retries for rule in taking):
-            payload = self._fingerprinter.begin_payload(f"{exchange.head.method} {exchange.head.target}".encode())
-            payload.update(BYTES)
-        kinds = [rule.spooling for rule in taking if rule.spooling is not None]
-        kind, _ = content_fields(exchange.headers)
-        return SpooledBody(kinds, kind, max(rule.formats.limit for rule in taking), payload, stops=stops)

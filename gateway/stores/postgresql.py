@@ -71,7 +71,7 @@ class PostgresqlStore(SharedStore):
         async def work() -> bool:
             (changed,), _ = await self._decide([change])
             if changed:
-                self._recovery.note_resettled(owner, alone)
+                self._recovery.note_resettled(owner, claims, was, alone)
             return bool(changed)
 
         return await self._free([claim.fingerprint for claim in claims], work)

@@ -137,10 +137,14 @@ class Recovery:
         while len(self._settled) > MAX_KEPT or next(iter(self._settled.values())).since < kept.since - KEPT:
             self._settled.popitem(last=False)
 
-    def note_resettled(self, owner: bytes, settlement: Settlement) -> None:
-        """Keep how an operation ended after all."""
-        if (kept := self._settled.get(owner)) is not None:
-            kept.settlement = settlement
+    def note_resettled(self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement) -> None:
+        """Keep how claims of an operation ended after all that it held in a state; the others stay as they are."""
+        kept = self._settled.get(owner)
+        if kept is None or kept.settlement is None:
+            return
+        before = kept.settlement
+        changed = {claim.fingerprint: settlement for claim in claims if before.of(claim).state is was}
+        kept.settlement = msgspec.structs.replace(before, apart={**(before.apart or {}), **changed})
 
     def note_forgotten(self, fingerprint: bytes) -> None:
         """Keep that a claim was freed after it had been settled: it must not come back."""

@@ -74,7 +74,7 @@ class ValkeyStore(SharedStore):
         async def work() -> bool:
             changed = await self._run(call, lambda answer: int(answer[2]))
             if changed:
-                self._recovery.note_resettled(owner, alone)
+                self._recovery.note_resettled(owner, claims, was, alone)
             return bool(changed)
 
         return await self._free([claim.fingerprint for claim in claims], work)

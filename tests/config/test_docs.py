@@ -213,6 +213,7 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
     """The example of each key reads as a value of that key."""
     left_out = {
         schema.FingerprintConfig: {"key_file"},
+        schema.AdminConfig: {"token_file"},
         UpstreamConfig: {"urls", "tls"},
         # The first two need another `duplicate`, the next two fields of items, the last one a form.
         schema.RuleConfig: {"accept_status", "upsert", "each", "item_status", "spool_limit"},

@@ -73,7 +73,7 @@ def test_a_file_may_be_as_large_as_the_gateway_takes(run: Run, capsys: pytest.Ca
     assert (found["rule"], found["claims"][0]["identity"]) == ("video", {"file.video.size": "1500000"})
     Path("a.mp4").write_bytes(b"x" * 2_500_000)
     assert run("/videos", "-F", "video=@a.mp4") == 1
-    assert "the rule reads at most 2097152 bytes" in capsys.readouterr().out
+    assert "413 body-too-large: the body is larger than 2097152 bytes" in capsys.readouterr().out
 
 
 def test_a_urlencoded_form_is_given_with_data_urlencode(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

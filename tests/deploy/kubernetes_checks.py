@@ -142,6 +142,8 @@ def _mounts(stateful: Table, gateway: Table, config: Config) -> Iterator[str]:
     yield from unless("subPath" not in mounted and config.server.watch_interval, "a changed ConfigMap is not taken up")
     key = PurePosixPath(_mount(gateway, "fingerprint-key")["mountPath"]) / "key"
     yield from unless(config.fingerprint.key_file == str(key), "the fingerprint key is mounted elsewhere")
+    token = str(key.with_name("token"))
+    yield from unless(config.admin.token_file == token, "the admin token is mounted elsewhere")
     volumes = {each["name"] for each in stateful["spec"]["template"]["spec"]["volumes"]} | claimed
     yield from unless({each["name"] for each in gateway["volumeMounts"]} <= volumes, "there is no such volume")
 

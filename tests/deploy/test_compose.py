@@ -44,7 +44,7 @@ def test_the_file_the_rules_file_and_the_image_agree(tmp_path: Path) -> None:
     [
         Slip(COMPOSE, '"8080:8080"', '"8080:8000"', "not the gateway's"),
         Slip(RULES, '"0.0.0.0:8080"', '"127.0.0.1:8080"', "nobody outside"),
-        Slip(RULES, '"127.0.0.1:9901"', '"0.0.0.0:9901"', "admin listener"),
+        Slip(RULES, '"127.0.0.1:9901"', f'"0.0.0.0:9901"\ntoken = "{"t" * 32}"', "admin listener"),
         Slip(COMPOSE, "- store:/var/lib/gateway", "- ./store:/var/lib/gateway", "outlive"),
         Slip(RULES, "sqlite:/var/lib/gateway/gateway.db", "sqlite:/tmp/gateway.db", "outlive"),
         Slip(RULES, "sqlite:/var/lib/gateway/gateway.db", "memory:", "outlive"),

@@ -53,7 +53,7 @@ def test_the_two_differ_in_the_store_alone(tmp_path: Path) -> None:
         ("valkey", Slip(BALANCER, "set-header X-Forwarded-For", "set-header X-Real-IP", "who they are")),
         ("valkey", Slip(RULES, "trusted_proxies", "#trusted_proxies", "load balancer's address")),
         ("valkey", Slip(RULES, '"0.0.0.0:8080"', '"127.0.0.1:8080"', "does not reach")),
-        ("valkey", Slip(RULES, '"127.0.0.1:9901"', '"0.0.0.0:9901"', "admin listener")),
+        ("valkey", Slip(RULES, '"127.0.0.1:9901"', f'"0.0.0.0:9901"\ntoken = "{"t" * 32}"', "admin listener")),
         ("valkey", Slip(RULES, 'drain_grace = "2s"', 'drain_grace = "20s"', "kills before")),
         ("valkey", Slip(RULES, "drain_grace", "#drain_grace", "breaks in a restart")),
         ("valkey", Slip(RULES, "@store:6379", "@valkey:6379", "somewhere else")),

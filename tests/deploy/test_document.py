@@ -38,10 +38,13 @@ def test_every_key_of_a_unit_or_manifest_that_is_explained_stands_there() -> Non
 
 def test_the_secret_is_made_as_the_pod_mounts_it() -> None:
     name, mount = secret_of(files_of("kubernetes"))
-    made = re.search(r"kubectl create secret generic (\S+) --from-literal=(\w+)=", TEXTS[DOCUMENT])
+    made = re.search(
+        r"kubectl create secret generic (\S+) --from-literal=(\w+)=.*\\\n.*--from-literal=(\w+)=", TEXTS[DOCUMENT]
+    )
     assert made
     assert made[1] == name
     assert f'key_file = "{mount}/{made[2]}"' in files_of("kubernetes")[RULES]
+    assert f'token_file = "{mount}/{made[3]}"' in files_of("kubernetes")[RULES]
 
 
 def test_the_pod_that_commands_name_is_the_one_that_is_made() -> None:

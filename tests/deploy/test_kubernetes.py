@@ -129,6 +129,7 @@ def test_the_manifests_the_rules_file_and_the_image_agree(tmp_path: Path) -> Non
         Slip(RULES, "watch_interval =", "#watch_interval =", "taken up"),
         Slip(POD, "mountPath: /etc/gateway", "mountPath: /etc", "mounted elsewhere"),
         Slip(RULES, "/run/secrets/gateway/key", "/run/secrets/gateway/keys", "key is mounted elsewhere"),
+        Slip(RULES, "/run/secrets/gateway/token", "/run/secrets/token", "token is mounted elsewhere"),
         Slip(POD, "  volumes:\n        - name: rules", "  volumes:\n        - name: rule", "no such volume"),
         Slip(POD, '"127.0.0.1:9000"', '"0.0.0.0:9000"', "past the gateway"),
         Slip(RULES, "http://127.0.0.1:9000", "http://127.0.0.1:9001", "somewhere else"),

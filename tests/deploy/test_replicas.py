@@ -118,7 +118,8 @@ def test_the_variant_changes_the_password_and_the_store_alone(tmp_path: Path) ->
 @pytest.mark.parametrize("folder", ["replicas", "replicas-postgresql"])
 async def test_two_gateways_with_its_rules_share_claims(folder: str, upstream: RawUpstream, tmp_path: Path) -> None:
     """Everything is as in deploy/, but for addresses, directories and the server's settings, which a test chooses."""
-    (tmp_path / "key").write_text("k" * 32, encoding="ascii")
+    for secret in ("key", "token"):
+        (tmp_path / secret).write_text("k" * 32, encoding="ascii")
     toml = re.sub(r'listen = "[0-9.]+:\d+"', 'listen = "127.0.0.1:0"', files_of(folder)[RULES])
     toml = re.sub(r'"http://[^"]+"', f'"{upstream.url}"', toml).replace("/run/secrets/gateway", str(tmp_path))
     if folder == "replicas":

@@ -89,7 +89,8 @@ def example_arguments(folder: str) -> list[str]:
 async def test_the_example_runs_and_a_create_reaches_it_once(name: str, tmp_path: Path) -> None:
     """Everything is as in deploy/, but for addresses and directories, which a test chooses."""
     (address,) = free_addresses(1)
-    (tmp_path / "key").write_text("k" * 32, encoding="ascii")
+    for secret in ("key", "token"):
+        (tmp_path / secret).write_text("k" * 32, encoding="ascii")
     toml = re.sub(r'listen = "[0-9.]+:\d+"', 'listen = "127.0.0.1:0"', RULES[name])
     toml = re.sub(r'"http://[^"]+"', f'"http://{address}"', toml)
     toml = toml.replace("/var/lib/gateway", str(tmp_path)).replace("/run/secrets/gateway", str(tmp_path))

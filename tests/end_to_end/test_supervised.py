@@ -22,7 +22,7 @@ from tests.support.tls import TlsClient, server_tls, trusting
 from tests.support.upstream import RawUpstream
 
 ADA, BOB = "ada@example.org", "bob@example.org"
-NOWHERE = {"server": {"listen": "192.0.2.1:1"}, "admin": {"listen": "192.0.2.1:2"}}
+NOWHERE = {"server": {"listen": "192.0.2.1:1"}, "admin": {"listen": "192.0.2.1:2", "token": "anything" * 4}}
 """Addresses that nobody here could listen on: only what was handed over is listened on."""
 
 
@@ -53,6 +53,16 @@ async def test_it_serves_on_what_it_was_handed(tmp_path: Path, upstream: RawUpst
         assert program.port == supervisor.port
         assert (await create(program.port, ADA)).status == 201
         assert (await get(program.admin_port, "/readyz")).status == 200
+
+
+async def test_a_socket_for_operators_that_other_machines_reach_needs_a_token(
+    tmp_path: Path, upstream: RawUpstream
+) -> None:
+    everywhere = socket.create_server(("0.0.0.0", 0))
+    admin = {"listen": "127.0.0.1:0"}
+    async with supervised(tmp_path, upstream, {"admin": everywhere, "server": tcp()}, admin=admin) as (program, _):
+        with pytest.raises(StartError, match=r"other machines may reach the admin listener \(0.0.0.0\)"):
+            await program.start()
 
 
 async def test_a_single_socket_is_the_server_s_whatever_its_name(tmp_path: Path, upstream: RawUpstream) -> None:

@@ -6,9 +6,9 @@ import re
 import redis.asyncio as redis
 
 from gateway.errors import StoreError
-from gateway.model import Held
+from gateway.model import FREE, Held, Reserved, State
 from tests.support import valkey
-from tests.support.stores import CREATED, NOW, claim, claims, create, open_shared, owner, state_of, take
+from tests.support.stores import CREATED, NOW, UNKNOWN, claim, claims, create, open_shared, owner, state_of, take
 from tests.support.tally import PATIENCE
 
 
@@ -57,3 +57,28 @@ async def test_a_gateway_with_little_to_put_back_waits_for_one_with_much() -> No
     assert isinstance(found, Held), "the claim was not there yet"
     for store in (busy, idle):
         await store.close()
+
+
+async def test_of_an_operation_only_what_was_released_stays_free() -> None:
+    """An operator releases one claim of a create; the others hold on, also when the server has lost them."""
+    prefix = valkey.new_prefix()
+    store = (await open_shared(prefix)).store
+    await take(store, ("a", "b", "c"), 1)
+    assert await store.settle(owner(1), claims("a", "b", "c"), UNKNOWN, NOW)
+    assert await store.resettle(owner(1), claims("a"), State.UNKNOWN, FREE, NOW)
+    assert await store.resettle(owner(1), claims("b"), State.UNKNOWN, CREATED, NOW)
+    assert not await store.resettle(owner(1), claims("b"), State.UNKNOWN, FREE, NOW)
+    base = f"{{{prefix}}}:".encode()
+    async with redis.Redis(port=valkey.server().port) as client:
+        await client.delete(
+            base + b"server", base + b"commits", *[base + b"c:" + claim(each).fingerprint for each in "abc"]
+        )
+    is_whole = False
+    while not is_whole:
+        try:
+            is_whole = isinstance(await store.reserve(claims("d"), owner(2), NOW), Reserved)
+        except StoreError:
+            await asyncio.sleep(0)
+    found = [await state_of(store, each) for each in "abc"]
+    assert found == [None, State.CREATED, State.UNKNOWN]
+    await store.close()

@@ -1,0 +1,140 @@
+# A request that somebody asks about: which rule it meets, and its claims, as the gateway finds them for one that comes.
+# `gateway explain` and the search for the claims of a create ask here. Pure.
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from gateway.errors import BodyTooLarge, IdentityError, Malformed, RepeatedItems
+from gateway.guard.admission import Admission
+from gateway.guard.begin_spooled import begin_spooled
+from gateway.guard.claims import claims, with_items
+from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.identity import RequestView
+from gateway.guard.rule import Rule
+from gateway.guard.rules import Match, Refusal
+from gateway.guard.spooled import SpooledBody
+from gateway.guard.when import body_limit, choose, takers
+from gateway.http.headers import Headers
+from gateway.http.paths import Target
+from gateway.http.problem import KINDS
+from gateway.model import Claim
+
+T = TypeVar("T")
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A request, whole."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes = b""
+    client: str | None = None
+    """The client's address, as gateway.http.client_address tells it."""
+
+    @property
+    def line(self) -> bytes:
+        """What requests are compared by, beside their content."""
+        return f"{self.method} {self.target}".encode()
+
+
+class Judgement(msgspec.Struct, Generic[T], frozen=True):
+    """What the rules make of a sample."""
+
+    is_forwarded: bool
+    """Whether it goes to the API, if its claims are free."""
+    happens: str | None
+    """What becomes of it whatever is held; None where that depends on its claims. Never has a value of it."""
+    upstream: T | None = None
+    rule: Rule | None = None
+    """The rule that guards it, or refuses it."""
+    view: RequestView | None = None
+    """What its claims were read from, with the items of a batch."""
+    claims: tuple[Claim, ...] = ()
+
+
+def judge(admission: Admission[T], sample: Sample, fingerprinter: Fingerprinter) -> Judgement[T]:
+    """Say what the gateway makes of a sample, up to the question whether its claims are held."""
+    headers = sample.headers
+    admitted = admission.admit(sample.method, sample.target, headers)
+    if isinstance(admitted, Refusal):
+        return Judgement(False, f"{KINDS[admitted.slug].status} {admitted.slug}: {admitted.detail}")
+    match, error = admitted.match, None
+    if match is not None and match.is_open:
+        rules = [each.rule for each in (match, *match.others)]
+        is_in_file = len(sample.body) > (body_limit(match) or 0) and takers(rules, headers)
+        body = b"" if is_in_file else sample.body
+        match, error = choose(match, RequestView(headers, admitted.target.query, match.variables, body))
+    upstream = admitted.upstream
+    if match is None:
+        return Judgement(True, _untouched(admission, sample, admitted.target), upstream)
+    rule = match.rule
+    if error is not None:
+        return _unreadable(rule, upstream, error)
+    try:
+        view = _view(rule, sample, admitted.target.query, match, fingerprinter)
+        found = claims(rule, view, fingerprinter)
+    except RepeatedItems as repeated:
+        return _refused(rule, upstream, "duplicate-in-batch", str(repeated))
+    except Malformed as malformed:
+        return _refused(rule, upstream, malformed.slug, malformed.detail)
+    except (BodyTooLarge, IdentityError) as unreadable:
+        return _unreadable(rule, upstream, unreadable)
+    if not found:
+        return Judgement(True, "forwarded without a guard: it has no key", upstream, rule, view)
+    return Judgement(True, None, upstream, rule, view, found)
+
+
+def _view(rule: Rule, sample: Sample, query: str, match: Match, fingerprinter: Fingerprinter) -> RequestView:
+    """What a rule reads of a sample. Raises as `claims` does."""
+    body, spooled = sample.body, None
+    if len(body) > rule.formats.limit:
+        spooled = _spool(rule, sample, fingerprinter)
+        body = b""
+    line = sample.line if rule.tells_retries else b""
+    client = sample.client if rule.reads_client else None
+    view = RequestView(sample.headers, query, match.variables, body, line, client, spooled)
+    return view if rule.batch is None else with_items(rule.batch, view, rule.formats)
+
+
+def _spool(rule: Rule, sample: Sample, fingerprinter: Fingerprinter) -> SpooledBody | None:
+    """Read a body that is too large for memory; None where the rule needs nothing of it. Raises as `claims` does."""
+    size = len(sample.body)
+    if rule.spooling is None or not takers((rule,), sample.headers):
+        if rule.needs_body:
+            raise BodyTooLarge(rule.formats.limit)
+        return None
+    if size > rule.spooling.limit:
+        raise BodyTooLarge(rule.spooling.limit)
+    spooled = begin_spooled((rule,), sample.headers, sample.line, fingerprinter, stops=False)
+    spooled.feed(sample.body)
+    spooled.end()
+    return spooled
+
+
+def _untouched(admission: Admission[T], sample: Sample, target: Target) -> str:
+    text = "passes untouched: no rule guards it"
+    asked = admission.rules.match(sample.method, target, sample.headers)
+    if not isinstance(asked, Match):
+        return text
+    names = [f'"{each.rule.name}"' for each in (asked, *asked.others)]
+    return f"{text}, as the conditions of {', '.join(names)} do not hold"
+
+
+def _unreadable(rule: Rule, upstream: T, error: IdentityError | BodyTooLarge) -> Judgement[T]:
+    if isinstance(error, BodyTooLarge):
+        return _refused(rule, upstream, "body-too-large", str(error))
+    if rule.forwards_missing:
+        return Judgement(True, f'forwarded without a guard (missing = "forward"): {error}', upstream, rule)
+    return _refused(rule, upstream, "missing-identity", str(error), error.status)
+
+
+def _refused(rule: Rule, upstream: T, slug: str, why: str, status: int | None = None) -> Judgement[T]:
+    """`status` where it is not that of the slug."""
+    shape = rule.answers.get(slug)
+    if shape is not None and shape.status is not None:
+        status = shape.status
+    elif status is None:
+        status = KINDS[slug].status
+    return Judgement(False, f"{status} {slug}: {why}", upstream, rule)

@@ -1,0 +1,42 @@
+# The program's commands, run in this process, beside a gateway that runs in another one.
+
+import asyncio
+import contextlib
+import io
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from gateway import cli
+from tests.support.program import GatewayProgram
+
+
+class Ran(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def run_command(*words: str) -> Ran:
+    """Run `gateway` with these words; one at a time."""
+    out, err = io.StringIO(), io.StringIO()
+
+    def run() -> int:
+        try:
+            return cli.main(list(words))
+        except SystemExit as end:  # argparse
+            return end.code if isinstance(end.code, int) else 1
+
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = await asyncio.to_thread(run)
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def on(program: GatewayProgram) -> Callable[..., Awaitable[Ran]]:
+    """Run commands about one gateway, by the address that it listens on for operators."""
+
+    async def run(*words: str) -> Ran:
+        return await run_command(*words, "--admin", f"127.0.0.1:{program.admin_port}")
+
+    return run
