@@ -22,6 +22,7 @@ from gateway.process.admin.find import FindApi
 from gateway.process.admin.health import HealthApi
 from gateway.process.admin.metrics import Sources
 from gateway.process.admin.openapi import describe
+from gateway.process.admin.page_api import PageApi
 from gateway.process.admin.routes import Handler, Route
 from gateway.process.admin.status import StatusApi
 from gateway.process.operators import Operators
@@ -59,11 +60,13 @@ class Admin:
         self._telemetry = sources.telemetry
         self._access = Access(operators, hosts)
         self.health = HealthApi(sources, reloader, self._access)
+        self._page = PageApi(sources, lambda: self.health.ready, audit.recent)
         found = [
             *self.health.routes,
             *StatusApi(sources, reloader, self.health.unready).routes,
             *ClaimsApi(sources.store, sources.assembly, audit, self._access).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
+            *self._page.routes,
         ]
         document = Route(
             method="GET",
@@ -91,6 +94,8 @@ class Admin:
 
         app = web.Application(middlewares=[guard])
         app.on_response_prepare.append(_secure)
+        app.on_startup.append(self._page.start)
+        app.on_shutdown.append(self._page.close)
         for route in self._routes.values():
             app.router.add_route(route.method, route.path, route.handler)
             if route.method == "GET":
