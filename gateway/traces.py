@@ -206,6 +206,4 @@ def _resource(service: str | None) -> Resource:
 def _silence() -> None:
     """Keep what the libraries log out of the gateway's log, which says the same in its own form."""
     for name in ("opentelemetry", "urllib3", "requests"):
-        logger = logging.getLogger(name)
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
+        logging.getLogger(name).addHandler(logging.NullHandler())
