@@ -210,6 +210,16 @@ def test_a_small_slice_of_growth_measures_every_part(programs: Path, tmp_path: P
     assert list(tmp_path.glob("gateway-bench-*")) == []
 
 
+def test_a_small_slice_of_lists_asks_every_question_beside_creates(programs: Path, tmp_path: Path) -> None:
+    short = ["--claims", "2000", "--unknown", "100", "--rounds", "1", "--seconds", "0.3", "--rate", "100"]
+    said = run(programs, "benchmarks.lists", *short, "--directory", str(tmp_path)).stdout
+    assert said.startswith("2,000 claims, 100 of them unknown")
+    for name in ("counts and oldest unknown", "unknown, first page", "any, an entry there is not, from anywhere"):
+        assert re.search(rf"^\| {name}( \| [0-9.]+){{4}} \|$", said, re.MULTILINE)
+    assert re.search(r"^p99 to p99 alone: [0-9.]+ ", said, re.MULTILINE)
+    assert list(tmp_path.glob("gateway-bench-*")) == []
+
+
 async def test_a_filled_store_holds_that_many_more_claims_and_the_gateway_opens_it(tmp_path: Path) -> None:
     path = tmp_path / "gateway.db"
     await (await open_sqlite(str(path), "process", b"key", 0)).store.close()

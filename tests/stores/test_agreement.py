@@ -48,7 +48,8 @@ questions = st.one_of(
     st.tuples(st.just("purge"), times),
     st.tuples(st.just("scan"), times),
     st.tuples(st.just("list"), filters, times),
-    st.tuples(st.just("resettle"), st.integers(0, 8), st.sampled_from([State.CREATED, State.UNKNOWN]), settlements),
+    st.tuples(st.just("create"), names, settlements),
+    st.tuples(st.just("resettle"), st.integers(0, 2), st.sampled_from([State.CREATED, State.UNKNOWN]), simple),
 )
 steps = st.lists(st.lists(calls, min_size=1, max_size=8) | questions, min_size=1, max_size=12)
 
@@ -70,6 +71,9 @@ class Driver:
                 return await self._store.forget(claim(name).fingerprint)
             case "purge", now:
                 return await self._store.purge(now, 1000)
+            case "create", wanted, settlement:
+                reserved = self._call(("reserve", wanted, 0))
+                return await reserved, await self._call(("settle", 0, settlement, 0))
             case "resettle", back, was, settlement:
                 number, wanted = self._operation(back)
                 return await self._store.resettle(owner(number), claims(*wanted), was, settlement, 0)

@@ -376,6 +376,38 @@ class TestList:
         assert counts == {State.CREATED: 20, State.UNKNOWN: 20, State.IN_FLIGHT: 10}
         assert seen.oldest_unknown == {"create-user": NOW - 39}
 
+    async def test_every_way_in_which_a_claim_changes_is_counted(self, store: Store) -> None:
+        async def counts() -> tuple[int, ...]:
+            seen = (await store.overview(NOW)).claims
+            assert {rule for (rule, _), count in seen.items() if count} <= {"create-user"}
+            return tuple(seen.get(("create-user", state), 0) for state in State)
+
+        await take(store, ("a", "b", "c"), 1)
+        assert await counts() == (3, 0, 0)
+        apart = {claim("b").fingerprint: FREE, claim("c").fingerprint: UNKNOWN}
+        await store.settle(owner(1), claims("a", "b", "c"), msgspec.structs.replace(CREATED, apart=apart), NOW)
+        assert await counts() == (0, 1, 1)
+        await store.settle(owner(1), claims("a", "b", "c"), CREATED, NOW)
+        assert await counts() == (0, 1, 1), "it is fenced out"
+        assert await store.resettle(owner(1), claims("c"), State.UNKNOWN, CREATED, NOW)
+        assert await counts() == (0, 2, 0)
+        assert await store.resettle(owner(1), claims("a"), State.CREATED, UNKNOWN, NOW)
+        assert await counts() == (0, 1, 1)
+        assert await store.resettle(owner(1), claims("a"), State.UNKNOWN, msgspec.structs.replace(UNKNOWN), NOW)
+        assert await counts() == (0, 1, 1)
+        assert await store.resettle(owner(1), claims("a"), State.UNKNOWN, FREE, NOW)
+        assert await counts() == (0, 1, 0)
+        assert await store.forget(claim("c").fingerprint)
+        assert await counts() == (0, 0, 0)
+        await create(store, "a", 2, Settlement(State.UNKNOWN, NOW))
+        await take(store, ("a",), 3)
+        assert await counts() == (1, 0, 0), "an expired one was reserved again"
+        await store.settle(owner(3), claims("a"), Settlement(State.UNKNOWN, NOW), NOW)
+        await create(store, "b", 4, Settlement(State.CREATED, NOW))
+        while (await store.purge(NOW, 10)).more:
+            pass
+        assert await counts() == (0, 0, 0)
+
 
 async def listed(store: Store, only: Filter) -> list[Record]:
     """All claims that a filter takes, by pages of seven."""
