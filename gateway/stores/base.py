@@ -66,7 +66,7 @@ class Store(Protocol):
         """Held records ordered by fingerprint, starting after `after`."""
 
     async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
-        """Held claims that a filter takes, at most `limit`: the oldest first with `Filter.is_by_age`, else as they come.
+        """At most `limit` held claims that a filter takes; with `Filter.is_by_age` the oldest first, else as they come.
 
         `after` is b"", or `next` of the page before. However many claims there are, a call looks at a bounded number of
         them and holds up no reservation: so a page may be short, or empty, and not the last. A claim that is there all
