@@ -173,7 +173,7 @@ async def test_an_older_store_is_counted_in_steps_while_gateways_go_on(
     await story.go_on(150)
     await uncount(backend, prefix)
     for module in (valkey_store, postgresql_store):
-        monkeypatch.setattr(module, "LOOKED_AT", 2)
+        monkeypatch.setattr(module, "COUNTED_AT_ONCE", 2)
     steps = 0
     while (await stores[steps % 2].purge(NOW, 1000)).more:
         await asyncio.gather(story.go_on(3), stores[steps % 2].purge(NOW, 1000))

@@ -38,11 +38,13 @@ end
 local after = position == '' and '-' or '(' .. position
 local members = redis.call('ZRANGEBYLEX', KEYS[4], after, '+', 'LIMIT', 0, ARGV[3])
 position = 'all'
-for _, member in ipairs(members) do
-    local fingerprint = string.sub(member, 20)
-    local record = redis.call('GET', ARGV[4] .. fingerprint)
-    if record and string.sub(record, 18, 36) == string.sub(member, 1, 19) then
-        note(record, fingerprint, 1)
+local keys = {}
+for at, member in ipairs(members) do
+    keys[at] = ARGV[4] .. string.sub(member, 20)
+end
+for at, record in ipairs(#keys > 0 and redis.call('MGET', unpack(keys)) or {}) do
+    if record and string.sub(record, 18, 36) == string.sub(members[at], 1, 19) then
+        note(record, string.sub(members[at], 20), 1)
     end
 end
 write_counts()
