@@ -14,12 +14,12 @@ from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, R
 from gateway.stores import postgresql_records as records
 from gateway.stores.endings import Endings, Flight
 from gateway.stores.postgresql_link import FAILURES, Link, reason
-from gateway.stores.postgresql_listing import LOOKED_AT, PostgresqlLists
+from gateway.stores.postgresql_listing import PostgresqlLists
 from gateway.stores.postgresql_records import Change, change_of
 from gateway.stores.postgresql_server import PostgresqlServer
 from gateway.stores.purge_walk import PurgeWalk
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import MOVED, Refused, SharedStore, readable
+from gateway.stores.shared import COUNTED_AT_ONCE, MOVED, Refused, SharedStore, readable
 from gateway.stores.write_queue import Call
 
 _ATTEMPTS = 3
@@ -169,7 +169,7 @@ class PostgresqlStore(SharedStore):
 
     async def _count(self) -> bool:
         """Count some claims that were not counted yet; whether there are more."""
-        ((is_more,),) = await self._ask("count_more", {"most": LOOKED_AT})
+        ((is_more,),) = await self._ask("count_more", {"most": COUNTED_AT_ONCE})
         return bool(is_more)
 
     async def _ask(self, statement: str, parameters: dict[str, Any]) -> list[Any]:

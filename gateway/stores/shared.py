@@ -23,6 +23,8 @@ from gateway.stores.write_queue import Call, Job, WriteQueue
 T = TypeVar("T")
 LOOK_EVERY = 2.0
 """Seconds between two looks at the server's settings."""
+COUNTED_AT_ONCE = 250
+"""Claims of an older store that are counted in one step: it holds up creates for about as long as one of them takes."""
 MOVED = "the server has changed, and what it may have lost is put back"
 _TOO_FEW = "too few replicas have the reservation"
 

@@ -13,9 +13,9 @@ from gateway.errors import StoreError
 from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.stores.endings import Endings, Flight
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import MOVED, Refused, SharedStore, Unsure, readable
+from gateway.stores.shared import COUNTED_AT_ONCE, MOVED, Refused, SharedStore, Unsure, readable
 from gateway.stores.valkey_link import Call, Link, reason
-from gateway.stores.valkey_listing import LOOKED_AT, ValkeyLists
+from gateway.stores.valkey_listing import ValkeyLists
 from gateway.stores.valkey_records import Keys, ending, in_flight, moment, read_record
 from gateway.stores.valkey_sentinels import FAILURES
 from gateway.stores.valkey_server import ValkeyServer
@@ -206,7 +206,7 @@ class ValkeyStore(SharedStore):
     async def _count(self, now: int) -> bool:
         """Count some claims that were not counted yet; whether there are more."""
         keys = [*self._keys.of(self._server.node), self._keys.restores]
-        arguments = (self._link.run_id, moment(now), LOOKED_AT, self._keys.claim, _COUNTS_AGAIN_AFTER)
+        arguments = (self._link.run_id, moment(now), COUNTED_AT_ONCE, self._keys.claim, _COUNTS_AGAIN_AFTER)
         return bool((await self._run_alone(Call("count", keys, arguments)))[2])
 
     async def _look(self, flights: Sequence[Flight], marks: bool) -> dict[bytes, bool]:

@@ -70,7 +70,7 @@ class Keys:
 
     def of(self, node: bytes, fingerprints: Sequence[bytes] = ()) -> list[bytes]:
         """What the scripts take as KEYS."""
-        found = [self.server, self.commits, self.flights + node, self.expiries, self.counts]
+        found = [self.server, self.commits, self.flights + node, self.expiries]
         for fingerprint in fingerprints:
             found += (self.claim + fingerprint, self.answer + fingerprint)
         return found

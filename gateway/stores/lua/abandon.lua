@@ -9,7 +9,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return {'moved'}
 end
 --:counting
-if redis.call('HGET', KEYS[6], ARGV[3]) ~= ARGV[4] then
+if redis.call('HGET', KEYS[5], ARGV[3]) ~= ARGV[4] then
     return {'ok', commit(KEYS[2]), 0}
 end
 local fingerprints = redis.call('SMEMBERS', KEYS[3])
@@ -41,6 +41,6 @@ for _, fingerprint in ipairs(fingerprints) do
 end
 redis.call('DEL', KEYS[3])
 if ARGV[6] == '1' then
-    redis.call('HDEL', KEYS[6], ARGV[3])
+    redis.call('HDEL', KEYS[5], ARGV[3])
 end
 return {'ok', commit(KEYS[2]), abandoned}

@@ -1,19 +1,20 @@
 -- How many claims there are by rule and state, and which have an unknown outcome. Part of each script that changes that.
 --
--- KEYS[5] is a hash. "2RULE" and "3RULE" are how many claims of a rule are created, and of unknown outcome: of those up
--- to "position" in the order of expiry, or of "all" (see count.lua). Those in flight are in the sets of their nodes.
--- Claims of unknown outcome are also in a sorted set for each rule, by when they were first seen, whatever the position.
+-- `counts` is a hash: "2RULE" and "3RULE" are how many claims of a rule are created, and of unknown outcome. `counted`
+-- says up to which one in the order of expiry, or "all": see count.lua. Those in flight are in the sets of their nodes.
+-- Claims of unknown outcome are also in a sorted set for each rule, by when they were first seen.
+local base = string.sub(KEYS[1], 1, -7)
+local counts, counted = base .. 'counts', base .. 'counted'
 local changes = {}
 local position
-local fingerprint_order = string.rep('%03d', 32)
 
 -- Digits that sort as a member of the expiries does: how other texts sort hangs on the server's language.
 local function order(member)
-    return string.sub(member, 1, 19) .. string.format(fingerprint_order, string.byte(member, 20, 51))
+    return string.sub(member, 1, 19) .. string.format(string.rep('%03d', 32), string.byte(member, 20, 51))
 end
 
 local function is_counted(member)
-    position = position or redis.call('HGET', KEYS[5], 'position') or 'none'
+    position = position or redis.call('GET', counted) or 'none'
     if position == 'all' or #position ~= 51 then
         return position == 'all'
     end
@@ -36,7 +37,7 @@ end
 -- The sorted set of a rule, and the member of it that a record of unknown outcome is.
 local function unknown_of(rule, record, fingerprint)
     local tail = cmsgpack.unpack(string.sub(record, 61 + (tonumber(string.sub(record, 56, 60)) or 0)))
-    return string.sub(KEYS[1], 1, -7) .. 'u:' .. rule, string.format('%019.0f', tail[3]) .. fingerprint
+    return base .. 'u:' .. rule, string.format('%019.0f', tail[3]) .. fingerprint
 end
 
 -- Take note that a record comes (1) or goes (-1).
@@ -64,13 +65,12 @@ end
 -- Write what was noted.
 local function write_counts()
     for field, by in pairs(changes) do
-        redis.call('HINCRBY', KEYS[5], field, by)
+        redis.call('HINCRBY', counts, field, by)
     end
 end
 
--- The same, and commit. By the commits that were counted it shows when a gateway has written that does not count.
+-- The same, and commit. A gateway that does not count adds 1 instead, which shows.
 local function commit(key)
     write_counts()
-    redis.call('HINCRBY', KEYS[5], 'commits', 1)
-    return redis.call('INCR', key)
+    return redis.call('INCRBY', key, '1024')
 end

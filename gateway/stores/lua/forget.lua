@@ -5,12 +5,12 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return {'moved'}
 end
 --:counting
-local record = redis.call('GET', KEYS[6])
+local record = redis.call('GET', KEYS[5])
 if not record or string.sub(record, 1, 1) == '1' then
     return {'ok', commit(KEYS[2]), 0}
 end
-redis.call('DEL', KEYS[6], KEYS[7])
-local fingerprint = string.sub(KEYS[6], -32)
+redis.call('DEL', KEYS[5], KEYS[6])
+local fingerprint = string.sub(KEYS[5], -32)
 redis.call('ZREM', KEYS[4], string.sub(record, 18, 36) .. fingerprint)
 note(record, fingerprint, -1)
 return {'ok', commit(KEYS[2]), 1}

@@ -1,8 +1,7 @@
 -- Reserve all claims for an owner, or none.
 --
--- KEYS: the server that counts, the commits, the claims in flight of this node, the expiries, how many claims there are
--- (see counting.lua); then each claim and the answer stored with it. ARGV: the server's run id, the time; then a new
--- record for each claim.
+-- KEYS: the server that counts, the commits, the claims in flight of this node, the expiries; then each claim and the
+-- answer stored with it. ARGV: the server's run id, the time; then a new record for each claim.
 -- Returns {"moved"}, or {"held", number and record of each claim that is held}, or {"ok", commits, lapsed records}.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return {'moved'}
@@ -12,7 +11,7 @@ local wanted = #ARGV - 2
 local found = {}
 local held = {'held'}
 for at = 1, wanted do
-    local record = redis.call('GET', KEYS[4 + 2 * at])
+    local record = redis.call('GET', KEYS[3 + 2 * at])
     found[at] = record
     if record and (string.sub(record, 1, 1) == '1' or string.sub(record, 18, 36) > now) then
         held[#held + 1] = at
@@ -22,16 +21,17 @@ end
 if #held > 1 then
     return held
 end
---:counting
-local result = {'ok', commit(KEYS[2])}
+local result = {'ok', redis.call('INCRBY', KEYS[2], '1024')}
 for at = 1, wanted do
-    local key = KEYS[4 + 2 * at]
+    local key = KEYS[3 + 2 * at]
     local fingerprint = string.sub(key, -32)
     local old = found[at]
     if old then
         redis.call('ZREM', KEYS[4], string.sub(old, 18, 36) .. fingerprint)
-        redis.call('DEL', KEYS[5 + 2 * at])
+        redis.call('DEL', KEYS[4 + 2 * at])
+--:counting
         note(old, fingerprint, -1)
+        write_counts()
         local state = string.sub(old, 1, 1)
         if state == '3' or state == '4' then
             result[#result + 1] = fingerprint .. old
@@ -40,5 +40,4 @@ for at = 1, wanted do
     redis.call('SET', key, ARGV[2 + at])
     redis.call('SADD', KEYS[3], fingerprint)
 end
-write_counts()
 return result

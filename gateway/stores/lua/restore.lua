@@ -8,7 +8,7 @@ local owner, reserved_at = ARGV[2], ARGV[3]
 local is_whole = redis.call('GET', KEYS[1]) == ARGV[1]
 local restored, taken = 0, 0
 for at = 1, (#ARGV - 3) / 2 do
-    local key, record, answer = KEYS[4 + 2 * at], ARGV[2 + 2 * at], ARGV[3 + 2 * at]
+    local key, record, answer = KEYS[3 + 2 * at], ARGV[2 + 2 * at], ARGV[3 + 2 * at]
     local fingerprint = string.sub(key, -32)
     local there = redis.call('GET', key)
     if there and string.sub(there, 56, 60) == '----+' then
@@ -37,7 +37,7 @@ for at = 1, (#ARGV - 3) / 2 do
             note(there, fingerprint, -1)
         end
         if record == '' then
-            redis.call('DEL', key, KEYS[5 + 2 * at])
+            redis.call('DEL', key, KEYS[4 + 2 * at])
         else
             redis.call('SET', key, record)
             note(record, fingerprint, 1)
@@ -47,7 +47,7 @@ for at = 1, (#ARGV - 3) / 2 do
                 redis.call('ZADD', KEYS[4], 0, string.sub(record, 18, 36) .. fingerprint)
             end
             if answer ~= '' then
-                redis.call('SET', KEYS[5 + 2 * at], owner .. answer)
+                redis.call('SET', KEYS[4 + 2 * at], owner .. answer)
             end
         end
         restored = restored + 1

@@ -8,7 +8,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return {'moved'}
 end
 --:counting
-local set, wanted = string.sub(KEYS[1], 1, -7) .. 'u:' .. ARGV[3], tonumber(ARGV[6])
+local set, wanted = base .. 'u:' .. ARGV[3], tonumber(ARGV[6])
 local members = redis.call('ZRANGEBYLEX', set, ARGV[4], ARGV[5], 'LIMIT', 0, ARGV[7])
 local result = {'ok', tonumber(redis.call('GET', KEYS[2]) or 0), #members == tonumber(ARGV[7]) and 1 or 0}
 for _, member in ipairs(members) do

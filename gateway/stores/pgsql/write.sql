@@ -32,8 +32,8 @@ DECLARE
     is_settled boolean[];
     is_mine boolean[];  -- inserted just now
     is_awaited boolean[];  -- somebody waits for its end
-    were smallint[];  -- the state that it had before this batch, with its rule and age; null where it was not there
-    rules bytea[];
+    were smallint[];  -- the state before this batch; null where it was not there
+    rules bytea[];  -- and, where that was not in flight, the rule, and when it was first seen
     ages bigint[];
     inserting integer[];  -- the claim for which it is inserted, where it is not there
     -- by number of a claim
@@ -42,7 +42,8 @@ DECLARE
     is_ended boolean[] := array_fill(false, ARRAY[size]);
     freed bytea[] := '{}';
     ended bytea[] := '{}';  -- the owners of operations that somebody waits for
-    noted integer[] := '{}';  -- the claims whose change is counted
+    counted integer[] := '{}';  -- taken claims that had been counted
+    is_usual boolean := true;  -- whether all that ended were in flight, and are created
     is_held boolean[];  -- by number of a call
     answers json[] := '{}';
     met json[];
@@ -138,8 +139,10 @@ BEGIN
                 records[p] := row_at.record;
                 is_awaited[p] := row_at.is_awaited;
                 were[p] := row_at.state;
-                rules[p] := row_at.rule;
-                ages[p] := row_at.first_seen;
+                IF row_at.state <> 1 THEN
+                    rules[p] := row_at.rule;
+                    ages[p] := row_at.first_seen;
+                END IF;
             END IF;
         END LOOP;
         FOR i IN 1 .. size LOOP
@@ -202,7 +205,8 @@ BEGIN
         first := last + 1;
     END LOOP;
 
-    first := 0;  -- how many rows must be changed
+    first := 0;  -- how many rows are taken, and how many end
+    last := 0;
     FOR i IN 1 .. size LOOP
         p := w[i].place;
         IF changed[p] = i THEN
@@ -211,15 +215,15 @@ BEGIN
                     is_taken[i] := true;
                     first := first + 1;
                     IF were[p] > 1 THEN
-                        noted := noted || i;
+                        counted := counted || i;
                     END IF;
                 END IF;
             ELSIF w[i].state = 0 THEN
                 freed := freed || w[i].fingerprint;
             ELSE
                 is_ended[i] := true;
-                first := first + 1;
-                noted := noted || i;
+                last := last + 1;
+                is_usual := is_usual AND coalesce(were[p] = 1, false) AND w[i].state = 2;
             END IF;
         ELSIF is_mine[p] AND inserting[p] = i AND changed[p] = 0 THEN
             freed := freed || w[i].fingerprint;
@@ -232,18 +236,37 @@ BEGIN
             answer = NULL, is_awaited = false
         FROM unnest(w) WITH ORDINALITY AS u
         WHERE is_taken[u.ordinality] AND c.fingerprint = u.fingerprint;
-        UPDATE :schema.claims AS c
-        SET state = u.state, expires_at = u.expires_at, resource = u.resource, answer = coalesce(u.answer, c.answer),
-            is_awaited = false
-        FROM unnest(w) WITH ORDINALITY AS u
-        WHERE is_ended[u.ordinality] AND c.fingerprint = u.fingerprint;
+        IF array_length(counted, 1) > 0 THEN
+            PERFORM :schema.note(
+                array_agg(w[n].fingerprint), array_agg(rules[w[n].place]), array_agg(ages[w[n].place]),
+                array_agg(were[w[n].place]), array_agg(1::smallint)
+            )
+            FROM unnest(counted) AS n;
+        END IF;
     END IF;
-    IF array_length(noted, 1) > 0 THEN
-        PERFORM :schema.note(
-            array_agg(w[n].fingerprint), array_agg(rules[w[n].place]), array_agg(ages[w[n].place]),
-            array_agg(were[w[n].place]), array_agg(CASE WHEN is_ended[n] THEN w[n].state ELSE 1::smallint END)
+    IF last > 0 THEN
+        is_usual := is_usual AND (SELECT length(value) = 33 FROM :schema.facts WHERE name = 'counted');
+        WITH ended AS (
+            UPDATE :schema.claims AS c
+            SET state = u.state, expires_at = u.expires_at, resource = u.resource,
+                answer = coalesce(u.answer, c.answer), is_awaited = false
+            FROM unnest(w) WITH ORDINALITY AS u
+            WHERE is_ended[u.ordinality] AND c.fingerprint = u.fingerprint
+            RETURNING c.fingerprint, c.rule, c.first_seen, were[u.place] AS was, c.state
+        ), noted AS (
+            INSERT INTO :schema.counts AS c (session, period, rule, state, number)
+            SELECT pg_backend_pid(), :schema.period(), rule, 2, count(*) FROM ended WHERE is_usual GROUP BY rule
+            ON CONFLICT (session, period, rule, state) DO UPDATE SET number = c.number + excluded.number
         )
-        FROM unnest(noted) AS n;
+        SELECT
+            array_agg(fingerprint) AS fingerprints, array_agg(rule) AS rules, array_agg(first_seen) AS ages,
+            array_agg(was) AS were, array_agg(state) AS are
+        INTO row_at
+        FROM ended
+        WHERE NOT is_usual;
+        IF NOT is_usual THEN
+            PERFORM :schema.note(row_at.fingerprints, row_at.rules, row_at.ages, row_at.were, row_at.are);
+        END IF;
     END IF;
     IF array_length(freed, 1) > 0 THEN
         DELETE FROM :schema.claims WHERE fingerprint = ANY (freed);
