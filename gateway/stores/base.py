@@ -5,6 +5,7 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
+from gateway.histogram import Histogram
 from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
 
 
@@ -19,6 +20,16 @@ class Store(Protocol):
     __slots__ = ()
     is_shared: ClassVar[bool] = False
     """Whether other processes hold claims in it, too."""
+
+    @property
+    def commits(self) -> Histogram | None:
+        """How long batches of reservations and settlements took; None where each is done at once."""
+        return None
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are queued."""
+        return 0
 
     def find_held(self, claims: Sequence[Claim], now: int) -> Held | None:
         """What a reservation would meet, where that is known at once; None where `reserve` must find out.
@@ -66,7 +77,7 @@ class Store(Protocol):
         """Held records ordered by fingerprint, starting after `after`."""
 
     async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
-        """At most `limit` held claims that a filter takes; with `Filter.is_by_age` the oldest first, else as they come.
+        """At most `limit` held claims that a filter takes; with `Filter.is_by_age` the oldest first, else in any order.
 
         `after` is b"", or `next` of the page before. However many claims there are, a call looks at a bounded number of
         them and holds up no reservation: so a page may be short, or empty, and not the last. A claim that is there all
