@@ -12,7 +12,6 @@ from rich.cells import cell_len
 
 from gateway.log_screen import MANY, MOST_OF_NOTE, WINDOW, RequestScreen
 from gateway.telemetry import RequestRecord, Telemetry
-from tests.support.unit import untimed
 
 CLOCK = "12:34:56"
 ID = "9d0c4ae9f6a84f0d"
@@ -71,7 +70,6 @@ def test_no_name_moves_a_column(width: int, rule: str | None) -> None:
     assert (cell_len(before), found, after) == (cell_len(usual), "  1.5 ms ", ID[:8])
 
 
-@untimed
 @given(st.text(), st.integers(60, 250), st.floats(0, 1e9), st.text(), st.sampled_from([None, 200, 409, 500]))
 def test_whatever_is_shown_fits_and_breaks_nothing(
     rule: str, width: int, ms: float, request_id: str, status: int | None
