@@ -73,7 +73,7 @@ async def test_the_night_call(upstream: RawUpstream, gateway: StartGateway, open
     assert (await create(program.port, "ada@example.org")).status == 502
     await is_shown(page, "#claims tbody tr", "create-user")
     await is_shown(page, "#unknown-count", "1")
-    await is_shown(page, ".tile.unknown .number", "1")
+    await is_shown(page, ".tile.unknown", "1 in the last hour")
     assert await page.title() == "(1) Idempotency gateway"
     assert (await create(program.port, "ada@example.org")).status == 409
     await is_shown(page, "#conflicts tbody tr", "email")
