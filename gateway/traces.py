@@ -134,6 +134,8 @@ class _Session(requests.Session):
 
     @override
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        if isinstance(self.verify, str):  # or REQUESTS_CA_BUNDLE would come before OTEL_EXPORTER_OTLP_CERTIFICATE
+            kwargs["verify"] = self.verify
         try:
             response = super().request(*args, **kwargs)
         except Exception as error:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import StartGateway
 from tests.support import behaviours
+from tests.support.authority import Authority, TlsUpstream
 from tests.support.client import Client, create, create_bytes
 from tests.support.collector import Collector, Exported
 from tests.support.program import GatewayProgram, StartError, create_user_rule, rules
@@ -284,6 +285,26 @@ async def test_what_the_api_is_asked_beside_the_create_is_a_step_as_well(
     assert spans["create"].attributes["gateway.outcome"] == "upserted"
 
 
+async def test_the_question_about_an_unknown_outcome_is_a_wait_of_the_create_that_asks(
+    upstream: RawUpstream, gateway: StartGateway, collector: Collector
+) -> None:
+    asks = create_user_rule(verify={"path": "/users?email={body.email}"})
+    upstream.script(behaviours.close_without_answer(), behaviours.answer(200))
+    program = await gateway(traces={"endpoint": collector.url}, rules=[asks])
+    assert (await post(program, "/users", ADA)).slug == "outcome-unknown"
+    assert (await post(program, "/users", ADA, CLIENT)).slug == "duplicate"
+    assert await program.stop() == 0
+    await collector.spans.first(lambda span: span.trace_id == TRACE and span.name == "create", "its span")
+    spans = [span for span in collector.spans if span.trace_id == TRACE]
+    (wait,) = [span for span in spans if span.name == "wait"]
+    (whole,) = [span for span in spans if span.name == "create"]
+    assert wait.attributes == {**CONFLICT, "gateway.conflict.kind": "outcome-unknown"}
+    assert whole.attributes["gateway.conflict.kind"] == "duplicate", "for which it was answered"
+    assert upstream.requests[1].target == "/users?email=ada%40example.org"
+    assert traceparent(upstream, 1) == ["00", TRACE, whole.span_id, "01"]
+    assert upstream.requests[1].target not in str(spans)
+
+
 async def test_a_create_that_cannot_be_read_is_a_span_too(
     upstream: RawUpstream, gateway: StartGateway, collector: Collector
 ) -> None:
@@ -378,6 +399,23 @@ async def test_the_file_says_where_and_the_environment_says_who(
     resource = spans["create"].resource
     assert (resource["service.name"], resource["deployment.environment.name"]) == ("signups", "staging")
     assert collector.exports[0].header("X-Token") == "let-me-in"
+
+
+async def test_a_collector_behind_tls_is_verified_by_the_authorities_that_the_environment_names(
+    tmp_path: Path, upstream: RawUpstream
+) -> None:
+    authority = Authority(tmp_path)
+    others = Authority(tmp_path, "others").file
+    async with Collector(TlsUpstream(*authority.issue("collector"))) as collector:
+        for number, trusted in enumerate((others, authority.file)):
+            environment = {"OTEL_EXPORTER_OTLP_CERTIFICATE": trusted, "REQUESTS_CA_BUNDLE": others}
+            async with await started(tmp_path / str(number), upstream, collector, **environment) as program:
+                assert (await create(program.port, "ada@example.org")).status == 201
+                assert await program.stop() == 0
+            failed = [line["reason"] for line in program.log if line["event"] == "traces-failed"]
+            assert failed == ([] if trusted == authority.file else ["SSLError"])
+        await collector.last(4)
+        assert len(collector.exports) == 1, "what cannot be verified gets nothing"
 
 
 async def test_the_environment_may_switch_it_off(tmp_path: Path, upstream: RawUpstream, collector: Collector) -> None:

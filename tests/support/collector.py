@@ -36,10 +36,12 @@ class Exported:
 class Collector:
     """A collector on a port of its own; use it with `async with`. Each export is answered by `answer`."""
 
-    def __init__(self, answer: Behaviour | None = None) -> None:
+    def __init__(self, server: RawUpstream | None = None) -> None:
+        """`server` is one to take spans by in place of an ordinary one."""
         self.spans: Tally[Exported] = Tally()
-        self.answer = answer or behaviours.answer(200, [("Content-Type", "application/x-protobuf")], b"")
-        self._server = RawUpstream(self._take)
+        self.answer: Behaviour = behaviours.answer(200, [("Content-Type", "application/x-protobuf")], b"")
+        self._server = server or RawUpstream()
+        self._server.default = self._take
 
     @property
     def url(self) -> str:
