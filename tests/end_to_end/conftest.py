@@ -1,9 +1,10 @@
-# The fixture that only the tests of streams need; and failures in the shorthands are explained like those in a test.
+# Fixtures that only some tests here need; and failures in the shorthands are explained like those in a test.
 
 from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.collector import Collector
 from tests.support.upstream import RawUpstream
 
 pytest.register_assert_rewrite("tests.support.shorthands")
@@ -13,4 +14,11 @@ pytest.register_assert_rewrite("tests.support.shorthands")
 async def api() -> AsyncIterator[RawUpstream]:
     """An API that hashes what it gets instead of keeping it."""
     async with RawUpstream(digest_only=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    """A collector of traces."""
+    async with Collector() as server:
         yield server
