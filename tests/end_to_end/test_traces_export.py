@@ -76,7 +76,7 @@ async def test_one_that_nobody_listens_for_is_told_of_as_such(gateway: StartGate
 
 
 async def started(tmp_path: Path, upstream: RawUpstream, collector: Collector, **environment: str) -> GatewayProgram:
-    text = rules(upstream.url, traces={"endpoint": collector.url, "headers": {"X-Token": "let-me-in"}})
+    text = rules(upstream.url, traces={"endpoint": collector.url, "headers": {"X-Token": "let-me-in"}, "timeout": "1s"})
     return GatewayProgram(tmp_path, text, environment=environment)
 
 
