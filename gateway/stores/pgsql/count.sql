@@ -36,7 +36,10 @@ BEGIN
     END IF;
     BEGIN
         IF after = '' THEN
-            LOCK TABLE :schema.claims IN SHARE MODE;  -- what began before the schema changed is over now
+            -- What began before the schema changed is over then. Creates wait behind this, which a vacuum holds up.
+            PERFORM set_config('lock_timeout', '50ms', true);
+            LOCK TABLE :schema.claims IN SHARE MODE;
+            PERFORM set_config('lock_timeout', '500ms', true);
         END IF;
         PERFORM pg_advisory_xact_lock(lock);
     EXCEPTION WHEN lock_not_available THEN
