@@ -15,6 +15,7 @@ from gateway.errors import ConfigError, GatewayError
 
 _ANSWERED = {200, 422}
 """Statuses of a reload: it was applied, or has problems."""
+_UNAUTHORIZED = 401
 SUMMARY = "make a running gateway reload its rules file"
 
 DESCRIPTION = """\
@@ -65,6 +66,8 @@ def _reload(path: Path, timeout: float) -> Reload:
         status, answer = asyncio.run(ask("POST", "/reload", listener_of(config), timeout))
     except Unanswered as error:
         raise GatewayError(f"{error}; if admin.listen was changed, restart the gateway, or send it SIGHUP") from error
+    if status == _UNAUTHORIZED:
+        raise GatewayError("the gateway wants another token than the file has; if that was changed, send it SIGHUP")
     if status not in _ANSWERED:
         raise NotDone(answer)
     return msgspec.convert(answer, Reload)

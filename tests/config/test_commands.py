@@ -38,6 +38,24 @@ def found(here: Path, text: str) -> list[str]:
     return provision.problems(load(written(here, UPSTREAM + text)))
 
 
+def test_a_token_file_and_the_place_of_the_audit_are_checked(here: Path) -> None:
+    text = f'[admin]\nlisten = "0.0.0.0:9901"\ntoken_file = "token"\n[log]\naudit_file = "NAME"\n{RULE}'
+    missing, nowhere = found(here, text.replace("NAME", "nowhere/audit.log"))
+    assert missing == "admin.token_file: token cannot be read: No such file or directory"
+    assert nowhere.startswith(f"log.audit_file: there is no directory {here}/nowhere; ")
+    (here / "token").write_text("short")
+    (short,) = found(here, text.replace("NAME", "audit.log"))
+    assert short.startswith("admin.token_file: the token in token is shorter than 32 bytes; ")
+    (here / "token").write_text("line 1 \x07 of what no header carries\n")
+    (odd,) = found(here, text.replace("NAME", "audit.log"))
+    assert odd.startswith("admin.token_file: the token in token has characters that no header can carry; ")
+    (here / "token").write_text("t" * 32 + "\n")
+    assert found(here, text.replace("NAME", "audit.log")) == []
+    (folder,) = found(here, text.replace("NAME", "."))
+    assert folder.startswith("log.audit_file: ")
+    assert not (here / "audit.log").exists(), "a check changes nothing"
+
+
 def test_check_as_json_says_that_a_file_is_fine(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(check, "-c", written(here, UPSTREAM + RULE), "--json") == 0
     answer = json.loads(capsys.readouterr().out)

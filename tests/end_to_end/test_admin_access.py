@@ -76,6 +76,7 @@ def attempts(path: str) -> dict[str, Attempt]:
         "a form of several parts": (415, "POST", release, [OWN, RIGHT, parts], RELEASE),
         "plain text": (415, "POST", release, [OWN, RIGHT, ("Content-Type", "text/plain")], RELEASE),
         "no type": (415, "POST", release, [OWN, RIGHT], RELEASE),
+        "something packed": (415, "POST", release, [*good, ("Content-Encoding", "gzip")], b"bomb"),
         "almost JSON": (415, "POST", release, [OWN, RIGHT, ("Content-Type", "application/json-patch+json")], RELEASE),
         "a release by GET": (405, "GET", f"{release}?reason=hostile", good, None),
         "a settlement by GET": (405, "GET", f"{settle}?as=created&reason=hostile", good, None),
@@ -155,7 +156,16 @@ async def test_bytes_that_are_no_request_are_answered_harmlessly(guarded: Guarde
             answer = await client.read_response()
         assert answer.status in {400, 401, 414, 421}, raw[:40]
         assert b"<script" not in answer.body
+    begun = (
+        f"POST /reload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: {RIGHT[1]}\r\n"
+    )
+    for rest in (b"Content-Length: 100\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n"):
+        async with Client(program.admin_port) as client:
+            await client.send_raw(begun.encode() + rest)
+            await client.say_no_more()
+            await client.reader.read()
     assert (await operator.get("/livez")) == {"live": True}
+    assert "handler-failed" not in program.events()
     assert all(json.loads(line) for line in program.whole_output.splitlines()), "a line of the log is not JSON"
 
 

@@ -283,3 +283,13 @@ async def test_everything_that_is_served_is_described_and_nothing_else_is(
         for method, operation in operations.items():
             assert ("requestBody" in operation) is (method == "post"), path
     assert json.dumps(document).count('"$ref": "#/components/') > 20
+    await unknown(program, upstream, ADA)
+    path = f"/claims/{(await only(operator))['fingerprint']}"
+    for asked in ("/livez", "/readyz", "/openapi.json", "/status", "/report", "/rules", path):
+        assert (await operator.ask("GET", asked)).status == 200, asked
+    assert (await operator.post("/claims/find", path="/users", json={"email": ADA})).status == 200
+    assert (await operator.post(f"{path}/settle", **{"as": "created", "reason": "x"})).status == 200
+    assert (await operator.post(f"{path}/release", reason="x")).status == 200
+    assert (await operator.post("/reload")).status == 200
+    others = {"metrics", "page", "page_file", "events"}
+    assert {name for name, status in operator.seen if status == 200} == set(names) - others, "an answer is unchecked"

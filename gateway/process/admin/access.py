@@ -56,7 +56,7 @@ class Access:
         if not self._is_open(route) and not self._operators.takes(_only(request, "Authorization")):
             raise Refused(401, "Show the admin token: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"})
         if request.method == "POST" and route is not None and not _is_json(request):
-            raise Refused(415, "Send it with Content-Type: application/json.")
+            raise Refused(415, "Send it with Content-Type: application/json, and without Content-Encoding.")
         if route is not None and route.changes:
             self._count_change()
 
@@ -93,7 +93,7 @@ def _only(request: web.Request, name: str) -> str | None:
 
 
 def _is_json(request: web.Request) -> bool:
-    return len(request.headers.getall("Content-Type", [])) == 1 and request.content_type == JSON
+    return request.content_type == JSON and "Content-Encoding" not in request.headers
 
 
 def _source(request: web.Request) -> str | None:

@@ -42,10 +42,13 @@ async def read_body(request: web.Request, shape: type[T], limit: int) -> T:
     if length is not None and length > limit:
         raise too_large(limit)
     body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > limit:
-            raise too_large(limit)
+    try:
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > limit:
+                raise too_large(limit)
+    except (web.RequestPayloadError, ConnectionError):
+        raise Refused(400, "The body broke off.") from None
     try:
         return msgspec.json.decode(bytes(body) or b"{}", type=shape)
     except msgspec.ValidationError as error:

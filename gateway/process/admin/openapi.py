@@ -69,7 +69,7 @@ def _operation(route: Route, parameters: dict[type[msgspec.Struct], dict[str, An
 
 def _content(shape: type[msgspec.Struct] | str) -> dict[str, Any]:
     if isinstance(shape, str):
-        return {shape: {"schema": {"type": "string"}}}
+        return {shape: {"schema": {"type": "object" if shape == JSON else "string"}}}
     return {JSON: {"schema": {"$ref": _REFERENCE.format(name=shape.__name__)}}}
 
 
