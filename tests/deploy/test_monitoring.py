@@ -1,15 +1,20 @@
 # deploy/monitoring: rules, dashboard and scrapes ask for what a gateway tells, and the documents say what to do.
 # `make monitoring` evaluates them in a Prometheus; here promtool reads them, where there is one.
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from campaigns.monitoring import operator
+from campaigns.monitoring.__main__ import ABSENT, BY_PROMTOOL
+from campaigns.monitoring.compressed import compress, compress_duration
+from campaigns.monitoring.scenarios import SCENARIOS
 from campaigns.monitoring.shipped import (
     MONITORING,
     OF_TARGETS,
@@ -26,6 +31,7 @@ from campaigns.monitoring.shipped import (
 )
 from tests.conftest import StartGateway
 from tests.deploy.kubernetes_checks import POD, POLICY
+from tests.deploy.kubernetes_checks import RULES as RULES_FILE
 from tests.support.authority import Authority
 from tests.support.deploy import documents, files_of
 from tests.support.program import create_user_rule
@@ -36,6 +42,7 @@ from tests.test_documents import ROOT, TEXTS, anchors, names, section, ticked
 
 RUNBOOK = "https://github.com/idempotency-gateway/idempotency-gateway/blob/main/docs/operations.md#"
 FILES = files_of("monitoring")
+TESTS = ROOT / "tests" / "deploy" / "alerts"
 ELSEWHERE = {"ALERTS": {"job", "alertname", "alertstate"}, "up": set[str](), "gateway_store_bytes": set[str]()}
 """What Prometheus itself knows, and what only some stores tell, with its labels."""
 
@@ -175,6 +182,41 @@ def test_every_expression_of_the_dashboard_is_held_to_what_is_chosen() -> None:
     assert [name for name, *_ in variables()] == ["job", "instance", "rule"]
 
 
+# The campaign
+
+
+def test_every_alert_has_a_scenario_or_is_left_to_promtool_alone() -> None:
+    played = {name for scenario in SCENARIOS for name in scenario.fires} | {ABSENT}
+    assert played | BY_PROMTOOL == {alert["alert"] for alert in alerts()}
+    assert not played & BY_PROMTOOL
+    tested = "".join(path.read_text(encoding="utf-8") for path in TESTS.glob("*.test.yml"))
+    assert {name for name in BY_PROMTOOL if f'"{name}"' not in tested} == set()
+    assert f"{len(SCENARIOS)} situations" in TEXTS["docs/testing.md"]
+    assert f"## {len(SCENARIOS)} situations" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_time_is_compressed_where_it_lasts_and_nowhere_else() -> None:
+    assert compress("increase(x[1d] offset 10m) > 10 * 60") == "increase(x[1440000ms] offset 10000ms) > 10 * 60"
+    assert compress("max (gateway_unknown_oldest_seconds) > 600") == "max (gateway_unknown_oldest_seconds) > 10"
+    assert compress_duration("15s") == "250ms"
+    ages = [rule["expr"] for path in RULES for rule in _rules(path) if re.search(r"_seconds\b", rule["expr"])]
+    assert sum(compress(expression) != expression for expression in ages) == 3, "an age is not compressed"
+
+
+def test_without_a_prometheus_the_campaign_says_what_to_install(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "campaigns.monitoring"],
+        env={**os.environ, "PATH": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "apt-get install prometheus" in done.stderr
+
+
 # Kubernetes
 
 
@@ -198,6 +240,11 @@ def test_the_monitor_finds_the_pods_and_is_let_in(folder: str, pod: str) -> None
     (namespace,) = let_in["from"][0]["namespaceSelector"]["matchLabels"].values()
     assert f"namespace `{namespace}`" in section("docs/operations.md", "Be woken")
     assert {each["targetLabel"]: each["replacement"] for each in endpoint["relabelings"]} == {"job": _job()}
+    rules = files_of(folder)[RULES_FILE]
+    asks = "\ntoken" in rules and "\nopen_metrics = true" not in rules
+    assert ("authorization" in endpoint) == asks, (
+        "a listener that asks for a token is asked without one, or the reverse"
+    )
 
 
 def _job() -> str:
@@ -236,6 +283,5 @@ def test_promtool_takes_the_rules_and_the_scrapes(has_token: bool, tmp_path: Pat
 @needs_promtool
 @pytest.mark.slow
 def test_alerts_fire_when_they_must_and_only_then() -> None:
-    folder = ROOT / "tests" / "deploy" / "alerts"
-    done = promtool("test", "rules", *sorted(path.name for path in folder.glob("*.test.yml")), cwd=folder)
+    done = promtool("test", "rules", *sorted(path.name for path in TESTS.glob("*.test.yml")), cwd=TESTS)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,173 @@
+# Gateways in every situation that an alert is about, under a real Prometheus with the rules and the dashboard that
+# deploy/monitoring ships: what fires, and what is shown. Run it with `make monitoring`.
+
+import argparse
+import asyncio
+import re
+import sys
+import tempfile
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from campaigns.monitoring.prometheus import NEEDED, Prometheus, checked, lacks
+from campaigns.monitoring.scenarios import SCENARIOS, Scenario
+from campaigns.monitoring.shipped import alerts, shown, variables
+from campaigns.monitoring.stage import ENOUGH, Stage
+from campaigns.verdicts import tell
+
+AT_ONCE = 4
+ABSENT = "GatewayAbsent"
+BY_PROMTOOL = {"GatewayInternalError", "GatewayStoreWentBack"}
+"""What no scenario brings about: a defect of the gateway, and a server that has lost its last commits."""
+_LAG = 500
+"""Milliseconds of a stall from which on GatewayLoopLag is right, whatever the machine was busy with."""
+
+
+@dataclass
+class Campaign:
+    """What came of it."""
+
+    stages: list[Stage] = field(default_factory=list)
+    fired: dict[str, set[str]] = field(default_factory=dict)
+    shows: dict[str, bool] = field(default_factory=dict)
+    """Of each expression of the dashboard, by panel and text, whether it has shown a value."""
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The last that each alert told people."""
+
+    def unexpected(self, stage: Stage) -> set[str]:
+        """Alerts that fired and had no reason to."""
+        excused = {"GatewayLoopLag"} if any(stall >= _LAG for stall in stage.stalls) else set()
+        return self.fired.get(stage.name, set()) - set(stage.fires) - excused
+
+
+async def run(directory: Path, scenarios: Sequence[Scenario], *, asks: bool) -> Campaign:
+    """Play scenarios; then ask the dashboard's questions if `asks`. At last no gateway is scraped."""
+    campaign = Campaign()
+    async with Prometheus(_made(directory / "prometheus")) as prometheus:
+        watching = asyncio.create_task(_watch(prometheus, campaign))
+        began = asyncio.get_running_loop().time()
+        await _play(prometheus, campaign, directory, scenarios)
+        if asks:
+            await _ask(prometheus, campaign, asyncio.get_running_loop().time() - began)
+        async with asyncio.timeout(ENOUGH):
+            while ABSENT not in (await prometheus.fired()).get("", set()):  # noqa: ASYNC110 - it can only be asked
+                await asyncio.sleep(0.5)
+        campaign.fired = await prometheus.fired()
+        watching.cancel()
+    return campaign
+
+
+async def _play(prometheus: Prometheus, campaign: Campaign, directory: Path, scenarios: Sequence[Scenario]) -> None:
+    """Play the long ones beside all others; what never ends by itself ends with the last of the others."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def play(scenario: Scenario) -> None:
+        stage = Stage(scenario.name, scenario.fires, prometheus, directory / scenario.name)
+        campaign.stages.append(stage)
+        if scenario.is_long:
+            await scenario.play(stage)
+            return
+        async with slots:
+            await scenario.play(stage)
+            print(f"     {scenario.name}: {', '.join(sorted(scenario.fires))}", flush=True)
+
+    endless = [asyncio.create_task(play(each)) for each in scenarios if not each.fires]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in scenarios:
+                if each.fires:
+                    group.create_task(play(each))
+        for task in endless:
+            if task.done():
+                task.result()
+    finally:
+        for task in endless:
+            task.cancel()
+        await asyncio.gather(*endless, return_exceptions=True)
+
+
+async def _watch(prometheus: Prometheus, campaign: Campaign) -> None:
+    """Note what alerts tell while they fire."""
+    while True:
+        for alert in await prometheus.told():
+            campaign.told[alert["labels"]["alertname"]] = alert
+        await asyncio.sleep(0.5)
+
+
+async def _ask(prometheus: Prometheus, campaign: Campaign, seconds: float) -> None:
+    """Evaluate each expression of the dashboard as it was during the campaign."""
+    for name, selector, label in variables():
+        found = await prometheus.values_of(_chosen(selector), label)
+        campaign.shows[f"${name}: {selector}"] = bool(found)
+    for panel, expression in shown():
+        series = await prometheus.over_time(_chosen(expression), seconds)
+        values = [float(value) for each in series for _, value in each["values"]]
+        campaign.shows[f"{panel}: {expression}"] = any(value == value for value in values)
+
+
+def _chosen(expression: str) -> str:
+    """The expression as Grafana sends it when everything is chosen."""
+    chosen = {"$job": ".*", "$instance": ".*", "$rule": ".+", "$__rate_interval": "2s"}
+    return re.sub(r"\$\w+", lambda found: chosen[found[0]], expression)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True)
+    return directory
+
+
+def verdicts(campaign: Campaign, scenarios: Collection[Scenario]) -> Iterable[tuple[str, bool]]:
+    """Say what had to hold, and whether it did."""
+    for stage in campaign.stages:
+        fired, unexpected = campaign.fired.get(stage.name, set()), campaign.unexpected(stage)
+        missing = set(stage.fires) - fired
+        when = "" if stage.fired_after is None else f" after {stage.fired_after:.0f} s"
+        line = f"{stage.name}: {', '.join(sorted(stage.fires)) or 'nothing'} fired{when}"
+        line += f"; did not fire: {', '.join(sorted(missing))}" if missing else ""
+        line += f"; fired as well: {', '.join(sorted(unexpected))}" if unexpected else ""
+        yield line, not missing and not unexpected
+    yield f"no gateway is scraped: {ABSENT} fired", campaign.fired.get("", set()) == {ABSENT}
+    if len(scenarios) == len(SCENARIOS):
+        played = {name for scenario in SCENARIOS for name in scenario.fires} | {ABSENT}
+        every = {alert["alert"] for alert in alerts()}
+        yield (
+            f"{len(played)} of {len(every)} alerts have a scenario, the others promtool alone",
+            played == every - BY_PROMTOOL,
+        )
+    unclear = [name for name, alert in campaign.told.items() if "<" in "".join(alert["annotations"].values())]
+    yield f"{len(campaign.told)} alerts told people something in words" + "".join(unclear), not unclear
+    if campaign.shows:
+        empty = [shows for shows, holds in campaign.shows.items() if not holds]
+        yield f"{len(campaign.shows)} expressions of the dashboard, {len(empty)} without a series", not empty
+        for each in empty:
+            yield f"no series: {each}", False
+
+
+def main() -> int:
+    """Exit code 0 when all held; 1 when something did not; 2 when there is no Prometheus."""
+    parser = argparse.ArgumentParser(
+        prog="python -m campaigns.monitoring",
+        description="Which alerts fire in which situation, and what the dashboard shows, in a real Prometheus.",
+        epilog="A minute is a second, see campaigns/monitoring/compressed.py. Scenarios: "
+        + ", ".join(each.name for each in SCENARIOS),
+    )
+    parser.add_argument("--only", metavar="TEXT", default="", help="scenarios with this in their name")
+    options = parser.parse_args()
+    if missing := lacks():
+        print(
+            f"This needs {' and '.join(NEEDED)}, and there is no {' and no '.join(missing)} on the PATH.",
+            file=sys.stderr,
+        )
+        print("On Debian and Ubuntu: apt-get install prometheus", file=sys.stderr)
+        return 2
+    scenarios = [each for each in SCENARIOS if options.only in each.name]
+    found = [] if options.only else checked()
+    with tempfile.TemporaryDirectory(prefix="gateway-campaign-") as directory:
+        campaign = asyncio.run(run(Path(directory), scenarios, asks=not options.only))
+    return not tell([*found, *verdicts(campaign, scenarios)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
