@@ -6,40 +6,17 @@ import asyncio
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from campaigns.monitoring.prometheus import NEEDED, Prometheus, checked, lacks
+from campaigns.monitoring.results import ABSENT, Campaign, verdicts
 from campaigns.monitoring.scenarios import SCENARIOS, Scenario
-from campaigns.monitoring.shipped import alerts, shown, variables
+from campaigns.monitoring.shipped import shown, variables
 from campaigns.monitoring.stage import ENOUGH, Stage
 from campaigns.verdicts import tell
 
 AT_ONCE = 4
-ABSENT = "GatewayAbsent"
-BY_PROMTOOL = {"GatewayInternalError", "GatewayStoreWentBack"}
-"""What no scenario brings about: a defect of the gateway, and a server that has lost its last commits."""
-_LAG = 500
-"""Milliseconds of a stall from which on GatewayLoopLag is right, whatever the machine was busy with."""
-
-
-@dataclass
-class Campaign:
-    """What came of it."""
-
-    stages: list[Stage] = field(default_factory=list)
-    fired: dict[str, set[str]] = field(default_factory=dict)
-    shows: dict[str, bool] = field(default_factory=dict)
-    """Of each expression of the dashboard, by panel and text, whether it has shown a value."""
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The last that each alert told people."""
-
-    def unexpected(self, stage: Stage) -> set[str]:
-        """Alerts that fired and had no reason to."""
-        excused = {"GatewayLoopLag"} if any(stall >= _LAG for stall in stage.stalls) else set()
-        return self.fired.get(stage.name, set()) - set(stage.fires) - excused
 
 
 async def run(directory: Path, scenarios: Sequence[Scenario], *, asks: bool) -> Campaign:
@@ -116,33 +93,6 @@ def _chosen(expression: str) -> str:
 def _made(directory: Path) -> Path:
     directory.mkdir(parents=True)
     return directory
-
-
-def verdicts(campaign: Campaign, scenarios: Collection[Scenario]) -> Iterable[tuple[str, bool]]:
-    """Say what had to hold, and whether it did."""
-    for stage in campaign.stages:
-        fired, unexpected = campaign.fired.get(stage.name, set()), campaign.unexpected(stage)
-        missing = set(stage.fires) - fired
-        when = "" if stage.fired_after is None else f" after {stage.fired_after:.0f} s"
-        line = f"{stage.name}: {', '.join(sorted(stage.fires)) or 'nothing'} fired{when}"
-        line += f"; did not fire: {', '.join(sorted(missing))}" if missing else ""
-        line += f"; fired as well: {', '.join(sorted(unexpected))}" if unexpected else ""
-        yield line, not missing and not unexpected
-    yield f"no gateway is scraped: {ABSENT} fired", campaign.fired.get("", set()) == {ABSENT}
-    if len(scenarios) == len(SCENARIOS):
-        played = {name for scenario in SCENARIOS for name in scenario.fires} | {ABSENT}
-        every = {alert["alert"] for alert in alerts()}
-        yield (
-            f"{len(played)} of {len(every)} alerts have a scenario, the others promtool alone",
-            played == every - BY_PROMTOOL,
-        )
-    unclear = [name for name, alert in campaign.told.items() if "<" in "".join(alert["annotations"].values())]
-    yield f"{len(campaign.told)} alerts told people something in words" + "".join(unclear), not unclear
-    if campaign.shows:
-        empty = [shows for shows, holds in campaign.shows.items() if not holds]
-        yield f"{len(campaign.shows)} expressions of the dashboard, {len(empty)} without a series", not empty
-        for each in empty:
-            yield f"no series: {each}", False
 
 
 def main() -> int:

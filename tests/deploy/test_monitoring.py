@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from campaigns.monitoring import operator
-from campaigns.monitoring.__main__ import ABSENT, BY_PROMTOOL
 from campaigns.monitoring.compressed import compress, compress_duration
+from campaigns.monitoring.results import ABSENT, BY_PROMTOOL
 from campaigns.monitoring.scenarios import SCENARIOS
 from campaigns.monitoring.shipped import (
     MONITORING,
