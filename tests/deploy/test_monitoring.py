@@ -29,6 +29,7 @@ from campaigns.monitoring.shipped import (
     shown,
     variables,
 )
+from gateway import cli
 from tests.conftest import StartGateway
 from tests.deploy.kubernetes_checks import POD, POLICY
 from tests.deploy.kubernetes_checks import RULES as RULES_FILE
@@ -45,6 +46,9 @@ FILES = files_of("monitoring")
 TESTS = ROOT / "tests" / "deploy" / "alerts"
 ELSEWHERE = {"ALERTS": {"job", "alertname", "alertstate"}, "up": set[str](), "gateway_store_bytes": set[str]()}
 """What Prometheus itself knows, and what only some stores tell, with its labels."""
+
+TO_COME = ("claims", "status")
+"""Verbs of the admin listener."""
 
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool: apt-get install prometheus")
 
@@ -72,6 +76,17 @@ def test_every_alert_is_explained_where_its_runbook_leads_and_no_other_is() -> N
         assert alert["alert"] in ticked(section("docs/operations.md", headings[url.removeprefix(RUNBOOK)]))
         explained.add(alert["alert"])
     assert set(re.findall(r"`(Gateway[A-Z]\w+)`", text)) == explained
+
+
+def test_every_command_that_an_alert_names_is_taken_as_it_stands() -> None:
+    told = {command for alert in alerts() for command in ticked(alert["annotations"]["description"])}
+    commands = [command.split() for command in told if command.startswith("gateway ")]
+    assert len(commands) > 5
+    for _, verb, *words in commands:
+        assert verb in {*cli.COMMANDS, *TO_COME}
+        if verb in cli.COMMANDS and "-c" in words:
+            filled = re.sub(r"\{\{.+?\}\}", "RULE", " ".join(words)).replace("FINGERPRINT", "0" * 64)
+            cli.parser().parse_args([verb, *filled.split()])
 
 
 def test_every_panel_asks_the_data_source_that_is_chosen_and_the_dashboard_names_none() -> None:
