@@ -120,7 +120,7 @@ async def store_lost(stage: Stage) -> None:
 
 
 async def died(stage: Stage) -> None:
-    """Killed while it waits for the API, and started again."""
+    """Killed while it waits for the API, and started again; nobody finds out what has become of the create."""
     held = behaviours.Held(behaviours.answer(201))
     async with stage.in_front_of(held) as program:
         await stage.prometheus.hide(stage.name)

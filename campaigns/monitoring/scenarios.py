@@ -45,7 +45,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario("store-failing", ("GatewayStoreFailing", "GatewayStoreFailed"), creates.store_failing),
     Scenario("store-failed-briefly", ("GatewayStoreFailed",), creates.store_failed_briefly),
-    Scenario("died", ("GatewayDied",), creates.died),
+    Scenario("died", ("GatewayDied", "GatewayUnknownOld"), creates.died),
     Scenario("down", ("GatewayDown",), surroundings.down),
     Scenario("stopped-loop", ("GatewayLoopLag",), surroundings.stopped_loop),
     Scenario("turned-away", ("GatewayClientsTurnedAway",), surroundings.turned_away),
