@@ -1,11 +1,13 @@
 # What goes wrong with creates and with the store of their claims.
 
 import asyncio
+import json
 
 from campaigns.monitoring.stage import LOST, Stage
 from tests.support import behaviours
+from tests.support.client import Client
 from tests.support.program import create_user_rule
-from tests.support.shorthands import post
+from tests.support.shorthands import JSON, post
 from tests.support.upstream import Call, RawUpstream, example
 from tests.support.users_api import UsersApi, verified_rule
 
@@ -36,11 +38,17 @@ async def conflicts_from_the_start(stage: Stage) -> None:
 
 
 async def unknown_old(stage: Stage) -> None:
-    """The API commits and does not answer in time; nobody finds out."""
+    """The API commits and does not answer in time, and somebody who is woken says so."""
     api = RawUpstream(behaviours.never)
-    async with api, stage.gateway(f"http://127.0.0.1:{api.port}", upstream={"response_timeout": "200ms"}) as program:
+    async with api, stage.gateway(api, upstream={"response_timeout": "200ms"}) as program:
         await asyncio.gather(*(stage.create(program) for _ in range(3)))
         await stage.until_told()
+        async with Client(program.admin_port) as admin:
+            listed = await admin.request("GET", "/claims?state=unknown")
+            for claim in listed.json()["claims"]:
+                body = json.dumps({"as": "created", "link": None, "reason": "it is in the table"}).encode()
+                await admin.request("POST", f"/claims/{claim['fingerprint']}/settle", [JSON], body)
+        await stage.until_over()
 
 
 async def unknown_many(stage: Stage) -> None:

@@ -5,6 +5,7 @@ import json
 import random
 from dataclasses import dataclass
 
+from campaigns.monitoring.prometheus import TOKEN
 from campaigns.monitoring.stage import Stage
 from tests.support.authority import Authority
 from tests.support.program import GatewayProgram
@@ -59,13 +60,13 @@ class Client:
 
 
 async def healthy(stage: Stage) -> None:
-    """Until the scenario is cancelled."""
+    """Until the scenario is cancelled; the gateway shows its metrics to nobody without the token."""
     stage.directory.mkdir(parents=True, exist_ok=True)
     authority, users = Authority(stage.directory), UsersApi()
     pair, chance = authority.issue("server"), random.Random(1)
     async with (
         RawUpstream(users) as api,
-        stage.gateway(api, rules=[verified_rule(), ORDERS], server=server_tls(pair)) as program,
+        stage.gateway(api, rules=[verified_rule(), ORDERS], server=server_tls(pair), admin={"token": TOKEN}) as program,
     ):
         client = Client(program, authority.file)
         while True:

@@ -14,11 +14,12 @@ from urllib.parse import urlencode
 from ruamel.yaml import YAML
 
 from campaigns.monitoring.compressed import SCALE, compress, compress_duration
-from campaigns.monitoring.shipped import MONITORING, RULES
+from campaigns.monitoring.shipped import MONITORING, RULES, scrapes
 from gateway.commands.processes import free_addresses
 from tests.support.client import Client
 from tests.support.tally import PATIENCE
 
+TOKEN = "the token that Prometheus shows to all gateways"
 NEEDED = ("prometheus", "promtool")
 INTERVAL = 30 / SCALE
 """Seconds between scrapes and evaluations: they stand for 30 s, twice what is shipped, to spare the machine."""
@@ -158,8 +159,9 @@ class Prometheus:
 
     def _write(self) -> None:
         """Write the shipped files with compressed times, and targets from a file."""
-        yaml = YAML(typ="safe", pure=True)
-        config = yaml.load(MONITORING / "prometheus.yml")
+        yaml, token = YAML(typ="safe", pure=True), self._directory / "token"
+        token.write_text(TOKEN, encoding="ascii")
+        config = yaml.load(scrapes(token))
         config["global"] = dict.fromkeys(
             ("scrape_interval", "scrape_timeout", "evaluation_interval"), f"{INTERVAL * 1000:.0f}ms"
         )

@@ -25,6 +25,7 @@ from campaigns.monitoring.shipped import (
     expressions,
     grouping_labels,
     metrics_in,
+    scrapes,
     selectors_in,
     shown,
     variables,
@@ -46,9 +47,6 @@ FILES = files_of("monitoring")
 TESTS = ROOT / "tests" / "deploy" / "alerts"
 ELSEWHERE = {"ALERTS": {"job", "alertname", "alertstate"}, "up": set[str](), "gateway_store_bytes": set[str]()}
 """What Prometheus itself knows, and what only some stores tell, with its labels."""
-
-TO_COME = ("claims", "status")
-"""Verbs of the admin listener."""
 
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool: apt-get install prometheus")
 
@@ -83,8 +81,8 @@ def test_every_command_that_an_alert_names_is_taken_as_it_stands() -> None:
     commands = [command.split() for command in told if command.startswith("gateway ")]
     assert len(commands) > 5
     for _, verb, *words in commands:
-        assert verb in {*cli.COMMANDS, *TO_COME}
-        if verb in cli.COMMANDS and "-c" in words:
+        assert verb in cli.COMMANDS
+        if "-c" in words:
             filled = re.sub(r"\{\{.+?\}\}", "RULE", " ".join(words)).replace("FINGERPRINT", "0" * 64)
             cli.parser().parse_args([verb, *filled.split()])
 
@@ -286,11 +284,10 @@ def test_promtool_takes_the_rules_and_the_scrapes(has_token: bool, tmp_path: Pat
     shutil.copytree(MONITORING, tmp_path / "monitoring")
     file = tmp_path / "monitoring" / "prometheus.yml"
     if has_token:
-        text = re.sub(r"^    # (authorization:|  credentials_file:)", r"    \1", file.read_text(), flags=re.MULTILINE)
-        (tmp_path / "token").write_text("x")
-        file.write_text(text.replace("/etc/prometheus/gateway.token", str(tmp_path / "token")))
+        (token := tmp_path / "token").write_text("x")
+        file.write_text(scrapes(token))
         (document,) = documents(file.read_text())
-        assert "authorization" in document["scrape_configs"][0]
+        assert document["scrape_configs"][0]["authorization"] == {"credentials_file": str(token)}
     done = promtool("check", "config", "--lint=all", "--lint-fatal", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
 
