@@ -13,7 +13,7 @@ WORKERS = $(if $(ARGS),,-n $(shell $(PYTHON) -c "import os; print(min(5, 1 + (os
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions bench-scaling bench-lists crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster failover promotions strangers fuzz clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions bench-scaling bench-lists crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster failover promotions strangers fuzz monitoring clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -111,6 +111,9 @@ strangers: .venv/installed ## a flood of refused creates, and who learns what ex
 
 fuzz: .venv/installed ## ten minutes of odd bodies and paths, and who misreads them
 	@$(BIN)/python -m campaigns.fuzz $(ARGS)
+
+monitoring: .venv/installed ## 24 situations under Prometheus: which alerts fire, what shows
+	@$(BIN)/python -m campaigns.monitoring $(ARGS)
 
 format: .venv/installed ## put the source into its form, and mend what can be mended
 	@$(BIN)/ruff format .

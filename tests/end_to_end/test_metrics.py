@@ -21,7 +21,7 @@ from tests.support.upstream import RawUpstream, refused_port
 HOSTILE, ENTRY, HEADER = 'say "hi" \\n {x="y"} # é', 'a "mail"\\', "Idempotency-Key"
 REQUESTS, CONFLICTS, RETRIES = "gateway_requests_total", "gateway_conflicts_total", "gateway_retries_total"
 SECRET = {"key": "a secret that all gateways share, as they must"}
-ALWAYS_CHANGING = ("gateway_loop_lag", "gateway_unknown_oldest", "gateway_store_bytes", "gateway_build")
+ALWAYS_CHANGING = ("gateway_loop_lag", "gateway_unknown_oldest", "gateway_store_bytes", "gateway_build", "process_")
 KEYED = rule(HOSTILE, "/orders", entry("body.ref", name=ENTRY), key={}, retry="replay", reject_after="1ms")
 
 
@@ -109,6 +109,8 @@ async def test_each_series_says_what_has_happened_in_both_formats_also_under_hos
     expect_mixed(opened)
     assert text.same(opened, *ALWAYS_CHANGING)
     assert text.value("gateway_upstream_up", upstream="", url=upstream.url) == 1
+    for name in ("start_time_seconds", "cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds"):
+        assert (text.value(f"process_{name}") or 0) > 0
     assert (text.value("gateway_store_commit_seconds_count") or 0) > 0
     assert (text.value("gateway_store_bytes") or 1) > 0
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
@@ -57,6 +57,7 @@ class Metrics:
         """Write all metrics as an Accept header prefers it; gives the text and its media type. Never raises."""
         registry = CollectorRegistry()
         registry.register(_Scrape(self._sources, await self._overview()))
+        ProcessCollector(registry=registry)
         return await expose(registry, accept)
 
     async def _overview(self) -> Overview | None:
