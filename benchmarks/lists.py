@@ -1,7 +1,7 @@
 # What operators ask of a large SQLite store, and what it costs the creates beside it: `python -m benchmarks.lists`.
 #
 # One process, without HTTP: what is measured is the store. Creates (reserved, then settled) come at a fixed rate, in
-# turns alone and beside lists and counts that are asked for without a pause.
+# turns alone, beside lists and counts that are asked for ten times a second, and beside as many as it can answer.
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ HOUR = 3600 * 1000
 LIMIT = 50
 NOTHING = Filter(entry="no such entry")
 RULE = "create-user"
+BESIDE: dict[str, float | None] = {"alone": None, "ten questions a second": 0.1, "questions without a pause": 0.0}
+"""What is asked beside creates: the seconds between two questions."""
 LANES = 50
 Ask = Callable[[], Awaitable[Any]]
 
@@ -53,7 +55,7 @@ async def make(path: Path, count: int, unknown: int) -> None:
     store = (await opened(path)).store
     await create(store)
     await store.close()
-    preload.fill(path, count, now() + HOUR, now() + 24 * HOUR)
+    preload.fill(path, count, now() + HOUR, now() + 24 * HOUR, in_order=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute(
             "UPDATE claims SET state = 3 WHERE fingerprint IN (SELECT fingerprint FROM claims LIMIT ?)", (unknown,)
@@ -105,13 +107,14 @@ async def load(store: Store, rate: int, seconds: float) -> list[float]:
     return took
 
 
-async def beside(store: Store, rate: int, seconds: float) -> tuple[list[float], dict[str, list[float]]]:
-    """The same while all questions are asked in turns, without a pause; what these took, too."""
+async def beside(store: Store, rate: int, seconds: float, pause: float) -> tuple[list[float], dict[str, list[float]]]:
+    """The same while all questions are asked in turns, with a pause between two; what these took, too."""
     asked: dict[str, list[float]] = {name: [] for name in questions(store)}
 
     async def ask_all() -> None:
         for name, ask in itertools.cycle(questions(store).items()):
             asked[name].append(await timed(ask))
+            await asyncio.sleep(pause)
 
     asking = asyncio.create_task(ask_all())
     took = await load(store, rate, seconds)
@@ -137,50 +140,57 @@ async def walk(store: Store) -> tuple[int, float]:
         after = page.next
 
 
-async def measure(path: Path, options: argparse.Namespace) -> Iterator[str]:
+async def measure(path: Path, options: argparse.Namespace) -> list[str]:
     """The figures, as lines of Markdown."""
     await make(path, options.claims, options.unknown)
-    begun = time.perf_counter()
+    begun = time.perf_counter(), time.process_time()
     store = (await opened(path)).store
-    upgrade = time.perf_counter() - begun
-    alone, busy, ratios = [], [], []
-    asked: dict[str, list[float]] = {name: [] for name in questions(store)}
+    upgrade = time.perf_counter() - begun[0], time.process_time() - begun[1]
     still = {name: [await timed(ask) for _ in range(50)] for name, ask in questions(store).items()}
     calls, seconds = await walk(store)
-    await load(store, options.rate, 2)
+    await load(store, options.rate, options.seconds)
+    creates: list[list[list[float]]] = [[] for _ in BESIDE]
+    asked: list[list[dict[str, list[float]]]] = [[] for _ in BESIDE]
     for _ in range(options.rounds):
-        alone.append(await load(store, options.rate, options.seconds))
-        took, answers = await beside(store, options.rate, options.seconds)
-        busy.append(took)
-        ratios.append(quantile(took, 0.99) / quantile(alone[-1], 0.99))
-        for name, values in answers.items():
-            asked[name] += values
+        for at, pause in enumerate(BESIDE.values()):
+            answers: dict[str, list[float]] = {}
+            if pause is None:
+                took = await load(store, options.rate, options.seconds)
+            else:
+                took, answers = await beside(store, options.rate, options.seconds, pause)
+            creates[at].append(took)
+            asked[at].append(answers)
     await store.close()
-    lines = [
+    return [
         f"{options.claims:,} claims, {options.unknown:,} of them unknown, {preload.size(path) / 2**20:,.0f} MiB.",
-        f"Brought up to date from schema 3 in {upgrade:.1f} s; a list of nothing: {calls} calls, {seconds:.1f} s.",
+        f"From schema 3 to now: {upgrade[0]:.1f} s, {upgrade[1]:.1f} s of CPU.",
+        f"A list of nothing: {calls} calls, {seconds:.1f} s.",
         "",
-        "| asked for | p50 ms | longest ms | p50 ms beside creates | longest ms |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        *[
-            f"| {name} | {quantile(still[name], 0.5):.1f} | {max(still[name]):.1f} "
-            f"| {quantile(values, 0.5):.1f} | {max(values):.1f} |"
-            for name, values in asked.items()
-        ],
+        *answer_lines(still, asked[-1]),
         "",
-        f"| {options.rate:,} creates a second | p50 ms | p99 ms | p99.9 ms |",
-        "| --- | ---: | ---: | ---: |",
+        *create_lines(creates, options.rate),
     ]
-    for name, rounds in (("alone", alone), ("beside all of these, asked without a pause", busy)):
-        cells = [statistics.median(quantile(took, share) for took in rounds) for share in (0.5, 0.99, 0.999)]
-        lines.append(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
-    questions_a_second = sum(map(len, asked.values())) / (options.rounds * options.seconds)
-    lines += [
-        "",
-        f"p99 to p99 alone: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), median ",
-    ]
-    lines[-1] += f"of {options.rounds} rounds of {options.seconds:g} s; {questions_a_second:.0f} questions a second."
-    return iter(lines)
+
+
+def answer_lines(still: dict[str, list[float]], rounds: list[dict[str, list[float]]]) -> list[str]:
+    """What answers take, alone and beside creates."""
+    lines = ["| asked for | p50 ms | p99 ms | p50 ms beside creates | p99 ms |", "| --- | ---: | ---: | ---: | ---: |"]
+    for name, alone in still.items():
+        beside_creates = [took for answers in rounds for took in answers[name]]
+        cells = [quantile(took, share) for took in (alone, beside_creates) for share in (0.5, 0.99)]
+        lines.append(f"| {name} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
+    return lines
+
+
+def create_lines(creates: list[list[list[float]]], rate: int) -> list[str]:
+    """What creates take: medians of rounds, and the median of the rounds' ratios of p99 to that of creates alone."""
+    lines = [f"| {rate:,} creates a second | p50 ms | p99 ms | p99 to alone |", "| --- | ---: | ---: | ---: |"]
+    for name, rounds in zip(BESIDE, creates, strict=True):
+        cells = [statistics.median(quantile(took, share) for took in rounds) for share in (0.5, 0.99)]
+        ratios = [quantile(took, 0.99) / quantile(alone, 0.99) for took, alone in zip(rounds, creates[0], strict=True)]
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        lines.append(f"| {name} | {cells[0]:.2f} | {cells[1]:.2f} | {spread} |")
+    return lines
 
 
 def main() -> int:
@@ -190,8 +200,8 @@ def main() -> int:
     )
     parser.add_argument("--claims", type=int, default=10_000_000, help="in the store (default: %(default)s)")
     parser.add_argument("--unknown", type=int, default=10_000, help="of unknown outcome (default: %(default)s)")
-    parser.add_argument("--rate", type=int, default=500, help="creates a second (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=8, help="of creates alone, then beside (default: %(default)s)")
+    parser.add_argument("--rate", type=int, default=200, help="creates a second (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=6, help="of creates alone and beside (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=4, help="of each (default: %(default)s)")
     parser.add_argument("--directory", type=Path, help="where the store is made; 10 million claims take 2 GiB")
     options = parser.parse_args()

@@ -1,10 +1,9 @@
-# Pages of claims for operators, and how many there are, out of all records of a store. Pure.
+# Pages of claims for operators, out of records. Pure.
 
 import heapq
-from collections import Counter
 from collections.abc import Iterable
 
-from gateway.model import Filter, Overview, Page, Record, State
+from gateway.model import Filter, Page, Record
 
 
 def position(record: Record, *, by_age: bool) -> bytes:
@@ -21,14 +20,3 @@ def page_of(records: Iterable[Record], only: Filter, after: bytes, limit: int, n
     wanted = (one for one in records if one.is_held(now) and only.takes(one) and place(one) > after)
     found = heapq.nsmallest(limit + 1, wanted, key=place)
     return Page(tuple(found[:limit]), place(found[limit - 1]) if len(found) > limit else None)
-
-
-def overview_of(records: Iterable[Record]) -> Overview:
-    """How many claims there are, out of all records."""
-    counts: Counter[tuple[str, State]] = Counter()
-    oldest: dict[str, int] = {}
-    for record in records:
-        counts[record.rule, record.state] += 1
-        if record.state is State.UNKNOWN:
-            oldest[record.rule] = min(oldest.get(record.rule, record.first_seen), record.first_seen)
-    return Overview(counts, oldest)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.model import FOREVER, FREE, Filter, Record, Settlement, State
 from gateway.stores.base import Store
-from gateway.stores.listing import overview_of
+from tests.support.counts import overview_of
 from tests.support.stores import claim, claims, owner, store_of
 
 times = st.integers(0, 12)

@@ -15,9 +15,9 @@ from gateway.stores import lua, valkey_link
 from gateway.stores import postgresql as postgresql_store
 from gateway.stores import valkey as valkey_store
 from gateway.stores.base import Store
-from gateway.stores.listing import overview_of
 from gateway.stores.shared import SharedStore
 from tests.support import peers, postgresql, valkey
+from tests.support.counts import overview_of
 from tests.support.postgresql_store import ask
 from tests.support.rewind import Saved
 from tests.support.shared import BACKENDS, Backend

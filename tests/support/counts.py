@@ -1,8 +1,12 @@
-# Whether a SQLite store's counts are right, by counting all of its rows.
+# How many claims there are, by looking at all of them: what the counts of stores must be.
 
 import sqlite3
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+
+from gateway.model import Overview, Record, State
 
 _REAL = "SELECT rule, state, count(*) FROM claims GROUP BY rule, state"
 _KEPT = "SELECT rule, state, claims FROM counts WHERE claims <> 0"
@@ -18,3 +22,14 @@ def miscounted_in(path: Path) -> list[str]:
     """What is wrong with the counts of a store that is closed."""
     with closing(sqlite3.connect(path)) as database:
         return miscounted(database)
+
+
+def overview_of(records: Iterable[Record]) -> Overview:
+    """How many claims there are, out of all records."""
+    counts: Counter[tuple[str, State]] = Counter()
+    oldest: dict[str, int] = {}
+    for record in records:
+        counts[record.rule, record.state] += 1
+        if record.state is State.UNKNOWN:
+            oldest[record.rule] = min(oldest.get(record.rule, record.first_seen), record.first_seen)
+    return Overview(counts, oldest)
