@@ -25,7 +25,9 @@ end
 local function rule_of(record)
     local at = 62 + (tonumber(string.sub(record, 56, 60)) or 0)
     local length = string.byte(record, at)
-    if length < 0xc0 then
+    if not length or length < 0xa0 then
+        return '' -- it cannot be read
+    elseif length < 0xc0 then
         return string.sub(record, at + 1, at + length - 0xa0)
     elseif length == 0xd9 then
         return string.sub(record, at + 2, at + 1 + string.byte(record, at + 1))
@@ -36,8 +38,11 @@ end
 
 -- The sorted set of a rule, and the member of it that a record of unknown outcome is.
 local function unknown_of(rule, record, fingerprint)
-    local tail = cmsgpack.unpack(string.sub(record, 61 + (tonumber(string.sub(record, 56, 60)) or 0)))
-    return base .. 'u:' .. rule, string.format('%019.0f', tail[3]) .. fingerprint
+    -- The third value of the tail, behind the byte for an array. Binary ones come after it, which this does not know.
+    local tail = 60 + (tonumber(string.sub(record, 56, 60)) or 0)
+    local is_read, _, _, _, first_seen = pcall(cmsgpack.unpack_limit, record, 3, tail + 1)
+    first_seen = is_read and tonumber(first_seen) or 0 -- what cannot be read must not keep a claim from its end
+    return base .. 'u:' .. rule, string.format('%019.0f', first_seen) .. fingerprint
 end
 
 -- Take note that a record comes (1) or goes (-1).
