@@ -9,9 +9,12 @@ from typing import Any, Protocol
 import hypothesis
 import pytest
 
-from tests.support.program import GatewayProgram, rules
-from tests.support.upstream import RawUpstream, example
-from tests.support.users_api import UsersApi
+# Failures in the shorthands are explained like those in a test. First: nobody may have imported them.
+pytest.register_assert_rewrite("tests.support.shorthands")
+
+from tests.support.program import GatewayProgram, rules  # noqa: E402
+from tests.support.upstream import RawUpstream, example  # noqa: E402
+from tests.support.users_api import UsersApi  # noqa: E402
 
 # Programs that tests start read no authorities of the machine: the import of aiohttp does, and that is a third of what
 # a start of the gateway costs.

@@ -28,6 +28,7 @@ from tests.support.upstream import refused_port
 STALLED = "loop-stalled"
 EXPECTED = {
     *("listening", "store-made", "fingerprint-key-made", "reloaded", "draining", "stopped", "unknown-lapsed"),
+    "audit",  # of each reload
     "request",
     "descriptors-low",  # the machine's limit
     STALLED,  # may be the machine's doing; it is counted

@@ -1,4 +1,4 @@
-# Fixtures that only some tests here need; and failures in the shorthands are explained like those in a test.
+# Fixtures that only some tests here need.
 
 from collections.abc import AsyncIterator
 
@@ -6,8 +6,6 @@ import pytest
 
 from tests.support.collector import Collector
 from tests.support.upstream import RawUpstream
-
-pytest.register_assert_rewrite("tests.support.shorthands")
 
 
 @pytest.fixture
