@@ -1,6 +1,7 @@
 # The lists and counts of a SQLite store: by which index they are found, and in how many steps. What they show is in
 # test_contract.py and test_agreement.py.
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -67,6 +68,14 @@ class TestPlans:
             assert f"SEARCH {table} USING PRIMARY KEY (fingerprint>?)" in found
             assert f"SEARCH {table} USING PRIMARY KEY (fingerprint>? AND fingerprint<?)" in found
         assert "B-TREE" not in found
+
+    async def test_the_first_claims_behind_a_fingerprint_are_found_without_those_behind_them(
+        self, store: SqliteStore
+    ) -> None:
+        found = await plan(store, "scan", {"after": b"", "limit": 2, "now": NOW})
+        for table in ("claims", "in_flight"):
+            limited = rf"CO-ROUTINE (\(subquery-\d+\)); SEARCH {table} USING PRIMARY KEY \(fingerprint>\?\); SCAN \1"
+            assert re.search(limited, found), found
 
     async def test_a_created_claim_is_in_no_index(self, store: SqliteStore) -> None:
         await create(store, "a", 1)
