@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -23,6 +23,7 @@ _HAS_TYPES = re.compile(r"(?:^|\|) *(?:(?:body|item)[.\[]|jwt\.|item *(?:$|\|))"
 _ALWAYS_THERE = frozenset({Source.PATH, Source.HOST, *WHOLE})
 _IN_FORM = re.compile(r"(?:^|\|) *(?:form|file)\.")
 _IN_XML = re.compile(r"(?:^|\|) *xml[.\[]")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 _LONGEST_NAME = 100
 """Characters of a name: it appears in answers, log lines and the store."""
 _BOUNDS: dict[tuple[type[Table], str], tuple[int, int]] = {
@@ -126,3 +127,27 @@ def same_names(names: Iterable[str], path: Path, problems: Problems) -> None:
         if name in first:
             problems.add(place, f"{quote(name)} is the name of {path[-1]}[{first[name]}] already; write another one")
         first.setdefault(name, at)
+
+
+def check_headers(headers: Mapping[str, str], path: Path, problems: Problems, reserved: Mapping[str, str]) -> None:
+    """Note every problem of header fields that the file adds to requests of the gateway's own.
+
+    `reserved` has names in lower case that may not be among them, each with why. Values are never shown: they are
+    secrets.
+    """
+    seen: dict[str, str] = {}
+    for name, value in headers.items():
+        place = (*path, name)
+        if not problems.sound(place):
+            continue
+        first = seen.setdefault(name.lower(), name)
+        if not is_token(name):
+            problems.add(place, f'{quote(name)} is no name of a header; write one such as "Authorization"')
+        elif why := reserved.get(name.lower()):
+            problems.add(place, f"{quote(name)} {why}; leave it out")
+        elif first != name:
+            problems.add(place, f"{quote(name)} is there already, as {quote(first)}; keep one of the two")
+        elif not _HEADER_VALUE.fullmatch(value):
+            problems.add(
+                place, "has a line break, or a character that is not ASCII, in its value; write visible characters"
+            )

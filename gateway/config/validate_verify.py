@@ -1,21 +1,22 @@
 # What a rule says of finding out unknown outcomes: whether it makes sense. Pure.
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.schema import RuleConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.units import format_duration
-from gateway.config.validate_values import is_token
+from gateway.config.validate_values import check_headers
 from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 from gateway.guard.question import Question, foreign, goes_along, is_about, missing, parse_question
 from gateway.guard.resource import parse_resource
 from gateway.http.write import HOP_BY_HOP
 
-_VALUE = re.compile(r"[\x20-\x7e\t]*")
-_NOT_TO_SET = HOP_BY_HOP | {b"host", b"content-length", b"accept", b"cache-control"}
+_RESERVED = dict.fromkeys(
+    (*(name.decode() for name in HOP_BY_HOP), "host", "content-length", "accept", "cache-control"),
+    "is set by the gateway",
+)
 """Fields that a question has already, or that would break it."""
 
 
@@ -33,7 +34,9 @@ def validate_verify(rule: RuleConfig, verify: VerifyConfig, path: Path, problems
     if problems.sound(place := (*path, "absent_after")):
         _absent_after(rule, verify, place, problems)
     along = [] if not problems.sound(scope) else [parse_alternatives(item.field) for item in rule.scope_items]
-    _headers(verify.headers or {}, along, (*path, "headers"), problems)
+    sent = {field.name.lower() for field in along if goes_along(field)}
+    of_scope = dict.fromkeys(sent, "is part of scope, so that of the create is sent along")
+    check_headers(verify.headers or {}, (*path, "headers"), problems, of_scope | _RESERVED)
     if not rule.unique and problems.sound(unique):
         problems.add(
             path,
@@ -87,26 +90,3 @@ def _absent_after(rule: RuleConfig, verify: VerifyConfig, path: Path, problems: 
             f'must be shorter than unknown_hold, which is "{format_duration(rule.hold)}" here: an identity is free '
             "after that anyway",
         )
-
-
-def _headers(headers: Mapping[str, str], scope: Sequence[Field], path: Path, problems: Problems) -> None:
-    """Values are never shown: they are secrets."""
-    seen: dict[str, str] = {}
-    along = {field.name.lower() for field in scope if goes_along(field)}
-    for name, value in headers.items():
-        place = (*path, name)
-        if not problems.sound(place):
-            continue
-        first = seen.setdefault(name.lower(), name)
-        if not is_token(name):
-            problems.add(place, f'{quote(name)} is no name of a header; write one such as "Authorization"')
-        elif name.lower().encode() in _NOT_TO_SET:
-            problems.add(place, f"{quote(name)} is set by the gateway; leave it out")
-        elif name.lower() in along:
-            problems.add(place, f"{quote(name)} is part of scope, so that of the create is sent along; leave it out")
-        elif first != name:
-            problems.add(place, f"{quote(name)} is there already, as {quote(first)}; keep one of the two")
-        elif not _VALUE.fullmatch(value):
-            problems.add(
-                place, "has a line break, or a character that is not ASCII, in its value; write visible characters"
-            )
