@@ -6,7 +6,7 @@ from heapq import nsmallest
 from typing import Any
 
 from gateway.model import FOREVER, Filter, Overview, Page, Record, State
-from gateway.stores.listing import position
+from gateway.stores.listing import position, position_by_age
 from gateway.stores.rows import records
 
 ROWS_AT_ONCE = 1_000
@@ -77,7 +77,7 @@ async def _unknown(run: Run, only: Filter, after: bytes, limit: int, now: int) -
         _, first_seen, fingerprint = rows[0]
         if fingerprint is None:
             return Page(tuple(found), None)
-        after = first_seen.to_bytes(_AGE, "big") + fingerprint
+        after = position_by_age(first_seen, fingerprint)
     return Page(tuple(found), after)
 
 

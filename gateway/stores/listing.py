@@ -6,9 +6,14 @@ from collections.abc import Iterable
 from gateway.model import Filter, Page, Record
 
 
+def position_by_age(first_seen: int, fingerprint: bytes) -> bytes:
+    """Where a record stands in a list with the oldest first."""
+    return first_seen.to_bytes(8, "big") + fingerprint
+
+
 def position(record: Record, *, by_age: bool) -> bytes:
     """Where a record stands in a list: what Page.next is after it."""
-    return record.first_seen.to_bytes(8, "big") + record.fingerprint if by_age else record.fingerprint
+    return position_by_age(record.first_seen, record.fingerprint) if by_age else record.fingerprint
 
 
 def page_of(records: Iterable[Record], only: Filter, after: bytes, limit: int, now: int) -> Page:

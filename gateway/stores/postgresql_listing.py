@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.model import FOREVER, Filter, Overview, Page, Record, State
-from gateway.stores.listing import position
+from gateway.stores.listing import position, position_by_age
 from gateway.stores.postgresql_records import decode, encode, read_record
 
 LOOKED_AT = 1000
@@ -61,7 +61,7 @@ class PostgresqlLists:
         if len(rows) < most:
             return Page(tuple(found), None)
         age, fingerprint, _ = rows[-1]
-        return Page(tuple(found), age.to_bytes(8, "big") + fingerprint)
+        return Page(tuple(found), position_by_age(age, fingerprint))
 
     async def _any(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
         looked_at = await self._run("purge_position", {"after": after, "rows": LOOKED_AT})

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gateway.model import Filter, Overview, Page, Record, State
-from gateway.stores.listing import page_of, position
+from gateway.stores.listing import page_of, position, position_by_age
 from gateway.stores.valkey_link import Call
 from gateway.stores.valkey_records import Keys, escape, moment, read_record
 
@@ -96,7 +96,7 @@ class ValkeyLists:
                 found.append(record)
         if len(looked_at) < most:
             return Page(tuple(found), None)
-        return Page(tuple(found), int(looked_at[-1][:19]).to_bytes(8, "big") + looked_at[-1][19:])
+        return Page(tuple(found), position_by_age(int(looked_at[-1][:19]), looked_at[-1][19:]))
 
     async def _oldest(self, rule: bytes, since: bytes, until: bytes, most: int) -> list[bytes]:
         """The first of a rule's order, as they are in it."""
