@@ -40,6 +40,11 @@ class Claim(msgspec.Struct, frozen=True):
     """Whether the claim is that of an Idempotency-Key."""
     item: int | None = None
     """Which item of a batch it is of, counted from 0."""
+    version: int | None = None
+    """The identity version of its rule's entry: 31 bits that change when equal identities get another fingerprint."""
+    link: bytes | None = None
+    """16 bytes, a keyed hash by which the claims of a resource are found; while its link is not known, of where the
+    create was sent alone. None where the rule does not follow resources."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -57,6 +62,10 @@ class Record(msgspec.Struct, frozen=True):
     resource: str | None = None
     caller: bytes | None = None
     payload: bytes | None = None
+    version: int | None = None
+    """As that of its claim; None where an earlier release made it."""
+    link: bytes | None = None
+    """As that of its claim, until a settlement has another one."""
 
     def is_held(self, now: int) -> bool:
         """Whether the claim blocks a create at `now`."""
@@ -73,6 +82,11 @@ class Settlement(msgspec.Struct, frozen=True):
     """The API's answer, encrypted, for retries; kept with the first claim that becomes created."""
     apart: "Mapping[bytes, Settlement] | None" = None
     """By fingerprint how single claims end otherwise, when an operation is settled; never looked at later."""
+    link: bytes | None = None
+    """What the claims are found by from now on; None leaves that as it is."""
+    others: "tuple[Change, ...]" = ()
+    """What changes in the same commit when an operation is settled that still holds all its claims in flight; never
+    looked at later."""
 
     def of(self, claim: Claim) -> "Settlement":
         """How one claim ends."""
@@ -80,6 +94,25 @@ class Settlement(msgspec.Struct, frozen=True):
 
 
 FREE = Settlement(None)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """How a claim of another operation changes, where that one still holds it in a state."""
+
+    fingerprint: bytes
+    owner: bytes
+    was: State
+    """Not in flight."""
+    settlement: Settlement
+    """Without an answer, `apart` and `others`."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A claim that is not in flight, as it is moved from store to store."""
+
+    record: Record
+    answer: bytes | None = None
+    """The answer that is stored with it, encrypted."""
 
 
 class Filter(msgspec.Struct, frozen=True):

@@ -1,12 +1,28 @@
 # The store protocol. Stores decide atomically. They know nothing of HTTP or hashing, and never read a clock.
 
-from collections.abc import Awaitable, MutableMapping, Sequence
+from collections.abc import Awaitable, Iterable, MutableMapping, Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
 
 from gateway.histogram import Histogram
-from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
+from gateway.model import (
+    Change,
+    Claim,
+    Filter,
+    Held,
+    Kept,
+    Overview,
+    Page,
+    Purged,
+    Record,
+    Reserved,
+    Settlement,
+    State,
+)
+
+MAX_LINKED = 200
+"""Claims of one resource that are found: entries of `unique`, before and after each change whose outcome is unknown."""
 
 
 class Store(Protocol):
@@ -47,7 +63,8 @@ class Store(Protocol):
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
         """Write how an operation ended; False when `owner` does not hold the claims in flight (fenced out).
 
-        Those that `settlement.apart` names end otherwise, in the same commit.
+        Those that `settlement.apart` names end otherwise, in the same commit. So do claims of other operations as
+        `settlement.others` says, but only when all of `claims` were still in flight.
         After a StoreError the store keeps retrying the write; the claims stay held until it succeeds.
         """
 
@@ -57,7 +74,7 @@ class Store(Protocol):
         """Change how an operation ended, for those of `claims` that it still holds in the state `was`, not in flight.
 
         False when there is none. All are changed in one commit, or none when StoreError is raised. Cancelling the wait
-        does not cancel it. `settlement.apart` is not looked at.
+        does not cancel it. `settlement.apart` and `settlement.others` are not looked at.
         """
 
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
@@ -72,6 +89,19 @@ class Store(Protocol):
 
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
         """The record held under a fingerprint; None when it is free."""
+
+    async def find_linked(self, link: bytes, now: int) -> Sequence[Record]:
+        """The held records that have a link, in order of fingerprint; of more than MAX_LINKED the first."""
+
+    async def add(self, kept: Sequence[Kept], now: int) -> Sequence[Record | None]:
+        """Add claims that are settled already, each where nothing is held: all of them durably, in one commit.
+
+        For each claim, in order, None when it was added, or the record that is held in its place: an equal one, when it
+        had been added before. Of equal fingerprints the first is added. After a StoreError some may have been.
+        """
+
+    async def read_kept(self, records: Sequence[Record]) -> Sequence[Kept]:
+        """The same records, each with the answer that is stored with it while its owner holds it."""
 
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
         """Held records ordered by fingerprint, starting after `after`."""
@@ -141,6 +171,8 @@ def reserve_in(
             None,
             claim.caller,
             claim.payload,
+            claim.version,
+            claim.link,
         )
     return Reserved(tuple(lapsed))
 
@@ -164,9 +196,32 @@ def settle_in(
             del records[claim.fingerprint]
             changed.append(None)
             continue
-        record = msgspec.structs.replace(
-            record, state=ended.state, expires_at=ended.expires_at, resource=ended.resource
-        )
-        records[claim.fingerprint] = record
+        records[claim.fingerprint] = record = ended_as(record, ended)
         changed.append(record)
+    return changed
+
+
+def ended_as(record: Record, ended: Settlement) -> Record:
+    """A record of a claim that ends, and is not free."""
+    return msgspec.structs.replace(
+        record,
+        state=ended.state,
+        expires_at=ended.expires_at,
+        resource=ended.resource,
+        link=record.link if ended.link is None else ended.link,
+    )
+
+
+def change_in(records: MutableMapping[bytes, Record], changes: Iterable[Change]) -> list[Record]:
+    """Apply changes to claims of other operations; those that are not free now."""
+    changed = []
+    for change in changes:
+        record = records.get(change.fingerprint)
+        if record is None or record.owner != change.owner or record.state is not change.was:
+            continue
+        if change.settlement.state is None:
+            del records[change.fingerprint]
+        else:
+            records[change.fingerprint] = record = ended_as(record, change.settlement)
+            changed.append(record)
     return changed

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
-from gateway.stores.base import Store, reserve_in, settle_in
+from gateway.model import Claim, Filter, Held, Kept, Overview, Page, Purged, Record, Reserved, Settlement, State
+from gateway.stores.base import MAX_LINKED, Store, change_in, reserve_in, settle_in
 from gateway.stores.memory_index import Records
 
 T = TypeVar("T")
@@ -41,6 +41,10 @@ class MemoryStore(Store):
             if created:
                 self._answers[created[0].fingerprint] = (owner, settlement.answer)
         self._note_expiry(changed)
+        if settlement.others and len(changed) == len(claims):
+            self._note_expiry(change_in(self._records, settlement.others))
+            for change in settlement.others:
+                self._drop_answer_of_free(change.fingerprint)
         return _done(bool(changed))
 
     @override
@@ -49,10 +53,13 @@ class MemoryStore(Store):
     ) -> bool:
         changed = settle_in(self._records, claims, owner, settlement, was)
         for claim in claims:
-            if claim.fingerprint not in self._records:
-                self._answers.pop(claim.fingerprint, None)
+            self._drop_answer_of_free(claim.fingerprint)
         self._note_expiry(changed)
         return bool(changed)
+
+    def _drop_answer_of_free(self, fingerprint: bytes) -> None:
+        if fingerprint not in self._records:
+            self._answers.pop(fingerprint, None)
 
     def _note_expiry(self, changed: Sequence[Record | None]) -> None:
         for record in changed:
@@ -71,6 +78,35 @@ class MemoryStore(Store):
     async def get(self, fingerprint: bytes, now: int) -> Record | None:
         record = self._records.get(fingerprint)
         return record if record is not None and record.is_held(now) else None
+
+    @override
+    async def find_linked(self, link: bytes, now: int) -> Sequence[Record]:
+        return [record for record in self._records.linked(link) if record.is_held(now)][:MAX_LINKED]
+
+    @override
+    async def add(self, kept: Sequence[Kept], now: int) -> Sequence[Record | None]:
+        answers: list[Record | None] = []
+        for one in kept:
+            record = one.record
+            met = self._records.get(record.fingerprint)
+            if met is not None and met.is_held(now):
+                answers.append(met)
+                continue
+            answers.append(None)
+            self._records[record.fingerprint] = record
+            self._answers.pop(record.fingerprint, None)
+            if one.answer is not None:
+                self._answers[record.fingerprint] = (record.owner, one.answer)
+            self._note_expiry([record])
+        return answers
+
+    @override
+    async def read_kept(self, records: Sequence[Record]) -> Sequence[Kept]:
+        found = []
+        for record in records:
+            owner, answer = self._answers.get(record.fingerprint, (b"", None))
+            found.append(Kept(record, answer if owner == record.owner else None))
+        return found
 
     @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:

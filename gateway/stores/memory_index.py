@@ -21,7 +21,8 @@ class Records(dict[bytes, Record]):
     """Records by fingerprint. Only item assignment and deletion may change it.
 
     Mutable state: how many there are by rule and state; the fingerprints by their first twelve bits, because a dict
-    cannot be walked from a key on; and by state and rule the positions of those that are listed by age, in order.
+    cannot be walked from a key on; by state and rule the positions of those that are listed by age, in order; and by
+    link the fingerprints of those that have one.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,7 @@ class Records(dict[bytes, Record]):
         self._counts: Counter[tuple[str, State]] = Counter()
         self._shelves: list[set[bytes]] = [set() for _ in range(_SHELVES)]
         self._aged: defaultdict[tuple[State, str], list[bytes]] = defaultdict(list)
+        self._linked: defaultdict[bytes, set[bytes]] = defaultdict(set)
 
     @override
     def __setitem__(self, fingerprint: bytes, record: Record) -> None:
@@ -41,12 +43,18 @@ class Records(dict[bytes, Record]):
         self._counts[record.rule, record.state] += 1
         if record.state in _BY_AGE:
             insort(self._aged[record.state, record.rule], position(record, by_age=True))
+        if record.link is not None:
+            self._linked[record.link].add(fingerprint)
 
     @override
     def __delitem__(self, fingerprint: bytes) -> None:
         self._discount(self[fingerprint])
         self._shelves[_shelf(fingerprint)].discard(fingerprint)
         super().__delitem__(fingerprint)
+
+    def linked(self, link: bytes) -> list[Record]:
+        """The records that have a link, in order of fingerprint."""
+        return [self[fingerprint] for fingerprint in sorted(self._linked.get(link, ()))]
 
     def page(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
         """A page of held records: see Store.list_claims."""
@@ -75,6 +83,10 @@ class Records(dict[bytes, Record]):
         if record.state in _BY_AGE:
             places = self._aged[record.state, record.rule]
             del places[bisect_left(places, position(record, by_age=True))]
+        if record.link is not None:
+            self._linked[record.link].discard(record.fingerprint)
+            if not self._linked[record.link]:
+                del self._linked[record.link]
 
     def _by_age(self, only: Filter, after: bytes) -> Iterator[Record]:
         lists = [
