@@ -162,6 +162,14 @@ class TestOthers:
         assert not await store.settle(owner(2), [with_link("b")], ended, NOW)
         assert await store.get(old.fingerprint, NOW) == old
 
+    async def test_they_may_change_without_an_operation_of_their_own(self, store: Store) -> None:
+        old, unknown = await make(store, "a", 1, at(LINK)), await make(store, "b", 2, at(LINK, UNKNOWN))
+        await store.settle(
+            owner(3), (), msgspec.structs.replace(FREE, others=(moves(old), moves(unknown, CREATED))), NOW
+        )
+        assert await state_of(store, "a") is None
+        assert await state_of(store, "b") is State.CREATED
+
     async def test_a_change_of_an_outcome_looks_at_none(self, store: Store) -> None:
         old = await make(store, "a", 1, at(LINK))
         await make(store, "b", 2, UNKNOWN)
