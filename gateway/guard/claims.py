@@ -20,6 +20,8 @@ from gateway.model import Claim, Json
 def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
     """Make the claims a create must hold: that of its key, if it has one, then one for each entry that is not skipped.
 
+    Then come those of what entries were before a change, where these are others.
+
     Of a batch each item that was read (see with_items) has claims of its own. Empty for a rule without `unique` when
     the request has no key. Raises IdentityError, BodyTooLarge, RepeatedItems, and Malformed for the key.
     """
@@ -53,17 +55,21 @@ def _of_identity(
         return ()
     if rule.batch is not None and item is None:
         return _of_items(rule, request, fingerprinter, caller, payload, has_key=has_key)
-    scope, identities = identify(rule, request, document)
-    if not identities and not has_key:
+    _, identities = identify(rule, request, document)
+    if not has_key and all(identity.is_earlier for identity in identities):
         fields = ", ".join([field.text for entry in rule.entries for field in entry.fields])
         raise IdentityError(f"no entry has all its fields ({fields})", is_absent=True)
     marks_spelling = rule.marks_spelling
-    made = []
+    made: list[Claim] = []
     for identity in identities:
-        entry = identity.entry.name
-        fingerprint = fingerprinter.fingerprint(rule.namespace, entry, scope, identity.values)
+        entry = identity.entry
+        fingerprint = fingerprinter.fingerprint(entry.namespace, entry.hashed_as, identity.scope, identity.values)
+        if identity.is_earlier and any(fingerprint == claim.fingerprint for claim in made):
+            continue
         mark = fingerprinter.spelling(identity.sent) if marks_spelling else payload
-        made.append(Claim(fingerprint, rule.name, entry, rule.unknown_hold, caller, mark, item=item))
+        made.append(
+            Claim(fingerprint, rule.name, entry.name, rule.unknown_hold, caller, mark, False, item, entry.version)
+        )
     return tuple(made)
 
 
@@ -102,7 +108,7 @@ def _of_items(
     if repeats:
         first, second = repeats[0]
         raise RepeatedItems(
-            tuple([(claim.item or 0, claim.entry) for _, claim in repeats]),
+            tuple(dict.fromkeys([(claim.item or 0, claim.entry) for _, claim in repeats])),
             f'items {first.item} and {second.item} have the same "{second.entry}"',
         )
     return tuple(made.values())
