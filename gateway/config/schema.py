@@ -134,7 +134,7 @@ class ScopeConfig(Table, frozen=True, kw_only=True):
 
 
 class PreviousConfig(Table, frozen=True, kw_only=True):
-    """`previous`: what an entry of `unique` was before a change. What is optional was as it is now, unless it says so."""
+    """`previous`: what an entry of `unique` was before a change. What it does not say was as it is now."""
 
     fields: tuple[str, ...]
     """Where the values came from."""
@@ -175,7 +175,7 @@ class UniqueConfig(Table, frozen=True, kw_only=True):
     empty: Literal["value", "missing"] = "value"
     """What null and an empty string are: values as any other, or absent, as NULL is to a unique constraint of SQL."""
     previous: PreviousConfig | None = None
-    """What the entry was before a change: what was created by that is still known, and claimed beside what it is now."""
+    """What the entry was before a change: claimed, too, so that what was created by it still stops duplicates."""
 
 
 REFUSED = (

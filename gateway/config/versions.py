@@ -4,7 +4,7 @@
 # version; what does not (a pattern, types, `missing`, the name of a rule that has a namespace) makes none.
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from typing import Literal
 
@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.config.schema import Config, JsonType, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.validate_batch import parse_list
-from gateway.guard.field import Field, Source, parse_alternatives
+from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 from gateway.guard.fingerprint import VERSION, encode
 from gateway.guard.template import parse_template
 from gateway.model import Json
@@ -77,10 +77,7 @@ def versions_alike(rule: RuleConfig, identity: IdentityConfig) -> frozenset[int]
     scope, fields = _scope(identity), _fields(identity)
     shorter = product(*[_beginnings(field) for field in (*scope, *fields)])
     return frozenset(
-        [
-            _version(rule, identity, parts[: len(scope)], parts[len(scope) :])
-            for parts in islice(shorter, _MOST_ALIKE)
-        ]
+        [_version(rule, identity, parts[: len(scope)], parts[len(scope) :]) for parts in islice(shorter, _MOST_ALIKE)]
     )
 
 
@@ -105,10 +102,7 @@ def _version(
     written: Json = [
         identity.namespace,
         identity.name,
-        [
-            [_places(rule, field), [*item.normalize]]
-            for item, field in zip(identity.scope, scope, strict=True)
-        ],
+        [[_places(rule, field), [*item.normalize]] for item, field in zip(identity.scope, scope, strict=True)],
         [_places(rule, field) for field in fields],
         [*identity.normalize],
         skips_empty,
@@ -172,21 +166,32 @@ def known_entries(config: Config) -> list[KnownEntry]:
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """An entry whose claims stop no create any more, once another configuration is applied."""
+    """An entry, or a rule's key, whose claims stop no create any more, once another configuration is applied."""
 
     rule: str
     entry: str
+    """The name of the `unique` entry, or of the key's header."""
     is_there: bool
-    """Whether the rule still has an entry of that name."""
+    """Whether the rule still has it."""
 
 
-def lost_entries(before: Config, after: Config) -> list[Lost]:
-    """The entries of a configuration whose claims nothing of another one meets."""
+def lost_entries(before: Config, after: Config) -> tuple[Lost, ...]:
+    """The entries and keys of a configuration whose claims nothing of another one meets."""
     kept, lost = known_entries(after), []
     names = {(entry.rule, entry.name) for entry in kept}
+    rules = {rule.name: rule for rule in after.rules}
     for rule in before.rules:
         for entry in rule.unique:
             number = version(rule, present(rule, entry))
             if not any(known.meets(number) for known in kept):
                 lost.append(Lost(rule.name, entry.name, (rule.name, entry.name) in names))
-    return lost
+        other = rules.get(rule.name)
+        has_key = other is not None and other.key is not None
+        if rule.key is not None and not (has_key and other is not None and _callers(rule) == _callers(other)):
+            lost.append(Lost(rule.name, rule.key.header, has_key))
+    return tuple(lost)
+
+
+def _callers(rule: RuleConfig) -> list[Json]:
+    """By what a rule tells callers, whose keys are each their own."""
+    return [_place(rule, parse_field(text)) for text in rule.caller]

@@ -162,7 +162,7 @@ class Rule(msgspec.Struct, frozen=True):
     """Whether the client's address counts."""
 
     @property
-    def identities(self) -> tuple[Entry, ...]:
+    def all_entries(self) -> tuple[Entry, ...]:
         """Its entries, and what they were before changes."""
         return (*self.entries, *[entry.previous for entry in self.entries if entry.previous is not None])
 

@@ -245,8 +245,9 @@ def _is_spelt_alike(rule: Rule, about: Sequence[tuple[Claim, Record]]) -> bool:
 
     Those without normalisers are equal; for others the claim has a hash of them.
     """
-    exact = {entry.version for entry in rule.identities if entry.keeps_spelling}
+    exact = {entry.version for entry in rule.all_entries if entry.keeps_spelling}
     return any(
-        claim.version in exact or (rule.marks_spelling and claim.payload is not None and claim.payload == record.payload)
+        claim.version in exact
+        or (rule.marks_spelling and claim.payload is not None and claim.payload == record.payload)
         for claim, record in about
     )

@@ -25,6 +25,7 @@ from gateway.process.admin.openapi import describe
 from gateway.process.admin.page_api import PageApi
 from gateway.process.admin.routes import Handler, Route
 from gateway.process.admin.status import StatusApi
+from gateway.process.admin.versions import VersionsApi
 from gateway.process.operators import Operators
 from gateway.process.reload import Reloader
 from gateway.process.request_ids import random_ids
@@ -66,6 +67,7 @@ class Admin:
             *StatusApi(sources, reloader, self.health.unready).routes,
             *ClaimsApi(sources.store, sources.assembly, audit, self._access).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
+            *VersionsApi(sources.store, sources.assembly).routes,
             *self._page.routes,
         ]
         document = Route(
