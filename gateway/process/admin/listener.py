@@ -65,9 +65,9 @@ class Admin:
         found = [
             *self.health.routes,
             *StatusApi(sources, reloader, self.health.unready).routes,
+            *VersionsApi(sources.store, sources.assembly).routes,
             *ClaimsApi(sources.store, sources.assembly, audit, self._access).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
-            *VersionsApi(sources.store, sources.assembly).routes,
             *self._page.routes,
         ]
         document = Route(
