@@ -110,7 +110,7 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.UniqueConfig, "missing"): 'missing = "skip"',
     (schema.UniqueConfig, "previous"): 'previous = { fields = ["body.email"], normalize = ["trim"] }',
     (schema.PreviousConfig, "fields"): 'fields = ["body.email"]',
-    (schema.PreviousConfig, "normalize"): 'normalize = ["trim"], or normalize = [] where there was none',
+    (schema.PreviousConfig, "normalize"): "normalize = []",
     (schema.PreviousConfig, "types"): 'types = ["string", "integer", "boolean", "null"]',
     (schema.PreviousConfig, "empty"): 'empty = "missing"',
     (schema.PreviousConfig, "name"): 'name = "email"',

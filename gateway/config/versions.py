@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.config.schema import Config, JsonType, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.validate_batch import parse_list
-from gateway.guard.field import Field, Source, parse_alternatives, parse_field
+from gateway.guard.field import WHOLE, Field, Source, parse_alternatives, parse_field
 from gateway.guard.fingerprint import VERSION, encode
 from gateway.guard.template import parse_template
 from gateway.model import Json
@@ -99,12 +99,13 @@ def _version(
 ) -> int:
     # What is empty only decides where it makes the next alternative count.
     skips_empty = identity.empty == "missing" and any(len(field) > 1 for field in fields)
+    is_whole = all(each.source in WHOLE for field in fields for each in field)  # which no normaliser applies to
     written: Json = [
         identity.namespace,
         identity.name,
         [[_places(rule, field), [*item.normalize]] for item, field in zip(identity.scope, scope, strict=True)],
         [_places(rule, field) for field in fields],
-        [*identity.normalize],
+        [] if is_whole else [*identity.normalize],
         skips_empty,
     ]
     digest = hashlib.blake2b(VERSION + encode(written), digest_size=4, person=b"version").digest()

@@ -13,6 +13,7 @@ from gateway.config.schema import Config
 from gateway.config.versions import Lost, lost_entries
 from gateway.errors import ConfigError
 from gateway.process.assembly import Assembly
+from gateway.process.identities import warn_of
 from gateway.process.operators import Operators
 from gateway.process.systemd import ServiceManager, serving
 from gateway.telemetry import Telemetry
@@ -127,10 +128,7 @@ class Reloader:
         """Log a reload. One that was refused is written down, too; where that fails, the log has it."""
         if not result.problems:
             self._telemetry.event("reloaded", rules=result.rules, restart=result.restart)
-            for entry in result.lost:
-                what = "changed" if entry.is_there else "removed, or renamed"
-                note = f"{what}: what was created before stops no create any more"
-                self._telemetry.event("identity-changed", "warning", rule=entry.rule, entry=entry.entry, note=note)
+            warn_of(result.lost, self._telemetry)
             return
         self._telemetry.event("reload-refused", "error", problems=result.problems)
         with contextlib.suppress(AuditError):

@@ -112,6 +112,10 @@ SAME = {
         rule("/{tenant}", ("json", "xml"), scope=("path.tenant",)),
         rule("/{tenant}", ("XML", "JSON"), scope=("path.tenant",)),
     ),
+    "a normaliser of a whole body": (
+        rule(unique=(entry("json"),)),
+        rule(unique=(entry("json", normalize=("trim",)),)),
+    ),
     "a list in place of one thing": (rule(), rule(each="body", unique=(entry("item.email"),))),
 }
 
@@ -125,10 +129,11 @@ def test_what_changes_no_fingerprint_leaves_the_number(name: str) -> None:
 def test_an_alternative_at_the_end_leaves_all_earlier_claims_met() -> None:
     longer = rule(unique=(entry("body.email | form.email | query.email", "body.name | form.name"),))
     alike = versions_alike(longer, present(longer, longer.unique[0]))
-    for fields in (("body.email", "body.name"), ("body.email | form.email", "body.name | form.name")):
+    beginnings = (("body.email", "body.name"), ("body.email | form.email", "body.name | form.name"))
+    for fields in beginnings:
         assert number(rule(unique=(entry(*fields),))) in alike
-    for fields in (("form.email", "body.name"), ("body.email | query.email", "body.name"), ("body.email",)):
-        assert number(rule(unique=(entry(*fields),))) not in alike
+    for others in (("form.email", "body.name"), ("body.email | query.email", "body.name"), ("body.email",)):
+        assert number(rule(unique=(entry(*others),))) not in alike
     assert len(alike) == 6
     shorter = rule(unique=(entry("body.email", "body.name"),))
     assert versions_alike(shorter, present(shorter, shorter.unique[0])) == {number(shorter)}

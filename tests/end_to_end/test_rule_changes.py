@@ -100,9 +100,12 @@ async def test_gateways_of_both_configurations_stop_each_others_on_one_file(
     assert await slugs(program, CASED) == [201]
     program = await followed(program, gateway, BRIDGED)
     assert await slugs(program, CASED, NEW) == ["duplicate", 201]
+    assert "identity-changed" not in program.events()
     program = await followed(program, gateway, OLD)
     assert await slugs(program, NEW, CASED) == ["duplicate", "duplicate"]
     assert len(upstream.requests) == 2
+    line = await program.wait_for_log(event="identity-changed", rule="create-user", entry="email", level="warning")
+    assert line["note"].startswith("1 of 3 claims looked at were made by another identity: ")
 
 
 async def test_a_caller_is_told_one_conflict_for_an_entry(upstream: RawUpstream, gateway: StartGateway) -> None:
