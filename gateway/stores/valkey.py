@@ -74,7 +74,7 @@ class ValkeyStore(SharedStore):
         async def work() -> bool:
             changed = await self._run(call, lambda answer: int(answer[2]))
             if changed:
-                self._recovery.note_resettled(owner, claims, was, alone)
+                self._recovery.kept.note_resettled(owner, claims, was, alone)
             return bool(changed)
 
         return await self._free([claim.fingerprint for claim in claims], work)
@@ -113,7 +113,7 @@ class ValkeyStore(SharedStore):
         async def work() -> bool:
             is_free = await self._run(call, lambda answer: bool(answer[2]))
             if is_free:
-                self._recovery.note_forgotten(fingerprint)
+                self._recovery.kept.note_forgotten(fingerprint)
             return is_free
 
         return await self._free([fingerprint], work)
