@@ -3,9 +3,12 @@
 from gateway.errors import StoreError
 from gateway.stores.postgresql_link import Link
 
-SCHEMA = 3
+SCHEMA = 4
 """The version of the schema that this program knows."""
-_FUNCTIONS = ("record", "server", "tell", "period", "note", "gone", "write", "restore", "abandon", "await", "count")
+_FUNCTIONS = (
+    *("record", "stored", "server", "tell", "period", "note", "gone", "linked", "is_current"),
+    *("apply", "write", "write_3", "add", "restore", "abandon", "await", "count"),
+)
 """Each may only change together with the version, and must serve gateways of the version before, too."""
 
 
