@@ -1,6 +1,7 @@
 # A rule that changes what makes a thing unique: with `previous` what was created before still stops duplicates, without
 # it nobody can say that it was not told.
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from tests.support.admin import Operator
 from tests.support.client import Client, Response
 from tests.support.commands import on, run_command
 from tests.support.program import GatewayProgram, Table, rules
+from tests.support.shared import BACKENDS, Backend, common
 from tests.support.shorthands import JSON, entry, post, rule
 from tests.support.upstream import RawUpstream
 from tests.support.users_api import UsersApi, creates, questions, verified_rule
 
 BEFORE: Table = {"fields": ["body.email"], "normalize": []}
 CASED, OTHER_CASE, SMALL, NEW = "Ada@example.org", "ADA@example.org", "bob@example.org", "Eve@example.org"
+LATE = "Late@example.org"
 
 
 def users(**changes: Any) -> Table:
@@ -106,6 +109,35 @@ async def test_gateways_of_both_configurations_stop_each_others_on_one_file(
     assert len(upstream.requests) == 2
     line = await program.wait_for_log(event="identity-changed", rule="create-user", entry="email", level="warning")
     assert line["note"].startswith("1 of 3 claims looked at were made by another identity: ")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_gateways_beside_each_other_stop_each_others_while_one_after_the_other_is_replaced(
+    upstream: RawUpstream, gateway: StartGateway, backend: Backend
+) -> None:
+    shared = {
+        "store": {"failover_grace": "100ms", **common(backend)},
+        "fingerprint": {"key": "a secret that all gateways share, as they must"},
+    }
+    old = await gateway(rules=[OLD], **shared)
+    assert await slugs(old, CASED) == [201]
+    new = await gateway(rules=[BRIDGED], **shared)
+    assert await slugs(new, CASED, NEW) == ["duplicate", 201]
+    assert await slugs(old, NEW, SMALL) == ["duplicate", 201]
+    assert await slugs(new, SMALL) == ["duplicate"]
+    held = behaviours.Held(behaviours.answer(201))
+    upstream.script(held)
+    sending = asyncio.create_task(slugs(old, LATE))
+    await held.waiting.reach(1)
+    assert await slugs(new, LATE) == ["in-progress"]
+    held.release()
+    assert await sending == [201]
+    assert len(upstream.requests) == 4
+    for program in (old, new):
+        ran = await on(program)("check", "-c", str(new.file), "--against-store", "--json")
+        found = json.loads(ran.out)
+        counts = {claims["made_by"]: claims["count"] for claims in found["store"]["claims"]}
+        assert (ran.code, counts) == (0, {"previous": 3, "this": 1, "beside": 1})
 
 
 async def test_a_caller_is_told_one_conflict_for_an_entry(upstream: RawUpstream, gateway: StartGateway) -> None:
