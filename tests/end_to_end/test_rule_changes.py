@@ -115,7 +115,7 @@ async def test_gateways_of_both_configurations_stop_each_others_on_one_file(
 async def test_gateways_beside_each_other_stop_each_others_while_one_after_the_other_is_replaced(
     upstream: RawUpstream, gateway: StartGateway, backend: Backend
 ) -> None:
-    shared = {
+    shared: dict[str, Any] = {
         "store": {"failover_grace": "100ms", **common(backend)},
         "fingerprint": {"key": "a secret that all gateways share, as they must"},
     }
