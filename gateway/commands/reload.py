@@ -56,7 +56,7 @@ def execute(args: argparse.Namespace) -> int:
         if result.restart:
             print(f"waiting for a restart: {', '.join(result.restart)}")
         for entry in result.lost:
-            what = "has another identity" if entry.is_there else "is there no more"
+            what = "is there no more" if entry.removed else "has another identity"
             lost = "what was created before stops no create any more"
             print(f'rule "{entry.rule}", entry "{entry.entry}" {what}: {lost}')
     return 1 if result.problems else 0

@@ -172,8 +172,8 @@ class Lost(msgspec.Struct, frozen=True):
     rule: str
     entry: str
     """The name of the `unique` entry, or of the key's header."""
-    is_there: bool
-    """Whether the rule still has it."""
+    removed: bool
+    """Whether the rule has no such entry or key any more, or is not there; not that it has changed."""
 
 
 def lost_entries(before: Config, after: Config) -> tuple[Lost, ...]:
@@ -185,11 +185,11 @@ def lost_entries(before: Config, after: Config) -> tuple[Lost, ...]:
         for entry in rule.unique:
             number = version(rule, present(rule, entry))
             if not any(known.meets(number) for known in kept):
-                lost.append(Lost(rule.name, entry.name, (rule.name, entry.name) in names))
+                lost.append(Lost(rule.name, entry.name, (rule.name, entry.name) not in names))
         other = rules.get(rule.name)
         has_key = other is not None and other.key is not None
         if rule.key is not None and not (has_key and other is not None and _callers(rule) == _callers(other)):
-            lost.append(Lost(rule.name, rule.key.header, has_key))
+            lost.append(Lost(rule.name, rule.key.header, not has_key))
     return tuple(lost)
 
 

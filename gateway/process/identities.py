@@ -17,7 +17,7 @@ _LOST = "what was created before stops no create any more"
 def warn_of(lost: Iterable[Lost], telemetry: Telemetry) -> None:
     """Log each entry that a reload has given another identity."""
     for entry in lost:
-        what = "changed" if entry.is_there else "removed, or renamed"
+        what = "removed, or renamed" if entry.removed else "changed"
         telemetry.event("identity-changed", "warning", rule=entry.rule, entry=entry.entry, note=f"{what}: {_LOST}")
 
 

@@ -142,7 +142,7 @@ def test_an_alternative_at_the_end_leaves_all_earlier_claims_met() -> None:
 def lost(before: RuleConfig, after: RuleConfig) -> list[tuple[str, str, bool]]:
     found = lost_entries(Config(rules=(before,)), Config(rules=(after,)))
     assert all(isinstance(each, Lost) for each in found)
-    return [(each.rule, each.entry, each.is_there) for each in found]
+    return [(each.rule, each.entry, not each.removed) for each in found]
 
 
 def test_a_change_without_previous_loses_what_there_was() -> None:

@@ -3,6 +3,8 @@
 
 import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +64,17 @@ async def test_a_change_frees_what_there_was_and_is_not_silent(upstream: RawUpst
     operator = Operator(program)
     assert await slugs(program, CASED, CASED) == [201, "duplicate"]
     assert (await operator.get("/status"))["config"]["lost"] == []
-    _, warning = await change(program, upstream, FOLDED, store="memory:")
+    admin = {"listen": program.listening["admin"]}
+    program.file.write_text(rules(upstream.url, rules=[FOLDED], store="memory:", admin=admin), encoding="utf-8")
+    ran = await run_command("reload", "-c", str(program.file))
+    lost = 'rule "create-user", entry "email" has another identity: what was created before stops no create any more'
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, lost)
+    warning = await program.wait_for_log(event="identity-changed")
     told = {"event": "identity-changed", "level": "warning", "rule": "create-user", "entry": "email"}
     assert told.items() <= warning.items()
     assert warning["note"] == "changed: what was created before stops no create any more"
     assert (await operator.get("/status"))["config"]["lost"] == [
-        {"rule": "create-user", "entry": "email", "is_there": True}
+        {"rule": "create-user", "entry": "email", "removed": False}
     ]
     ran = await on(program)("status")
     assert "identity changed  create-user / email" in ran.out
@@ -270,8 +277,25 @@ async def test_check_reads_a_file_that_nobody_has_open(
     assert problem.endswith("add previous = { fields = [...], normalize = [...] }, with what the entry was")
     assert held[0] == "store: the file gateway.db has these claims"
     assert held[1].startswith('store: rule "create-user", entry "email": 2 claims made by another identity, until ')
+    assert b"counting claims" in await on_terminal(program.directory, "check", "-c", "gateway.toml", "--against-store")
     again = await gateway(rules=[OLD], store=f"sqlite:{program.directory}/gateway.db")
     assert await slugs(again, CASED, SMALL) == ["duplicate"] * 2, "it was only read"
+
+
+async def on_terminal(directory: Path, *words: str) -> bytes:
+    """Run a command with standard error on a terminal; what was written to that."""
+    master, slave = os.openpty()
+    try:
+        command = (sys.executable, "-m", "gateway", *words)
+        nowhere, environment = asyncio.subprocess.DEVNULL, {**os.environ, "TERM": "xterm-256color"}
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=directory, stdout=nowhere, stderr=slave, env=environment
+        )
+        assert await process.wait() == 1
+        return os.read(master, 65536)
+    finally:
+        os.close(slave)
+        os.close(master)
 
 
 async def test_pages_of_the_count_are_added_up(gateway: StartGateway) -> None:
