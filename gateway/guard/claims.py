@@ -56,7 +56,7 @@ def _of_identity(
     if rule.batch is not None and item is None:
         return _of_items(rule, request, fingerprinter, caller, payload, has_key=has_key)
     _, identities = identify(rule, request, document)
-    if not has_key and all(identity.is_earlier for identity in identities):
+    if not has_key and (not identities or identities[0].is_earlier):  # these come last
         fields = ", ".join([field.text for entry in rule.entries for field in entry.fields])
         raise IdentityError(f"no entry has all its fields ({fields})", is_absent=True)
     marks_spelling = rule.marks_spelling

@@ -83,20 +83,22 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
     if rule.body is not None and document is None and other is None:
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
     identities: list[Identity] = []
-    earlier: list[Identity] = []
+    previous: list[Entry] = []
     parts, scope = _read_scope(rule.scope, rule, request, document, other) if rule.scope else ([], ())
     for entry in rule.entries:
         if not entry.is_plain:
             identities += _unless_skipped(entry, scope, parts, rule, request, document, other)
             if entry.previous is not None:
-                earlier += _earlier(entry.previous, rule, request, document, other)
+                previous.append(entry.previous)
             continue
         sent, values = [*parts], []
         for field in entry.fields:
             sent.append(value := read(field, request, document, other))
             values.append(canonical(entry.form, field, value))
         identities.append(Identity(entry, scope, tuple(values), tuple(sent)))
-    return scope, (*identities, *earlier)
+    for entry in previous:
+        identities += _earlier(entry, rule, request, document, other)
+    return scope, tuple(identities)
 
 
 def _read_scope(
