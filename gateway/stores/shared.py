@@ -26,7 +26,7 @@ LOOK_EVERY = 2.0
 COUNTED_AT_ONCE = 250
 """Claims of an older store that are counted in one step: it holds up creates for about as long as one of them takes."""
 MOVED = "the server has changed, and what it may have lost is put back"
-_TOO_FEW = "too few replicas have the reservation"
+TOO_FEW = "too few replicas have the claims"
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -235,7 +235,7 @@ class SharedStore(Store, abc.ABC):
         elif isinstance(answer, Reserved):
             self._recovery.kept.note_reserved(call.owner, call.claims, call.now)
             if not is_replicated:
-                call.fail(_TOO_FEW)
+                call.fail(TOO_FEW)
             if call.has_failed:
                 self._queue.free(call)
             call.answer(answer)
