@@ -24,13 +24,23 @@ def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tu
     the request has no key. Raises IdentityError, BodyTooLarge, RepeatedItems, and Malformed for the key.
     """
     key = None if rule.key is None else read_key(rule.key, request.headers)
-    caller = _caller(rule, request, fingerprinter) if rule.needs_caller else None
+    caller = caller_of(rule, request, fingerprinter) if rule.needs_caller else None
     if key is not None and rule.key is not None:
         return _with_key(rule, request, fingerprinter, caller, rule.key, key)
     payload = None
     if rule.retry_window and caller is not None:
         payload = _payload_of_bytes(request, fingerprinter)
     return _of_identity(rule, request, fingerprinter, caller, payload)
+
+
+def claims_of_identity(
+    rule: Rule, request: RequestView, fingerprinter: Fingerprinter, caller: bytes | None, document: Json = None
+) -> tuple[Claim, ...]:
+    """Make those of the `unique` entries alone, of a create that `caller` has sent. Raises as `claims` does.
+
+    `document` is the body if it was parsed already.
+    """
+    return _of_identity(rule, request, fingerprinter, caller, None, document)
 
 
 def _of_identity(
@@ -147,7 +157,7 @@ def _payload_of_bytes(request: RequestView, fingerprinter: Fingerprinter) -> byt
     return fingerprinter.payload(request.line, by_bytes(request.body))
 
 
-def _caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
+def caller_of(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
     """Say who sends a request; None when none of the rule's `caller` fields is there. Raises IdentityError."""
     values, is_anonymous = [], True
     for field in rule.caller:

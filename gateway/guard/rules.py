@@ -67,6 +67,15 @@ class Rules:
     def __repr__(self) -> str:
         return f"Rules({len(self._all)})"
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all rules, in their order."""
+        return [rule.name for rule in self._all]
+
+    def named(self, name: str) -> Rule | None:
+        """The rule of a name."""
+        return next((rule for rule in self._all if rule.name == name), None)
+
     def match(self, method: str, target: Target, headers: Headers) -> Match | Refusal | None:
         """Find the rules that may guard a request, by all but their conditions; None when it may pass untouched."""
         lookup = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)

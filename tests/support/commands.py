@@ -20,7 +20,7 @@ class Ran(NamedTuple):
 
 async def run_command(*words: str) -> Ran:
     """Run `gateway` with these words; one at a time."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
 
     def run() -> int:
         try:
@@ -30,7 +30,8 @@ async def run_command(*words: str) -> Ran:
 
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = await asyncio.to_thread(run)
-    return Ran(code, out.getvalue(), err.getvalue())
+    written = out.buffer.getvalue() if isinstance(out.buffer, io.BytesIO) else b""
+    return Ran(code, written.decode(), err.getvalue())
 
 
 def on(program: GatewayProgram) -> Callable[..., Awaitable[Ran]]:
