@@ -53,12 +53,15 @@ class Source:
 
         A batch has at least one line, or what is wrong with the one behind it.
         """
-        batch = Batch(from_line, [])
+        batch = Batch(max(from_line, self.number + 1), [])
         for line, size in self._lines(max_line):
             if self.number < from_line:
                 continue
             wrong, text = self._read(line, max_line, is_export=is_export)
             if self.end is not None and wrong is None:
+                if batch.lines:
+                    yield batch
+                batch = Batch(self.number + 1, [])
                 continue
             if batch.lines and (batch.size + size > max_part or len(batch.lines) >= _MAX_LINES):
                 yield batch

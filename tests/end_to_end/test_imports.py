@@ -1,10 +1,7 @@
-# `gateway claims import` beside a running gateway: rows of an API's own data become claims, whatever is wrong with some.
+# `gateway claims import` beside a running gateway: rows of an API's own data become claims, whatever is wrong with some
+# of them.
 
-import asyncio
 import json
-import os
-import signal
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.admin import Operator, audit_lines
 from tests.support.client import Client, create
-from tests.support.commands import Ran, on, run_command
+from tests.support.commands import on, run_command
 from tests.support.program import GatewayProgram, create_user_rule
 from tests.support.shorthands import post
 from tests.support.upstream import RawUpstream
@@ -141,7 +138,7 @@ async def test_a_wrong_line_is_told_by_its_number_and_never_by_its_value(
     link = ("--link", "/users/{body.id}")
     code, told = await imported(program, "--on-error", "skip", *link, str(file))
     assert (code, told["added"], told["wrong"], told["complete"]) == (1, len(texts), len(texts), True)
-    for at, (name, (problem, (_, why))) in enumerate(zip(WRONG, zip(told["problems"], WRONG.values(), strict=True))):
+    for at, (problem, (name, (_, why))) in enumerate(zip(told["problems"], WRONG.items(), strict=True)):
         assert problem["line"] == 2 * at + 2, name
         assert why in problem["why"], name
     words = ("claims", "import", "--rule", "create-user", *link)
