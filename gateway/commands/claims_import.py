@@ -4,8 +4,8 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote_plus
@@ -70,16 +70,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Import, print, return the exit code. Raises GatewayError when it cannot begin."""
-    with _opened(args.file) as file:
-        return asyncio.run(_run(args, file))
-
-
-async def _run(args: argparse.Namespace, file: BinaryIO) -> int:
+    file = _open(args.file)
     source = Source(file)
-    header = await asyncio.to_thread(source.header)
+    try:
+        header = source.header()
+        progress = Progress(os.fstat(file.fileno()).st_size or None, is_quiet=args.json)
+        return asyncio.run(_run(args, source, progress, header))
+    finally:
+        source.close()
+
+
+async def _run(args: argparse.Namespace, source: Source, progress: Progress, header: bytes | None) -> int:
     asked = _asked(args, header)
-    size = None if file is sys.stdin.buffer else os.fstat(file.fileno()).st_size
-    progress = Progress(size, is_quiet=args.json)
     progress.next_line = args.from_line
     error: str | None = None
     async with open_target(args, reads=False) as target:
@@ -87,7 +89,7 @@ async def _run(args: argparse.Namespace, file: BinaryIO) -> int:
         batches = source.batches(args.from_line, begun.max_line, begun.max_part, is_export=header is not None)
         try:
             with progress.shown():
-                error = await _add_all(target, batches, progress, skips=args.on_error == "skip")
+                error = await _add_all(target, source.read_ahead(batches), progress, skips=args.on_error == "skip")
             if error is None and header is not None:
                 error = _cut_off(source, progress, args.from_line)
             await target.end()
@@ -109,9 +111,9 @@ def _show(args: argparse.Namespace, progress: Progress, error: str | None) -> No
         print(f"gateway: {error}", file=sys.stderr)
 
 
-async def _add_all(target: Target, batches: Iterator[Batch], progress: Progress, *, skips: bool) -> str | None:
+async def _add_all(target: Target, batches: AsyncIterator[Batch], progress: Progress, *, skips: bool) -> str | None:
     """Add the lines of all batches; the reason why it has stopped at a line, if it has."""
-    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+    async for batch in batches:
         part = await target.add(batch.first, batch.lines, skips=skips) if batch.lines else Part()
         if batch.wrong is not None and not part.is_stopped:
             part.problems.append(Problem(batch.first + len(batch.lines), batch.wrong))
@@ -168,17 +170,11 @@ def _asked(args: argparse.Namespace, header: bytes | None) -> Asked:
     )
 
 
-@contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        yield sys.stdin.buffer
-        return
+def _open(name: str) -> BinaryIO:
     try:
-        file = Path(name).open("rb")  # noqa: SIM115 - the error is of opening it, not of reading
+        return open(0, "rb", closefd=False) if name == "-" else Path(name).open("rb")
     except OSError as error:
         raise GatewayError(f"cannot read the file {name}: {error.strerror}") from error
-    with file:
-        yield file
 
 
 def _pair(text: str) -> tuple[str, str]:

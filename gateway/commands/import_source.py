@@ -1,15 +1,19 @@
 # The lines of a file that is imported, some at a time, with their numbers. However long the file and its lines are,
 # little of it is in memory.
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError
 from typing import BinaryIO
 
 import msgspec
 
-from gateway.errors import LineError
+from gateway.errors import GatewayError, LineError
 from gateway.stores.exported import Summary, is_header, read_end
 
-_MAX_LINES = 5_000
+_MAX_LINES = 1_000
 """Lines of a batch."""
 _FIRST = 64 * 1024
 """Bytes of the first line that are looked at to tell an export."""
@@ -28,11 +32,16 @@ class Batch(msgspec.Struct):
 
 
 class Source:
-    """Mutable state: the number of the last line that was read; the end of an export, once it was read."""
+    """A file, read once.
+
+    Mutable state: the number of the last line that was read; the end of an export, once it was read; whether a thread
+    reads it.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._first: bytes | None = None
+        self._is_read_ahead = False
         self.number = 0
         self.end: Summary | None = None
 
@@ -47,6 +56,37 @@ class Source:
             return line
         self._first = line
         return None
+
+    def close(self) -> None:
+        """Close the file, unless a thread reads it, which does that itself."""
+        if not self._is_read_ahead:
+            self._file.close()
+
+    async def read_ahead(self, batches: Iterator[Batch]) -> AsyncIterator[Batch]:
+        """The same batches, read in a thread that nobody waits for: it may be in a pipe for as long as that is open.
+
+        Raises GatewayError when the file cannot be read further.
+        """
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[Batch | GatewayError | None](1)
+
+        def put(item: Batch | GatewayError | None) -> None:
+            asyncio.run_coroutine_threadsafe(queue.put(item), loop).result()
+
+        def read() -> None:
+            with self._file, contextlib.suppress(CancelledError, RuntimeError):  # the loop ends with the command
+                try:
+                    for batch in batches:
+                        put(batch)
+                    put(None)
+                except OSError as error:
+                    put(GatewayError(f"the file cannot be read further: {error.strerror}"))
+
+        self._is_read_ahead = True
+        threading.Thread(target=read, daemon=True, name="import-reader").start()
+        while (found := await queue.get()) is not None:
+            if isinstance(found, GatewayError):
+                raise found
+            yield found
 
     def batches(self, from_line: int, max_line: int, max_part: int, *, is_export: bool) -> Iterator[Batch]:
         """The lines from a number on. `max_line` and `max_part` are bytes: of a line, and of a batch of several.
