@@ -149,5 +149,6 @@ COMMITS: Sequence[Place] = ((aiosqlite.Connection, "execute", _execute), (Shared
 RESERVES: Sequence[Place] = [(store, "reserve", _reserve) for store in (SqliteStore, SharedStore)]
 SETTLES: Sequence[Place] = [(store, "settle", _settle) for store in (SqliteStore, SharedStore)]
 _SERVERS: Sequence[type[Any]] = [*_with_clients()]
-RESETTLES: Sequence[Place] = [(store, "resettle", _resettle) for store in (SqliteStore, *_SERVERS)]
+_BACKENDS: Sequence[type[Any]] = [SqliteStore, *_SERVERS]
+RESETTLES: Sequence[Place] = [(store, "resettle", _resettle) for store in _BACKENDS]
 ADDS: Sequence[Place] = [COMMITS[0], *[(store, "add", _add) for store in _SERVERS]]

@@ -170,10 +170,8 @@ def records(rows: Iterable[Any]) -> list[Record]:
 def _record(
     fingerprint: str, owner: str, state: int, caller: str, payload: str, link: str, version: int | None, *rest: Any
 ) -> Record:
-    return Record(
-        *(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest),
-        *(_bytes(caller), _bytes(payload), version, _bytes(link)),
-    )
+    last: tuple[Any, ...] = (_bytes(caller), _bytes(payload), version, _bytes(link))
+    return Record(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest, *last)
 
 
 def _bytes(text: str) -> bytes | None:

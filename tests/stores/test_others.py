@@ -182,6 +182,14 @@ class TestAdd:
         with pytest.raises(StoreError, match="removed or moved"):
             await store.add(self.kept(3), NOW)
 
+    async def test_what_it_replaces_is_not_met_again_when_the_clock_is_set_back(self, store: Store) -> None:
+        await create(store, 0, 8, Settlement(State.CREATED, NOW + 1))
+        assert isinstance(await store.reserve(claims(0), owner(9), NOW), Held)
+        assert list(await store.add(self.kept(1), NOW + 1)) == [None]
+        met = await store.reserve(claims(0), owner(9), NOW)
+        assert isinstance(met, Held)
+        assert [record for _, record in met.conflicts] == [one.record for one in self.kept(1)]
+
     async def test_answers_are_read_of_however_many(self, store: Store) -> None:
         kept = [msgspec.structs.replace(one, answer=b"%d" % at) for at, one in enumerate(self.kept(130))]
         await store.add(kept, NOW)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 import stat
 from pathlib import Path
 from typing import Any, cast
@@ -271,4 +272,17 @@ async def test_a_turn_of_any_size_takes_and_settles_just_what_it_was_asked_to(pa
     assert all([await answer for answer in settled])
     records = await opened.store.scan(b"", 2 * many, NOW)
     assert [record.state for record in records] == [State.CREATED] * (many // 2)
+    await opened.store.close()
+
+
+async def test_the_largest_create_is_taken_and_settled_in_one_statement(path: Path) -> None:
+    """2,048 claims of items, and one of its key: SQLite takes no more than 32,766 parameters."""
+    opened = await open_store(path)
+    database = cast("Any", opened.store)._database
+    await database._execute(database._conn.setlimit, sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32766)
+    wanted = claims(*range(2049))
+    assert await opened.store.reserve(wanted, owner(1), NOW) == Reserved()
+    assert await opened.store.settle(owner(1), wanted, CREATED, NOW)
+    records = await opened.store.scan(b"", 3000, NOW)
+    assert [record.state for record in records] == [State.CREATED] * len(wanted)
     await opened.store.close()
