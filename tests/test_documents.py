@@ -38,7 +38,7 @@ PROGRAMS = {
     "make", "gateway", "curl", "docker", "install", "kubectl", "python3", "pip", "/opt/gateway/bin/pip", "systemctl",
 }  # fmt: skip
 """What the documents have their readers call."""
-READERS_OWN = {"gateway.toml"}
+READERS_OWN = {"gateway.toml", "new-gateway.toml"}
 """Files that a reader is told to write."""
 
 
