@@ -17,10 +17,10 @@ _IN_BODY = frozenset({Source.BODY, Source.FORM, Source.FILE, Source.XML})
 """Values of a body that a change may have."""
 _READABLE = _SHARED | _IN_BODY
 _ANY = frozenset(Source) - {Source.PATH}
-_NOT_DONE = ("409", "412", "423")
-"""Statuses by which an API refuses a change, beside those by which it refuses creates."""
 HOLD = 60_000
-"""Milliseconds for which an API may still be at work on a change that it did not answer, where no rule says it."""
+"""Milliseconds for which an API may still be at work on an update that it did not answer, where no rule says it."""
+NO_HOLD = 1
+"""The same for what deletes: whenever that is done, it gives a thing no identity."""
 
 
 class ChangeRule(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ def changes_of(rule: RuleConfig) -> Iterator[ChangeRule]:
         scope = [item for item in rule.scope_items if is_shared(parse_alternatives(item.field))]
         deletes = _change(rule, release, (), [_as_sent(item, _SHARED, ()) for item in scope])
         without = msgspec.structs.replace(deletes, verify=None)
-        yield ChangeRule(without, namespace, Action("release", _codes(release.statuses), hold))
+        yield ChangeRule(without, namespace, Action("release", _codes(release.statuses), NO_HOLD))
     for update in rule.update:
         variables = parse_template(update.path).variables
         unique = [
@@ -71,7 +71,7 @@ def _change(
         scope=tuple(scope),
         caller=tuple([text for text in rule.caller if _is_readable(parse_alternatives(text), _ANY, variables)]),
         success=change.statuses,
-        refused=(*rule.refused, *rule.exists, *_NOT_DONE),
+        refused=(*rule.refused, *rule.exists),
         exists=(),
         exists_entry=None,
         each=None,

@@ -11,7 +11,7 @@ from gateway.guard.claims import caller_of, origin
 from gateway.guard.decision import Outcome, later
 from gateway.guard.field import Source
 from gateway.guard.fingerprint import Fingerprinter
-from gateway.guard.following import RESOURCE, Action, resource_path
+from gateway.guard.following import RESOURCE, Action, link_path, resource_path
 from gateway.guard.identity import RequestView, identify
 from gateway.guard.rule import Rule
 from gateway.model import FREE, Change, Claim, Record, Settlement, State
@@ -32,10 +32,25 @@ class ResourceChange(msgspec.Struct, frozen=True):
     """The identities that it gives the resource, of those entries that it names. None for one that deletes."""
     slots: tuple[Claim, ...]
     """The claims of the resource itself, of which it must hold one."""
+    path: tuple[str, ...]
+    """Where the resource lives."""
+    hosts: frozenset[str]
+    """Those at which its API is reached."""
 
     def is_identity(self, record: Record) -> bool:
         """Whether a claim that was found is one of an identity: not a key's, and not what a change holds."""
         return record.entry in self.rule.identities
+
+    def is_own(self, record: Record) -> bool:
+        """Whether a claim is the resource's, though it may not be found by its link.
+
+        It has none when it was made before the rule followed resources, and another one when its create named another
+        host.
+        """
+        if record.link == self.link:
+            return True
+        link = record.resource
+        return link is not None and link_path(self.rule.followed, link, "/", self.hosts) == self.path
 
     def is_same(self, slot: Record) -> bool:
         """Whether an earlier change that held a slot would have made the same of the resource."""
@@ -59,9 +74,14 @@ class ResourceChange(msgspec.Struct, frozen=True):
 
 
 def read_change(
-    rule: Rule, method: str, path: str, request: RequestView, fingerprinter: Fingerprinter
+    rule: Rule,
+    method: str,
+    path: str,
+    request: RequestView,
+    fingerprinter: Fingerprinter,
+    hosts: frozenset[str] = frozenset(),
 ) -> ResourceChange | None:
-    """Read what a request does to which resource; `path` is that of its target.
+    """Read what a request does to which resource; `path` is that of its target, `hosts` those of its API.
 
     None when it names no identity, or no single resource. Raises IdentityError and BodyTooLarge, a release neither.
     """
@@ -95,7 +115,8 @@ def read_change(
                 for identity in identities
             ]
         )
-    return ResourceChange(rule, action, link, wanted, _slots(rule, action, method, link, wanted, fingerprinter))
+    slots = _slots(rule, action, method, link, wanted, fingerprinter)
+    return ResourceChange(rule, action, link, wanted, slots, segments, hosts)
 
 
 def _is_without_scope(rule: Rule, error: IdentityError | BodyTooLarge) -> bool:
@@ -128,43 +149,53 @@ class BegunChange(msgspec.Struct, frozen=True):
     earlier: Record | None
     """The other claim of the resource, where it is held by an earlier change of unknown outcome."""
 
-    def settlement(self, outcome: Outcome, now: int, resource: str | None) -> Settlement:
+    def settlement(self, outcome: Outcome, now: int, resource: str | None, *, is_over: bool) -> Settlement:
         """Say what becomes of what it holds, and of the resource's other claims.
 
-        `now` in milliseconds; `resource` is where the resource lives.
+        `now` in milliseconds; `resource` is where the resource lives; `is_over` says that the API is certainly not at
+        work on it any more.
+        """
+        state = decision.state_after(self.change.rule, outcome)
+        if state is None or (state is State.UNKNOWN and self.change.action.kind == "release"):
+            return FREE
+        if state is State.UNKNOWN:
+            return self._unknown(now, is_over=is_over)
+        if self.change.action.kind == "release":
+            return Settlement(None, others=tuple([self._gone(record) for record in self.change.outdated(self.found)]))
+        return self._updated(now, resource)
+
+    def _updated(self, now: int, resource: str | None) -> Settlement:
+        """Give the resource its new identities, and free the others.
+
+        An earlier change stays as it is: while the API may be at work on it, it may give back what it names.
         """
         change = self.change
-        rule, is_same = change.rule, self.earlier is not None and change.is_same(self.earlier)
-        match decision.state_after(rule, outcome):
-            case State.CREATED:
-                others = self._freed_earlier(is_same=is_same)
-                if change.action.kind == "release":
-                    others += [self._ended(record, is_same=is_same) for record in change.outdated(self.found)]
-                    return Settlement(None, others=tuple(others))
-                created = Settlement(State.CREATED, later(now, rule.keep), resource, link=change.link)
-                named = {claim.fingerprint for claim in change.wanted}
-                for record in self.found:
-                    if record.fingerprint in named and record.state is State.UNKNOWN:
-                        others.append(Change(record.fingerprint, record.owner, State.UNKNOWN, created))
-                others += [self._ended(record, is_same=True) for record in change.outdated(self.found)]
-                return msgspec.structs.replace(created, apart={self.slot: FREE}, others=tuple(others))
-            case State.UNKNOWN:
-                held = Settlement(State.UNKNOWN, later(now, change.action.hold))
-                others = self._freed_earlier(is_same=is_same)  # this one, which is the same, is held for longer
-                unknown = Settlement(State.UNKNOWN, later(now, rule.unknown_hold))
-                return msgspec.structs.replace(unknown, apart={self.slot: held}, others=tuple(others))
-            case _:
-                return FREE
+        created = Settlement(State.CREATED, later(now, change.rule.keep), resource, link=change.link)
+        named = {claim.fingerprint for claim in change.wanted}
+        others = [
+            Change(record.fingerprint, record.owner, State.UNKNOWN, created)
+            for record in self.found
+            if record.fingerprint in named and record.state is State.UNKNOWN
+        ]
+        others += [
+            Change(record.fingerprint, record.owner, State.CREATED, FREE) for record in change.outdated(self.found)
+        ]
+        return msgspec.structs.replace(created, apart={self.slot: FREE}, others=tuple(others))
 
-    def _freed_earlier(self, *, is_same: bool) -> list[Change]:
-        earlier = self.earlier
-        return [Change(earlier.fingerprint, earlier.owner, State.UNKNOWN, FREE)] if earlier and is_same else []
+    def _unknown(self, now: int, *, is_over: bool) -> Settlement:
+        """Hold all that the resource may have; and the resource itself, while the API may be at work on the change."""
+        unknown = Settlement(State.UNKNOWN, later(now, self.change.rule.unknown_hold))
+        if is_over:
+            return msgspec.structs.replace(unknown, apart={self.slot: FREE})
+        slot, earlier = Settlement(State.UNKNOWN, later(now, self.change.action.hold)), self.earlier
+        # What wanted the same is held for longer now, and yet another attempt needs a place.
+        freed = () if earlier is None else (Change(earlier.fingerprint, earlier.owner, State.UNKNOWN, FREE),)
+        return msgspec.structs.replace(unknown, apart={self.slot: slot}, others=freed)
 
-    def _ended(self, record: Record, *, is_same: bool) -> Change:
-        """Free an identity that the resource has no more: at once, or when no earlier change can give it back to it."""
-        earlier, ended = self.earlier, FREE
-        if earlier is not None and not is_same:
-            ends = [record.expires_at, earlier.expires_at]
-            expires_at = min([end for end in ends if end is not None])
-            ended = Settlement(State.CREATED, expires_at, record.resource)
+    def _gone(self, record: Record) -> Change:
+        """Free an identity of what is deleted: at once, or when the API cannot be at work on an earlier change."""
+        ended, earlier = FREE, self.earlier
+        if earlier is not None:
+            ends = [end for end in (record.expires_at, earlier.expires_at) if end is not None]
+            ended = Settlement(State.CREATED, min(ends), record.resource)
         return Change(record.fingerprint, record.owner, State.CREATED, ended)

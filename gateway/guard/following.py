@@ -28,7 +28,7 @@ class Action(msgspec.Struct, frozen=True):
     statuses: frozenset[int]
     """Those by which the API says that it has done so."""
     hold: int
-    """Milliseconds for which the API may still be at work on a change that it did not answer."""
+    """Milliseconds for which other changes wait for one that the API did not answer: it may still be at work on it."""
 
 
 class Followed(msgspec.Struct, frozen=True):
@@ -96,6 +96,11 @@ def link_key(
     """
     if not followed or link is None or origin is None or not is_origin(origin):
         return None
-    target = own_target(link, base, hosts)
-    segments = None if target is None else resource_path(followed, target.partition("?")[0])
+    segments = link_path(followed, link, base, hosts)
     return None if segments is None else fingerprinter.link(origin, namespace, segments)
+
+
+def link_path(followed: Sequence[Followed], link: str, base: str, hosts: Container[str]) -> tuple[str, ...] | None:
+    """The path of the resource that a link leads to; None where it leads to none that is followed. See link_key."""
+    target = own_target(link, base, hosts)
+    return None if target is None else resource_path(followed, target.partition("?")[0])

@@ -21,6 +21,8 @@ from gateway.proxy.relay import read_whole
 from gateway.upstream.client import CancelledUnsent
 from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 
+_NOT_OVER = frozenset({202, 408, 499})
+"""Statuses that an API, or a proxy in front of it, answers while the API may still be at work."""
 _SUCCEEDED = {"release": "released", "update": "updated"}
 
 
@@ -28,12 +30,15 @@ class _Ending(msgspec.Struct):
     """What is known of how a change ends. Mutable: at every moment it is what must be settled."""
 
     outcome: Outcome = Outcome.NO_RESPONSE
+    is_over: bool = False
+    """Whether the API is certainly not at work on it any more."""
 
     async def judge(self, rule: Rule, answer: UpstreamResponse) -> UpstreamResponse:
         """Find out what an answer means, which may take its body; returns it as far as it was read then.
 
         It has succeeded only by one of its statuses, and where nothing else in the answer could still deny it.
         """
+        self.is_over = answer.status < 500 and answer.status not in _NOT_OVER
         outcome, needs_body = judge_answer(rule, answer)
         if needs_body:
             self.outcome = Outcome.UNCERTAIN
@@ -84,7 +89,8 @@ class ChangeSender:
         finally:
             # A clock that was set back must not shorten what is kept.
             now = max(deps.wall_clock(), operation.reserved_at)
-            settlement = begun.settlement(ending.outcome, now, _resource(request, begun))
+            resource = _resource(request, begun)
+            settlement = begun.settlement(ending.outcome, now, resource, is_over=ending.is_over)
             settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
             if identities := operation.claims[1:]:
                 created = msgspec.structs.replace(operation, claims=identities)

@@ -5,7 +5,7 @@
 # as long as the API may still be at work on it; the same change, tried again, then holds another one, so that two of
 # them are never under way, and either sees the other.
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import msgspec
 
@@ -46,7 +46,7 @@ class ResourceChanges:
         Otherwise nothing was sent, for another change of the resource, for claims of its identities that others hold,
         or because the store could not do it.
         """
-        deps = self._deps
+        deps, unlinked = self._deps, set[bytes]()
         for _ in range(_MOST_LOOKS):
             now = deps.wall_clock()
             try:
@@ -56,11 +56,11 @@ class ResourceChanges:
             free, busy = _free_slot(change, known)
             if free is None:
                 return busy
-            claims = (free, *_not_own(change, known))
+            claims = (free, *_not_own(change, known, unlinked))
             operation = Operation(change.rule, claims, next(self._steps.owners), now)
             deps.in_flight.begin(operation.owner)
             try:
-                met = await self._begin(change, operation)
+                met = await self._begin(change, operation, unlinked)
                 if isinstance(met, BegunChange):
                     await send(operation, met)
                     return None
@@ -71,24 +71,34 @@ class ResourceChanges:
         return StoreBusy("the claims of a resource keep changing")
 
     async def _begin(
-        self, change: ResourceChange, operation: Operation
+        self, change: ResourceChange, operation: Operation, unlinked: set[bytes]
     ) -> BegunChange | Busy | Held | StoreError | None:
-        """Reserve what a change must hold; None when the resource has changed, and is to be looked at again."""
+        """Reserve what a change must hold; None when the resource is to be looked at again.
+
+        `unlinked` are the fingerprints of its own claims that are not found by its link, as far as they are known here.
+        """
+        store = self._deps.store
         try:
             reserved = await self._steps.reserve(operation)
         except StoreError as error:
             return error
         if isinstance(reserved, Held):
-            return _met(change, reserved)
+            return _met(change, reserved, unlinked)
         met: BegunChange | Busy | StoreError | None = None
         try:
-            found = await self._deps.store.find_linked(change.link, operation.reserved_at)
+            found = list(await store.find_linked(change.link, operation.reserved_at))
+            for fingerprint in tuple(unlinked):
+                record = await store.get(fingerprint, operation.reserved_at)
+                if record is not None and change.is_own(record):
+                    found.append(record)
+                else:
+                    unlinked.discard(fingerprint)
             met = _begun(change, operation, found)
         except StoreError as error:
             met = error
         finally:
             if not isinstance(met, BegunChange):  # nothing was sent; the store keeps the order
-                self._deps.store.settle(operation.owner, operation.claims, FREE, self._deps.wall_clock())
+                store.settle(operation.owner, operation.claims, FREE, self._deps.wall_clock())
         return met
 
 
@@ -114,9 +124,9 @@ def _may_pass(change: ResourceChange, slot: Record) -> bool:
     return slot.state is State.UNKNOWN and (change.action.kind == "release" or change.is_same(slot))
 
 
-def _not_own(change: ResourceChange, known: Sequence[Record]) -> list[Claim]:
-    """The identities that a change must claim first; what the resource has already stays that of its caller."""
-    own = {record.fingerprint for record in known}
+def _not_own(change: ResourceChange, known: Sequence[Record], unlinked: Collection[bytes]) -> list[Claim]:
+    """The identities that a change must claim first; they belong to whom those belong that they replace."""
+    own = {record.fingerprint for record in known}.union(unlinked)
     callers = {record.entry: record.caller for record in known if record.state is State.CREATED}
     return [
         msgspec.structs.replace(claim, caller=callers.get(claim.entry, claim.caller))
@@ -125,20 +135,18 @@ def _not_own(change: ResourceChange, known: Sequence[Record]) -> list[Claim]:
     ]
 
 
-def _met(change: ResourceChange, held: Held) -> Busy | Held | None:
-    """What a reservation has met: claims of others, or those of the resource, which have changed since it was read."""
+def _met(change: ResourceChange, held: Held, unlinked: set[bytes]) -> Busy | Held | None:
+    """What a reservation has met: claims of others; or those of the resource itself, which are known from now on."""
     wanted = {claim.fingerprint: claim for claim in change.wanted}
-    others = [
-        (wanted[record.fingerprint], record)
-        for _, record in held.conflicts
-        if record.fingerprint in wanted and record.link != change.link
-    ]
+    identities = [record for _, record in held.conflicts if record.fingerprint in wanted]
+    others = [(wanted[record.fingerprint], record) for record in identities if not change.is_own(record)]
     if others:
         return Held(tuple(others))
     for _, record in held.conflicts:
         slot = change.slot_of(record)
         if slot is not None:
             return Busy(slot, record)
+    unlinked |= {record.fingerprint for record in identities}
     return None
 
 

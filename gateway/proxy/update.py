@@ -6,6 +6,7 @@ from gateway.guard.changes import ResourceChange, read_change
 from gateway.guard.decision import ON_HELD, Conflict, Found
 from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match
+from gateway.http.paths import named_hosts
 from gateway.model import Held, State
 from gateway.proxy import answers
 from gateway.proxy.change_sender import ChangeSender
@@ -43,7 +44,9 @@ class UpdateHandler:
                 request.body = await exchange.read_body(rule.formats.limit)
             body, query = request.body or b"", request.target.query
             view = RequestView(exchange.headers, query, match.variables, body, b"", client, request.spooled)
-            change = read_change(rule, exchange.head.method, request.target.path, view, deps.fingerprinter)
+            hosts = named_hosts(request.target, exchange.headers) | request.upstream.hosts
+            target = request.target.path
+            change = read_change(rule, exchange.head.method, target, view, deps.fingerprinter, hosts)
         except (RequestBroken, BodyTooLarge, Overloaded, SpoolError) as failure:
             self._steps.prepare(request, rule)
             request.reply(answers.unreadable(failure, rule.name))
