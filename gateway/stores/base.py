@@ -64,7 +64,7 @@ class Store(Protocol):
         """Write how an operation ended; False when `owner` does not hold the claims in flight (fenced out).
 
         Those that `settlement.apart` names end otherwise, in the same commit. So do claims of other operations as
-        `settlement.others` says, but only when all of `claims` were still in flight; without `claims` they do in any case.
+        `settlement.others` says, but only when all of `claims` were still in flight; without `claims` in any case.
         After a StoreError the store keeps retrying the write; the claims stay held until it succeeds.
         """
 
