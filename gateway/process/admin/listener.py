@@ -67,7 +67,7 @@ class Admin:
         found = [
             *self.health.routes,
             *StatusApi(sources, reloader, self.health.unready).routes,
-            *ClaimsApi(sources.store, sources.assembly, audit, self._access).routes,
+            *ClaimsApi(sources.store, sources.assembly, fingerprinter, audit, self._access).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
             *self._imports.routes,
             *ExportApi(sources.store, fingerprinter).routes,
