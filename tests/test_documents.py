@@ -76,7 +76,10 @@ def names(document: str, heading: str) -> list[str]:
 
 
 def shown_commands() -> Iterator[list[str]]:
-    """Every command after a "$ " in a document, as a shell would split it, without the virtual environment and "> FILE"."""
+    """Every command after a "$ " in a document, as a shell would split it.
+
+    The virtual environment is left out, and "> FILE" behind it.
+    """
     for name, text in TEXTS.items():
         for block in blocks(text, "console"):
             lines = block.replace("\\\n", " ").splitlines()

@@ -13,12 +13,14 @@ from gateway.guard.content import JSON_TYPE, require_json
 from gateway.guard.decision import later
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.following import link_key, link_path
 from gateway.guard.identity import RequestView, read
 from gateway.guard.resource import Resource, make_link, parse_resource, value_of
 from gateway.guard.rule import Rule
 from gateway.guard.rules import Match
 from gateway.guard.when import choose
 from gateway.http.headers import Headers
+from gateway.http.paths import named_host
 from gateway.model import Claim, Json, Kept, Record, State
 
 _MARK = 11
@@ -67,6 +69,8 @@ class Seed:
         self._content_type = (headers.first(b"content-type") or b"").decode("latin-1")
         _require_variables(rule, given.variables)
         self._require_fields()
+        self._hosts = frozenset([named_host(each.decode("latin-1")) for each in headers.values(b"host")])
+        self._require_followed()
         self._match = Match(rule, dict(given.variables), is_open=True)
         reads_otherwise = rule.batch is not None or rule.reads_form or rule.xml is not None
         self._paths_of_rule = () if rule.body is None or reads_otherwise else rule.body.paths
@@ -111,6 +115,7 @@ class Seed:
         return self._created(claims, number, resource, now)
 
     def _created(self, claims: Sequence[Claim], number: int, resource: str | None, now: int) -> list[Kept]:
+        link = self._link_key(claims[0].link, resource) if claims else None
         expires_at = later(now, self.rule.keep)
         fingerprints = [claim.fingerprint for claim in claims]
         owner = _mark(fingerprints) + number.to_bytes(_NUMBER, "big")
@@ -129,11 +134,32 @@ class Seed:
                     claim.caller,
                     claim.payload,
                     claim.version,
-                    claim.link,
+                    claim.link if link is None else link,
                 )
             )
             for claim in claims
         ]
+
+    def _link_key(self, origin: bytes | None, resource: str | None) -> bytes | None:
+        """What the claims of a thing are found by when it is deleted or changed; None where it stays the `origin`."""
+        rule = self.rule
+        return link_key(rule.followed, rule.namespace, self._fingerprinter, origin, resource, "/", self._hosts)
+
+    def _require_followed(self) -> None:
+        """Raise GatewayError when no thing would be found by its link, under a rule that asks for that."""
+        if self._link is None or not self.rule.followed:
+            return
+        if not self._hosts:
+            raise GatewayError(
+                "the rule follows what becomes of things, and they are told apart by the host that clients name: give "
+                "it by --header 'Host: NAME'"
+            )
+        sample = make_link(self._link, [part if isinstance(part, str) else "1" for part in self._link.parts])
+        if sample is None or link_path(self.rule.followed, sample, "/", self._hosts) is None:
+            raise GatewayError(
+                "the link is that of nothing that `release` or `update` names: write the path that one of these has, "
+                'such as "/users/{body.id}"'
+            )
 
     def _require_guarded(self, view: RequestView) -> None:
         """Raise LineError for a row whose create the rule would not guard."""

@@ -335,3 +335,23 @@ async def test_a_rule_that_changes_meanwhile_ends_the_import(
         409,
         "The rule has changed meanwhile: begin the import again, from its first line.",
     )
+
+
+async def test_what_was_imported_is_released_when_it_is_deleted(
+    upstream: RawUpstream, gateway: StartGateway, tmp_path: Path
+) -> None:
+    rule = create_user_rule(release=[{"path": "/users/{id}"}], scope=["header.X-Tenant"])
+    program = await gateway(store="memory:", rules=[rule])
+    file = rows(tmp_path / "users", [{"id": "a b", "email": ADA}])
+    words = ("-H", "X-Tenant: t", "--link", "/users/{body.id}", file)
+    for more, why in ((words, "give it by --header 'Host: NAME'"), ((*words, "--link", "/u/{body.id}"), "of nothing")):
+        host = () if "Host" in why else ("-H", "Host: API.example:80")
+        refused = await on(program)("claims", "import", "--rule", "create-user", *more, *host)
+        assert (refused.code, why in refused.err) == (1, True), refused
+    assert (await imported(program, *words, "-H", "Host: API.example:80"))[0] == 0
+    tenant = [("X-Tenant", "t")]
+    assert (await create(program.port, ADA, headers=tenant)).slug == "duplicate"
+    upstream.script(behaviours.answer(204))
+    async with Client(program.port) as client:
+        assert (await client.request("DELETE", "/users/a%20b", tenant)).header("Idempotency-Status") == "released"
+    assert (await create(program.port, ADA, headers=tenant)).status == 201
