@@ -62,6 +62,8 @@ class Figures(msgspec.Struct):
     """What creates took alone, in milliseconds."""
     beside: list[float] = []
     """The same beside the import."""
+    lag: float = 0.0
+    """Milliseconds by which the event loop was late at most, meanwhile."""
     killed: int = 0
     wrong: list[str] = []
     """What must not be."""
@@ -181,12 +183,22 @@ async def _import_beside_creates(
     figures.alone = await alone
     over = asyncio.Event()
     beside = asyncio.create_task(creates(program.port, plan.rate, over, "beside"))
+    looking = asyncio.create_task(_look_at_lag(directory / "admin.sock", figures))
     ended = await claims("import", directory, *import_words(file))
     over.set()
     figures.beside = await beside
+    looking.cancel()
     figures.step("import beside creates", ended, plan.rows, program)
     if ended.told.get("added") != plan.rows:
         figures.wrong.append(f"the import is {ended.told}")
+
+
+async def _look_at_lag(listener: Path, figures: Figures) -> None:
+    while True:
+        async with Client(listener) as client:
+            status = (await client.request("GET", "/status", [("Host", "localhost")])).json()
+        figures.lag = max(figures.lag, status["loop_lag"] * 1000)
+        await asyncio.sleep(1)
 
 
 async def _import_with_kills(
@@ -254,7 +266,7 @@ def table(plan: Plan, figures: Figures) -> list[str]:
     for name, took in (("alone", figures.alone), ("beside the import", figures.beside)):
         cells = [statistics.median(took or [0.0]), quantile(took, 0.99), max(took, default=0.0)]
         lines.append(f"| {name} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
-    return lines
+    return [*lines, "", f"Beside the import the event loop was late by {figures.lag:.0f} ms at most."]
 
 
 def verdicts(plan: Plan, figures: Figures) -> list[tuple[str, bool]]:

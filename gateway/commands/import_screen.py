@@ -116,13 +116,17 @@ def show_summary(progress: Progress, error: str | None, *, dry_run: bool, as_jso
         )
         return
     would = "would be added" if dry_run else "added"
-    facts = [f"{part.lines:,} {'line' if part.lines == 1 else 'lines'}: {part.added:,} claims {would}"]
+    facts = [f"{_counted(part.lines, 'line')}: {_counted(part.added, 'claim')} {would}"]
     facts += [f"{part.present:,} there from an earlier import"] if part.present else []
     facts += [f"{part.held:,} held already"] if part.held else []
     facts += [f"{part.expired:,} expired"] if part.expired else []
-    facts += [f"{part.wrong:,} {'line' if part.wrong == 1 else 'lines'} that cannot be read"] if part.wrong else []
+    facts += [f"{_counted(part.wrong, 'line')} that cannot be read"] if part.wrong else []
     print(
         f"{', '.join(facts)}; {progress.seconds:.1f} s, {part.lines / max(progress.seconds, 0.001):,.0f} lines a second"
     )
     for rule, count in part.gone_rules.items():
         print(f'The rules file has no rule "{safe(rule)}": {count:,} of the claims are of it')
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

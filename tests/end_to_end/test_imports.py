@@ -1,7 +1,9 @@
 # `gateway claims import` beside a running gateway: rows of an API's own data become claims, whatever is wrong with some
 # of them.
 
+import asyncio
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.admin import Operator, audit_lines
 from tests.support.client import Client, create
-from tests.support.commands import on, run_command
+from tests.support.commands import on, on_terminal, run_command
 from tests.support.program import GatewayProgram, create_user_rule
 from tests.support.shorthands import post
 from tests.support.upstream import RawUpstream
@@ -278,7 +280,7 @@ async def test_a_dry_run_changes_nothing(upstream: RawUpstream, gateway: StartGa
     ran = await on(program)(
         "claims", "import", "--dry-run", "--rule", "create-user", rows(tmp_path / "one", [{"email": BOB}])
     )
-    assert ran.out.startswith("1 line: 1 claims would be added; ")
+    assert ran.out.startswith("1 line: 1 claim would be added; ")
     assert len(await Operator(program).claims()) == 1
     assert (program.directory / "audit.log").read_text() == ""
 
@@ -355,3 +357,18 @@ async def test_what_was_imported_is_released_when_it_is_deleted(
     async with Client(program.port) as client:
         assert (await client.request("DELETE", "/users/a%20b", tenant)).header("Idempotency-Status") == "released"
     assert (await create(program.port, ADA, headers=tenant)).status == 201
+
+
+async def test_a_bar_on_a_terminal_and_not_more_problems_than_fit(
+    upstream: RawUpstream, gateway: StartGateway, tmp_path: Path
+) -> None:
+    program = await gateway(store="memory:")
+    file = rows(tmp_path / "users", [{"email": ADA}] * 31)
+    written = await asyncio.to_thread(on_terminal, program, 120, "claims", "import", "--rule", "create-user", file)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
+    assert "100%" in text
+    assert "31 lines: 1 claim added, 30 held already; " in text
+    assert text.count("held already, by line 1 of an import") == 20
+    assert "Further lines are only counted here: 2> FILE has all of them" in text
+    piped = await on(program)("claims", "import", "--rule", "create-user", file)
+    assert piped.err.count("held already, by line 1 of an import") == 30

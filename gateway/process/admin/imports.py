@@ -97,8 +97,9 @@ class ImportApi:
 
     async def close(self, _app: web.Application) -> None:
         """End all imports."""
-        for name in list(self._running):
-            self._abandon(name)
+        for name, running in list(self._running.items()):
+            self._forget(name)
+            await self._write_abandoned(running.run)
         await asyncio.gather(*self._ending)
 
     async def _begin(self, request: web.Request) -> web.Response:
