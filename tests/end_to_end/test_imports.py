@@ -110,7 +110,7 @@ async def test_the_first_of_equal_lines_wins_and_what_is_held_stays(
     assert f'line 2: "email" is held already, unknown (claim {told["problems"][0]["fingerprint"]})\n' in plain.err
 
 
-WRONG = {
+WRONG: dict[str, tuple[str | bytes, str]] = {
     "no JSON": ("{", "the line is not valid JSON"),
     "no field": ('{"mail": "secret@example.org"}', "body.email is absent; add it to the line"),
     "of another type": ('{"email": ["secret"]}', "body.email"),
@@ -228,8 +228,8 @@ async def test_an_import_that_could_read_no_line_does_not_begin(
         assert why in ran.err, name
     assert "cannot read the file" in (await on(program)("claims", "import", "--rule", "create-user", "/none")).err
     assert (program.directory / "audit.log").read_text() == ""
-    for words in ("claims import", "claims import --from-line 0 x", "claims import --path tenant x"):
-        assert (await run_command(*words.split(), "--admin", "127.0.0.1:1")).code == 2
+    for line in ("claims import", "claims import --from-line 0 x", "claims import --path tenant x"):
+        assert (await run_command(*line.split(), "--admin", "127.0.0.1:1")).code == 2
 
 
 async def test_a_line_whose_create_is_not_guarded_is_told(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from gateway.config.schema import UniqueConfig
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.model import FOREVER, Claim, Kept, Record, Settlement, State
 from gateway.process.exports import export
@@ -12,7 +13,7 @@ from gateway.stores.base import Store
 from gateway.stores.exported import read_header
 from gateway.stores.memory import MemoryStore
 from tests.support.stores import HOUR, NOW, claim, claims, owner, take
-from tests.support.unit import UniqueConfig, compiled, rule_config
+from tests.support.unit import compiled, rule_config
 
 FINGERPRINTER = Fingerprinter(b"k" * 32)
 ENTRIES = (UniqueConfig(name="email", fields=("body.email",)), UniqueConfig(name="name", fields=("body.name",)))
