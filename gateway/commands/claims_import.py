@@ -84,7 +84,7 @@ async def _run(args: argparse.Namespace, source: Source, progress: Progress, hea
     asked = _asked(args, header)
     progress.next_line = args.from_line
     error: str | None = None
-    async with open_target(args, reads=False) as target:
+    async with open_target(args, reads=args.dry_run) as target:
         begun = await target.begin(asked)
         batches = source.batches(args.from_line, begun.max_line, begun.max_part, is_export=header is not None)
         try:

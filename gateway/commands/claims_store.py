@@ -76,7 +76,7 @@ async def open_by_itself(path: Path, config: Config, listener: str, *, reads: bo
     `path` and `listener` say in errors which gateway was looked for. Raises GatewayError.
     """
     url = parse_store(config.store.url)
-    where = "the file has no admin listener" if listener == "off" else f"nothing listens on {listener}"
+    where = 'admin.listen is "off"' if listener == "off" else f"nothing listens on {listener}"
     if isinstance(url, MemoryStoreUrl):
         raise GatewayError(f'{where}, and a store in memory ("memory:") is only there while its gateway runs')
     if reads and isinstance(url, SqliteStoreUrl):
@@ -86,8 +86,7 @@ async def open_by_itself(path: Path, config: Config, listener: str, *, reads: bo
         opened, fingerprinter = await open_store(config, telemetry)
     except StoreInUse as error:
         raise GatewayError(
-            f"{error}. {where[:1].upper()}{where[1:]}, the admin listener in {path}: if a gateway has the store open, "
-            "name its listener by --admin"
+            f"{error}. In {path} {where}: if a gateway has the store open, name its admin listener by --admin"
         ) from None
     try:
         yield _Store(config, opened.store, fingerprinter)

@@ -208,7 +208,8 @@ async def _end(writing: "asyncio.Task[list[tuple[Made, Record | None]]] | None",
 def _why_held(record: Record, met: Record, number: int) -> str | None:
     """By what something is held that was to be added; None when it is the same."""
     if met.owner == record.owner:
-        return None
+        is_elsewhere = met.state is record.state and met.resource != record.resource
+        return "held already, by the same with another link" if is_elsewhere else None
     line = imported_from(met.owner, record)
     if line is None:
         return f"held already, {_STATES[met.state]}"

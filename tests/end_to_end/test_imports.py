@@ -83,6 +83,9 @@ async def test_an_import_that_is_run_again_changes_nothing(
     assert [{**each, "age": 0} for each in after] == [{**each, "age": 0} for each in before]
     code, part = await imported(program, "--from-line", "299", rows(tmp_path / "users", [*lines, lines[0]]))
     assert (code, part["lines"], part["present"], part["held"]) == (0, 3, 4, 2)
+    linked = ("--link", "/users/{body.email}")
+    told = (await imported(program, *linked, rows(tmp_path / "one", lines[:1])))[1]
+    assert (told["held"], told["problems"][0]["why"]) == (2, "held already, by the same with another link")
     shorter = rows(tmp_path / "users", lines[5:])
     assert (await imported(program, shorter))[1]["present"] == 590
 
