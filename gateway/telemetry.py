@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.colours import wants_colours
 from gateway.config.schema import RuleConfig
+from gateway.guard.following import RESOURCE
 from gateway.histogram import Durations, Histogram
 from gateway.log_text import event_text, request_text
 
@@ -64,7 +65,15 @@ _OUTCOMES_WITHOUT_RULE = (
 )
 _EVENTS = (
     *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "loop-stalled"),
-    *("purge-failed", "reload-refused", "settle-delayed", "spool-failed", "store-failure", "store-restored"),
+    *(
+        "purge-failed",
+        "release-skipped",
+        "reload-refused",
+        "settle-delayed",
+        "spool-failed",
+        "store-failure",
+        "store-restored",
+    ),
     "unknown-lapsed",
 )
 
@@ -148,10 +157,14 @@ class Telemetry:
         for rule in rules:
             name = rule.name
             self.requests.update(dict.fromkeys([(name, outcome) for outcome in _OUTCOMES], 0))
+            outcomes = [*(["released"] if rule.release else []), *(["updated"] if rule.update else [])]
+            self.requests.update(dict.fromkeys([(name, outcome) for outcome in outcomes], 0))
             met = [(entry.name, kind) for entry in rule.unique for kind in _CONFLICTS]
             if rule.key is not None:
                 met += [(rule.key.header, kind) for kind in (*_CONFLICTS, "key-reused")]
                 self.requests[name, "key-reused"] += 0
+            if rule.update:
+                met += [(RESOURCE, kind) for kind in ("in-progress", "outcome-unknown")]
             self.conflicts.update(dict.fromkeys([(name, *each) for each in met], 0))
             if rule.key is not None or rule.retry_window is not None:
                 hows = ("replayed", "rejected", "in-progress", "outcome-unknown")

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
+import msgspec
+
+from gateway.config.changes_of import changes_of, is_shared
 from gateway.config.conditions import parse_answer_condition, parse_request_condition
 from gateway.config.schema import TYPES, Config, RuleConfig, UniqueConfig
 from gateway.config.schema_authorize import AuthorizeConfig
@@ -21,6 +24,7 @@ from gateway.guard.batch import Batch
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import WHOLE, Field, Source, parse_alternatives, parse_field
+from gateway.guard.following import Followed
 from gateway.guard.key import Key
 from gateway.guard.normalize import NORMALISERS, takes_nothing_else, types_in_text
 from gateway.guard.pattern import parse_pattern
@@ -48,7 +52,31 @@ _IN_BODIES = frozenset({Source.BODY, Source.XML})
 def compile_rules(config: Config) -> Rules:
     """Compile the rules of a configuration that was found free of problems."""
     overrides = frozenset(name.lower().encode() for rule in config.rules for name in rule.method_override)
-    return Rules(_rule(rule, overrides) for rule in config.rules)
+    followed = _followed(config.rules)
+    rules = [_rule(rule, overrides, followed.get(rule.namespace or rule.name, ())) for rule in config.rules]
+    for rule in config.rules:
+        for change in changes_of(rule):
+            beside = [each for each in config.rules if (each.namespace or each.name) == change.namespace]
+            rules.append(
+                msgspec.structs.replace(
+                    _rule(change.rule, overrides, followed[change.namespace]),
+                    action=change.action,
+                    identities=frozenset([entry.name for each in beside for entry in each.unique]),
+                )
+            )
+    return Rules(rules)
+
+
+def _followed(rules: Sequence[RuleConfig]) -> dict[str, tuple[Followed, ...]]:
+    """By namespace, where that is followed which any rule of it creates."""
+    found: dict[str, list[Followed]] = {}
+    for rule in rules:
+        extensions = frozenset(extension.lower() for extension in rule.match.extensions)
+        paths = [*[release.path for release in rule.release], *[update.path for update in rule.update]]
+        for path in paths:
+            each = Followed(parse_template(path), extensions)
+            found.setdefault(rule.namespace or rule.name, []).append(each)
+    return {namespace: tuple(dict.fromkeys(each)) for namespace, each in found.items()}
 
 
 def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | None) -> Routes[_T]:
@@ -73,7 +101,7 @@ def milliseconds(length: Duration) -> int:
     return FOREVER if math.isinf(length) else round(length * 1000)
 
 
-def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
+def _rule(rule: RuleConfig, overrides: frozenset[bytes], followed: tuple[Followed, ...]) -> Rule:
     """`overrides` are the headers by which any rule lets a client change the method."""
     scope = tuple(
         ScopeField(parse_alternatives(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items
@@ -147,6 +175,8 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         reads_client=_reads_client([*fields, *caller]),
         spooling=None if rule.spool_limit is None else _spooling(rule.spool_limit, fields, has_key=key is not None),
         verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
+        followed=followed,
+        shared_scope=tuple([at for at, part in enumerate(scope) if is_shared(part.field)]),
         answers={
             slug: make_shape(answer.status, answer.content_type, answer.headers, answer.body)
             for slug, answer in rule.answers.items()

@@ -8,6 +8,7 @@ from gateway.config import schema
 from gateway.config.problems import nearest
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
@@ -69,6 +70,10 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "upsert"): 'upsert = { method = "PATCH" }',
     (schema.RuleConfig, "exists"): 'exists = ["409"]',
     (schema.RuleConfig, "exists_entry"): 'exists_entry = "email"',
+    (schema.RuleConfig, "release"): 'release = [{ path = "/users/{id}" }]',
+    (schema.RuleConfig, "update"): 'update = [{ path = "/users/{id}" }]',
+    (ReleaseConfig, "path"): 'path = "/users/{id}"',
+    (UpdateConfig, "path"): 'path = "/users/{id}"',
     (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
     (schema.RuleConfig, "each"): 'each = "body.items"',
     (schema.RuleConfig, "item_status"): 'item_status = "body.results.status"',
@@ -135,6 +140,8 @@ _TITLES: dict[type[Table], str] = {
     ConditionConfig: "a condition",
     AuthorizeConfig: "a rule's authorize",
     UpsertConfig: "a rule's upsert",
+    ReleaseConfig: "an entry of release",
+    UpdateConfig: "an entry of update",
     VerifyConfig: "a rule's verify",
     AnswerConfig: "[rules.answers.SLUG]",
 }

@@ -7,6 +7,7 @@ from typing import Literal
 
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
@@ -163,10 +164,6 @@ MAX_ITEMS = 500
 """The default of `max_items`."""
 
 
-MAX_ITEMS = 500
-"""The default of `max_items`."""
-
-
 class RuleConfig(Table, frozen=True, kw_only=True):
     """`[[rules]]`: one kind of create request."""
 
@@ -238,6 +235,10 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Statuses by which the API says that the thing exists already."""
     exists_entry: str | None = None
     """The entry of `unique` that `exists` is about; default: the only one."""
+    release: tuple[ReleaseConfig, ...] = ()
+    """Requests that delete what was created; when they succeed its identities are free."""
+    update: tuple[UpdateConfig, ...] = ()
+    """Requests that change what was created; when they succeed it has its new identities, and the old ones are free."""
     failed: Literal["unknown", "free"] = "unknown"
     """What any other status leaves behind. "free" only for an API that refuses duplicates itself."""
     body_limit: Size = Size(1024 * 1024)

@@ -1,6 +1,7 @@
 # The claims a create must hold, and what tells its retry from a duplicate: who sends it, and what. Pure.
 
 import contextlib
+from collections.abc import Sequence
 
 import msgspec
 
@@ -10,6 +11,7 @@ from gateway.guard.body import read_json, read_value
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.following import origin_host
 from gateway.guard.identity import RequestView, content_fields, identify, read
 from gateway.guard.key import Key, read_key
 from gateway.guard.payload import by_bytes, by_value
@@ -24,13 +26,23 @@ def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tu
     the request has no key. Raises IdentityError, BodyTooLarge, RepeatedItems, and Malformed for the key.
     """
     key = None if rule.key is None else read_key(rule.key, request.headers)
-    caller = _caller(rule, request, fingerprinter) if rule.needs_caller else None
+    caller = caller_of(rule, request, fingerprinter) if rule.needs_caller else None
     if key is not None and rule.key is not None:
         return _with_key(rule, request, fingerprinter, caller, rule.key, key)
     payload = None
     if rule.retry_window and caller is not None:
         payload = _payload_of_bytes(request, fingerprinter)
     return _of_identity(rule, request, fingerprinter, caller, payload)
+
+
+def claims_of_identity(
+    rule: Rule, request: RequestView, fingerprinter: Fingerprinter, caller: bytes | None, document: Json = None
+) -> tuple[Claim, ...]:
+    """Make those of the `unique` entries alone, of a create that `caller` has sent. Raises as `claims` does.
+
+    `document` is the body if it was parsed already.
+    """
+    return _of_identity(rule, request, fingerprinter, caller, None, document)
 
 
 def _of_identity(
@@ -58,13 +70,22 @@ def _of_identity(
         fields = ", ".join([field.text for entry in rule.entries for field in entry.fields])
         raise IdentityError(f"no entry has all its fields ({fields})", is_absent=True)
     marks_spelling = rule.marks_spelling
+    link = origin(rule, request, scope, fingerprinter) if rule.followed else None
     made = []
     for identity in identities:
         entry = identity.entry.name
         fingerprint = fingerprinter.fingerprint(rule.namespace, entry, scope, identity.values)
         mark = fingerprinter.spelling(identity.sent) if marks_spelling else payload
-        made.append(Claim(fingerprint, rule.name, entry, rule.unknown_hold, caller, mark, item=item))
+        made.append(Claim(fingerprint, rule.name, entry, rule.unknown_hold, caller, mark, item=item, link=link))
     return tuple(made)
+
+
+def origin(rule: Rule, request: RequestView, scope: Sequence[Json], fingerprinter: Fingerprinter) -> bytes:
+    """What the claims of a create are found by while nobody knows where the created thing lives.
+
+    `scope` has the values of the rule's scope.
+    """
+    return fingerprinter.origin(origin_host(request.headers), [scope[at] for at in rule.shared_scope])
 
 
 def _of_items(
@@ -147,7 +168,7 @@ def _payload_of_bytes(request: RequestView, fingerprinter: Fingerprinter) -> byt
     return fingerprinter.payload(request.line, by_bytes(request.body))
 
 
-def _caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
+def caller_of(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
     """Say who sends a request; None when none of the rule's `caller` fields is there. Raises IdentityError."""
     values, is_anonymous = [], True
     for field in rule.caller:

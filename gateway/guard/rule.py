@@ -13,6 +13,7 @@ from gateway.guard.body import Wanted
 from gateway.guard.condition import Condition
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field, Source
+from gateway.guard.following import Action, Followed
 from gateway.guard.key import Key
 from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
@@ -149,6 +150,15 @@ class Rule(msgspec.Struct, frozen=True):
     """Which bodies above the limit go to a file; None for none."""
     reads_client: bool = False
     """Whether the client's address counts."""
+
+    followed: tuple[Followed, ...] = ()
+    """The paths of what is created in its namespace, where changes of that are watched; none where they are not."""
+    shared_scope: tuple[int, ...] = ()
+    """The places in `scope` of the fields that a request for a created thing has as well."""
+    identities: frozenset[str] = frozenset()
+    """The names of all entries of `unique` in its namespace, where that is followed."""
+    action: Action | None = None
+    """What a request does that this matches; None for a create. Any other has the name of the rule it belongs to."""
 
     @property
     def marks_spelling(self) -> bool:

@@ -61,7 +61,7 @@ class Assembly:
         self._spooler = Spooler(self._spools, fingerprinter)
         # One, because a reload must not part those that wait.
         self._in_flight = OperationsInFlight(store.until_ended if store.is_shared else None)
-        self.verifier = Verifier(store, telemetry, wall_clock)  # one, because it remembers
+        self.verifier = Verifier(store, fingerprinter, telemetry, wall_clock)  # one, because it remembers
         self.upstreams = open_upstreams(config)
         self.applied_at = time.time()
         self.admission = Admission(compile_rules(config), self.upstreams.routes)

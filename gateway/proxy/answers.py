@@ -47,6 +47,21 @@ def conflict(
     return _conflict(kind, claim.rule, claim.entry, record, retry_after, shows_link)
 
 
+def busy_resource(kind: Conflict, slot: Claim, record: Record, now: int) -> Reply:
+    """Make the answer to a change of a resource that another change of it holds. `now` in milliseconds."""
+    is_unknown = kind is Conflict.OUTCOME_UNKNOWN
+    document = msgspec.structs.replace(
+        _document(kind, slot.rule, slot.entry),
+        title="An earlier change has no known outcome" if is_unknown else "Another change is in progress",
+        detail="Another change of this resource was forwarded, and "
+        + ("its outcome is not known." if is_unknown else "it has not been answered yet."),
+        suggested_next_step="Wait, then send it again. The same change may be sent again at once."
+        if is_unknown
+        else "Wait, then send it again.",
+    )
+    return reply(document, KINDS[kind].error, _retry_after(record, now) if is_unknown else KINDS[kind].retry_after)
+
+
 @lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again
 def _conflict(
     kind: Conflict, rule: str, entry: str, record: Record, retry_after: int | None, shows_link: bool

@@ -25,6 +25,7 @@ from gateway.errors import (
 from gateway.guard import decision
 from gateway.guard.claims import claims, with_items
 from gateway.guard.decision import Conflict, Outcome
+from gateway.guard.following import RESOURCE
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
 from gateway.guard.rule import Rule
@@ -42,6 +43,7 @@ from gateway.proxy.forward import deliver, send
 from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.in_flight import PROCESS_BYTES, InFlightWait
 from gateway.proxy.judgement import OUTCOMES
+from gateway.proxy.linking import link_maker
 from gateway.proxy.status_field import status_fields, without_field
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
 from gateway.telemetry import RequestRecord
@@ -54,13 +56,13 @@ class CreateHandler:
 
     def __init__(self, deps: HandlerDependencies) -> None:
         self._deps = deps
-        self._owners = _owner_tokens()
+        self.owners = _owner_tokens()
         self._cipher = AnswerCipher(deps.fingerprinter.answer_key)
-        self._status_fields = status_fields(deps.status_header)
+        self.status_fields = status_fields(deps.status_header)
         self._status_name = deps.status_header.lower().encode()
         self._recent = RecentAnswers()
-        self._conflicts = ConflictAnswers(deps, self._cipher, self._recent, self._status_fields)
-        self._authorizer = Authorizer(deps, self._status_fields)
+        self._conflicts = ConflictAnswers(deps, self._cipher, self._recent, self.status_fields)
+        self._authorizer = Authorizer(deps, self.status_fields)
 
     def __repr__(self) -> str:
         return "CreateHandler()"
@@ -105,24 +107,28 @@ class CreateHandler:
             request.reply(answers.repeated_items(error, rule.name))
             return
         if not wanted:
-            await self._forward_unguarded(request, "no-key")
+            await self.forward_unguarded(request, "no-key")
             return
         request.record.fingerprint = wanted[0].fingerprint.hex()[:12]
-        asks_first = rule.authorize is not None and rule.authorize.before_claim
-        if asks_first and await self._authorizer.refuses(request, rule, wanted):
+        if await self.refuses_first(request, rule, wanted):
             return
         await self._reserve(request, rule, wanted, view, waiting)
 
     def prepare(self, request: RequestContext, rule: Rule) -> None:
         """Have the answers to a request be those of a rule."""
         request.record.rule = rule.name
-        request.status_fields = self._status_fields
+        request.status_fields = self.status_fields
         request.shapes = rule.answers
+
+    async def refuses_first(self, request: RequestContext, rule: Rule, wanted: Sequence[Claim]) -> bool:
+        """Whether the API refused the caller before anything was claimed, where the rule asks then; see Authorizer."""
+        asks_first = rule.authorize is not None and rule.authorize.before_claim
+        return asks_first and await self._authorizer.refuses(request, rule, wanted)
 
     async def unreadable(self, request: RequestContext, rule: Rule, error: IdentityError) -> None:
         """Do what a rule says about a create that cannot be read."""
         if rule.forwards_missing:
-            await self._forward_unguarded(request, "missing-identity")
+            await self.forward_unguarded(request, "missing-identity")
         else:
             request.reply(*answers.missing_identity(error, rule.name))
 
@@ -139,7 +145,7 @@ class CreateHandler:
                 held = [(claim, holder) for claim, holder in found if holder is not None]
                 if not held:
                     return False
-                if not await self._look_again(HeldCreate(request, rule, view, wanted, Held(tuple(held)), now), waiting):
+                if not await self.look_again(HeldCreate(request, rule, view, wanted, Held(tuple(held)), now), waiting):
                     return True
         except IdentityError:
             return False  # the answer to that comes once the body has been read
@@ -158,7 +164,7 @@ class CreateHandler:
             now = deps.wall_clock()
             held = deps.store.find_held(wanted, now)
             if held is None:
-                operation = Operation(rule, wanted, next(self._owners), now)
+                operation = Operation(rule, wanted, next(self.owners), now)
                 deps.in_flight.begin(operation.owner)
                 try:
                     reserved = await self._ask_store(request, operation)
@@ -170,10 +176,10 @@ class CreateHandler:
                 if reserved is None:
                     return
                 held = reserved
-            if not await self._look_again(HeldCreate(request, rule, view, wanted, held, now), waiting):
+            if not await self.look_again(HeldCreate(request, rule, view, wanted, held, now), waiting):
                 return
 
-    async def _look_again(self, create: HeldCreate, waiting: InFlightWait) -> bool:
+    async def look_again(self, create: HeldCreate, waiting: InFlightWait) -> bool:
         """Wait for the end of what holds a create's claims, or answer it; whether its claims may be free now."""
         if create.rule.authorize is not None and await self._authorizer.refuses(
             create.request, create.rule, create.wanted
@@ -191,22 +197,34 @@ class CreateHandler:
 
     async def _ask_store(self, request: RequestContext, operation: Operation) -> Reserved | Held | None:
         """Reserve an operation's claims; None when the store could not, and the request was answered."""
-        deps, rule, wanted = self._deps, operation.rule, operation.claims
         try:
-            reserved = await deps.store.reserve(wanted, operation.owner, operation.reserved_at)
+            return await self.reserve(operation)
         except StoreError as error:
-            if isinstance(error, StoreBusy) or not deps.forward_without_store:
-                refuse_without_store(request, deps.telemetry, error)
-                return None
-            deps.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
-            await self._forward_unguarded(request, "store-unavailable")
+            await self.go_without_store(request, operation.rule, error)
             return None
+
+    async def go_without_store(self, request: RequestContext, rule: Rule, error: StoreError) -> None:
+        """Answer, or forward without a guard, what could not be reserved. Nothing was sent."""
+        deps = self._deps
+        if isinstance(error, StoreBusy) or not deps.forward_without_store:
+            refuse_without_store(request, deps.telemetry, error)
+            return
+        deps.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
+        await self.forward_unguarded(request, "store-unavailable")
+
+    async def reserve(self, operation: Operation) -> Reserved | Held:
+        """Reserve an operation's claims. Raises StoreError."""
+        deps, claims = self._deps, operation.claims
+        try:
+            reserved = await deps.store.reserve(claims, operation.owner, operation.reserved_at)
         except asyncio.CancelledError:
             # It may have been reserved all the same. Nothing was sent, so it is free; the store keeps the order.
-            deps.store.settle(operation.owner, wanted, FREE, deps.wall_clock())
+            deps.store.settle(operation.owner, claims, FREE, deps.wall_clock())
             raise
         if isinstance(reserved, Reserved):
             for lapsed in reserved.lapsed:
+                if lapsed.entry == RESOURCE and operation.rule.action is not None:
+                    continue  # an identity of it that is unknown is held for longer
                 deps.telemetry.event(
                     "unknown-lapsed", "warning", rule=lapsed.rule, fingerprint=lapsed.fingerprint.hex()[:12]
                 )
@@ -214,9 +232,10 @@ class CreateHandler:
 
     async def _send_and_settle(self, request: RequestContext, operation: Operation, view: RequestView) -> None:
         deps = self._deps
-        ending = Ending(operation, view, self._cipher, deps.telemetry)
+        link_of = link_maker(operation.rule, operation.claims, request, deps.fingerprinter)
+        ending = Ending(operation, view, self._cipher, deps.telemetry, link_of)
         try:
-            result = await self._send(request)
+            result = await self.send(request)
             match result:
                 case UpstreamResponse():
                     result = await ending.judge(result)
@@ -238,7 +257,7 @@ class CreateHandler:
             deps.in_flight.end(operation.owner)
         record = request.record
         try:
-            is_written = await self._is_written(record, settled)
+            is_written = await self.is_written(record, settled)
         except asyncio.CancelledError:
             if isinstance(result, UpstreamResponse):
                 result.abandon()
@@ -247,10 +266,10 @@ class CreateHandler:
             self._recent.remember(operation.owner, ending.kept)
         record.outcome = OUTCOMES[ending.outcome]
         is_unknown = ending.outcome is Outcome.FAILED and not operation.rule.failed_is_free
-        request.fields = self._status_fields["unknown" if is_unknown else record.outcome]
+        request.fields = self.status_fields["unknown" if is_unknown else record.outcome]
         await deliver(request, result, deps.idle_timeouts)
 
-    async def _is_written(self, record: RequestRecord, settled: Awaitable[bool]) -> bool:
+    async def is_written(self, record: RequestRecord, settled: Awaitable[bool]) -> bool:
         """Wait for a settlement; whether it was written."""
         try:
             if await settled:
@@ -261,15 +280,16 @@ class CreateHandler:
             self._deps.telemetry.repeated("settle-delayed", "error", rule=record.rule, reason=str(error))
         return False
 
-    async def _send(self, request: RequestContext) -> UpstreamResponse | NotSent | NoResponse:
+    async def send(self, request: RequestContext) -> UpstreamResponse | NotSent | NoResponse:
+        """Send what holds its claims, once."""
         return without_field(await send(request, self._deps.stopwatch, is_guarded=True), self._status_name)
 
-    async def _forward_unguarded(self, request: RequestContext, reason: str) -> None:
+    async def forward_unguarded(self, request: RequestContext, reason: str) -> None:
         """Forward a create without a guard, as its rule or the store's setting says; the answer is marked."""
         request.record.unguarded = reason
         request.record.outcome = "unguarded"
-        request.fields = self._status_fields[f"unguarded; reason={reason}"]
-        result = await self._send(request)
+        request.fields = self.status_fields[f"unguarded; reason={reason}"]
+        result = await self.send(request)
         if isinstance(result, UpstreamResponse):
             marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
             result = msgspec.structs.replace(result, headers=Headers(marked))

@@ -20,6 +20,8 @@ STATUSES: Mapping[str, str] = {
     "accepted": "accepted",
     "redirected": "redirected",
     "upserted": "upserted",
+    "released": "released",
+    "updated": "updated",
     "key-reused": "key-reused",
     "key-missing": "refused",
     "key-malformed": "refused",

@@ -63,7 +63,7 @@ def make_rooms(
         wall_clock=wall_clock,
         stopwatch=asyncio.get_running_loop().time,
         in_flight=OperationsInFlight(),
-        verifier=Verifier(store, telemetry, wall_clock),
+        verifier=Verifier(store, FINGERPRINTER, telemetry, wall_clock),
         spooler=Spooler(SpoolFolder(Path(tempfile.gettempdir()), 2**40, lambda _: None), FINGERPRINTER),
         status_header="Idempotency-Status",
     )

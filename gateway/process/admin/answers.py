@@ -12,6 +12,7 @@ from gateway.process.admin.shapes import Failure
 T = TypeVar("T", bound=msgspec.Struct)
 
 JSON = "application/json"
+LINES = "application/x-ndjson"
 MAX_BODY = 64 * 1024
 """Bytes of what is sent to change something."""
 _ENCODER = msgspec.json.Encoder()
