@@ -25,8 +25,8 @@ class Action(msgspec.Struct, frozen=True):
     """What a request does to a resource, where it is no create."""
 
     kind: Literal["release", "update"]
-    statuses: frozenset[int]
-    """Those by which the API says that it has done so."""
+    statuses: tuple[str, ...]
+    """Those by which the API says that it has done so, as written."""
     hold: int
     """Milliseconds for which other changes wait for one that the API did not answer: it may still be at work on it."""
 

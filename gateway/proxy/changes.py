@@ -21,7 +21,7 @@ _MOST_LOOKS = 8
 
 
 class Busy(msgspec.Struct, frozen=True):
-    """Another change of the resource is under way, or its outcome is not known."""
+    """Another change of the resource is under way, or was not answered."""
 
     slot: Claim
     record: Record
@@ -121,7 +121,7 @@ def _may_pass(change: ResourceChange, slot: Record) -> bool:
 
     What deletes need not wait for any that was not answered: what it frees is held for as long as that one's slot.
     """
-    return slot.state is State.UNKNOWN and (change.action.kind == "release" or change.is_same(slot))
+    return slot.state is not State.IN_FLIGHT and (change.action.kind == "release" or change.is_same(slot))
 
 
 def _not_own(change: ResourceChange, known: Sequence[Record], unlinked: Collection[bytes]) -> list[Claim]:
