@@ -138,7 +138,7 @@ def _points(places: Sequence[tuple[tuple[str, ...], Sequence[Place]]]) -> tuple[
 POINTS = _points(_PLACES)
 """The values of GATEWAY_CRASH_AT that creates pass."""
 POINTS_OF_IMPORTS = _points(_PLACES_OF_IMPORTS)
-"""Those that claims pass which are moved into a store: once for each call that adds any."""
+"""Those that claims pass which are moved into a store: once for each commit in a file, for each call on a server."""
 
 
 def arm(value: str) -> None:
