@@ -7,7 +7,8 @@ from typing_extensions import override
 
 from gateway.cli import main
 from gateway.stores import open_valkey
-from gateway.stores.recovery import Known, Recovery
+from gateway.stores.operations import Known
+from gateway.stores.recovery import Recovery
 
 
 class _Trusting(Recovery):

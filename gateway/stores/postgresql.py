@@ -71,7 +71,7 @@ class PostgresqlStore(SharedStore):
         async def work() -> bool:
             (changed,), _ = await self._decide([change])
             if changed:
-                self._recovery.note_resettled(owner, claims, was, alone)
+                self._recovery.kept.note_resettled(owner, claims, was, alone)
             return bool(changed)
 
         return await self._free([claim.fingerprint for claim in claims], work)
@@ -110,7 +110,7 @@ class PostgresqlStore(SharedStore):
         async def work() -> bool:
             (changed,), _ = await self._decide([change])
             if changed:
-                self._recovery.note_forgotten(fingerprint)
+                self._recovery.kept.note_forgotten(fingerprint)
             return bool(changed)
 
         return await self._free([fingerprint], work)

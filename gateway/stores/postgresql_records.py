@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.model import FOREVER, Claim, Held, Record, Reserved, Settlement, State
-from gateway.stores.recovery import Known
+from gateway.stores.operations import Known
 from gateway.stores.write_queue import Call
 
 SETTLED_BY_OWNER = "14"

@@ -7,11 +7,13 @@ import msgspec
 from typing_extensions import override
 
 from gateway.errors import StoreError
+from gateway.model import Record
 from gateway.stores.nodes import KEPT_STOPPED, Nodes
+from gateway.stores.operations import Known
 from gateway.stores.postgresql_link import Link
 from gateway.stores.postgresql_migrate import migrate
-from gateway.stores.postgresql_records import restoring
-from gateway.stores.recovery import Known, Seen, Server
+from gateway.stores.postgresql_records import read_record, restoring
+from gateway.stores.recovery import Seen, Server
 
 
 class PostgresqlServer(Server):
@@ -96,6 +98,10 @@ class PostgresqlServer(Server):
     @override
     async def distrust(self) -> None:
         await self._link.run("trust", {"server": b""})
+
+    @override
+    async def find(self, fingerprints: Sequence[bytes]) -> Sequence[Record]:
+        return [read_record(row) for (row,) in await self._link.run("find", {"fingerprints": [*fingerprints]})]
 
     @override
     async def put_back(self, known: Sequence[Known]) -> tuple[int, int]:

@@ -4,23 +4,22 @@
 # counted fewer commits than were seen. Each gateway keeps what it reserved and settled in the last minutes. It writes
 # that again, waits for a grace period, in which all others that live do the same, and only then goes on.
 #
+# What ends of operations changed of claims that others had, it does once more where a claim is as it was before, while
+# nobody can reserve anything: later the claim may stand for another one, which could not be put back beside it.
+#
 # What a server is asked for that, each store knows: see Server.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from gateway.errors import StoreError
-from gateway.model import FREE, Claim, Settlement, State
+from gateway.model import Claim, Record, Settlement
+from gateway.stores.operations import Known, Operations
 
-KEPT = 120.0
-"""Seconds for which what is settled is kept."""
-MAX_KEPT = 65_536
-"""Operations that are kept at most, beside those in flight."""
 _LOOK_EVERY = 0.05
 _LONGEST_WAIT = 60.0
 """Seconds for which others are waited for at most while they put claims back."""
@@ -28,18 +27,6 @@ _AT_ONCE = 256
 """Claims that are put back in one go."""
 
 Told = Callable[[int, int], None]
-
-
-class Known(msgspec.Struct, frozen=True):
-    """A claim as this gateway knows it."""
-
-    claim: Claim
-    owner: bytes
-    reserved_at: int
-    ended: Settlement | None
-    """None while it is in flight."""
-    answer: bytes | None
-    """The answer that is stored with it."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -80,15 +67,11 @@ class Server(Protocol):
     async def distrust(self) -> None:
         """Name none: the other gateways must look, too."""
 
+    async def find(self, fingerprints: Sequence[bytes]) -> Sequence[Record]:
+        """Those that are there, held or not."""
+
     async def put_back(self, known: Sequence[Known]) -> tuple[int, int]:
         """Write claims again; how many that changed, and how many of them others hold. Raises StoreError, too."""
-
-
-class _Kept(msgspec.Struct):
-    claims: Sequence[Claim]
-    reserved_at: int
-    settlement: Settlement | None = None
-    since: float = 0.0
 
 
 class Recovery:
@@ -105,54 +88,19 @@ class Recovery:
         self._server = server
         self.grace = grace
         self._told = told
-        self._in_flight: dict[bytes, _Kept] = {}
-        self._settled: OrderedDict[bytes, _Kept] = OrderedDict()
-        self._forgotten: OrderedDict[bytes, float] = OrderedDict()
+        self.kept = Operations()
         self._last_commit = 0
         self._trusted = b""
         self._is_ready = False
 
     def __repr__(self) -> str:
-        return f"Recovery({len(self._in_flight)} in flight, {len(self._settled)} settled)"
-
-    # What is kept
+        return f"Recovery({self.kept!r})"
 
     def note_commit(self, number: int) -> None:
         """Remember how far the server has counted."""
         if number < self._last_commit:
             self.doubt()
         self._last_commit = max(self._last_commit, number)
-
-    def note_reserved(self, owner: bytes, claims: Sequence[Claim], now: int) -> None:
-        """Keep a reservation."""
-        self._in_flight[owner] = _Kept(claims, now)
-
-    def note_settled(self, owner: bytes, settlement: Settlement, *, was_held: bool) -> None:
-        """Keep how an operation ended, for a while."""
-        kept = self._in_flight.pop(owner, None)
-        if kept is None or not was_held:
-            return
-        kept.settlement, kept.since = settlement, time.monotonic()
-        self._settled[owner] = kept
-        while len(self._settled) > MAX_KEPT or next(iter(self._settled.values())).since < kept.since - KEPT:
-            self._settled.popitem(last=False)
-
-    def note_resettled(self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement) -> None:
-        """Keep how claims of an operation ended after all that it held in a state; the others stay as they are."""
-        kept = self._settled.get(owner)
-        if kept is None or kept.settlement is None:
-            return
-        before = kept.settlement
-        changed = {claim.fingerprint: settlement for claim in claims if before.of(claim).state is was}
-        kept.settlement = msgspec.structs.replace(before, apart={**(before.apart or {}), **changed})
-
-    def note_forgotten(self, fingerprint: bytes) -> None:
-        """Keep that a claim was freed after it had been settled: it must not come back."""
-        now = time.monotonic()
-        self._forgotten.pop(fingerprint, None)
-        self._forgotten[fingerprint] = now
-        while len(self._forgotten) > MAX_KEPT or next(iter(self._forgotten.values())) < now - KEPT:
-            self._forgotten.popitem(last=False)
 
     def doubt(self) -> None:
         """Have the server looked at before anything else is asked of it."""
@@ -185,7 +133,7 @@ class Recovery:
                 await server.distrust()
             await self._recover()
         elif self._trusted and self._trusted != server.name:
-            restored, taken, _ = await self._put_back(self._known())  # the others did not wait for this one
+            restored, taken, _ = await self._put_back(self.kept.known())  # the others did not wait for this one
             self._tell(restored, taken)
         self._trusted = server.name
         self._last_commit = (await server.look()).commits
@@ -197,16 +145,19 @@ class Recovery:
         A server without any claims is treated alike: others may have had some on it.
         """
         server = self._server
-        restored, taken, held = await self._put_back(self._known())
+        restored, taken, held = await self._put_back(self.kept.known())
         began = time.monotonic()  # from here on: the others have about as much to write
         until, restores = began + self.grace, 0
         while True:
             seen = await server.look()
+            is_trusted = seen.whole == server.name  # another one has waited
+            if not is_trusted:
+                restored += await self._change_again()
             if held:  # the server may have them as they were before: in flight elsewhere, and free again since
                 more, taken, held = await self._put_back(held)
                 restored += more
-            if seen.whole == server.name:
-                break  # another one has waited
+            if is_trusted:
+                break
             if seen.restores != restores:  # others are still at it
                 restores = seen.restores
                 until = min(time.monotonic() + self.grace, began + _LONGEST_WAIT)
@@ -229,28 +180,27 @@ class Recovery:
                 held += some
         return restored, taken, held
 
+    async def _change_again(self) -> int:
+        """Change what ends of operations had changed of others; how many of these. What comes back may need it, too."""
+        restored = 0
+        fingerprints = self.kept.changed.fingerprints
+        for at in range(0, len(fingerprints), _AT_ONCE):
+            found = await self._server.find(fingerprints[at : at + _AT_ONCE])
+            missing = [_known_as(record, settlement) for record, settlement in self.kept.changed.missing(found)]
+            if missing:
+                restored += (await self._server.put_back(missing))[0]
+        return restored
+
     def _tell(self, restored: int, taken: int) -> None:
         if self._trusted:
             self._told(restored, taken)
 
-    def _known(self) -> list[Known]:
-        """The claims that are kept, the newest first: they are those that are lost, and others wait for them.
 
-        Before that those that have been freed: of a claim that several operations had, all but the last, which would
-        find it held otherwise.
-        """
-        kept = {**self._settled, **self._in_flight}
-        holders = {claim.fingerprint: owner for owner, one in kept.items() for claim in one.claims}
-        gone, known = [], []
-        for owner, one in reversed(kept.items()):
-            answer = None if one.settlement is None else one.settlement.answer
-            for claim in one.claims:
-                ended = None if one.settlement is None else one.settlement.of(claim)
-                is_forgotten = ended is not None and one.since <= self._forgotten.get(claim.fingerprint, -1.0)
-                if is_forgotten or holders[claim.fingerprint] != owner:
-                    gone.append(Known(claim, owner, one.reserved_at, FREE, None))
-                    continue
-                is_created = ended is not None and ended.state is State.CREATED
-                known.append(Known(claim, owner, one.reserved_at, ended, answer if is_created else None))
-                answer = None if is_created else answer
-        return [*gone, *known]
+def _known_as(record: Record, settlement: Settlement) -> Known:
+    """A stored claim that has ended otherwise."""
+    claim = Claim(
+        *(record.fingerprint, record.rule, record.entry, record.unknown_hold, record.caller, record.payload),
+        version=record.version,
+        link=record.link,
+    )
+    return Known(claim, record.owner, record.first_seen, settlement, None)

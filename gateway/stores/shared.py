@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from gateway.errors import StoreError
 from gateway.histogram import Histogram
-from gateway.model import Claim, Held, Reserved, Settlement
+from gateway.model import Change, Claim, Held, Reserved, Settlement
 from gateway.stores.base import Store
 from gateway.stores.confirmed import Confirmed
 from gateway.stores.endings import Endings
@@ -26,7 +26,7 @@ LOOK_EVERY = 2.0
 COUNTED_AT_ONCE = 250
 """Claims of an older store that are counted in one step: it holds up creates for about as long as one of them takes."""
 MOVED = "the server has changed, and what it may have lost is put back"
-_TOO_FEW = "too few replicas have the reservation"
+TOO_FEW = "too few replicas have the claims"
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -37,8 +37,21 @@ class Refused(msgspec.Struct, frozen=True):
     """False where it may have, and nobody can read what it said."""
 
 
+class Settled(msgspec.Struct, frozen=True):
+    """What has become of a settlement with `others`."""
+
+    claims: int
+    """How many claims of the operation were settled."""
+    changed: tuple[Change, ...]
+    """Those of the others that fitted."""
+
+
 class Unsure(Exception):
     """It is not known what the server has done of a batch."""
+
+
+Answer = Reserved | Held | int | Settled | Refused
+"""What a call is answered."""
 
 
 class SharedStore(Store, abc.ABC):
@@ -89,10 +102,11 @@ class SharedStore(Store, abc.ABC):
         return len(self._queue)
 
     @abc.abstractmethod
-    async def _write(self, batch: Sequence[Call[Any]]) -> tuple[list[Reserved | Held | int | Refused], bool]:
+    async def _write(self, batch: Sequence[Call[Any]]) -> tuple[Sequence[Answer], bool]:
         """Carry out calls in order; what each is answered, and whether enough replicas have what was reserved.
 
-        A settlement is answered with the number of claims. Raises Unsure, and StoreError when nothing was done.
+        A settlement is answered with the number of claims, or as Settled.
+        Raises Unsure, and StoreError when nothing was done.
         """
 
     @abc.abstractmethod
@@ -204,7 +218,7 @@ class SharedStore(Store, abc.ABC):
     def _answer(
         self,
         call: Call[Any],
-        answer: Reserved | Held | int | Refused,
+        answer: Answer,
         kept: list[Call[Any]],
         *,
         is_replicated: bool,
@@ -219,16 +233,25 @@ class SharedStore(Store, abc.ABC):
         elif isinstance(answer, Held):
             call.answer(answer)
         elif isinstance(answer, Reserved):
-            self._recovery.note_reserved(call.owner, call.claims, call.now)
+            self._recovery.kept.note_reserved(call.owner, call.claims, call.now)
             if not is_replicated:
-                call.fail(_TOO_FEW)
+                call.fail(TOO_FEW)
             if call.has_failed:
                 self._queue.free(call)
             call.answer(answer)
         elif call.settlement is not None:
-            was_held = bool(answer) or call.may_be_done  # nobody has heard what an earlier try did
-            self._recovery.note_settled(call.owner, call.settlement, was_held=was_held)
-            call.answer(bool(answer))
+            settled = answer.claims if isinstance(answer, Settled) else answer
+            was_held = bool(settled) or call.may_be_done  # nobody has heard what an earlier try did
+            self._recovery.kept.note_settled(call.owner, call.settlement, was_held=was_held)
+            if isinstance(answer, Settled):
+                self._note_others(call, call.settlement.others, answer.changed)
+            call.answer(bool(settled))
+
+    def _note_others(self, call: Call[Any], others: Sequence[Change], changed: Sequence[Change]) -> None:
+        self._confirmed.forget([change.fingerprint for change in others])
+        self._recovery.kept.note_changed(changed, is_sure=True)
+        if call.may_be_done:
+            self._recovery.kept.note_changed(others, is_sure=False)
 
     def _fail(self, batch: list[Call[Any]], why: str, *, was_sent: bool) -> None:
         """Fail a batch. What may have been reserved is freed before anything else."""

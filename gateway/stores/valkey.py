@@ -10,13 +10,32 @@ from redis.exceptions import OutOfMemoryError
 from typing_extensions import override
 
 from gateway.errors import StoreError
-from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
+from gateway.model import Claim, Filter, Held, Kept, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.stores.endings import Endings, Flight
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import COUNTED_AT_ONCE, MOVED, Refused, SharedStore, Unsure, readable
+from gateway.stores.shared import (
+    COUNTED_AT_ONCE,
+    MOVED,
+    TOO_FEW,
+    Answer,
+    Refused,
+    Settled,
+    SharedStore,
+    Unsure,
+    readable,
+)
 from gateway.stores.valkey_link import Call, Link, reason
 from gateway.stores.valkey_listing import ValkeyLists
-from gateway.stores.valkey_records import Keys, ending, in_flight, moment, read_record
+from gateway.stores.valkey_moving import ValkeyMoves
+from gateway.stores.valkey_records import (
+    Keys,
+    changing,
+    ending,
+    in_flight,
+    moment,
+    read_record,
+    states_of,
+)
 from gateway.stores.valkey_sentinels import FAILURES
 from gateway.stores.valkey_server import ValkeyServer
 from gateway.stores.write_queue import Call as Queued
@@ -43,7 +62,7 @@ class ValkeyStore(SharedStore):
         node_timeout: float,
         replicas: int = 0,
     ) -> None:
-        """Times in seconds: see SharedStore. `replicas` must have a reservation.
+        """Times in seconds: see SharedStore. `replicas` must have a reservation, and what is added.
 
         `polls` hears why the ends of other gateways' operations are only looked for.
         """
@@ -53,6 +72,7 @@ class ValkeyStore(SharedStore):
         self._replicas = replicas
         self._wait_ms = max(1, round(commit_timeout * 500))
         self._lists = ValkeyLists(self._ask, self._run_alone, keys, server.node, lambda: link.run_id)
+        self._moves = ValkeyMoves(self._ask, self._run_alone, keys, server.node, replicas)
         super().__init__(
             recovery,
             Endings(lambda: link.hear(keys.ended), self._look, FAILURES, polls),
@@ -67,14 +87,13 @@ class ValkeyStore(SharedStore):
     async def resettle(
         self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement, now: int
     ) -> bool:
-        states = b"34" if was is State.UNKNOWN else b"%d" % was
-        alone = Settlement(settlement.state, settlement.expires_at, settlement.resource)
-        call = self._settling(claims, owner, alone, states)
+        alone = Settlement(settlement.state, settlement.expires_at, settlement.resource, link=settlement.link)
+        call = self._settling(claims, owner, alone, states_of(was), now)
 
         async def work() -> bool:
             changed = await self._run(call, lambda answer: int(answer[2]))
             if changed:
-                self._recovery.note_resettled(owner, claims, was, alone)
+                self._recovery.kept.note_resettled(owner, claims, was, alone)
             return bool(changed)
 
         return await self._free([claim.fingerprint for claim in claims], work)
@@ -82,9 +101,9 @@ class ValkeyStore(SharedStore):
     @override
     async def read_answer(self, claims: Sequence[Claim], owner: bytes) -> bytes | None:
         wanted = [self._keys.answer + claim.fingerprint for claim in claims]
-        for stored in await self._ask("MGET", *wanted):
-            if stored is not None and stored[:16] == owner:
-                return bytes(stored[16:])
+        for answer in await self._ask("MGET", *wanted):
+            if answer is not None and answer[:16] == owner:
+                return bytes(answer[16:])
         return None
 
     @override
@@ -92,6 +111,18 @@ class ValkeyStore(SharedStore):
         data = await self._ask("GET", self._keys.claim + fingerprint)
         record = None if data is None else read_record(fingerprint, data)
         return record if record is not None and record.is_held(now) else None
+
+    @override
+    async def find_linked(self, link: bytes, now: int) -> Sequence[Record]:
+        return await self._lists.linked(link, now)
+
+    @override
+    async def add(self, kept: Sequence[Kept], now: int) -> Sequence[Record | None]:
+        return await self._moves.add(kept, now)
+
+    @override
+    async def read_kept(self, records: Sequence[Record]) -> Sequence[Kept]:
+        return await self._moves.read(records)
 
     @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
@@ -113,7 +144,7 @@ class ValkeyStore(SharedStore):
         async def work() -> bool:
             is_free = await self._run(call, lambda answer: bool(answer[2]))
             if is_free:
-                self._recovery.note_forgotten(fingerprint)
+                self._recovery.kept.note_forgotten(fingerprint)
             return is_free
 
         return await self._free([fingerprint], work)
@@ -136,7 +167,7 @@ class ValkeyStore(SharedStore):
     # What a shared store needs
 
     @override
-    async def _write(self, batch: Sequence[Queued[Any]]) -> tuple[list[Reserved | Held | int | Refused], bool]:
+    async def _write(self, batch: Sequence[Queued[Any]]) -> tuple[list[Answer], bool]:
         try:
             calls = [self._script_of(call) for call in batch]
             answers, reached = await self._link.run(calls, replicas=self._replicas, wait_ms=self._wait_ms)
@@ -168,17 +199,22 @@ class ValkeyStore(SharedStore):
 
     def _script_of(self, call: Queued[Any]) -> Call:
         if call.settlement is not None:
-            return self._settling(call.claims, call.owner, call.settlement, _SETTLED_BY_OWNER)
+            return self._settling(call.claims, call.owner, call.settlement, _SETTLED_BY_OWNER, call.now)
         keys = self._keys.of(self._server.node, [claim.fingerprint for claim in call.claims])
         new = [in_flight(claim, call.owner, call.now) for claim in call.claims]
         return Call("reserve", keys, [self._link.run_id, moment(call.now), *new])
 
-    def _settling(self, claims: Sequence[Claim], owner: bytes, settlement: Settlement, states: bytes) -> Call:
-        keys = self._keys.of(self._server.node, [claim.fingerprint for claim in claims])
-        ends = [part for claim in claims for part in ending(settlement.of(claim))]
+    def _settling(self, claims: Sequence[Claim], owner: bytes, settlement: Settlement, states: bytes, now: int) -> Call:
+        fingerprints = [claim.fingerprint for claim in claims]
+        ends = [part for claim in claims for part in ending(settlement.of(claim), now)]
+        if settlement.others:
+            fingerprints += [change.fingerprint for change in settlement.others]
+            ends += [part for change in settlement.others for part in ending(change.settlement, now)]
+            ends += [changing(change) for change in settlement.others]
+        keys = self._keys.of(self._server.node, fingerprints)
         return Call("settle", keys, [self._link.run_id, owner, states, settlement.answer or b"", *ends])
 
-    def _read(self, call: Queued[Any], answer: Any) -> Reserved | Held | int | Refused:
+    def _read(self, call: Queued[Any], answer: Any) -> Answer:
         if isinstance(answer, Exception):
             if not isinstance(answer, OutOfMemoryError):  # with those it is the same server, and has its data
                 self._recovery.doubt()
@@ -192,6 +228,8 @@ class ValkeyStore(SharedStore):
             return Held(tuple([(claim, read_record(claim.fingerprint, data)) for claim, data in met]))
         self._recovery.note_commit(int(answer[1]))
         if call.settlement is not None:
+            if others := call.settlement.others:
+                return Settled(int(answer[2]), tuple([others[at - 1] for at in answer[3:]]))
             return int(answer[2])
         return Reserved(tuple([read_record(data[:32], data[32:]) for data in answer[2:]]))
 
@@ -200,8 +238,8 @@ class ValkeyStore(SharedStore):
     async def _ask(self, *command: Any) -> Any:
         return await self._job(lambda: self._link.ask(*command))
 
-    async def _run_alone(self, call: Call) -> list[Any]:
-        return await self._job(lambda: self._run(call, lambda answer: answer))
+    async def _run_alone(self, call: Call, replicas: int = 0) -> list[Any]:
+        return await self._job(lambda: self._run(call, lambda answer: answer, replicas))
 
     async def _count(self, now: int) -> bool:
         """Count some claims that were not counted yet; whether there are more."""
@@ -217,14 +255,16 @@ class ValkeyStore(SharedStore):
             raise StoreError(reason(found))
         return {flights[at - 1][1]: marks for at in found}
 
-    async def _run(self, call: Call, read: Callable[[list[Any]], T]) -> T:
-        """Run a script as part of a job."""
+    async def _run(self, call: Call, read: Callable[[list[Any]], T], replicas: int = 0) -> T:
+        """Run a script as part of a job; so many replicas must have what it did."""
         call.arguments = [self._link.run_id, *call.arguments[1:]]  # by now it may be another one
-        (answer,), _ = await self._link.run([call])
+        (answer,), reached = await self._link.run([call], replicas=replicas, wait_ms=self._wait_ms)
         if isinstance(answer, Exception):
             raise answer
         if answer[0] == b"moved":
             self._recovery.doubt()
             raise StoreError(MOVED)
         self._recovery.note_commit(int(answer[1]))
+        if reached < replicas:
+            raise StoreError(TOO_FEW)
         return read(answer)

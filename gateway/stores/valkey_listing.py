@@ -1,5 +1,5 @@
-# What operators ask a Valkey store: lists of claims, and how many there are. Each question is a short one of its own:
-# creates come in between.
+# What a Valkey store is asked beside creates: lists of claims, those of a link, and how many there are. Each is a short
+# question of its own: creates come in between.
 
 import heapq
 from collections import Counter
@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gateway.model import Filter, Overview, Page, Record, State
+from gateway.stores.base import MAX_LINKED
 from gateway.stores.listing import page_of, position, position_by_age
 from gateway.stores.valkey_link import Call
 from gateway.stores.valkey_records import Keys, escape, moment, read_record
@@ -72,6 +73,25 @@ class ValkeyLists:
             if len(found) >= limit:
                 break
         return found[:limit]
+
+    async def linked(self, link: bytes, now: int) -> list[Record]:
+        """See Store.find_linked."""
+        found: list[Record] = []
+        since = b"-"
+        while since and len(found) < MAX_LINKED:
+            wanted = MAX_LINKED - len(found)
+            arguments: list[bytes | int] = [
+                self._run_id(),
+                moment(now),
+                self._keys.claim,
+                link,
+                since,
+                wanted,
+                LOOKED_AT,
+            ]
+            _, _, since, *some = await self._run(Call("linked", self._keys.of(self._node), arguments))
+            found += [read_record(data[:32], data[32:]) for data in some]
+        return found
 
     async def _counts(self) -> dict[bytes, bytes]:
         found = await self._ask("HGETALL", self._keys.counts)

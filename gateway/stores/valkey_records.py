@@ -1,10 +1,11 @@
 # The records of a Valkey store as its scripts have them: see gateway.stores.lua. Pure.
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from gateway.model import Claim, Record, Settlement, State
+from gateway.model import Change, Claim, Record, Settlement, State
 
 _FREE = b"0"
 _ABANDONED = b"4"
@@ -13,16 +14,25 @@ _NO_LINK = b"-----"
 _AWAITED = b"----+"
 """As without a link; somebody waits for the end of its operation."""
 _TAIL = msgspec.msgpack.Encoder()
+_EXACT = 2**53
+"""From here on a number of Lua is not exact."""
+_CLOCKS_DIFFER = 24 * 3600 * 1000
+"""Milliseconds: a claim is held, and must be found, until the last gateway's clock says that it is over."""
 
 
 class _Tail(msgspec.Struct, array_like=True, frozen=True):
-    """What scripts only count by, and order by."""
+    """What scripts only count by, order by, and find by.
+
+    Gateways of earlier releases do not look at what they do not know; what they write ends before it.
+    """
 
     rule: str
     entry: str
     first_seen: int
     caller: bytes | None
     payload: bytes | None
+    version: int | None = None
+    link: bytes | None = None
 
 
 _READ_TAIL = msgspec.msgpack.Decoder(_Tail)
@@ -40,6 +50,7 @@ class Keys:
         "expiries",
         "flights",
         "key_check",
+        "links",
         "nodes",
         "restores",
         "server",
@@ -62,6 +73,8 @@ class Keys:
         """By node a count that grows while it lives."""
         self.server = base + b"server"
         """The run id of the server whose data is known to be whole."""
+        self.links = base + b"l:"
+        """Of each link, its claims: see linking.lua."""
         self.restores = base + b"restores"
         """How often claims were put back."""
         self.ended = base + b"ended"
@@ -83,32 +96,71 @@ def moment(milliseconds: int) -> bytes:
 
 def in_flight(claim: Claim, owner: bytes, now: int) -> bytes:
     """The record of a claim that is reserved; in the place of an expiry, it has the time of that."""
-    return _record(b"1", owner, now, claim, now, _NO_LINK)
+    return _record(b"1", owner, now, claim, now, _NO_LINK, claim.link)
 
 
 def settled(claim: Claim, owner: bytes, reserved_at: int, ended: Settlement) -> bytes:
     """The record of a claim that has been settled; empty for a freed one."""
     if ended.state is None:
         return b""
-    return _record(b"%d" % ended.state, owner, ended.expires_at, claim, reserved_at, _link(ended))
+    link = claim.link if ended.link is None else ended.link
+    return _record(b"%d" % ended.state, owner, ended.expires_at, claim, reserved_at, _resource(ended.resource), link)
 
 
-def _record(state: bytes, owner: bytes, expires: int, claim: Claim, first_seen: int, link: bytes) -> bytes:
-    tail = _TAIL.encode(_Tail(claim.rule, claim.entry, first_seen, claim.caller, claim.payload))
-    return b"%b%b%b%b%b%b" % (state, owner, moment(expires), moment(claim.unknown_hold), link, tail)
+def stored(record: Record) -> bytes:
+    """The record of a claim that another store has had, and that is not in flight."""
+    expires, resource = record.expires_at or 0, _resource(record.resource)
+    return _record(b"%d" % record.state, record.owner, expires, record, record.first_seen, resource, record.link)
 
 
-def ending(ended: Settlement) -> tuple[bytes, bytes, bytes]:
+def _record(
+    state: bytes,
+    owner: bytes,
+    expires: int,
+    claim: Claim | Record,
+    first_seen: int,
+    resource: bytes,
+    link: bytes | None,
+) -> bytes:
+    tail: tuple[Any, ...]
+    if link is None and claim.version is None:
+        tail = (claim.rule, claim.entry, first_seen, claim.caller, claim.payload)
+    elif link is None:
+        tail = (claim.rule, claim.entry, first_seen, claim.caller, claim.payload, claim.version)
+    else:
+        tail = (claim.rule, claim.entry, first_seen, claim.caller, claim.payload, claim.version, link)
+    return b"%b%b%b%b%b%b" % (state, owner, moment(expires), moment(claim.unknown_hold), resource, _TAIL.encode(tail))
+
+
+def ending(ended: Settlement, now: int) -> tuple[bytes, bytes, bytes]:
     """What settle.lua takes for one claim."""
     state = _FREE if ended.state is None else b"%d" % ended.state
-    return state, moment(ended.expires_at), _link(ended)
+    if ended.link is not None and ended.state is not None:
+        state += ended.link + findable(ended.expires_at, now)
+    return state, moment(ended.expires_at), _resource(ended.resource)
 
 
-def _link(ended: Settlement) -> bytes:
-    if ended.resource is None:
+def states_of(state: State) -> bytes:
+    """The digits that records in a state begin with."""
+    return b"3" + _ABANDONED if state is State.UNKNOWN else b"%d" % state
+
+
+def changing(change: Change) -> bytes:
+    """What settle.lua takes for a claim of another operation, beside `ending`."""
+    return states_of(change.was) + change.owner
+
+
+def findable(expires_at: int, now: int) -> bytes:
+    """For how many milliseconds a claim is to be found by its link, at least; empty for ever."""
+    left = max(0, expires_at - now)
+    return b"" if left >= _EXACT else b"%d" % (left + _CLOCKS_DIFFER)
+
+
+def _resource(link: str | None) -> bytes:
+    if link is None:
         return _NO_LINK
-    link = ended.resource.encode("utf-8", "surrogatepass")
-    return b"%05d%b" % (len(link), link)
+    text = link.encode("utf-8", "surrogatepass")
+    return b"%05d%b" % (len(text), text)
 
 
 def read_record(fingerprint: bytes, data: bytes) -> Record:
@@ -129,6 +181,8 @@ def read_record(fingerprint: bytes, data: bytes) -> Record:
         data[60 : 60 + link].decode("utf-8", "surrogatepass") if length.isdigit() else None,
         tail.caller,
         tail.payload,
+        tail.version,
+        tail.link,
     )
 
 

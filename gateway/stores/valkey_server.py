@@ -7,10 +7,12 @@ from typing import Any
 from typing_extensions import override
 
 from gateway.errors import StoreError
+from gateway.model import Record
 from gateway.stores.nodes import KEPT_STOPPED, Nodes
-from gateway.stores.recovery import Known, Seen, Server
+from gateway.stores.operations import Known
+from gateway.stores.recovery import Seen, Server
 from gateway.stores.valkey_link import Call, Link
-from gateway.stores.valkey_records import Keys, in_flight, moment, settled
+from gateway.stores.valkey_records import Keys, in_flight, moment, read_record, settled
 
 Check = Callable[[Mapping[str, Any]], Awaitable[None]]
 
@@ -75,6 +77,11 @@ class ValkeyServer(Server):
     @override
     async def distrust(self) -> None:
         await self._link.ask("SET", self._keys.server, b"")
+
+    @override
+    async def find(self, fingerprints: Sequence[bytes]) -> Sequence[Record]:
+        stored = await self._link.ask("MGET", *[self._keys.claim + fingerprint for fingerprint in fingerprints])
+        return [read_record(name, data) for name, data in zip(fingerprints, stored, strict=True) if data is not None]
 
     @override
     async def put_back(self, known: Sequence[Known]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from gateway.errors import StoreError
-from gateway.model import FREE, Claim, Held, Record, Reserved, State
+from gateway.model import FREE, Change, Claim, Held, Record, Reserved, Settlement, State
 from gateway.stores import confirmed
 from gateway.stores.base import Store
 from gateway.stores.confirmed import MAX_AGE, Confirmed
@@ -121,7 +121,13 @@ async def test_what_is_in_flight_or_unknown_is_asked_about_each_time(two: tuple[
         assert other.find_held(claims(name), NOW) is None
 
 
-@pytest.mark.parametrize("way", ["forget", "resettle"])
+async def changed(store: Store, change: Change) -> bool:
+    """Have the end of an operation without claims change that of another one."""
+    await store.settle(owner(5), (), Settlement(None, others=(change,)), NOW)
+    return True
+
+
+@pytest.mark.parametrize("way", ["forget", "resettle", "others"])
 async def test_what_a_gateway_frees_it_takes_for_free_at_once(
     two: tuple[Store, Store], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +141,9 @@ async def test_what_a_gateway_frees_it_takes_for_free_at_once(
     if way == "resettle":
         freed.close()
         freed = other.resettle(owner(1), claims("a"), State.CREATED, FREE, NOW)
+    elif way == "others":
+        freed.close()
+        freed = changed(other, Change(claim("a").fingerprint, owner(1), State.CREATED, FREE))
     assert await freed
     assert names_of(await met) == ["entry-a"]
     assert other.find_held(claims("a"), NOW) is None

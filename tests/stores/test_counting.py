@@ -1,5 +1,5 @@
-# How many claims there are, and the lists by age, are what a look at all of them finds: whatever happens to them,
-# whoever does it, and also in a store that is older than the counting.
+# How many claims there are, the lists by age, and those by link, are what a look at all of them finds: whatever happens
+# to them, whoever does it, and also in a store that is older than the counting.
 
 import asyncio
 import contextlib
@@ -7,18 +7,19 @@ import hashlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
 import psycopg
 import pytest
 
 from gateway.errors import StoreError
-from gateway.model import FOREVER, FREE, Claim, Filter, Record, Reserved, Settlement, State
+from gateway.model import FOREVER, FREE, Change, Claim, Filter, Record, Reserved, Settlement, State
 from gateway.stores import lua, valkey_link
 from gateway.stores import postgresql as postgresql_store
 from gateway.stores import valkey as valkey_store
 from gateway.stores.base import Store
 from gateway.stores.shared import SharedStore
 from tests.support import peers, postgresql, valkey
-from tests.support.counts import overview_of
+from tests.support.counts import check_links, overview_of
 from tests.support.postgresql_store import ask, until
 from tests.support.rewind import Saved
 from tests.support.shared import BACKENDS, Backend
@@ -26,6 +27,7 @@ from tests.support.stores import CREATED, HOUR, NOW, UNKNOWN, left_open, open_on
 from tests.support.tally import PATIENCE
 
 RULES = ("create-user", "x" * 40, "é" * 150)
+LINKS = (None, b"1" * 16, b"\x00" * 15 + b"\n", b"\xff" * 16)
 _UNCOUNTED = """
 local base = string.sub(KEYS[1], 1, -7)
 local function note() end
@@ -50,14 +52,18 @@ async def opened(backend: Backend, prefix: str, now: int = NOW) -> SharedStore:
 
 
 def claim(name: int) -> Claim:
-    """A claim on a number, of one of three rules; every second one of a caller that is told from others."""
+    """A claim on a number, of one of three rules; every second one of a caller that is told from others.
+
+    There are those with a version or not, and with a link or not.
+    """
     fingerprint = hashlib.sha256(b"%d" % name).digest()
     keyed = fingerprint[:16] if name % 2 else None
-    return Claim(fingerprint, RULES[name % 3], f"entry-{name % 5}", HOUR, keyed, keyed)
+    version, link = (None, 5, 2**31 - 1)[name % 7 % 3], LINKS[name % 4]
+    return Claim(fingerprint, RULES[name % 3], f"entry-{name % 5}", HOUR, keyed, keyed, version=version, link=link)
 
 
 async def check(store: Store) -> None:
-    """Hold what a store counts, and lists by age, to what is there."""
+    """Hold what a store counts, and lists by age and by link, to what is there."""
     there = await store.scan(b"", 100_000, 0)
     wanted, found = overview_of(there), await store.overview(NOW)
     assert found.claims == wanted.claims
@@ -72,6 +78,7 @@ async def check(store: Store) -> None:
         for rule in RULES:
             only = Filter(state=state, rule=rule, before=NOW + 50)
             assert await listed(store, only) == [record for record in by_age if only.takes(record)]
+    await check_links(store, there, [link for link in LINKS if link])
 
 
 async def listed(store: Store, only: Filter, limit: int = 7) -> list[Record]:
@@ -112,16 +119,30 @@ class Story:
     def _end(self) -> Settlement:
         state = self._chosen.choice([State.CREATED, State.CREATED, State.UNKNOWN])
         link = self._chosen.choice([None, "/users/1"])
-        return Settlement(state, self._chosen.choice([self.now + 20, self.now + 60, FOREVER]), link, b"answer")
+        until = self._chosen.choice([self.now + 20, self.now + 60, FOREVER])
+        return Settlement(state, until, link, b"answer", link=self._chosen.choice(LINKS))
+
+    def _others(self, claims: Sequence[Claim]) -> tuple[Change, ...]:
+        """How claims of another operation change with the end of one that has other ones."""
+        token, others = self._chosen.choice(self._operations)
+        taken = {one.fingerprint for one in claims}
+        return tuple([
+            Change(
+                *(one.fingerprint, token, self._chosen.choice([State.CREATED, State.UNKNOWN])),
+                self._chosen.choice([FREE, msgspec.structs.replace(self._end(), answer=None)]),
+            )
+            for one in others
+            if one.fingerprint not in taken
+        ])  # fmt: skip
 
     async def _settle(self, store: SharedStore) -> None:
         if self._operations:
             token, wanted = self._chosen.choice(self._operations)
             apart = {one.fingerprint: self._chosen.choice([FREE, self._end()]) for one in wanted[:1]}
             end = self._end()
-            await store.settle(
-                token, wanted, Settlement(end.state, end.expires_at, end.resource, None, apart), self.now
-            )
+            others = self._others(wanted)
+            end = msgspec.structs.replace(end, answer=None, apart=apart, others=others)
+            await store.settle(token, self._chosen.choice([wanted, wanted, ()]), end, self.now)
 
     async def _resettle(self, store: SharedStore) -> None:
         if self._operations:

@@ -1,11 +1,13 @@
 # A store on a cluster: what every store promises, asked once more where all scripts run on one of several nodes.
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from gateway.stores.base import Store
+from tests.stores import test_add as moves
 from tests.stores import test_contract as contract
+from tests.stores import test_linked as linked
 from tests.support import valkey_cluster
 from tests.support.stores import open_shared
 from tests.support.valkey import new_prefix
@@ -33,3 +35,15 @@ class TestPurge(contract.TestPurge): ...
 
 
 class TestScan(contract.TestScan): ...
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        linked.TestLinks().test_who_reserves_a_free_claim_again_has_a_link_of_his_own,
+        linked.TestOthers().test_they_are_counted,
+        moves.test_claims_are_there_as_they_were,
+    ],
+)
+async def test_claims_with_links(store: Store, asked: Callable[[Store], Awaitable[None]]) -> None:
+    await asked(store)

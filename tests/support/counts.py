@@ -1,12 +1,15 @@
-# How many claims there are, by looking at all of them: what the counts of stores must be.
+# How many claims there are, and which have a link, by looking at all of them: what stores must count, and find.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from gateway.model import Overview, Record, State
+from gateway.stores.base import Store
+from gateway.stores.valkey import ValkeyStore
+from tests.support import valkey
 
 _REAL = "SELECT rule, state, count(*) FROM claims GROUP BY rule, state"
 _KEPT = "SELECT rule, state, claims FROM counts WHERE claims <> 0"
@@ -33,3 +36,13 @@ def overview_of(records: Iterable[Record]) -> Overview:
         if record.state is State.UNKNOWN:
             oldest[record.rule] = min(oldest.get(record.rule, record.first_seen), record.first_seen)
     return Overview(counts, oldest)
+
+
+async def check_links(store: Store, there: Sequence[Record], links: Iterable[bytes]) -> None:
+    """Hold what a store finds by links to all records; on Valkey there must be nothing else to find, either."""
+    if isinstance(store, ValkeyStore):  # first, because who finds something stale removes it
+        with valkey.server().client(decode_responses=False) as client:
+            members = sum(client.zcard(key) for key in client.scan_iter(store._keys.links + b"*"))
+        assert members == sum(record.link is not None for record in there)
+    for link in links:
+        assert list(await store.find_linked(link, 0)) == [record for record in there if record.link == link]

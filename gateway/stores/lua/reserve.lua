@@ -30,8 +30,10 @@ for at = 1, wanted do
         redis.call('ZREM', KEYS[4], string.sub(old, 18, 36) .. fingerprint)
         redis.call('DEL', KEYS[4 + 2 * at])
 --:counting
+--:linking
         note(old, fingerprint, -1)
         write_counts()
+        unlink(old, fingerprint)
         local state = string.sub(old, 1, 1)
         if state == '3' or state == '4' then
             result[#result + 1] = fingerprint .. old
@@ -39,5 +41,9 @@ for at = 1, wanted do
     end
     redis.call('SET', key, ARGV[2 + at])
     redis.call('SADD', KEYS[3], fingerprint)
+    if string.byte(ARGV[2 + at], 61) == 0x97 then
+--:linking
+        link(ARGV[2 + at], fingerprint, '')
+    end
 end
 return result

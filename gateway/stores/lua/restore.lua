@@ -4,6 +4,7 @@
 -- then for each claim its record, or "" where it was freed, and the answer.
 -- Returns {how many claims were put back, how many are held by another operation}.
 --:counting
+--:linking
 local owner, reserved_at = ARGV[2], ARGV[3]
 local is_whole = redis.call('GET', KEYS[1]) == ARGV[1]
 local restored, taken = 0, 0
@@ -35,12 +36,14 @@ for at = 1, (#ARGV - 3) / 2 do
             redis.call('ZREM', KEYS[4], string.sub(there, 18, 36) .. fingerprint)
             redis.call('SREM', KEYS[3], fingerprint)
             note(there, fingerprint, -1)
+            unlink(there, fingerprint)
         end
         if record == '' then
             redis.call('DEL', key, KEYS[4 + 2 * at])
         else
             redis.call('SET', key, record)
             note(record, fingerprint, 1)
+            link(record, fingerprint, '')
             if string.sub(record, 1, 1) == '1' then
                 redis.call('SADD', KEYS[3], fingerprint)
             else
