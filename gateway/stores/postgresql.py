@@ -10,16 +10,17 @@ import psycopg
 from typing_extensions import override
 
 from gateway.errors import StoreError
-from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
+from gateway.model import Claim, Filter, Kept, Overview, Page, Purged, Record, Settlement, State
 from gateway.stores import postgresql_records as records
+from gateway.stores.base import MAX_LINKED
 from gateway.stores.endings import Endings, Flight
 from gateway.stores.postgresql_link import FAILURES, Link, reason
 from gateway.stores.postgresql_listing import PostgresqlLists
-from gateway.stores.postgresql_records import Change, change_of
+from gateway.stores.postgresql_records import Step, step_of
 from gateway.stores.postgresql_server import PostgresqlServer
 from gateway.stores.purge_walk import PurgeWalk
 from gateway.stores.recovery import Recovery
-from gateway.stores.shared import COUNTED_AT_ONCE, MOVED, Refused, SharedStore, readable
+from gateway.stores.shared import COUNTED_AT_ONCE, MOVED, Answer, SharedStore, readable
 from gateway.stores.write_queue import Call
 
 _ATTEMPTS = 3
@@ -64,12 +65,11 @@ class PostgresqlStore(SharedStore):
     async def resettle(
         self, owner: bytes, claims: Sequence[Claim], was: State, settlement: Settlement, now: int
     ) -> bool:
-        states = records.UNKNOWN if was is State.UNKNOWN else str(int(was))
-        alone = Settlement(settlement.state, settlement.expires_at, settlement.resource)
-        change = Change(claims, owner, now, alone, states)
+        alone = Settlement(settlement.state, settlement.expires_at, settlement.resource, link=settlement.link)
+        step = Step(claims, owner, now, alone, records.states_of(was))
 
         async def work() -> bool:
-            (changed,), _ = await self._decide([change])
+            (changed,), _ = await self._decide([step])
             if changed:
                 self._recovery.kept.note_resettled(owner, claims, was, alone)
             return bool(changed)
@@ -89,6 +89,42 @@ class PostgresqlStore(SharedStore):
         return record if record is not None and record.is_held(now) else None
 
     @override
+    async def find_linked(self, link: bytes, now: int) -> Sequence[Record]:
+        found = await self._ask("find_linked", {"link": link, "now": now, "most": MAX_LINKED})
+        return [records.read_record(stored) for (stored,) in found]
+
+    @override
+    async def add(self, kept: Sequence[Kept], now: int) -> Sequence[Record | None]:
+        firsts: dict[bytes, Kept] = {}
+        for one in kept:
+            firsts.setdefault(one.record.fingerprint, one)
+        wanted = {"batch": records.adding(firsts.values()), "now": now}
+
+        async def work() -> list[Any]:
+            self._link.has_waited()
+            written = await self._commit("add_kept", wanted)
+            if not self._link.has_waited():
+                raise StoreError("too few standbys have what was added")
+            return written.met
+
+        met = [records.read_record(stored) for stored in await self._job(work)] if kept else []
+        there = {record.fingerprint: record for record in met}
+        found: list[Record | None] = []
+        for one in kept:
+            found.append(there.get(one.record.fingerprint))
+            there.setdefault(one.record.fingerprint, one.record)  # which later ones meet
+        return found
+
+    @override
+    async def read_kept(self, records: Sequence[Record]) -> Sequence[Kept]:
+        wanted = {
+            "fingerprints": [record.fingerprint for record in records],
+            "owners": [record.owner for record in records],
+        }
+        answers = dict(await self._ask("read_kept", wanted)) if records else {}
+        return [Kept(record, answers.get(record.fingerprint)) for record in records]
+
+    @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
         page = await self._ask("scan", {"after": after, "limit": limit, "now": now})
         return [records.read_record(row) for (row,) in page]
@@ -105,10 +141,10 @@ class PostgresqlStore(SharedStore):
     @override
     async def forget(self, fingerprint: bytes) -> bool:
         nothing = Claim(fingerprint, "", "", 0)
-        change = Change([nothing], None, 0, Settlement(None), records.FORGOTTEN)
+        step = Step([nothing], None, 0, Settlement(None), records.FORGOTTEN)
 
         async def work() -> bool:
-            (changed,), _ = await self._decide([change])
+            (changed,), _ = await self._decide([step])
             if changed:
                 self._recovery.kept.note_forgotten(fingerprint)
             return bool(changed)
@@ -133,39 +169,42 @@ class PostgresqlStore(SharedStore):
     # What a shared store needs
 
     @override
-    async def _write(self, batch: Sequence[Call[Any]]) -> tuple[list[Reserved | Held | int | Refused], bool]:
+    async def _write(self, batch: Sequence[Call[Any]]) -> tuple[Sequence[Answer], bool]:
         self._link.has_waited()
         try:
-            changes = [change_of(call) for call in batch]
-            found, claims = await self._decide(changes)
+            found, rows = await self._decide([step_of(call) for call in batch])
         except psycopg.Error as error:
             raise StoreError(reason(error)) from error
         self._purge.note_written(sum(len(call.claims) for call in batch if call.settlement is not None))
         answers = [
-            readable(lambda one=one: records.answer_of(changes, one, claims))  # type: ignore[misc]
+            readable(lambda one=one: records.answer_of(one, rows))  # type: ignore[misc]
             for one in found
         ]
         return answers, self._link.has_waited()
 
-    async def _decide(self, changes: Sequence[Change]) -> tuple[list[records.Found | int], list[Claim]]:
-        """Have the server decide; what it says of each change, and the claims by their numbers."""
-        batch, claims = records.batch(changes)
+    async def _decide(self, steps: Sequence[Step]) -> tuple[list[records.Found | int], list[records.Row]]:
+        """Have the server decide; what it says of each step, and the claims by their numbers."""
+        batch, rows = records.batch(steps)
+        written = await self._commit("decide", {"batch": batch})
+        return records.answers(steps, written.answers), rows
+
+    async def _commit(self, statement: str, wanted: dict[str, Any]) -> records.Written:
+        """Have the server carry out a batch, unless it has lost something."""
         parameters = {
             "node": self._server.node,
             "connection": self._link.token,
             "beats": self._server.beats,
             "server": self._server.name,
             "wait": self._link.lock_timeout,
-            "batch": batch,
         }
-        ((found,),) = await self._link.run("decide", parameters, attempts=_ATTEMPTS)
+        ((found,),) = await self._link.run(statement, parameters | wanted, attempts=_ATTEMPTS)
         written = records.read_written(found)
         if written.moved:
             self._recovery.doubt()
             raise StoreError(MOVED)
         if written.at:
             self._recovery.note_commit(written.at)
-        return written.answers, claims
+        return written
 
     async def _count(self) -> bool:
         """Count some claims that were not counted yet; whether there are more."""

@@ -189,7 +189,7 @@ class TestServer:
     async def test_a_newer_schema_is_refused(self, prefix: str) -> None:
         await (await open_at(server().url, prefix)).close()
         await ask(f"UPDATE \"{prefix}\".facts SET value = '99' WHERE name = 'schema'")
-        with pytest.raises(StoreOpenError, match=r"newer gateway \(version 99; this one knows 3\)"):
+        with pytest.raises(StoreOpenError, match=r"newer gateway \(version 99; this one knows 4\)"):
             await open_at(server().url, prefix)
 
     async def test_a_user_with_a_schema_of_its_own_needs_no_other_right(self, prefix: str) -> None:

@@ -17,7 +17,6 @@ from tests.support.postgresql_store import alone, ask, open_at, take_once_it_can
 from tests.support.stores import (
     CREATED,
     NOW,
-    UNKNOWN,
     claim,
     claims,
     create,
@@ -135,33 +134,6 @@ class TestTogether:
         assert await state_of(two, "a") is State.CREATED
         assert await state_of(two, "c") is State.IN_FLIGHT, "another has it by now"
         for store in (one, two):
-            await store.close()
-
-    async def test_an_older_schema_is_brought_up_to_date_with_what_is_in_it(self, prefix: str) -> None:
-        store = await open_at(server().url, prefix)
-        await create(store, "a", 1)
-        await create(store, "u", 3, UNKNOWN)
-        await store.close()
-        for statement in (
-            'DROP TRIGGER gone ON "{0}".claims',
-            'DROP FUNCTION "{0}".write, "{0}".abandon, "{0}".await, "{0}".tell, "{0}".note, "{0}".gone, "{0}".count',
-            'DROP TABLE "{0}".counts, "{0}".unknown_claims',
-            "DELETE FROM \"{0}\".facts WHERE name = 'counted'",
-            'ALTER TABLE "{0}".claims DROP COLUMN is_awaited',
-            "UPDATE \"{0}\".facts SET value = '1' WHERE name = 'schema'",
-        ):
-            await ask(statement.format(prefix))
-        stores = [await open_at(server().url, prefix) for _ in range(2)]
-        await take(stores[0], ("b",), 2)
-        wait = asyncio.ensure_future(stores[1].until_ended(claim("b").fingerprint, owner(2)))
-        await until(lambda: ask(f'SELECT 1 FROM "{prefix}".claims WHERE is_awaited'))
-        assert await stores[0].settle(owner(2), claims("b"), CREATED, NOW)
-        await wait
-        for store in stores:
-            assert await state_of(store, "a") is await state_of(store, "b") is State.CREATED
-            seen = await store.overview(NOW)
-            assert seen.claims == {("create-user", State.CREATED): 2, ("create-user", State.UNKNOWN): 1}
-            assert seen.oldest_unknown == {"create-user": NOW}
             await store.close()
 
 

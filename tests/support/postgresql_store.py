@@ -39,6 +39,35 @@ async def open_at(url: str, prefix: str, *, replicas: int = 0, is_trusted: bool 
     return opened.store
 
 
+_SINCE = {
+    2: ('DROP FUNCTION "{0}".await, "{0}".tell', 'ALTER TABLE "{0}".claims DROP COLUMN is_awaited'),
+    3: (
+        'DROP TRIGGER gone ON "{0}".claims',
+        'DROP FUNCTION "{0}".note, "{0}".gone, "{0}".count',
+        'DROP TABLE "{0}".counts, "{0}".unknown_claims',
+        "DELETE FROM \"{0}\".facts WHERE name = 'counted'",
+    ),
+    4: (
+        'DROP FUNCTION "{0}".linked CASCADE',
+        'DROP FUNCTION "{0}".write(bytea, bigint, bigint, bytea, text, json)',
+        'DROP FUNCTION "{0}".write(bytea, bigint, bigint, bytea, text, json, boolean)',
+        'DROP FUNCTION "{0}".stored, "{0}".is_current, "{0}".apply, "{0}".add, "{0}".restore',
+        'ALTER TYPE "{0}".wanted DROP ATTRIBUTE version, DROP ATTRIBUTE link, DROP ATTRIBUTE is_other',
+        'ALTER TABLE "{0}".claims DROP COLUMN version, DROP COLUMN link',
+        'DROP TABLE "{0}".linked_claims',
+    ),
+}
+"""What each version of the schema has brought."""
+
+
+async def downgrade(prefix: str, version: int) -> None:
+    """Leave of a store what an earlier version has of it, and no function that came or changed after that."""
+    for step in sorted(_SINCE, reverse=True):
+        for statement in _SINCE[step] if step > version else ():
+            await ask(statement.format(prefix))
+    await ask(f"UPDATE \"{prefix}\".facts SET value = '{version}' WHERE name = 'schema'")
+
+
 async def take_once_it_can(store: Store, *names: str) -> None:
     """Reserve as soon as the store takes it. What failed before that may be left for a moment, until it is freed."""
     numbers = itertools.count(1_000_000)

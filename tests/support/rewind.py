@@ -5,7 +5,7 @@ import asyncio
 from tests.support import postgresql, valkey
 from tests.support.shared import Backend
 
-_TABLES = ("claims", "counts", "unknown_claims")
+_TABLES = ("claims", "counts", "unknown_claims", "linked_claims")
 
 
 class Saved:

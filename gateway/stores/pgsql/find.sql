@@ -1,2 +1,2 @@
 -- What is stored under fingerprints.
-SELECT :schema.record(c) FROM :schema.claims AS c WHERE fingerprint = ANY (%(fingerprints)s)
+SELECT :schema.stored(c) FROM :schema.claims AS c WHERE fingerprint = ANY (%(fingerprints)s)

@@ -1,2 +1,2 @@
 -- What is stored under a fingerprint.
-SELECT :schema.record(c) FROM :schema.claims AS c WHERE fingerprint = %(fingerprint)s
+SELECT :schema.stored(c) FROM :schema.claims AS c WHERE fingerprint = %(fingerprint)s

@@ -1,5 +1,5 @@
 -- The claims between two fingerprints that are held, and as they are wanted.
-SELECT :schema.record(c)
+SELECT :schema.stored(c)
 FROM :schema.claims AS c
 WHERE c.fingerprint > %(after)s AND c.fingerprint <= %(last)s AND (c.state = 1 OR c.expires_at > %(now)s)
     AND c.first_seen < %(before)s

@@ -19,7 +19,7 @@ WITH RECURSIVE rules AS (
     ORDER BY u.first_seen, u.fingerprint
     LIMIT %(most)s
 )
-SELECT due.first_seen, due.fingerprint, CASE WHEN c.fingerprint IS NOT NULL THEN :schema.record(c) END
+SELECT due.first_seen, due.fingerprint, CASE WHEN c.fingerprint IS NOT NULL THEN :schema.stored(c) END
 FROM due
 LEFT JOIN :schema.claims AS c ON c.fingerprint = due.fingerprint
 ORDER BY due.first_seen, due.fingerprint

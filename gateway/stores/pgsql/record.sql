@@ -1,4 +1,4 @@
--- A stored claim, as gateways read it.
+-- A stored claim, as gateways of version 3 of the schema read it, and no other one could: see stored.sql.
 CREATE OR REPLACE FUNCTION :schema.record(c :schema.claims) RETURNS json LANGUAGE sql STABLE
 AS $$
 SELECT json_build_array(

@@ -62,21 +62,23 @@ BEGIN
     WITH put AS (
         INSERT INTO :schema.claims AS c (
             fingerprint, owner, state, expires_at, unknown_hold, first_seen, node, rule, entry, resource, caller, payload,
-            answer
+            answer, version, link
         )
         SELECT
             u.fingerprint, u.owner, u.state, u.expires_at, u.hold, u.at, of_node, u.rule, u.entry, u.resource, u.caller,
-            u.payload, u.answer
+            u.payload, u.answer, u.version, u.link
         FROM unnest(w) AS u
         WHERE u.state <> 0
         ORDER BY u.fingerprint
         ON CONFLICT (fingerprint) DO UPDATE
         SET state = excluded.state, expires_at = excluded.expires_at, node = excluded.node,
-            resource = excluded.resource, answer = coalesce(excluded.answer, c.answer)
+            resource = excluded.resource, answer = coalesce(excluded.answer, c.answer),
+            link = coalesce(excluded.link, c.link)
         WHERE c.owner = excluded.owner
             AND (c.state IN (1, 4) OR excluded.state = 2 OR c.state = 3 AND excluded.state = 3)
-            AND (c.state, c.expires_at, c.resource)
-                IS DISTINCT FROM (excluded.state, excluded.expires_at, excluded.resource)
+            AND (c.state, c.expires_at, c.resource, c.link) IS DISTINCT FROM (
+                excluded.state, excluded.expires_at, excluded.resource, coalesce(excluded.link, c.link)
+            )
         RETURNING c.fingerprint, c.rule, c.first_seen, c.state
     )
     SELECT
