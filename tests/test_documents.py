@@ -22,6 +22,7 @@ from gateway.guard.verdict import Verdict
 from gateway.http import existing, problem
 from gateway.model import Claim, Record, State
 from gateway.proxy import answers
+from gateway.proxy.change_sender import SUCCEEDED
 from gateway.proxy.judgement import OUTCOMES
 from gateway.telemetry import RequestRecord, Telemetry
 
@@ -264,7 +265,13 @@ def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
         SOURCES[ROOT / "gateway" / "proxy" / name]
         for name in ("handler.py", "create.py", "conflicts.py", "authorize.py", "upsert.py", "forward.py")
     )
-    told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms), existing.ACCEPTED, existing.REDIRECTED}
+    told = {
+        *OUTCOMES.values(),
+        *SUCCEEDED.values(),
+        *re.findall(r'outcome = "([a-z-]+)"', rooms),
+        existing.ACCEPTED,
+        existing.REDIRECTED,
+    }
     slugs = {*problem.KINDS, "upstream-unreachable"}
     assert set(names("docs/operations.md", "Outcomes")) == told - slugs
     assert "upgraded" in told

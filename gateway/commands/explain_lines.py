@@ -6,11 +6,7 @@ from typing import Any
 
 def lines(found: dict[str, Any]) -> list[str]:
     """One line for each thing that was found out, the names in a column."""
-    rows = [("rule", found["rule"] or ("none" if found["forwarded"] else "(refused before one was chosen)"))]
-    if "namespace" in found:
-        rows.append(("namespace", found["namespace"]))
-    if "when" in found:
-        rows.append(("when", " and ".join(found["when"])))
+    rows = _rule(found)
     rows += [("scope", f"{text} = {_shown(value)}") for text, value in found.get("scope", {}).items()]
     if "items" in found:
         rows.append(("items", str(found["items"])))
@@ -38,6 +34,17 @@ def lines(found: dict[str, Any]) -> list[str]:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))
     return [f"{label:<15}{text}" for label, text in rows]
+
+
+def _rule(found: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [("rule", found["rule"] or ("none" if found["forwarded"] else "(refused before one was chosen)"))]
+    if "namespace" in found:
+        rows.append(("namespace", found["namespace"]))
+    if "does" in found:
+        rows.append(("does", f"{found['does']} {found['resource']}"))
+    if "when" in found:
+        rows.append(("when", " and ".join(found["when"])))
+    return rows
 
 
 def _who_may_know(path: str, before: str, cache: str, caller: str) -> str:

@@ -9,6 +9,7 @@ from gateway.config.table import Duration
 from gateway.config.units import format_duration
 from gateway.errors import IdentityError
 from gateway.guard.answer_shapes import AnswerShape
+from gateway.guard.changes import ResourceChange
 from gateway.guard.condition import describe
 from gateway.guard.identity import Identity, RequestView, identify, sent_values
 from gateway.guard.question import fill
@@ -28,6 +29,8 @@ def guarded(rule: Rule, judged: Judgement[str], *, is_final: bool) -> dict[str, 
     if request is None:
         return found
     scope, identities = _identities(rule, request)
+    if judged.change is not None:
+        found["does"], found["resource"] = judged.change.action.kind, "/" + "/".join(judged.change.path)
     found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = _claims(identities, wanted, is_final=is_final)
     claimed = {identity.entry for identity in identities}
@@ -35,6 +38,8 @@ def guarded(rule: Rule, judged: Judgement[str], *, is_final: bool) -> dict[str, 
         found["items"] = len(request.items)
     elif skipped := [entry.name for entry in rule.entries if entry not in claimed]:
         found["skipped"] = skipped
+    if judged.change is not None:
+        return found | {"happens": _changes(judged.change)}
     if not wanted:
         return found
     found |= _sender(rule, wanted[0], is_final=is_final)
@@ -73,7 +78,7 @@ def _claims(identities: Iterable[Identity], wanted: Iterable[Claim], *, is_final
 def _identities(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], list[Identity]]:
     """The scope and the identities of a create, or of all items of a batch. Raises as claims does."""
     if rule.batch is None:
-        scope, identities = identify(rule, request) if rule.entries else ((), ())
+        scope, identities = identify(rule, request) if rule.entries or rule.action else ((), ())
         return scope, list(identities)
     scope, found = (), list[Identity]()
     for item in request.items:
@@ -109,6 +114,16 @@ def _answer(shape: AnswerShape) -> str:
     status = [] if shape.status is None else [str(shape.status)]
     kind = [] if shape.content_type is None else [shape.content_type]
     return " ".join([*status, *kind]) or "with header fields of its own"
+
+
+def _changes(change: ResourceChange) -> str:
+    statuses = ", ".join(change.action.statuses)
+    if change.action.kind == "release":
+        return f"forwarded; what was created there can be created again once the API answers {statuses}"
+    return (
+        "forwarded when its claims are free, or what it changes has them already, otherwise 409; once the API answers "
+        f"{statuses}, what it had before for these entries is free"
+    )
 
 
 def _happens(rule: Rule, first: Claim) -> str:

@@ -13,7 +13,7 @@ from gateway.guard.field import Source, parse_alternatives, parse_field
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.token import is_unproven
 
-_REDIRECT = 302
+_ACCEPTED, _REDIRECT, _NOT_FOUND = 202, 302, 404
 _REFUSED: tuple[str, ...] = next(field.default for field in fields(RuleConfig) if field.name == "refused")
 _API = re.compile(r"(?:rest-?)?apis?|graphql|rpc|v[0-9]+(?:\.[0-9]+)*", re.IGNORECASE)
 """Segments that say that a program is answered, not a person."""
@@ -33,7 +33,13 @@ def advise(config: Config) -> list[str]:
     return [
         hint
         for rule in config.rules
-        for hint in (*_about_pages(rule), *_about_types(rule), *_about_entries(rule), *_about_caller(rule))
+        for hint in (
+            *_about_pages(rule),
+            *_about_types(rule),
+            *_about_entries(rule),
+            *_about_caller(rule),
+            *_about_changes(rule),
+        )
     ]
 
 
@@ -78,6 +84,23 @@ def _about_caller(rule: RuleConfig) -> list[str]:
         'authorize = { path = "/me", cache = "0s" }'
     )
     return [hint]
+
+
+def _about_changes(rule: RuleConfig) -> list[str]:
+    hints = []
+    lists = {"release": [each.statuses for each in rule.release], "update": [each.statuses for each in rule.update]}
+    for key, entries in lists.items():
+        for at, statuses in enumerate(entries):
+            named = frozenset[int]().union(*[parse_statuses(text).codes for text in statuses])
+            where = f"rule {quote(rule.name)}, {key}[{at}].statuses"
+            if _NOT_FOUND in named:
+                hints.append(
+                    f"{where}: many APIs answer 404, too, to those who may not see a thing; if this one does, anybody "
+                    "can free its identities, so leave it out"
+                )
+            if _ACCEPTED in named:
+                hints.append(f"{where}: 202 says that nothing is done yet; leave it out, unless this API does it first")
+    return hints
 
 
 def _looks_like_a_page(rule: RuleConfig) -> bool:

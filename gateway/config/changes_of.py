@@ -8,7 +8,6 @@ from gateway.config.schema import MatchConfig, RuleConfig, ScopeConfig, UniqueCo
 from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.guard.field import Field, Source, parse_alternatives
 from gateway.guard.following import Action
-from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 
 _SHARED = frozenset({Source.HEADER, Source.HOST, Source.COOKIE, Source.JWT, Source.QUERY, Source.CLIENT})
@@ -39,7 +38,7 @@ def changes_of(rule: RuleConfig) -> Iterator[ChangeRule]:
         scope = [item for item in rule.scope_items if is_shared(parse_alternatives(item.field))]
         deletes = _change(rule, release, (), [_as_sent(item, _SHARED, ()) for item in scope])
         without = msgspec.structs.replace(deletes, verify=None)
-        yield ChangeRule(without, namespace, Action("release", _codes(release.statuses), NO_HOLD))
+        yield ChangeRule(without, namespace, Action("release", release.statuses, NO_HOLD))
     for update in rule.update:
         variables = parse_template(update.path).variables
         unique = [
@@ -49,7 +48,7 @@ def changes_of(rule: RuleConfig) -> Iterator[ChangeRule]:
             for entry in movable(rule, update)
         ]
         changes = _change(rule, update, unique, [_as_sent(item, _READABLE, variables) for item in rule.scope_items])
-        yield ChangeRule(changes, namespace, Action("update", _codes(update.statuses), hold))
+        yield ChangeRule(changes, namespace, Action("update", update.statuses, hold))
 
 
 def _change(
@@ -84,10 +83,6 @@ def _change(
         release=(),
         update=(),
     )
-
-
-def _codes(statuses: Sequence[str]) -> frozenset[int]:
-    return frozenset().union(*[parse_statuses(text).codes for text in statuses])
 
 
 def is_shared(field: Field) -> bool:

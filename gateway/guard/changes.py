@@ -147,7 +147,7 @@ class BegunChange(msgspec.Struct, frozen=True):
     found: Sequence[Record]
     """All claims of the resource, from when it held that on."""
     earlier: Record | None
-    """The other claim of the resource, where it is held by an earlier change of unknown outcome."""
+    """The other claim of the resource, where an earlier change still holds it that was not answered."""
 
     def settlement(self, outcome: Outcome, now: int, resource: str | None, *, is_over: bool) -> Settlement:
         """Say what becomes of what it holds, and of the resource's other claims.
@@ -187,9 +187,10 @@ class BegunChange(msgspec.Struct, frozen=True):
         unknown = Settlement(State.UNKNOWN, later(now, self.change.rule.unknown_hold))
         if is_over:
             return msgspec.structs.replace(unknown, apart={self.slot: FREE})
-        slot, earlier = Settlement(State.UNKNOWN, later(now, self.change.action.hold)), self.earlier
+        # Nothing is to be found out about it, and nothing is lost when its hold ends: so it is not unknown.
+        slot, earlier = Settlement(State.CREATED, later(now, self.change.action.hold)), self.earlier
         # What wanted the same is held for longer now, and yet another attempt needs a place.
-        freed = () if earlier is None else (Change(earlier.fingerprint, earlier.owner, State.UNKNOWN, FREE),)
+        freed = () if earlier is None else (Change(earlier.fingerprint, earlier.owner, earlier.state, FREE),)
         return msgspec.structs.replace(unknown, apart={self.slot: slot}, others=freed)
 
     def _gone(self, record: Record) -> Change:

@@ -8,6 +8,7 @@ import msgspec
 from gateway.errors import BodyTooLarge, IdentityError, Malformed, RepeatedItems
 from gateway.guard.admission import Admission
 from gateway.guard.begin_spooled import begin_spooled
+from gateway.guard.changes import ResourceChange, read_change
 from gateway.guard.claims import claims, with_items
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.identity import RequestView
@@ -52,6 +53,14 @@ class Judgement(msgspec.Struct, Generic[T], frozen=True):
     view: RequestView | None = None
     """What its claims were read from, with the items of a batch."""
     claims: tuple[Claim, ...] = ()
+    change: ResourceChange | None = None
+    """What it does to what was created, where it is no create; its claims are those of the identities that it gives."""
+
+
+_NOT_TOLD = {
+    "release": "it does not say whose thing it deletes",
+    "update": "it names no identity of what it changes",
+}
 
 
 def judge(admission: Admission[T], sample: Sample, fingerprinter: Fingerprinter) -> Judgement[T]:
@@ -74,6 +83,11 @@ def judge(admission: Admission[T], sample: Sample, fingerprinter: Fingerprinter)
         return _unreadable(rule, upstream, error)
     try:
         view = _view(rule, sample, admitted.target.query, match, fingerprinter)
+        if rule.action is not None:
+            change = read_change(rule, sample.method, admitted.target.path, view, fingerprinter)
+            if change is None:
+                return Judgement(True, f"passes untouched: {_NOT_TOLD[rule.action.kind]}", upstream)
+            return Judgement(True, None, upstream, rule, view, change.wanted, change)
         found = claims(rule, view, fingerprinter)
     except RepeatedItems as repeated:
         return _refused(rule, upstream, "duplicate-in-batch", str(repeated))

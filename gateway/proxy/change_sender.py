@@ -23,7 +23,8 @@ from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 
 _NOT_OVER = frozenset({202, 408, 499})
 """Statuses that an API, or a proxy in front of it, answers while the API may still be at work."""
-_SUCCEEDED = {"release": "released", "update": "updated"}
+SUCCEEDED = {"release": "released", "update": "updated"}
+"""What logs and metrics call a change that has succeeded."""
 
 
 class _Ending(msgspec.Struct):
@@ -112,7 +113,7 @@ class ChangeSender:
 
 def _outcome(begun: BegunChange, outcome: Outcome) -> str:
     """What logs and metrics call it."""
-    return _SUCCEEDED[begun.change.action.kind] if outcome is Outcome.SUCCEEDED else OUTCOMES[outcome]
+    return SUCCEEDED[begun.change.action.kind] if outcome is Outcome.SUCCEEDED else OUTCOMES[outcome]
 
 
 def _resource(request: RequestContext, begun: BegunChange) -> str | None:

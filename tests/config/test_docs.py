@@ -13,6 +13,7 @@ from gateway.config.problems import Problems
 from gateway.config.reader import read
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
@@ -56,6 +57,8 @@ HEADINGS: dict[type[Table], str] = {
     ConditionConfig: "Conditions",
     AuthorizeConfig: "authorize",
     UpsertConfig: "upsert",
+    ReleaseConfig: "release",
+    UpdateConfig: "update",
     AnswerConfig: "[rules.answers.SLUG]",
 }
 
@@ -139,7 +142,7 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    own = {KeyConfig, AuthorizeConfig, UpsertConfig, VerifyConfig, AnswerConfig}
+    own = {KeyConfig, AuthorizeConfig, UpsertConfig, ReleaseConfig, UpdateConfig, VerifyConfig, AnswerConfig}
     if table in own and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
@@ -241,6 +244,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f'{RULE}outcome = [{{ when = [{conditions}], is = "refused" }}]\n'
     elif table is UpsertConfig:
         text = f'resource = "header.Location"\nduplicate = "upsert"\nupsert = {{ {", ".join(lines)} }}\n'
+    elif table in {ReleaseConfig, UpdateConfig}:
+        text = f'resource = "header.Location"\n{HEADINGS[table]} = [{{ {", ".join(lines)} }}]\n'
     else:
         text = f"{HEADINGS[table].replace('SLUG', 'duplicate')}\n{text}"
     assert findings(complete(text, table)) == []

@@ -110,6 +110,12 @@ def _rest(rule: RuleConfig) -> Iterator[str]:
     if rule.resource is not None:
         who = {"caller": "the caller who made it", "anyone": "anyone", "nobody": "nobody"}[rule.link]
         yield f"The link is taken from {rule.resource.partition('?')[0]}, and shown to {who}."
+    for release in rule.release:
+        what, statuses = f"{' or '.join(release.methods)} {release.path}", _listed(release.statuses)
+        yield f"What is deleted by {what} can be created again, once the API answers {statuses}."
+    for update in rule.update:
+        what, statuses = f"{' or '.join(update.methods)} {update.path}", _listed(update.statuses)
+        yield f"What is changed by {what} gives up the identities that it had, once the API answers {statuses}."
     if rule.authorize is not None:
         before = "anything is claimed" if rule.authorize.before == "claim" else "an answer tells of another create"
         path = rule.authorize.path.partition("?")[0]
