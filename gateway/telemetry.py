@@ -64,17 +64,10 @@ _OUTCOMES_WITHOUT_RULE = (
     *("too-many-connections", "request-timeout"),
 )
 _EVENTS = (
-    *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "loop-stalled"),
-    *(
-        "purge-failed",
-        "release-skipped",
-        "reload-refused",
-        "settle-delayed",
-        "spool-failed",
-        "store-failure",
-        "store-restored",
-    ),
-    "unknown-lapsed",
+    *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "identity-changed"),
+    *("loop-stalled", "purge-failed", "release-skipped", "reload-refused", "settle-delayed", "spool-failed"),
+    "store-failure",
+    *("store-restored", "unknown-lapsed"),
 )
 
 

@@ -27,6 +27,7 @@ from gateway.process.admin.openapi import describe
 from gateway.process.admin.page_api import PageApi
 from gateway.process.admin.routes import Handler, Route
 from gateway.process.admin.status import StatusApi
+from gateway.process.admin.versions import VersionsApi
 from gateway.process.operators import Operators
 from gateway.process.reload import Reloader
 from gateway.process.request_ids import random_ids
@@ -68,6 +69,7 @@ class Admin:
             *self.health.routes,
             *StatusApi(sources, reloader, self.health.unready).routes,
             *ClaimsApi(sources.store, sources.assembly, fingerprinter, audit, self._access).routes,
+            *VersionsApi(sources.store, sources.assembly).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
             *self._imports.routes,
             *ExportApi(sources.store, fingerprinter).routes,
