@@ -63,7 +63,7 @@ def _check(path: Path) -> tuple[list[str], list[str], int | None]:
         config = load(path)
     except ConfigError as error:
         return error.problems, [], None
-    return provision.problems(config), [*advise(config), *_about_limits(config)], len(config.rules)
+    return provision.problems(config), [*advise(config), *_about_limits(config)], len(config.active_rules)
 
 
 def _about_limits(config: Config) -> list[str]:

@@ -5,12 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from gateway.config.conditions import parse_answer_condition, parse_request_condition
+from gateway.config.conditions import (
+    parse_answer_condition,
+    parse_caller_condition,
+    parse_exception,
+    parse_request_condition,
+)
 from gateway.config.schema import TYPES, Config, RuleConfig, UniqueConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
 from gateway.config.validate_batch import parse_list
@@ -27,7 +33,7 @@ from gateway.guard.pattern import parse_pattern
 from gateway.guard.question import Verify, is_about, parse_question
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
-from gateway.guard.rule import Entry, Rule, ScopeField, When
+from gateway.guard.rule import Entry, Exceptions, Override, Rule, ScopeField, When
 from gateway.guard.rules import Rules
 from gateway.guard.spooled import Spooling
 from gateway.guard.statuses import parse_statuses
@@ -41,14 +47,24 @@ from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
 _T = TypeVar("_T")
-_IN_BODIES = frozenset({Source.BODY, Source.XML})
+_IN_BODIES = frozenset({Source.BODY, Source.XML, Source.FORM, Source.FILE})
 """Where conditions can look that need the body."""
 
 
 def compile_rules(config: Config) -> Rules:
-    """Compile the rules of a configuration that was found free of problems."""
-    overrides = frozenset(name.lower().encode() for rule in config.rules for name in rule.method_override)
-    return Rules(_rule(rule, overrides) for rule in config.rules)
+    """Compile the rules that are enforced, of a configuration that was found free of problems."""
+    return _compile(config, "enforce")
+
+
+def compile_shadow(config: Config) -> Rules | None:
+    """Compile the rules that are in shadow; None when there are none."""
+    return _compile(config, "shadow") if any(rule.mode == "shadow" for rule in config.rules) else None
+
+
+def _compile(config: Config, mode: str) -> Rules:
+    active = config.active_rules
+    overrides = frozenset(name.lower().encode() for rule in active for name in rule.method_override)
+    return Rules(_rule(rule, overrides) for rule in active if rule.mode == mode)
 
 
 def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | None) -> Routes[_T]:
@@ -63,7 +79,7 @@ def compile_cors(config: Config) -> Cors | None:
     if config.cors is None:
         return None
     names = [config.server.status_header, config.forwarding.request_id]
-    shaped = [name for rule in config.rules for answer in rule.answers.values() for name in answer.headers]
+    shaped = [name for rule in config.active_rules for answer in rule.answers.values() for name in answer.headers]
     exposed = [*[name for name in names if name != "off"], *OWN_FIELDS, *shaped]
     return Cors(config.cors.origins, exposed)
 
@@ -88,11 +104,27 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
     when = _when(rule.match.when)
     asked = [] if when is None else [condition.field for condition in when.conditions]
+    exceptions = _exceptions(rule.exceptions)
+    if exceptions is not None:
+        asked += [condition.field for condition in (*exceptions.head, *exceptions.body)]
+    override = None if rule.override is None else _override(rule.override)
+    if override is not None:
+        asked += [condition.field for condition in override.callers]
     deciding = _headers([*fields, *asked])
     is_upsert = rule.duplicate == "upsert"
     if key is not None:
         deciding.add(key.header.lower().encode())
-    if key is not None or retry_window or is_upsert or rule.authorize is not None or rule.verify is not None:
+    if override is not None:
+        deciding.add(override.header)
+    needs_caller = (
+        key is not None
+        or retry_window > 0
+        or is_upsert
+        or rule.authorize is not None
+        or rule.verify is not None
+        or override is not None
+    )
+    if needs_caller:
         deciding |= _headers(caller)
     refused = [parse_statuses(text) for text in rule.refused]
     return Rule(
@@ -121,14 +153,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
         caller=caller,
-        needs_caller=(
-            key is not None
-            or retry_window > 0
-            or is_upsert
-            or rule.authorize is not None
-            or rule.verify is not None
-            or (rule.resource is not None and rule.link == "caller")
-        ),
+        needs_caller=needs_caller or (rule.resource is not None and rule.link == "caller"),
         key=key,
         retry_window=retry_window,
         replay_limit=rule.replay_limit if rule.retry == "replay" else 0,
@@ -144,7 +169,9 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
         exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
         reads_whole_body=any(field.source in WHOLE for field in fields),
         caller_is_unproven=is_unproven(caller),
-        reads_client=_reads_client([*fields, *caller]),
+        reads_client=_reads_client([*fields, *asked, *caller]),
+        exceptions=exceptions,
+        override=override,
         spooling=None if rule.spool_limit is None else _spooling(rule.spool_limit, fields, has_key=key is not None),
         verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
         answers={
@@ -174,6 +201,26 @@ def _when(configs: Sequence[ConditionConfig]) -> When | None:
     paths = tuple([each.field.keys for each in body if each.field.source is Source.BODY])
     elements = tuple([each.field.names for each in body if each.field.source is Source.XML])
     return When(head, body, head + body, paths, elements)
+
+
+def _exceptions(configs: Sequence[ConditionConfig]) -> Exceptions | None:
+    conditions = [parse_exception(config) for config in configs]
+    if not conditions:
+        return None
+    body = tuple([each for each in conditions if each.field.source in _IN_BODIES])
+    fields = [each.field for each in body]
+    return Exceptions(
+        head=tuple([each for each in conditions if each.field.source not in _IN_BODIES]),
+        body=body,
+        wanted=want([field.keys for field in fields if field.source is Source.BODY]),
+        xml=xml_ways([field.names for field in fields if field.source is Source.XML]),
+        reads_form=any(field.source in {Source.FORM, Source.FILE} for field in fields),
+    )
+
+
+def _override(override: OverrideConfig) -> Override:
+    callers = tuple([parse_caller_condition(config) for config in override.callers])
+    return Override(override.header.lower().encode(), callers)
 
 
 def _headers(fields: Iterable[Field]) -> set[bytes]:

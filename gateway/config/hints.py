@@ -11,6 +11,7 @@ from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
@@ -63,6 +64,12 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "retry_window"): 'retry_window = "10m"',
     (schema.RuleConfig, "authorize"): 'authorize = { path = "/me" }',
     (AuthorizeConfig, "path"): 'path = "/me"',
+    (schema.RuleConfig, "except"): 'except = [{ field = "body.email", matches = "*@test.example.com" }]',
+    (schema.RuleConfig, "override"): (
+        'override = { header = "Confirm-Duplicate", callers = [{ field = "jwt.role", equals = "support" }] }'
+    ),
+    (OverrideConfig, "header"): 'header = "Confirm-Duplicate"',
+    (OverrideConfig, "callers"): 'callers = [{ field = "jwt.role", equals = "support" }]',
     (KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
     (KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
     (schema.RuleConfig, "accept_status"): "accept_status = 202",
@@ -135,6 +142,7 @@ _TITLES: dict[type[Table], str] = {
     ConditionConfig: "a condition",
     AuthorizeConfig: "a rule's authorize",
     UpsertConfig: "a rule's upsert",
+    OverrideConfig: "a rule's override",
     VerifyConfig: "a rule's verify",
     AnswerConfig: "[rules.answers.SLUG]",
 }

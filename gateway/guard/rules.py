@@ -35,6 +35,8 @@ class Refusal(msgspec.Struct, frozen=True):
 
     slug: str
     detail: str
+    rule: Rule | None = None
+    """The rule for which it must not; None for no rule."""
 
 
 class _Lookup(NamedTuple):
@@ -102,8 +104,10 @@ class Rules:
             if asked:  # most believe it of POST only; of any other, either may be what is done
                 methods = {asked} if methods == {"POST"} else methods | {asked}
         found = _in_turn(matches, methods)
-        unusual = None if found is None else find_unusual(method, target.query, headers)
-        return found if unusual is None else Refusal("unusual-request", unusual)
+        if found is None:
+            return None
+        unusual = find_unusual(method, target.query, headers)
+        return found if unusual is None else Refusal("unusual-request", unusual, found.rule)
 
     def _read(self, path: str) -> _Lookup | None:
         """Read a path, and find the rules that guard it; None when none can, whatever else the request says."""
@@ -128,12 +132,14 @@ class Rules:
         decide = self._overrides.union(*[rule.headers for rule in rules])
         if names_options:
             for name in headers.options(b"connection") & decide:
-                return Refusal("hidden-field", f"Connection names {name.decode('latin-1')}, which decides here.")
+                detail = f"Connection names {name.decode('latin-1')}, which decides here."
+                return Refusal("hidden-field", detail, rules[0])
         for name, plain in look_alikes:
             if plain in decide:
                 return Refusal(
                     "hidden-field",
                     f"{name.decode('latin-1')} could be read as {plain.decode('latin-1')}, which decides here.",
+                    rules[0],
                 )
         return None
 
@@ -145,7 +151,7 @@ class Rules:
         if reading.is_open:
             for rule in _on_host(self._all, target, headers):
                 if overridden or method.upper() in rule.methods:
-                    return _TOO_MANY_READINGS
+                    return Refusal("ambiguous-path", _TOO_MANY_READINGS, rule)
         for segments in reading.others:
             found = self._tree.find(segments)
             meant = [*found.values, *[suffixed.value for suffixed in found.suffixed]]
@@ -157,6 +163,7 @@ class Rules:
                         "ambiguous-path",
                         f'The path could be read as one that rule "{rule.name}" guards. Send it without empty or dot '
                         "segments, parameters, backslashes, and encoded slashes or percent signs.",
+                        rule,
                     )
         return None
 
@@ -176,6 +183,7 @@ class Rules:
                         "ambiguous-path",
                         f'The path could be read as one that rule "{rule.name}" guards with a suffix behind it, as in '
                         '"/users.json", and the rule\'s extensions do not list the suffix. Send the path without it.',
+                        rule,
                     )
         return None
 
@@ -203,10 +211,9 @@ def _reads_alike(met: Match, segments: tuple[str, ...], target: Target, found: F
     return met.rule.template.read(read) == met.variables
 
 
-_TOO_MANY_READINGS = Refusal(
-    "ambiguous-path",
+_TOO_MANY_READINGS = (
     "The path is longer than 1 KiB and can be read in too many ways to say whether a rule guards it. Send it without "
-    "empty or dot segments, parameters, backslashes, and encoded slashes or percent signs.",
+    "empty or dot segments, parameters, backslashes, and encoded slashes or percent signs."
 )
 
 
@@ -221,6 +228,7 @@ def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:
             "method-override",
             f'The route of rule "{rules[0].name}" does not take a method from the header '
             f"{asked[0].decode('latin-1')}. Send the method itself.",
+            rules[0],
         )
     method = headers.values(asked[0])[0].decode("latin-1").strip().upper()
     if method and method not in _OVERRIDABLE:
@@ -228,6 +236,7 @@ def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:
             "method-override",
             f"The header {asked[0].decode('latin-1')} names no method that is known here. "
             f"Known are {', '.join(sorted(_OVERRIDABLE))}.",
+            rules[0],
         )
     return method
 

@@ -115,7 +115,7 @@ class Reloader:
             result = Reload(problems=(f"it cannot be applied: unexpected {type(error).__name__}",))
         else:
             self._in_force = self._loaded
-            result = Reload(len(config.rules), waiting(self._started, config))
+            result = Reload(len(config.active_rules), waiting(self._started, config))
         self.problems = result.problems
         return result
 

@@ -16,6 +16,8 @@ from gateway.proxy.context import RequestContext, answer
 from gateway.proxy.create import CreateHandler
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver, send
+from gateway.proxy.sender import Sender
+from gateway.proxy.shadow import ShadowHandler
 from gateway.telemetry import RequestRecord
 from gateway.upstream.results import REQUEST_BROKEN, NoResponse
 
@@ -24,8 +26,10 @@ class Handler:
     """Answers exchanges, one call each."""
 
     def __init__(self, deps: HandlerDependencies) -> None:
+        sender = Sender(deps)
         self._deps = deps
-        self._create = CreateHandler(deps)
+        self._create = CreateHandler(deps, sender)
+        self._shadow = ShadowHandler(deps, sender)
 
     def __repr__(self) -> str:
         return f"Handler({self._deps.admission!r})"
@@ -72,13 +76,13 @@ class Handler:
             return
         request = RequestContext(exchange, record, admitted.upstream, admitted.target)
         if admitted.match is None:
-            await self._pass(request)
+            await self._leave(request, admitted.shadow)
         elif admitted.match.is_open:
-            await self._in_turn(request, admitted.match)
+            await self._in_turn(request, admitted.match, admitted.shadow)
         else:
             await self._create(request, admitted.match)
 
-    async def _in_turn(self, request: RequestContext, match: Match) -> None:
+    async def _in_turn(self, request: RequestContext, match: Match, shadow: Match | Refusal | None) -> None:
         """Let the first rule guard a request whose conditions hold, for which its body may have to be read."""
         limit = body_limit(match)
         try:
@@ -95,7 +99,7 @@ class Handler:
             request.reply(answers.unreadable(failure, match.rule.name))
             return
         if chosen is None:
-            await self._pass(request)
+            await self._leave(request, shadow)
         elif error is not None:
             self._create.prepare(request, chosen.rule)
             await self._create.unreadable(request, chosen.rule, error)
@@ -103,6 +107,11 @@ class Handler:
             await self._create(request, chosen)
 
     # Not guarded
+
+    async def _leave(self, request: RequestContext, shadow: Match | Refusal | None) -> None:
+        """Forward what no rule guards, as rules in shadow see it, if any do."""
+        if shadow is None or not await self._shadow(request, shadow):
+            await self._pass(request)
 
     async def _pass(self, request: RequestContext) -> None:
         request.record.outcome = "passed"

@@ -23,6 +23,7 @@ from gateway.process.admin.health import HealthApi
 from gateway.process.admin.metrics import Sources
 from gateway.process.admin.openapi import describe
 from gateway.process.admin.page_api import PageApi
+from gateway.process.admin.report import ReportApi
 from gateway.process.admin.routes import Handler, Route
 from gateway.process.admin.status import StatusApi
 from gateway.process.operators import Operators
@@ -64,6 +65,7 @@ class Admin:
         found = [
             *self.health.routes,
             *StatusApi(sources, reloader, self.health.unready).routes,
+            *ReportApi(sources).routes,
             *ClaimsApi(sources.store, sources.assembly, audit, self._access).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
             *self._page.routes,
