@@ -212,7 +212,8 @@ class ShadowHandler:
     ) -> None:
         """Forward a create that the rule would have treated otherwise, mark its answer, and count it."""
         self.prepare(request, rule)
-        request.record.outcome, request.record.would = "shadow", would
+        request.record.outcome = "shadow"
+        request.record.would = would
         self._deps.telemetry.would(rule.name, entry, would, caller)
         await self._sender.pass_on(request, self._sender.status_fields[f"shadow; would={would}"])
 

@@ -16,6 +16,7 @@ from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
@@ -56,6 +57,7 @@ HEADINGS: dict[type[Table], str] = {
     ConditionConfig: "Conditions",
     AuthorizeConfig: "authorize",
     UpsertConfig: "upsert",
+    OverrideConfig: "override",
     AnswerConfig: "[rules.answers.SLUG]",
 }
 
@@ -231,7 +233,7 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
     elif table is schema.ScopeConfig:
         text = f"scope = [{{ {', '.join(lines)} }}]\n"
-    elif table in {KeyConfig, AuthorizeConfig, VerifyConfig}:
+    elif table in {KeyConfig, AuthorizeConfig, OverrideConfig, VerifyConfig}:
         text = f"{HEADINGS[table]} = {{ {', '.join(lines)} }}\n"
     elif table is OutcomeConfig:
         text = f"{RULE}outcome = [{{ {', '.join(lines)} }}]\n"

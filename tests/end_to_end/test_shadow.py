@@ -258,26 +258,7 @@ async def test_a_body_that_is_larger_than_the_rule_reads_goes_on_whole(
     assert len(upstream.requests) == 6
 
 
-async def test_a_body_that_comes_slowly_is_not_waited_for_and_an_early_answer_arrives(
-    upstream: RawUpstream, gateway: StartGateway
-) -> None:
-    """As without the rule, a client may send a part, wait for the API's answer to that, and then send the rest."""
-    program = await gateway(rules=[shadow()])
-    upstream.script(behaviours.interim(behaviours.answer(201), 103, [("Link", "</style.css>")]))
-    sent = request_bytes("POST", "/users", [JSON], b'{"email":"ada"}')
-    async with Client(program.port) as client:
-        await client.send_raw(sent[:-7])
-        await upstream.started.reach(1)
-        assert not upstream.requests
-        await client.send_raw(sent[-7:])
-        seen = await client.read_response("POST")
-    assert (seen.status, told(seen)) == (201, would("unseen"))
-    assert bytes(upstream.requests[0].body) == b'{"email":"ada"}'
-
-
-async def test_upgrades_pass_and_a_client_that_waits_for_100_continue_gets_it(
-    upstream: RawUpstream, gateway: StartGateway
-) -> None:
+async def test_a_client_that_waits_for_100_continue_gets_it(upstream: RawUpstream, gateway: StartGateway) -> None:
     program = await gateway(rules=[shadow()])
     body = b'{"email":"ada"}'
     sent = request_bytes("POST", "/users", [JSON, ("Expect", "100-continue")], body)
@@ -287,28 +268,3 @@ async def test_upgrades_pass_and_a_client_that_waits_for_100_continue_gets_it(
             assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             await client.send_raw(body)
             assert told(await client.read_response("POST")) == expected
-
-
-async def test_a_streamed_answer_is_not_held_up_by_what_the_rule_wants_of_it(
-    upstream: RawUpstream, gateway: StartGateway
-) -> None:
-    """The rule would read the link from the body, which does not end."""
-    program = await gateway(rules=[shadow(resource="/users/{body.id}")])
-    more = behaviours.Held(behaviours.answer(200))
-
-    async def act(call: Any) -> None:
-        await call.send(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{ \n \r\n")
-        await more.waiting.reach(0)
-        await more_sent.wait()
-        await call.send(b"3\r\nend\r\n0\r\n\r\n")
-
-    more_sent = asyncio.Event()
-    upstream.script(act)
-    async with Client(program.port) as client:
-        await client.send_raw(request_bytes("POST", "/users", [JSON], b'{"email":"ada"}'))
-        head = await client.reader.readuntil(b"\r\n\r\n")
-        assert b"Idempotency-Status: created" in head
-        assert await client.reader.readexactly(9) == b"4\r\n{ \n \r\n"
-        more_sent.set()
-        assert await client.reader.readexactly(13) == b"3\r\nend\r\n0\r\n\r\n"
-    assert await marks(program, ("/users", {"email": "ada"})) == [would("duplicate")]
