@@ -200,7 +200,8 @@ class ShadowHandler:
         request.status_fields = self._sender.status_fields
         ending = Ending(operation, view, self._cipher, self._deps.telemetry)
         result, settled = await self._sender.send_operation(request, operation, view, ending, is_shadow=True)
-        task = asyncio.create_task(self._sender.is_written(record, settled))  # nobody waits for that
+        # Nobody waits for that; it has no span, because that of the create may be over by then.
+        task = asyncio.create_task(Sender.is_written(self._sender, record, settled))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
         record.outcome = ending.said

@@ -141,7 +141,7 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    own = {KeyConfig, AuthorizeConfig, UpsertConfig, VerifyConfig, AnswerConfig}
+    own = {KeyConfig, AuthorizeConfig, OverrideConfig, UpsertConfig, VerifyConfig, AnswerConfig}
     if table in own and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:

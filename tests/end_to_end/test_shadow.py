@@ -10,6 +10,7 @@ from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.admin import Operator
 from tests.support.client import Client, Response, request_bytes
+from tests.support.commands import on
 from tests.support.program import GatewayProgram, Table, rules
 from tests.support.scrape import scrape
 from tests.support.shorthands import JSON, entry, post, rule
@@ -105,6 +106,19 @@ async def test_the_report_says_what_would_have_been_stopped_and_of_how_many_call
     ]
     assert seen["next_step"].startswith("It would have stopped 4 of 6 creates (66.7%), of 2 callers, in ")
     assert 'set mode = "enforce" and reload' in seen["next_step"]
+    printed = await on(program)("report")
+    assert printed.code == 0
+    assert [line.split() for line in printed.out.splitlines()[1:4]] == [
+        ["user", "shadow", "0s", "6", "-", "missing-identity", "1", "1"],
+        ["email", "duplicate", "3", "2"],
+        ["other", "enforce", "0s", "2", "it", "duplicate", "1", "-"],
+    ]
+    assert "user: It would have stopped 4 of 6 creates" in printed.out
+    assert json.loads((await on(program)("report", "--json")).out)["rules"][0]["stopped"] == 4
+    found = (await operator.post("/claims/find", path="/users", json={"email": "ada"})).json()
+    assert (found["claims"][0]["state"], found["happens"]) == (
+        "created", "forwarded, as the rule is in shadow; enforced: 409 duplicate",
+    )  # fmt: skip
     other = (await operator.get("/report"))["rules"][1]
     assert (other["mode"], other["creates"], other["stopped"]) == ("enforce", 2, 1)
     assert [(each["kind"], each["count"]) for each in other["conflicts"]] == [("duplicate", 1)]

@@ -4,8 +4,8 @@ from gateway.process.admin.report_words import next_step
 from gateway.rule_history import CallerCount
 
 LOOK = (
-    ' Look at their lines in the log (outcome "shadow"). If it is right to stop them, set mode = "enforce" and reload; if '
-    "not, change what the rule matches, or its fields."
+    ' Look at their lines in the log (outcome "shadow"). If it is right to stop them, set mode = "enforce" and reload; '
+    "if not, change what the rule matches, or its fields."
 )
 
 
@@ -26,8 +26,10 @@ WORDS: list[tuple[str, int, dict[str, int], CallerCount, float, str]] = [
     ),
     (
         *("shadow", 9, {"duplicate": 8, "unseen": 1}, MANY, 150.0),
-        "It would have stopped 8 of 9 creates (88.9%), of more than 4,096 callers, in 2 minutes: 8 duplicate."
-        f"{LOOK} 1 were not looked at, because their bodies came slowly or are large.",
+        (
+            "It would have stopped 8 of 9 creates (88.9%), of more than 4,096 callers, in 2 minutes: 8 duplicate."
+            f"{LOOK} 1 were not looked at, because their bodies came slowly or are large."
+        ),
     ),
     (
         *("enforce", 1, {"duplicate": 1}, NONE, 5.0),
