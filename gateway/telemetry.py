@@ -171,7 +171,10 @@ class Telemetry:
             if rule.mode == "shadow":
                 self.requests[name, "shadow"] += 0
                 self.shadowed.update(dict.fromkeys([(name, *each) for each in met], 0))
+            if rule.exceptions:
+                self.requests[name, "exempt"] += 0
             if rule.override is not None:
+                self.requests[name, "overridden"] += 0
                 self.overridden.update(dict.fromkeys([(name, entry.name) for entry in rule.unique], 0))
 
     def request(self, record: RequestRecord) -> None:

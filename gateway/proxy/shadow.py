@@ -6,6 +6,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import assert_never
 
 from gateway.errors import BodyTooLarge, IdentityError, Malformed, Overloaded, RepeatedItems, RequestBroken, StoreError
@@ -30,7 +31,8 @@ BODY_WAIT = 2.0
 """Seconds for which a body is waited for; one that takes longer is sent as it comes."""
 STORE_WAIT = 0.25
 """Seconds for which a create waits for the store; none while it has not answered one that has waited in vain."""
-_NO_VARIABLES: defaultdict[str, str] = defaultdict(str)
+_NO_VARIABLES: Mapping[str, str] = defaultdict(str)
+"""Those of a path that can be read in more than one way."""
 _DUPLICATES = {"reject": "duplicate", "accept": "accepted", "redirect": "redirected", "upsert": "upserted"}
 """What a duplicate would have got, by the rule's `duplicate`."""
 
@@ -75,8 +77,8 @@ class ShadowHandler:
         if isinstance(met, Refusal):
             if met.rule is None:
                 return False
-            view = RequestView(request.exchange.headers, request.target.query, _NO_VARIABLES, b"")
-            await self._forward(request, met.rule, met.slug, self._caller(met.rule, view))
+            caller = self._caller(met.rule, _view(request, met.rule, _NO_VARIABLES))
+            await self._forward(request, met.rule, met.slug, caller)
             return True
         try:
             match = await self._choose(request, met) if met.is_open else met
@@ -87,8 +89,8 @@ class ShadowHandler:
             self.prepare(request, exempt.rule)
             await self._sender.forward_exempt(request)
         except _Stopped as stopped:
-            seen = _view(request, stopped.match)
-            await self._forward(request, stopped.match.rule, stopped.would, self._caller(stopped.match.rule, seen))
+            rule, variables = stopped.match.rule, stopped.match.variables
+            await self._forward(request, rule, stopped.would, self._caller(rule, _view(request, rule, variables)))
         else:
             await self._guard(request, match.rule, wanted, view)
         return True
@@ -102,7 +104,7 @@ class ShadowHandler:
         limit = body_limit(match)
         if limit is not None:
             await self._read_body(request, match, limit, is_needed=True)
-        chosen, error = choose(match, _view(request, match))
+        chosen, error = choose(match, _view(request, match.rule, match.variables))
         if chosen is not None and error is not None:
             raise _Stopped(chosen, _slug(chosen.rule, error))
         return chosen
@@ -111,10 +113,10 @@ class ShadowHandler:
         """What a rule reads of a create, and its claims. Raises _Exempt, and _Stopped."""
         rule = match.rule
         exceptions = rule.exceptions
-        if exceptions is not None and excepts_head(exceptions, rule, _view(request, match)):
+        if exceptions is not None and excepts_head(exceptions, rule, _view(request, rule, match.variables)):
             raise _Exempt(rule)
         await self._read_body(request, match, rule.formats.limit, is_needed=rule.needs_body)
-        view = _view(request, match)
+        view = _view(request, rule, match.variables)
         if exceptions is not None and request.is_read and excepts_body(exceptions, rule, view):
             raise _Exempt(rule)
         try:
@@ -128,22 +130,26 @@ class ShadowHandler:
         return view, wanted
 
     async def _read_body(self, request: RequestContext, match: Match, limit: int, *, is_needed: bool) -> None:
-        """Read a body into memory, if it comes soon; whatever was read of it can be sent. Raises _Stopped."""
+        """Read a body into memory, if it comes soon; whatever was read of it can be sent.
+
+        Raises _Stopped when nothing can be said without it.
+        """
         exchange, rule = request.exchange, match.rule
-        if not exchange.has_spare_memory:  # that is for rules that are enforced
-            raise _Stopped(match, "unseen")
+        would, is_missing = "unseen", False
         try:
-            async with asyncio.timeout(BODY_WAIT):
-                request.body = await exchange.read_body(limit)
-        except TimeoutError:
-            raise _Stopped(match, "unseen") from None
+            if exchange.has_spare_memory:  # the rest is for rules that are enforced
+                async with asyncio.timeout(BODY_WAIT):
+                    request.body = await exchange.read_body(limit)
+        except (TimeoutError, Overloaded):
+            is_missing = True
         except BodyTooLarge as error:
-            if rule.spooling is not None:  # nothing is written to a file for it
-                raise _Stopped(match, "unseen") from None
-            if is_needed:
-                raise _Stopped(match, _slug(rule, error)) from None
-        except (RequestBroken, Overloaded) as error:
+            is_missing = True
+            if rule.spooling is None:  # nothing is written to a file for it
+                would = _slug(rule, error)
+        except RequestBroken as error:
             raise _Stopped(match, _slug(rule, error)) from None
+        if is_needed and (is_missing or request.body is None):
+            raise _Stopped(match, would)
 
     async def _guard(self, request: RequestContext, rule: Rule, wanted: tuple[Claim, ...], view: RequestView) -> None:
         """Claim and forward, or forward only."""
@@ -189,7 +195,6 @@ class ShadowHandler:
             deps.store.settle(owner, wanted, FREE, deps.wall_clock())
             raise
         self._late = reserving
-        reserving.add_done_callback(_take_error)
         deps.store.settle(owner, wanted, FREE, deps.wall_clock())  # it may be reserved yet; the store keeps the order
         return None
 
@@ -226,13 +231,13 @@ class ShadowHandler:
             return None
 
 
-def _view(request: RequestContext, match: Match) -> RequestView:
+def _view(request: RequestContext, rule: Rule, variables: Mapping[str, str]) -> RequestView:
     """What rules read of a request, as far as that was read."""
-    rule, exchange = match.rule, request.exchange
+    exchange = request.exchange
     line = f"{exchange.head.method} {exchange.head.target}".encode() if rule.tells_retries else b""
     client = exchange.client_address() if rule.reads_client else None
     return RequestView(
-        exchange.headers, request.target.query, match.variables, request.body or b"", line, client, request.spooled
+        exchange.headers, request.target.query, variables, request.body or b"", line, client, request.spooled
     )
 
 
@@ -245,8 +250,6 @@ def _slug(rule: Rule, error: Exception) -> str:
             return "duplicate-in-batch"
         case BodyTooLarge():
             return "body-too-large"
-        case Overloaded():
-            return "overloaded"
         case RequestBroken():
             return "request-incomplete"
         case _:
@@ -266,9 +269,3 @@ def _would(rule: Rule, found: Found, view: RequestView) -> str:
             return "replayed" if found.is_retry and rule.replay_limit else _DUPLICATES[rule.duplicate]
         case _:
             assert_never(found.conflict)
-
-
-def _take_error(reserving: "asyncio.Future[Reserved | Held]") -> None:
-    """Nobody waits for it any more."""
-    if not reserving.cancelled():
-        reserving.exception()

@@ -9,7 +9,7 @@ from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 WOULD = (
     *("duplicate", "in-progress", "outcome-unknown", "key-reused", "replayed", "accepted", "redirected", "upserted"),
     *("overridden", "unguarded", "unseen", "key-missing", "key-malformed", "missing-identity", "duplicate-in-batch"),
-    *("too-many-items", "body-too-large", "request-incomplete", "store-unavailable", "overloaded"),
+    *("too-many-items", "body-too-large", "request-incomplete", "store-unavailable"),
     *("ambiguous-path", "method-override", "hidden-field", "unusual-request"),
 )
 """What would have become of a create of a rule in shadow. "unseen" is one that was not looked at."""

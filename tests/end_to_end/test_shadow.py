@@ -260,7 +260,12 @@ async def test_a_body_that_is_larger_than_the_rule_reads_goes_on_whole(
     when = [{"field": "body.type", "equals": "user"}]
     spooled = rule("file", "/file", entry("body"), body_limit="1KiB", spool_limit="1MiB", mode="shadow")
     chosen = shadow("chosen", "/chosen", body_limit="1KiB") | {"match": {"path": "/chosen", "when": when}}
-    program = await gateway(rules=[shadow(body_limit="1KiB"), chosen, spooled])
+    first, second = (
+        shadow(kind, "/both", body_limit=limit)
+        | {"match": {"path": "/both", "when": [{"field": "body.type", "equals": kind}]}}
+        for kind, limit in (("first", "1MiB"), ("second", "1KiB"))
+    )
+    program = await gateway(rules=[shadow(body_limit="1KiB"), chosen, spooled, first, second])
     large = b'{"email": "' + b"x" * 300_000 + b'"}'
     pieces = [large[at : at + 700] for at in range(0, len(large), 700)]
     for path, mark in (("/users", "body-too-large"), ("/chosen", "body-too-large"), ("/file", "unseen")):
@@ -270,6 +275,10 @@ async def test_a_body_that_is_larger_than_the_rule_reads_goes_on_whole(
             assert (seen.status, told(seen)) == (201, would(mark))
             assert bytes(upstream.requests[-1].body) == large
     assert len(upstream.requests) == 6
+    both = {"type": "second", "email": "ada", "pad": "x" * 2000}
+    assert await marks(program, ("/both", both), ("/both", both | {"type": "first"})) == [
+        would("body-too-large"), "created",
+    ]  # fmt: skip
 
 
 async def test_a_client_that_waits_for_100_continue_gets_it(upstream: RawUpstream, gateway: StartGateway) -> None:
