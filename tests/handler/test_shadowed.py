@@ -7,7 +7,9 @@ import pytest
 
 from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_upstreams import UpstreamConfig
+from gateway.config.schema_verify import VerifyConfig
 from gateway.proxy import sender, shadow
+from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.handler import Handler
 from gateway.stores.memory import MemoryStore
 from gateway.transport.budget import Budget
@@ -27,20 +29,36 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "ANSWER_WAIT", 0.05)
 
 
-@pytest.fixture
-async def port(upstream: RawUpstream, impatient: None) -> AsyncIterator[int]:
-    rule = RuleConfig(
+RULES = (
+    RuleConfig(
         name="user",
-        match=MatchConfig(path="/users", methods=("POST", "GET")),
+        match=MatchConfig(path="/users"),
         mode="shadow",
         unique=(UniqueConfig(name="email", fields=("body.email",)),),
         resource="/users/{body.id}",
-    )
-    config = Config(upstream=UpstreamConfig(url=upstream.url), rules=(rule,))
+        verify=VerifyConfig(path="/users?email={body.email}", headers={"X-K": "k"}),
+    ),
+    RuleConfig(
+        name="socket",
+        match=MatchConfig(path="/socket", methods=("GET",)),
+        mode="shadow",
+        unique=(UniqueConfig(name="id", fields=("header.X-Id",)),),
+    ),
+)
+
+
+@pytest.fixture
+async def rooms(upstream: RawUpstream, impatient: None) -> AsyncIterator[HandlerDependencies]:
+    config = Config(upstream=UpstreamConfig(url=upstream.url), rules=RULES)
     upstreams = open_upstreams(config)
-    async with fronted(Handler(make_rooms(config, MemoryStore(), upstreams))) as port:
-        yield port
+    yield make_rooms(config, MemoryStore(), upstreams)
     upstreams.close()
+
+
+@pytest.fixture
+async def port(rooms: HandlerDependencies) -> AsyncIterator[int]:
+    async with fronted(Handler(rooms)) as port:
+        yield port
 
 
 async def ask(port: int) -> Response:
@@ -99,10 +117,21 @@ async def test_it_takes_no_memory_that_enforced_rules_may_need(
     assert [bytes(request.body) for request in upstream.requests] == [BODY, BODY]
 
 
-async def test_an_upgrade_passes(port: int, upstream: RawUpstream) -> None:
+async def test_an_upgrade_passes_and_claims(port: int, upstream: RawUpstream) -> None:
     upstream.script(behaviours.raw(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello"))
+    fields = [("Connection", "Upgrade"), ("Upgrade", "echo"), ("X-Id", "1")]
     async with Client(port) as client:
-        await client.send_raw(request_bytes("GET", "/users", [("Connection", "Upgrade"), ("Upgrade", "echo")]))
-        head = await client.reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 ")
+        await client.send_raw(request_bytes("GET", "/socket", fields))
+        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         assert await client.reader.readexactly(5) == b"hello"
+    async with Client(port) as client:
+        seen = await client.request("GET", "/socket", [("X-Id", "1")])
+    assert (seen.status, seen.header("Idempotency-Status")) == (200, "shadow; would=outcome-unknown")
+
+
+async def test_the_api_is_never_asked_about_an_unknown_outcome(
+    port: int, rooms: HandlerDependencies, upstream: RawUpstream
+) -> None:
+    upstream.script(behaviours.reset_after_request())
+    assert (await ask(port)).header("Idempotency-Status") == "unknown"
+    assert repr(rooms.verifier) == "Verifier(UnknownCreates(0), 0 questions)"
