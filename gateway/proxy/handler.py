@@ -76,7 +76,8 @@ class Handler:
             return
         request = RequestContext(exchange, record, admitted.upstream, admitted.target)
         if admitted.match is None:
-            await self._leave(request, admitted.shadow)
+            if admitted.shadow is None or not await self._shadow(request, admitted.shadow):
+                await self._pass(request)
         elif admitted.match.is_open:
             await self._in_turn(request, admitted.match, admitted.shadow)
         else:
@@ -99,7 +100,8 @@ class Handler:
             request.reply(answers.unreadable(failure, match.rule.name))
             return
         if chosen is None:
-            await self._leave(request, shadow)
+            if shadow is None or not await self._shadow(request, shadow):
+                await self._pass(request)
         elif error is not None:
             self._create.prepare(request, chosen.rule)
             await self._create.unreadable(request, chosen.rule, error)
@@ -107,11 +109,6 @@ class Handler:
             await self._create(request, chosen)
 
     # Not guarded
-
-    async def _leave(self, request: RequestContext, shadow: Match | Refusal | None) -> None:
-        """Forward what no rule guards, as rules in shadow see it, if any do."""
-        if shadow is None or not await self._shadow(request, shadow):
-            await self._pass(request)
 
     async def _pass(self, request: RequestContext) -> None:
         request.record.outcome = "passed"
