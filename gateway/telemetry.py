@@ -3,15 +3,15 @@
 import os
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
 
 from gateway.colours import wants_colours
 from gateway.config.schema import RuleConfig
-from gateway.histogram import Histogram
+from gateway.histogram import Durations, Histogram
 from gateway.log_text import event_text, request_text
 from gateway.rule_history import RuleHistory
 
@@ -122,10 +122,8 @@ class Telemetry:
             }
         )
         """Since when there are these rules, and of how many callers what they stop is."""
-        self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
-        """How long requests took, by rule ("" for none); without upgraded ones, and bytes that were no request."""
-        self.upstream_durations: defaultdict[str, Histogram] = defaultdict(Histogram)
-        """How long the API took until the head of its answer, by rule ("" for none)."""
+        self._durations = Durations()
+        self._upstream_durations = Durations()
         self.since = time.time()
         """When counting began, in seconds since the epoch."""
         self.loop_lag = 0.0
@@ -145,6 +143,21 @@ class Telemetry:
             from gateway.log_screen import RequestScreen  # imported only when needed
 
             self._screen = RequestScreen(self._stream)
+
+    @property
+    def durations(self) -> Mapping[str, Histogram]:
+        """How long requests took, by rule ("" for none); without upgraded ones, and bytes that were no request."""
+        return self._durations.count()
+
+    @property
+    def upstream_durations(self) -> Mapping[str, Histogram]:
+        """How long the API took until the head of its answer, by rule ("" for none)."""
+        return self._upstream_durations.count()
+
+    def count_durations(self) -> None:
+        """Count how long the last requests took: called about once a second."""
+        self._durations.count()
+        self._upstream_durations.count()
 
     def expect(self, rules: Iterable[RuleConfig]) -> None:
         """Have what is watched counted from 0: a series that begins with its first event hides that one from rates.
@@ -182,9 +195,9 @@ class Telemetry:
         rule = record.rule or ""
         self.requests[rule, record.outcome] += 1
         if record.outcome != "upgraded":
-            self.durations[rule].observe(record.duration_ms)
+            self._durations.new[rule].append(record.duration_ms)
         if record.upstream_ms is not None:
-            self.upstream_durations[rule].observe(record.upstream_ms)
+            self._upstream_durations.new[rule].append(record.upstream_ms)
         if self._requests == "all" or (self._requests == "guarded" and rule):
             self._write(record)
 

@@ -5,18 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-from gateway.config.conditions import (
-    parse_answer_condition,
-    parse_caller_condition,
-    parse_exception,
-    parse_request_condition,
-)
+from gateway.config.compile_conditions import compile_exceptions, compile_override, compile_when
+from gateway.config.conditions import parse_answer_condition
 from gateway.config.schema import TYPES, Config, RuleConfig, UniqueConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_key import KeyConfig
-from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
-from gateway.config.schema_override import OverrideConfig
+from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
 from gateway.config.validate_batch import parse_list
@@ -33,7 +28,7 @@ from gateway.guard.pattern import parse_pattern
 from gateway.guard.question import Verify, is_about, parse_question
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
-from gateway.guard.rule import Entry, Exceptions, Override, Rule, ScopeField, When
+from gateway.guard.rule import Entry, Rule, ScopeField
 from gateway.guard.rules import Rules
 from gateway.guard.spooled import Spooling
 from gateway.guard.statuses import parse_statuses
@@ -47,8 +42,6 @@ from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
 _T = TypeVar("_T")
-_IN_BODIES = frozenset({Source.BODY, Source.XML, Source.FORM, Source.FILE})
-"""Where conditions can look that need the body."""
 
 
 def compile_rules(config: Config) -> Rules:
@@ -102,12 +95,12 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes]) -> Rule:
     key = None if rule.key is None else _key(rule.key)
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
-    when = _when(rule.match.when)
+    when = compile_when(rule.match.when)
     asked = [] if when is None else [condition.field for condition in when.conditions]
-    exceptions = _exceptions(rule.exceptions)
+    exceptions = compile_exceptions(rule.exceptions)
     if exceptions is not None:
         asked += [condition.field for condition in (*exceptions.head, *exceptions.body)]
-    override = None if rule.override is None else _override(rule.override)
+    override = None if rule.override is None else compile_override(rule.override)
     if override is not None:
         asked += [condition.field for condition in override.callers]
     deciding = _headers([*fields, *asked])
@@ -190,37 +183,6 @@ def _spooling(limit: int, fields: Sequence[Field], *, has_key: bool) -> Spooling
         reads_json=has_key or not sources.isdisjoint({Source.BODY, Source.JSON, Source.ITEM}),
         reads_xml=Source.XML in sources,
     )
-
-
-def _when(configs: Sequence[ConditionConfig]) -> When | None:
-    conditions = [parse_request_condition(config) for config in configs]
-    if not conditions:
-        return None
-    body = tuple([each for each in conditions if each.field.source in _IN_BODIES])
-    head = tuple([each for each in conditions if each.field.source not in _IN_BODIES])
-    paths = tuple([each.field.keys for each in body if each.field.source is Source.BODY])
-    elements = tuple([each.field.names for each in body if each.field.source is Source.XML])
-    return When(head, body, head + body, paths, elements)
-
-
-def _exceptions(configs: Sequence[ConditionConfig]) -> Exceptions | None:
-    conditions = [parse_exception(config) for config in configs]
-    if not conditions:
-        return None
-    body = tuple([each for each in conditions if each.field.source in _IN_BODIES])
-    fields = [each.field for each in body]
-    return Exceptions(
-        head=tuple([each for each in conditions if each.field.source not in _IN_BODIES]),
-        body=body,
-        wanted=want([field.keys for field in fields if field.source is Source.BODY]),
-        xml=xml_ways([field.names for field in fields if field.source is Source.XML]),
-        reads_form=any(field.source in {Source.FORM, Source.FILE} for field in fields),
-    )
-
-
-def _override(override: OverrideConfig) -> Override:
-    callers = tuple([parse_caller_condition(config) for config in override.callers])
-    return Override(override.header.lower().encode(), callers)
 
 
 def _headers(fields: Iterable[Field]) -> set[bytes]:

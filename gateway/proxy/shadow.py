@@ -7,17 +7,17 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import assert_never
 
 from gateway.errors import BodyTooLarge, IdentityError, Malformed, Overloaded, RepeatedItems, RequestBroken, StoreError
 from gateway.guard.claims import claims, read_caller, with_items
-from gateway.guard.decision import Conflict, Found, pick_conflict
-from gateway.guard.exceptions import excepts_body, excepts_head, may_override
+from gateway.guard.decision import pick_conflict
+from gateway.guard.exceptions import excepts_body, excepts_head
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
 from gateway.guard.rule import Rule
 from gateway.guard.rules import Match, Refusal
 from gateway.guard.when import body_limit, choose
+from gateway.guard.would import would_be, would_be_unread
 from gateway.model import FREE, Claim, Held, Reserved
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
@@ -33,8 +33,6 @@ STORE_WAIT = 0.25
 """Seconds for which a create waits for the store; none while it has not answered one that has waited in vain."""
 _NO_VARIABLES: Mapping[str, str] = defaultdict(str)
 """Those of a path that can be read in more than one way."""
-_DUPLICATES = {"reject": "duplicate", "accept": "accepted", "redirect": "redirected", "upsert": "upserted"}
-"""What a duplicate would have got, by the rule's `duplicate`."""
 
 
 class _Stopped(Exception):
@@ -106,7 +104,7 @@ class ShadowHandler:
             await self._read_body(request, match, limit, is_needed=True)
         chosen, error = choose(match, _view(request, match.rule, match.variables))
         if chosen is not None and error is not None:
-            raise _Stopped(chosen, _slug(chosen.rule, error))
+            raise _Stopped(chosen, would_be_unread(chosen.rule, error))
         return chosen
 
     async def _read(self, request: RequestContext, match: Match) -> tuple[RequestView, tuple[Claim, ...]]:
@@ -124,7 +122,7 @@ class ShadowHandler:
                 view = with_items(rule.batch, view, rule.formats)
             wanted = claims(rule, view, self._deps.fingerprinter)
         except (Malformed, BodyTooLarge, IdentityError, RepeatedItems) as error:
-            raise _Stopped(match, _slug(rule, error)) from None
+            raise _Stopped(match, would_be_unread(rule, error)) from None
         if not wanted:
             raise _Stopped(match, "unguarded")
         return view, wanted
@@ -145,9 +143,9 @@ class ShadowHandler:
         except BodyTooLarge as error:
             is_missing = True
             if rule.spooling is None:  # nothing is written to a file for it
-                would = _slug(rule, error)
+                would = would_be_unread(rule, error)
         except RequestBroken as error:
-            raise _Stopped(match, _slug(rule, error)) from None
+            raise _Stopped(match, would_be_unread(rule, error)) from None
         if is_needed and (is_missing or request.body is None):
             raise _Stopped(match, would)
 
@@ -174,7 +172,7 @@ class ShadowHandler:
             held = reserved
         found = pick_conflict(rule, held, now)
         request.record.fingerprint = found.record.fingerprint.hex()[:12]
-        await self._forward(request, rule, _would(rule, found, view), self._caller(rule, view), found.claim.entry)
+        await self._forward(request, rule, would_be(rule, found, view), self._caller(rule, view), found.claim.entry)
 
     async def _reserve(self, operation: Operation) -> Reserved | Held | None:
         """Reserve an operation's claims, if the store does it soon; None when it does not, and nothing is reserved."""
@@ -239,33 +237,3 @@ def _view(request: RequestContext, rule: Rule, variables: Mapping[str, str]) -> 
     return RequestView(
         exchange.headers, request.target.query, variables, request.body or b"", line, client, request.spooled
     )
-
-
-def _slug(rule: Rule, error: Exception) -> str:
-    """What would have become of a create of which something cannot be read."""
-    match error:
-        case Malformed():
-            return error.slug
-        case RepeatedItems():
-            return "duplicate-in-batch"
-        case BodyTooLarge():
-            return "body-too-large"
-        case RequestBroken():
-            return "request-incomplete"
-        case _:
-            return "unguarded" if rule.forwards_missing else "missing-identity"
-
-
-def _would(rule: Rule, found: Found, view: RequestView) -> str:
-    """What would have become of a create whose claims are held."""
-    match found.conflict:
-        case Conflict.IN_PROGRESS | Conflict.KEY_REUSED:
-            return found.conflict
-        case Conflict.DUPLICATE | Conflict.OUTCOME_UNKNOWN:
-            if rule.override is not None and not found.claim.is_key and may_override(rule.override, view):
-                return "overridden"
-            if found.conflict is Conflict.OUTCOME_UNKNOWN:
-                return found.conflict
-            return "replayed" if found.is_retry and rule.replay_limit else _DUPLICATES[rule.duplicate]
-        case _:
-            assert_never(found.conflict)
