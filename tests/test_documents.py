@@ -22,6 +22,7 @@ from gateway.guard.verdict import Verdict
 from gateway.http import existing, problem
 from gateway.model import Claim, Record, State
 from gateway.proxy import answers
+from gateway.proxy.change_sender import SUCCEEDED
 from gateway.proxy.judgement import OUTCOMES
 from gateway.telemetry import RequestRecord, Telemetry
 
@@ -38,7 +39,7 @@ PROGRAMS = {
     "make", "gateway", "curl", "docker", "install", "kubectl", "python3", "pip", "/opt/gateway/bin/pip", "systemctl",
 }  # fmt: skip
 """What the documents have their readers call."""
-READERS_OWN = {"gateway.toml"}
+READERS_OWN = {"gateway.toml", "new-gateway.toml"}
 """Files that a reader is told to write."""
 
 
@@ -76,13 +77,16 @@ def names(document: str, heading: str) -> list[str]:
 
 
 def shown_commands() -> Iterator[list[str]]:
-    """Every command after a "$ " in a document, as a shell would split it, the virtual environment left out."""
+    """Every command after a "$ " in a document, as a shell would split it.
+
+    The virtual environment is left out, and "> FILE" behind it.
+    """
     for name, text in TEXTS.items():
         for block in blocks(text, "console"):
             lines = block.replace("\\\n", " ").splitlines()
             assert all(line.startswith("$ ") for line in lines), f"{name}: output has a block of its own"
             for line in lines:
-                program, *arguments = shlex.split(line[2:], comments=True)
+                program, *arguments = shlex.split(re.sub(r" > \S+$", "", line[2:]), comments=True)
                 yield [program.removeprefix(".venv/bin/"), *arguments]
 
 
@@ -250,6 +254,7 @@ FULL_RECORD = RequestRecord(
     upstream_ms=1.0,
     fingerprint="6ef3b0e41e1e",
     unguarded="missing-identity",
+    would="unguarded",
     client_gone=True,
     request_id="9d0c4ae9f6a84f0dbf4a6a1e1e7f8f5c",
     trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
@@ -259,9 +264,18 @@ FULL_RECORD = RequestRecord(
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
     rooms = "".join(
         SOURCES[ROOT / "gateway" / "proxy" / name]
-        for name in ("handler.py", "create.py", "conflicts.py", "authorize.py", "upsert.py", "forward.py")
+        for name in (
+            *("handler.py", "create.py", "conflicts.py", "authorize.py", "upsert.py", "forward.py", "sender.py"),
+            "shadow.py",
+        )
     )
-    told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms), existing.ACCEPTED, existing.REDIRECTED}
+    told = {
+        *OUTCOMES.values(),
+        *SUCCEEDED.values(),
+        *re.findall(r'outcome = "([a-z-]+)"', rooms),
+        existing.ACCEPTED,
+        existing.REDIRECTED,
+    }
     slugs = {*problem.KINDS, "upstream-unreachable"}
     assert set(names("docs/operations.md", "Outcomes")) == told - slugs
     assert "upgraded" in told

@@ -76,5 +76,5 @@ def _reload(path: Path, timeout: float) -> Reload:
     if status == _UNAUTHORIZED:
         raise GatewayError("the gateway wants another token than the file has; if that was changed, send it SIGHUP")
     if status not in _ANSWERED:
-        raise NotDone(answer)
+        raise NotDone(answer, status)
     return msgspec.convert(answer, Reload)

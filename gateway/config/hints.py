@@ -8,9 +8,11 @@ from gateway.config import schema
 from gateway.config.problems import nearest
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
@@ -63,12 +65,22 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "retry_window"): 'retry_window = "10m"',
     (schema.RuleConfig, "authorize"): 'authorize = { path = "/me" }',
     (AuthorizeConfig, "path"): 'path = "/me"',
+    (schema.RuleConfig, "except"): 'except = [{ field = "body.email", matches = "*@test.example.com" }]',
+    (schema.RuleConfig, "override"): (
+        'override = { header = "Confirm-Duplicate", callers = [{ field = "jwt.role", equals = "support" }] }'
+    ),
+    (OverrideConfig, "header"): 'header = "Confirm-Duplicate"',
+    (OverrideConfig, "callers"): 'callers = [{ field = "jwt.role", equals = "support" }]',
     (KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
     (KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
     (schema.RuleConfig, "accept_status"): "accept_status = 202",
     (schema.RuleConfig, "upsert"): 'upsert = { method = "PATCH" }',
     (schema.RuleConfig, "exists"): 'exists = ["409"]',
     (schema.RuleConfig, "exists_entry"): 'exists_entry = "email"',
+    (schema.RuleConfig, "release"): 'release = [{ path = "/users/{id}" }]',
+    (schema.RuleConfig, "update"): 'update = [{ path = "/users/{id}" }]',
+    (ReleaseConfig, "path"): 'path = "/users/{id}"',
+    (UpdateConfig, "path"): 'path = "/users/{id}"',
     (schema.RuleConfig, "scope"): 'scope = ["header.X-Tenant"]',
     (schema.RuleConfig, "each"): 'each = "body.items"',
     (schema.RuleConfig, "item_status"): 'item_status = "body.results.status"',
@@ -144,6 +156,9 @@ _TITLES: dict[type[Table], str] = {
     ConditionConfig: "a condition",
     AuthorizeConfig: "a rule's authorize",
     UpsertConfig: "a rule's upsert",
+    ReleaseConfig: "an entry of release",
+    UpdateConfig: "an entry of update",
+    OverrideConfig: "a rule's override",
     VerifyConfig: "a rule's verify",
     AnswerConfig: "[rules.answers.SLUG]",
 }

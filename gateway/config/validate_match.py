@@ -20,10 +20,7 @@ _METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 def validate_match(match: MatchConfig, path: Path, problems: Problems) -> Sequence[str] | None:
     """Note every problem of `match`; return the template's variables, None when they cannot be known."""
-    if problems.sound(methods := (*path, "methods")) and not match.methods:
-        problems.add(methods, 'names no method; write methods = ["POST"]')
-    for method in problems.elements(methods, match.methods):
-        _method(method, methods, problems)
+    check_methods(match.methods, (*path, "methods"), problems)
     host = match.host
     if host is not None and problems.sound(path_of_host := (*path, "host")) and not is_host(host):
         problems.add(
@@ -42,8 +39,9 @@ def validate_match(match: MatchConfig, path: Path, problems: Problems) -> Sequen
 
 
 def never_matched(rules: Sequence[RuleConfig], problems: Problems) -> None:
-    """Note each rule that an earlier one leaves nothing for."""
-    places = {id(rule): at for at, rule in enumerate(rules) if problems.sound(("rules", at, "match"))}
+    """Note each rule that an earlier one leaves nothing for. One in shadow takes nothing, and breaks nothing."""
+    enforced = [(at, rule) for at, rule in enumerate(rules) if rule.mode == "enforce"]
+    places = {id(rule): at for at, rule in enforced if problems.sound(("rules", at, "match"))}
     for later, earlier in unreachable([rule for rule in rules if id(rule) in places]):
         taker = problems.rule(("rules", places[id(earlier)]))
         problems.add(
@@ -51,6 +49,14 @@ def never_matched(rules: Sequence[RuleConfig], problems: Problems) -> None:
             f"can never match, because {taker} stands earlier and takes every request that this one would; "
             "move this rule above it, narrow that one, or remove one of the two",
         )
+
+
+def check_methods(methods: Sequence[str], path: Path, problems: Problems, right: str = "POST") -> None:
+    """Note every problem of a list of methods, of which `right` is one that makes sense."""
+    if problems.sound(path) and not methods:
+        problems.add(path, f'names no method; write methods = ["{right}"]')
+    for method in problems.elements(path, methods):
+        _method(method, path, problems)
 
 
 def _method(method: str, path: Path, problems: Problems) -> None:

@@ -7,11 +7,13 @@ from gateway.config.schema import RuleConfig
 from gateway.config.validate_authorize import validate_authorize, validate_questions
 from gateway.config.validate_batch import validate_batch
 from gateway.config.validate_bodies import validate_bodies
+from gateway.config.validate_changes import validate_change_paths, validate_changes
 from gateway.config.validate_duplicates import validate_duplicates, validate_exists
 from gateway.config.validate_forms import validate_forms
 from gateway.config.validate_identity import needless_previous, shared_namespaces, validate_identity
 from gateway.config.validate_match import never_matched, validate_match
 from gateway.config.validate_outcome import validate_outcome
+from gateway.config.validate_override import validate_override
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of, same_names
 from gateway.config.validate_verify import validate_verify
@@ -28,6 +30,7 @@ def validate_rules(rules: Sequence[RuleConfig], problems: Problems) -> None:
     shared_namespaces(rules, problems)
     never_matched(rules, problems)
     validate_questions(rules, problems)
+    validate_change_paths(rules, problems)
 
 
 class _Rule:
@@ -56,8 +59,10 @@ class _Rule:
         self.numbers()
         self.headers()
         validate_authorize(self.rule, self.path, self.problems)
+        validate_override(self.rule, self.path, variables, self.problems)
         if self.rule.verify is not None:
             validate_verify(self.rule, self.rule.verify, (*self.path, "verify"), self.problems)
+        validate_changes(self.rule, self.path, self.problems)
         if self.rule.resource is not None and self.problems.sound(path := (*self.path, "resource")):
             self.problems.parse(path, parse_resource, self.rule.resource)
 

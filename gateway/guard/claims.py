@@ -1,6 +1,7 @@
 # The claims a create must hold, and what tells its retry from a duplicate: who sends it, and what. Pure.
 
 import contextlib
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -10,7 +11,8 @@ from gateway.guard.body import read_json, read_value
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import Fingerprinter
-from gateway.guard.identity import RequestView, content_fields, identify, read
+from gateway.guard.following import origin_host
+from gateway.guard.identity import Identity, RequestView, content_fields, identify, read
 from gateway.guard.key import Key, read_key
 from gateway.guard.payload import by_bytes, by_value
 from gateway.guard.rule import Rule
@@ -26,13 +28,23 @@ def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tu
     the request has no key. Raises IdentityError, BodyTooLarge, RepeatedItems, and Malformed for the key.
     """
     key = None if rule.key is None else read_key(rule.key, request.headers)
-    caller = _caller(rule, request, fingerprinter) if rule.needs_caller else None
+    caller = read_caller(rule, request, fingerprinter) if rule.needs_caller else None
     if key is not None and rule.key is not None:
         return _with_key(rule, request, fingerprinter, caller, rule.key, key)
     payload = None
     if rule.retry_window and caller is not None:
         payload = _payload_of_bytes(request, fingerprinter)
     return _of_identity(rule, request, fingerprinter, caller, payload)
+
+
+def claims_of_identity(
+    rule: Rule, request: RequestView, fingerprinter: Fingerprinter, caller: bytes | None, document: Json = None
+) -> tuple[Claim, ...]:
+    """Make those of the `unique` entries alone, of a create that `caller` has sent. Raises as `claims` does.
+
+    `document` is the body if it was parsed already.
+    """
+    return _of_identity(rule, request, fingerprinter, caller, None, document)
 
 
 def _of_identity(
@@ -55,10 +67,25 @@ def _of_identity(
         return ()
     if rule.batch is not None and item is None:
         return _of_items(rule, request, fingerprinter, caller, payload, has_key=has_key)
-    _, identities = identify(rule, request, document)
+    scope, identities = identify(rule, request, document)
     if not has_key and (not identities or identities[0].is_earlier):  # these come last
         fields = ", ".join([field.text for entry in rule.entries for field in entry.fields])
         raise IdentityError(f"no entry has all its fields ({fields})", is_absent=True)
+    link = origin(rule, request, scope, fingerprinter) if rule.followed else None
+    return tuple(claims_of(rule, identities, fingerprinter, caller, payload, item=item, link=link))
+
+
+def claims_of(
+    rule: Rule,
+    identities: Iterable[Identity],
+    fingerprinter: Fingerprinter,
+    caller: bytes | None,
+    payload: bytes | None,
+    *,
+    item: int | None = None,
+    link: bytes | None = None,
+) -> list[Claim]:
+    """One for each identity; none for what an entry was before a change, where that has the same fingerprint."""
     marks_spelling = rule.marks_spelling
     made: list[Claim] = []
     for identity in identities:
@@ -68,9 +95,17 @@ def _of_identity(
             continue
         mark = fingerprinter.spelling(identity.sent) if marks_spelling else payload
         made.append(
-            Claim(fingerprint, rule.name, entry.name, rule.unknown_hold, caller, mark, False, item, entry.version)
+            Claim(fingerprint, rule.name, entry.name, rule.unknown_hold, caller, mark, False, item, entry.version, link)
         )
-    return tuple(made)
+    return made
+
+
+def origin(rule: Rule, request: RequestView, scope: Sequence[Json], fingerprinter: Fingerprinter) -> bytes:
+    """What the claims of a create are found by while nobody knows where the created thing lives.
+
+    `scope` has the values of the rule's scope.
+    """
+    return fingerprinter.origin(origin_host(request.headers), [scope[at] for at in rule.shared_scope])
 
 
 def _of_items(
@@ -153,7 +188,7 @@ def _payload_of_bytes(request: RequestView, fingerprinter: Fingerprinter) -> byt
     return fingerprinter.payload(request.line, by_bytes(request.body))
 
 
-def _caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
+def read_caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
     """Say who sends a request; None when none of the rule's `caller` fields is there. Raises IdentityError."""
     values, is_anonymous = [], True
     for field in rule.caller:

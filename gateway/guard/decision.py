@@ -149,12 +149,16 @@ def settle(
     resource: str | None = None,
     answer: bytes | None = None,
     claims: Sequence[Claim] = (),
+    link: bytes | None = None,
 ) -> Settlement:
-    """Say what becomes of an operation's `claims`. `now` in milliseconds; `answer` is encrypted already."""
+    """Say what becomes of an operation's `claims`.
+
+    `now` in milliseconds; `answer` is encrypted already; `link` is what they are found by, if it becomes known.
+    """
     match state := state_after(rule, outcome):
         case State.CREATED:
             others = _other_claims(rule, claims) or None if outcome is Outcome.EXISTS else None
-            return Settlement(state, later(now, rule.keep), resource, answer, others)
+            return Settlement(state, later(now, rule.keep), resource, answer, others, link)
         case State.UNKNOWN:
             return Settlement(state, later(now, rule.unknown_hold))
         case _:
@@ -166,6 +170,8 @@ class ItemOutcome(NamedTuple):
 
     outcome: Outcome
     resource: str | None = None
+    link: bytes | None = None
+    """What its claims are found by, if that becomes known."""
 
 
 def settle_items(
@@ -176,9 +182,9 @@ def settle_items(
     for claim in claims:
         by_item.setdefault(claim.item, []).append(claim)
     apart: dict[bytes, Settlement] = {}
-    for at, (outcome, resource) in enumerate(items):
+    for at, (outcome, resource, link) in enumerate(items):
         mine = by_item.get(at, [])
-        ended = settle(rule, about_claims(rule, outcome, mine), now, resource, None, mine)
+        ended = settle(rule, about_claims(rule, outcome, mine), now, resource, None, mine, link)
         apart.update([(claim.fingerprint, ended.of(claim)) for claim in mine])
     outcome = of_all([item.outcome for item in items])
     # When every item exists already, nothing was made as far as the key goes.

@@ -15,6 +15,10 @@ VERSION = b"gw1"
 """Changes whenever equal identities would get another fingerprint: claims of an older version no longer match."""
 SIZE = 32
 """Bytes in a fingerprint."""
+LINK_SIZE = 16
+"""Bytes of what the claims of a resource are found by."""
+_IS_LINK = 0x01
+"""The bit of the first byte that tells the hash of a link from that of an origin."""
 MIN_SECRET = 32
 """Bytes a secret must have at least."""
 
@@ -32,6 +36,9 @@ class Fingerprinter:
         self.answer_key = hashlib.blake2b(digest_size=SIZE, key=key, person=b"answer").digest()
         """The key by which stored answers are encrypted: 256 bit."""
         self._claims = hashlib.blake2b(digest_size=SIZE, key=key, person=b"claim")
+        self._origins = hashlib.blake2b(digest_size=LINK_SIZE, key=key, person=b"origin")
+        self._links = hashlib.blake2b(digest_size=LINK_SIZE, key=key, person=b"link")
+        self._changes = hashlib.blake2b(digest_size=SIZE, key=key, person=b"change")
         self.key_check = hashlib.blake2b(digest_size=SIZE, key=key, person=b"key-check").digest()
         """Says which secret was used without giving it away: a store refuses to be opened with another one."""
 
@@ -62,6 +69,29 @@ class Fingerprinter:
         state.update(_sequence(values))
         return state.digest()
 
+    def origin(self, host: str, scope: Sequence[Json]) -> bytes:
+        """Hash where a resource's requests go: links of two origins may be equal, and are of two resources. 16 bytes.
+
+        `scope` has the values of those fields of a rule's scope that each request for the resource has.
+        """
+        state = self._origins.copy()
+        state.update(_text(host) + _sequence(scope))
+        digest = state.digest()
+        return bytes([digest[0] & ~_IS_LINK]) + digest[1:]
+
+    def link(self, origin: bytes, namespace: str, path: Sequence[str]) -> bytes:
+        """Hash a resource's link, whose `path` is as resource_path gives it. 16 bytes, never those of an origin."""
+        state = self._links.copy()
+        state.update(b"%b%b%b" % (origin, _text(namespace), _sequence(path)))
+        digest = state.digest()
+        return bytes([digest[0] | _IS_LINK]) + digest[1:]
+
+    def change(self, link: bytes, slot: int) -> bytes:
+        """Hash a resource: the fingerprint of one of the claims by which changes of it go one after the other."""
+        state = self._changes.copy()
+        state.update(b"%b%d" % (link, slot))
+        return state.digest()
+
     def payload(self, line: bytes, content: bytes) -> bytes:
         """Hash what a request asks for: its method and target, and its content. 32 bytes."""
         state = self.begin_payload(line)
@@ -73,6 +103,11 @@ class Fingerprinter:
         state = self._payloads.copy()
         state.update(b"%d:%b" % (len(line), line))
         return state
+
+
+def is_origin(link: bytes) -> bool:
+    """Whether what a claim is found by is an origin alone: where its resource lives is not known."""
+    return not link[0] & _IS_LINK
 
 
 def pre_image(namespace: str, entry: str, scope: Sequence[Json], identity: Sequence[Json]) -> bytes:

@@ -13,6 +13,7 @@ from gateway.guard.body import Wanted
 from gateway.guard.condition import Condition
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field, Source
+from gateway.guard.following import Action, Followed
 from gateway.guard.key import Key
 from gateway.guard.question import Verify
 from gateway.guard.resource import Resource
@@ -83,6 +84,29 @@ class When(msgspec.Struct, frozen=True):
     """The ways down to what these read in JSON."""
     elements: tuple[Names, ...] = ()
     """The names of the elements that they read in XML."""
+
+
+class Exceptions(msgspec.Struct, frozen=True):
+    """The conditions any of which leaves a request unguarded."""
+
+    head: tuple[Condition[Field], ...]
+    """Those that can be told without the body."""
+    body: tuple[Condition[Field], ...]
+    """The others."""
+    wanted: Wanted
+    """What these read in JSON."""
+    xml: XmlWay | None
+    """What they read in XML; None when nothing is."""
+    reads_form: bool
+
+
+class Override(msgspec.Struct, frozen=True):
+    """Which duplicates are forwarded because who sends them wants it so."""
+
+    header: bytes
+    """The name, in lower case, of the header that says so."""
+    callers: tuple[Condition[Field], ...]
+    """Who may: all must hold."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -160,6 +184,21 @@ class Rule(msgspec.Struct, frozen=True):
     """Which bodies above the limit go to a file; None for none."""
     reads_client: bool = False
     """Whether the client's address counts."""
+    exceptions: Exceptions | None = None
+    """Which requests it leaves unguarded; None for none."""
+    override: Override | None = None
+    """Which duplicates are forwarded all the same; None for none."""
+
+    followed: tuple[Followed, ...] = ()
+    """The paths of what is created in its namespace, where changes of that are watched; none where they are not."""
+    shared_scope: tuple[int, ...] = ()
+    """The places in `scope` of the fields that a request for a created thing has as well."""
+    identities: frozenset[str] = frozenset()
+    """The names of all entries of `unique` in its namespace, where that is followed."""
+    unreadable: frozenset[int] = frozenset()
+    """Of a rule for changes, the versions of what entries were that no such request can say."""
+    action: Action | None = None
+    """What a request does that this matches; None for a create. Any other has the name of the rule it belongs to."""
 
     @property
     def all_entries(self) -> tuple[Entry, ...]:
@@ -188,3 +227,8 @@ class Rule(msgspec.Struct, frozen=True):
         reads_json = self.body is not None or self.batch is not None
         reads = reads_json or self.reads_form or self.xml is not None or self.reads_whole_body
         return reads or self.tells_retries or self.upsert_method != ""
+
+    @property
+    def answers_before_body(self) -> bool:
+        """Whether a client that holds the body back is answered without it, where the claims are held already."""
+        return not self.needs_body and self.authorize is None and self.override is None and self.exceptions is None

@@ -20,7 +20,7 @@ _OVERRIDABLE = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "
 
 
 class Match(msgspec.Struct, frozen=True):
-    """The rule that guards a request, and its template's variables."""
+    """The rule that guards a request, and its template's variables. Its `action` says what the request does."""
 
     rule: Rule
     variables: dict[str, str]
@@ -35,6 +35,8 @@ class Refusal(msgspec.Struct, frozen=True):
 
     slug: str
     detail: str
+    rule: Rule | None = None
+    """The rule for which it must not; None for no rule."""
 
 
 class _Lookup(NamedTuple):
@@ -48,6 +50,8 @@ class _Lookup(NamedTuple):
     suffixed: list[Suffixed[Rule]]
     has_hosts: bool
     """Whether any of the rules is for one host alone."""
+    releases: list[Match]
+    """Those that match, and look on while something is deleted: they refuse nothing. The others are without them."""
 
 
 class Rules:
@@ -67,6 +71,15 @@ class Rules:
     def __repr__(self) -> str:
         return f"Rules({len(self._all)})"
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all rules, in their order."""
+        return [rule.name for rule in self._all if rule.action is None]
+
+    def named(self, name: str) -> Rule | None:
+        """The rule of a name, for creates; None when there is none."""
+        return next((rule for rule in self._all if rule.name == name and rule.action is None), None)
+
     def match(self, method: str, target: Target, headers: Headers) -> Match | Refusal | None:
         """Find the rules that may guard a request, by all but their conditions; None when it may pass untouched."""
         lookup = self._find(target.path) if len(target.path) < _LONGEST_KEPT else self._read(target.path)
@@ -76,14 +89,27 @@ class Rules:
         if reading.is_open or (reading.others and not reading.keeps_encoded):
             return self._match_odd(method, reading, target, headers, ())
         found = self._match_plain(method, lookup, target, headers)
+        if lookup.releases and found is None:
+            found = self._match_release(method, lookup, target, headers)
         if not reading.others or isinstance(found, Refusal):
             return found
         met = () if found is None else (found, *found.others)
         return self._match_odd(method, reading, target, headers, met) or found
 
+    def _match_release(self, method: str, lookup: _Lookup, target: Target, headers: Headers) -> Match | None:
+        """Find the rule for a request that deletes; None where that is in doubt: then nothing is freed."""
+        matches = lookup.releases
+        rules = _on_host([match.rule for match in matches], target, headers)
+        matches = [match for match in matches if match.rule in rules and _is_only_reading(match, lookup, target)]
+        if not matches or self._hidden(rules, headers) is not None:
+            return None
+        methods = self._methods(method, rules, headers)
+        found = None if isinstance(methods, Refusal) else next((m for m in matches if methods <= m.rule.methods), None)
+        return None if found is None or find_unusual(method, target.query, headers) else found
+
     def _match_plain(self, method: str, lookup: _Lookup, target: Target, headers: Headers) -> Match | Refusal | None:
         """Find the rules that may guard a path in the one way in which it is read."""
-        _, rules, matches, suffixed, has_hosts = lookup
+        _, rules, matches, suffixed, has_hosts, _ = lookup
         if has_hosts:
             rules = _on_host(rules, target, headers)
             matches = [match for match in matches if match.rule in rules]
@@ -94,31 +120,44 @@ class Rules:
         hidden = self._hidden(rules, headers)
         if hidden is not None:
             return hidden
-        methods = {method.upper()}  # some frameworks take "post" for POST
-        if not self._overrides.isdisjoint(headers.name_set):
-            asked = _asked_method(rules, headers)
-            if isinstance(asked, Refusal):
-                return asked
-            if asked:  # most believe it of POST only; of any other, either may be what is done
-                methods = {asked} if methods == {"POST"} else methods | {asked}
+        methods = self._methods(method, rules, headers)
+        if isinstance(methods, Refusal):
+            return methods
         found = _in_turn(matches, methods)
-        unusual = None if found is None else find_unusual(method, target.query, headers)
-        return found if unusual is None else Refusal("unusual-request", unusual)
+        if found is None:
+            return None
+        if len(methods) > 1 and any(each.rule.action and not methods <= each.rule.methods for each in _all_of(found)):
+            return _NOT_ONE_METHOD  # it may be no change, and then nothing may be freed for it
+        unusual = find_unusual(method, target.query, headers)
+        return found if unusual is None else Refusal("unusual-request", unusual, found.rule)
+
+    def _methods(self, method: str, rules: list[Rule], headers: Headers) -> set[str] | Refusal:
+        """The methods that a request on the path of these rules may have for the API."""
+        methods = {method.upper()}  # some frameworks take "post" for POST
+        if self._overrides.isdisjoint(headers.name_set):
+            return methods
+        asked = _asked_method(rules, headers)
+        if isinstance(asked, Refusal) or not asked:
+            return asked or methods
+        # most believe it of POST only; of any other, either may be what is done
+        return {asked} if methods == {"POST"} else methods | {asked}
 
     def _read(self, path: str) -> _Lookup | None:
         """Read a path, and find the rules that guard it; None when none can, whatever else the request says."""
         reading = read_path(path)
         if reading.is_open or (reading.others and not reading.keeps_encoded):
-            return _Lookup(reading, [], [], [], has_hosts=False)
-        found, matches = self._tree.find(reading.segments), []
+            return _Lookup(reading, [], [], [], has_hosts=False, releases=[])
+        found, matches, releases = self._tree.find(reading.segments), list[Match](), list[Match]()
         if not found.values and not found.suffixed and not reading.others:
             return None
         for rule in found.values:
             segments = without_suffix(reading.segments) if rule in found.shortened else reading.segments
             variables = rule.template.read(rule.template.fold(segments))
-            matches.append(Match(rule, variables, is_open=rule.when is not None))
-        has_hosts = any(rule.host for rule in found.values)
-        return _Lookup(reading, found.values, matches, found.suffixed, has_hosts)
+            kind = releases if _is_release(rule) else matches
+            kind.append(Match(rule, variables, is_open=rule.when is not None))
+        rules = [match.rule for match in matches]
+        suffixed = [each for each in found.suffixed if not _is_release(each.value)]
+        return _Lookup(reading, rules, matches, suffixed, any(rule.host for rule in rules), releases)
 
     def _hidden(self, rules: list[Rule], headers: Headers) -> Refusal | None:
         """Refuse to let a field that decides here reach the API otherwise, or under two names."""
@@ -128,12 +167,14 @@ class Rules:
         decide = self._overrides.union(*[rule.headers for rule in rules])
         if names_options:
             for name in headers.options(b"connection") & decide:
-                return Refusal("hidden-field", f"Connection names {name.decode('latin-1')}, which decides here.")
+                detail = f"Connection names {name.decode('latin-1')}, which decides here."
+                return Refusal("hidden-field", detail, rules[0])
         for name, plain in look_alikes:
             if plain in decide:
                 return Refusal(
                     "hidden-field",
                     f"{name.decode('latin-1')} could be read as {plain.decode('latin-1')}, which decides here.",
+                    rules[0],
                 )
         return None
 
@@ -144,19 +185,22 @@ class Rules:
         overridden = not self._overrides.isdisjoint(headers.name_set)
         if reading.is_open:
             for rule in _on_host(self._all, target, headers):
-                if overridden or method.upper() in rule.methods:
-                    return _TOO_MANY_READINGS
+                if not _is_release(rule) and (overridden or method.upper() in rule.methods):
+                    return Refusal("ambiguous-path", _TOO_MANY_READINGS, rule)
         for segments in reading.others:
             found = self._tree.find(segments)
             meant = [*found.values, *[suffixed.value for suffixed in found.suffixed]]
             for rule in _on_host(meant, target, headers):
                 if any(rule is each.rule and _reads_alike(each, segments, target, found) for each in met):
                     continue
+                if _is_release(rule):
+                    continue
                 if overridden or method.upper() in rule.methods:
                     return Refusal(
                         "ambiguous-path",
                         f'The path could be read as one that rule "{rule.name}" guards. Send it without empty or dot '
                         "segments, parameters, backslashes, and encoded slashes or percent signs.",
+                        rule,
                     )
         return None
 
@@ -176,8 +220,29 @@ class Rules:
                         "ambiguous-path",
                         f'The path could be read as one that rule "{rule.name}" guards with a suffix behind it, as in '
                         '"/users.json", and the rule\'s extensions do not list the suffix. Send the path without it.',
+                        rule,
                     )
         return None
+
+
+def _is_release(rule: Rule) -> bool:
+    return rule.action is not None and rule.action.kind == "release"
+
+
+def _is_only_reading(match: Match, lookup: _Lookup, target: Target) -> bool:
+    """Whether each reading of a path that a release matches is one that decodes nothing, or has the same values."""
+    template, others = match.rule.template, lookup.reading.others
+    if template.has_tail:
+        return not others
+    as_sent = split_path(target.path)
+    return all(
+        segments == as_sent or not template.takes(segments) or template.read(segments) == match.variables
+        for segments in others
+    )
+
+
+def _all_of(match: Match) -> tuple[Match, ...]:
+    return (match, *match.others)
 
 
 def _in_turn(matches: list[Match], methods: set[str]) -> Match | None:
@@ -203,10 +268,14 @@ def _reads_alike(met: Match, segments: tuple[str, ...], target: Target, found: F
     return met.rule.template.read(read) == met.variables
 
 
-_TOO_MANY_READINGS = Refusal(
-    "ambiguous-path",
+_TOO_MANY_READINGS = (
     "The path is longer than 1 KiB and can be read in too many ways to say whether a rule guards it. Send it without "
-    "empty or dot segments, parameters, backslashes, and encoded slashes or percent signs.",
+    "empty or dot segments, parameters, backslashes, and encoded slashes or percent signs."
+)
+
+
+_NOT_ONE_METHOD = Refusal(
+    "method-override", "A header asks for another method, and either may be what is done. Send the method itself."
 )
 
 
@@ -221,6 +290,7 @@ def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:
             "method-override",
             f'The route of rule "{rules[0].name}" does not take a method from the header '
             f"{asked[0].decode('latin-1')}. Send the method itself.",
+            rules[0],
         )
     method = headers.values(asked[0])[0].decode("latin-1").strip().upper()
     if method and method not in _OVERRIDABLE:
@@ -228,6 +298,7 @@ def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:
             "method-override",
             f"The header {asked[0].decode('latin-1')} names no method that is known here. "
             f"Known are {', '.join(sorted(_OVERRIDABLE))}.",
+            rules[0],
         )
     return method
 

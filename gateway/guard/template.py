@@ -49,12 +49,25 @@ class Template(msgspec.Struct, frozen=True):
         part = self.segments[at] if at < len(self.segments) else None
         return part.value(segment) or "" if isinstance(part, Partial) else segment
 
+    def takes(self, segments: tuple[str, ...]) -> bool:
+        """Whether a path with these segments matches."""
+        length = len(self.segments)
+        if len(segments) < length or (len(segments) > length and not self.has_tail):
+            return False
+        return all(map(_takes, self.segments, segments))
+
     def fold(self, segments: tuple[str, ...]) -> tuple[str, ...]:
         """The segments of a path that matches, with those that the tail takes as one, joined by slashes."""
         if not self.has_tail:
             return segments
         length = len(self.segments)
         return (*segments[:length], "/".join(segments[length:]))
+
+
+def _takes(part: str | Partial | None, segment: str) -> bool:
+    if isinstance(part, Partial):
+        return part.value(segment) is not None
+    return segment != "" if part is None else segment.casefold() == part
 
 
 _VARIABLE = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<tail>\*?)\}")

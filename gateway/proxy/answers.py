@@ -47,6 +47,21 @@ def conflict(
     return _conflict(kind, claim.rule, claim.entry, record, retry_after, shows_link)
 
 
+def busy_resource(kind: Conflict, slot: Claim, record: Record, now: int) -> Reply:
+    """Make the answer to a change of a resource that another change of it holds. `now` in milliseconds."""
+    is_unknown = kind is Conflict.OUTCOME_UNKNOWN
+    document = msgspec.structs.replace(
+        _document(kind, slot.rule, slot.entry),
+        title="An earlier change has no known outcome" if is_unknown else "Another change is in progress",
+        detail="Another change of this resource was forwarded, and "
+        + ("its outcome is not known." if is_unknown else "it has not been answered yet."),
+        suggested_next_step="Wait, then send it again. The same change may be sent again at once."
+        if is_unknown
+        else "Wait, then send it again.",
+    )
+    return reply(document, KINDS[kind].error, _retry_after(record, now) if is_unknown else KINDS[kind].retry_after)
+
+
 @lru_cache(maxsize=1024)  # duplicates come in bursts: the same create again and again
 def _conflict(
     kind: Conflict, rule: str, entry: str, record: Record, retry_after: int | None, shows_link: bool
@@ -84,7 +99,7 @@ def batch_conflict(answer: Reply, held: Held, count: int, shows_link: Callable[[
     return answer.with_document(document)
 
 
-def repeated_items(error: RepeatedItems, rule: str) -> Reply:
+def _repeated_items(error: RepeatedItems, rule: str | None) -> Reply:
     """Make the answer to a batch that has the same identity twice."""
     kind = KINDS["duplicate-in-batch"]
     document = Problem(
@@ -146,8 +161,10 @@ def _existing(status: int, rule: str, entry: str, link: str | None) -> Problem:
     return msgspec.structs.replace(document, status=status)
 
 
-def unreadable(error: RequestBroken | BodyTooLarge | Overloaded | SpoolError, rule: str | None) -> Reply:
-    """Make the answer for a request whose body could not be read."""
+def unreadable(
+    error: RequestBroken | BodyTooLarge | Overloaded | RepeatedItems | SpoolError, rule: str | None
+) -> Reply:
+    """Make the answer for a request whose body could not be read, or not as many creates."""
     match error:
         case RequestBroken():
             return problem("request-incomplete", "The body ended early, came too slowly or has invalid framing.", rule)
@@ -155,6 +172,8 @@ def unreadable(error: RequestBroken | BodyTooLarge | Overloaded | SpoolError, ru
             return problem("body-too-large", f"Rule {rule} reads at most {error.limit} bytes of {error.what}.", rule)
         case Overloaded():
             return problem("overloaded", NOT_FORWARDED, rule)
+        case RepeatedItems():
+            return _repeated_items(error, rule)
         case SpoolError():
             return problem("spool-unavailable", NOT_FORWARDED, rule)
         case _:

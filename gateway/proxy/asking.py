@@ -54,6 +54,8 @@ class Question(msgspec.Struct, frozen=True):
     """The later of when it was sent and when its outcome became unknown, in milliseconds since the epoch."""
     doubt: str | None
     """Why an answer that it did not happen is not believed, whenever it comes; None for no such reason."""
+    link_of: Callable[[str | None], bytes | None]
+    """What the claims are found by from a link on; None for as they are."""
     by: Literal["create", "background"]
     send: Callable[[], Awaitable[UpstreamResponse | NotSent | NoResponse]]
 
@@ -113,7 +115,8 @@ class Asker:
         match finding.verdict:
             case Verdict.EXISTS:
                 now = max(self._wall_clock(), question.since)
-                return Settlement(State.CREATED, later(now, question.rule.keep), finding.resource)
+                link = question.link_of(finding.resource)
+                return Settlement(State.CREATED, later(now, question.rule.keep), finding.resource, link=link)
             case Verdict.ABSENT:
                 return FREE
             case _:

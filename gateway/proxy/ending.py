@@ -1,6 +1,6 @@
 # How an operation ends: what the API's answer comes to, as far as it is known.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.guard import decision
 from gateway.guard.decision import ItemOutcome, Outcome
@@ -9,7 +9,7 @@ from gateway.guard.operation import Operation
 from gateway.guard.resource import locate
 from gateway.model import Settlement, State
 from gateway.proxy.batch import judge_batch
-from gateway.proxy.judgement import judge_answer, judge_whole, read_ahead
+from gateway.proxy.judgement import OUTCOMES, judge_answer, judge_whole, read_ahead
 from gateway.proxy.stored_answers import AnswerCipher, for_retries, may_be_stored
 from gateway.telemetry import Telemetry
 from gateway.upstream.results import UpstreamResponse
@@ -21,10 +21,22 @@ class Ending:
     Mutable state: all that is known of it. At every moment it is what must be settled if nothing more becomes known.
     """
 
-    __slots__ = ("_cipher", "_operation", "_telemetry", "_view", "answer", "items", "kept", "outcome", "resource")
+    __slots__ = (
+        "_cipher", "_link_of", "_operation", "_telemetry", "_view", "answer", "items", "kept", "link", "outcome",
+        "resource",
+    )  # fmt: skip
 
-    def __init__(self, operation: Operation, view: RequestView, cipher: AnswerCipher, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        view: RequestView,
+        cipher: AnswerCipher,
+        telemetry: Telemetry,
+        link_of: Callable[[str | None], bytes | None] | None,
+    ) -> None:
+        """`link_of` says what claims are found by from a link on; None where the rule does not follow resources."""
         self._operation = operation
+        self._link_of = link_of
         self._view = view
         self._cipher = cipher
         self._telemetry = telemetry
@@ -33,6 +45,8 @@ class Ending:
         """What became of each item of a batch; None where the outcome is that of all."""
         self.resource: str | None = None
         """Where the created thing lives."""
+        self.link: bytes | None = None
+        """What its claims are found by from now on."""
         self.kept: UpstreamResponse | None = None
         """The answer that retries get."""
         self.answer: bytes | None = None
@@ -51,7 +65,8 @@ class Ending:
             self.outcome, needs_body = judge_answer(rule, result)
             if needs_body:  # until it has come, what its head says stands
                 result, self.outcome = await judge_whole(rule, result)
-            self.outcome = decision.about_claims(rule, self.outcome, self._operation.claims)
+            asked_for = self._operation.wanted or self._operation.claims
+            self.outcome = decision.about_claims(rule, self.outcome, asked_for)
         if decision.ON_OUTCOME[self.outcome] is not State.CREATED:
             return result
         limit = rule.replay_limit if self.outcome is Outcome.SUCCEEDED else 0
@@ -61,17 +76,32 @@ class Ending:
             result = await read_ahead(rule, result, limit)
         if rule.resource is not None and rule.batch is None:
             self.resource = locate(rule.resource, result.headers, result.body)
+        if self._link_of is not None:
+            self.link = self._link_of(self.resource)
+            if self.items is not None:
+                self.items = [item._replace(link=self._link_of(item.resource)) for item in self.items]
         if limit and result.rest is None and len(result.body) <= limit:
             self.kept = for_retries(result)
             self.answer = self._encrypt(self.kept)
         return result
+
+    @property
+    def said(self) -> str:
+        """What log and metrics say of it."""
+        return OUTCOMES[self.outcome]
+
+    @property
+    def marked(self) -> str:
+        """The key of what its answer is marked with; see status_fields."""
+        is_unknown = self.outcome is Outcome.FAILED and not self._operation.rule.failed_is_free
+        return "unknown" if is_unknown else OUTCOMES[self.outcome]
 
     def settlement(self, now: int) -> Settlement:
         """What becomes of the operation's claims. `now` in milliseconds."""
         rule, claims = self._operation.rule, self._operation.claims
         if self.items is not None:
             return decision.settle_items(rule, self.items, now, claims, self.answer)
-        return decision.settle(rule, self.outcome, now, self.resource, self.answer, claims)
+        return decision.settle(rule, self.outcome, now, self.resource, self.answer, claims, self.link)
 
     def _encrypt(self, answer: UpstreamResponse) -> bytes | None:
         """Encrypt an answer; None when that fails: the create succeeded all the same, and its client is told so."""

@@ -5,17 +5,18 @@ from typing import assert_never
 
 import msgspec
 
+from gateway.errors import RequestBroken
 from gateway.front.exchange import Exchange
 from gateway.guard.content import CODINGS
 from gateway.http import codings
 from gateway.http.fields import CHUNKED
 from gateway.http.write import request_fields, response_head
-from gateway.proxy.answers import no_answer
+from gateway.proxy.answers import no_answer, unreadable
 from gateway.proxy.context import RequestContext
 from gateway.proxy.relay import relay
 from gateway.proxy.tunnel import TunnelEnd, tunnel
 from gateway.telemetry import milliseconds
-from gateway.upstream.results import NoResponse, NotSent, Request, UpstreamResponse
+from gateway.upstream.results import REQUEST_BROKEN, NoResponse, NotSent, Request, UpstreamResponse
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _HOST = frozenset({b"host"})
@@ -99,6 +100,17 @@ async def deliver(
             context.reply(no_answer(result, context.record.rule))
         case _:
             assert_never(result)
+
+
+async def pass_on(context: RequestContext, stopwatch: Callable[[], float], idle_timeouts: IdleTimeouts) -> None:
+    """Forward a request that nothing guards. It ends with its client's connection."""
+    context.record.outcome = "passed"
+    context.exchange.may_stop = True
+    result = await send(context, stopwatch)
+    if result == NoResponse(REQUEST_BROKEN):
+        context.reply(unreadable(RequestBroken(), None))
+    else:
+        await deliver(context, result, idle_timeouts)
 
 
 async def _carry(exchange: Exchange, answer: UpstreamResponse, idle_timeout: float) -> None:

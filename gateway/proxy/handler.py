@@ -15,17 +15,28 @@ from gateway.proxy import answers
 from gateway.proxy.context import RequestContext, answer
 from gateway.proxy.create import CreateHandler
 from gateway.proxy.dependencies import HandlerDependencies
-from gateway.proxy.forward import deliver, send
+from gateway.proxy.forward import pass_on
+from gateway.proxy.release import ReleaseHandler
+from gateway.proxy.sender import Sender
+from gateway.proxy.shadow import ShadowHandler
+from gateway.proxy.update import UpdateHandler
 from gateway.telemetry import RequestRecord
-from gateway.upstream.results import REQUEST_BROKEN, NoResponse
 
 
 class Handler:
     """Answers exchanges, one call each."""
 
     def __init__(self, deps: HandlerDependencies) -> None:
+        sender = Sender(deps)
         self._deps = deps
-        self._create = CreateHandler(deps)
+        self._use(CreateHandler(deps, sender))
+        self._shadow = ShadowHandler(deps, sender)
+
+    def _use(self, create: CreateHandler) -> None:
+        """Have creates, and what has steps in common with them, be handled so."""
+        self._create = create
+        self._release = ReleaseHandler(self._deps, create)
+        self._update = UpdateHandler(self._deps, create)
 
     def __repr__(self) -> str:
         return f"Handler({self._deps.admission!r})"
@@ -72,13 +83,14 @@ class Handler:
             return
         request = RequestContext(exchange, record, admitted.upstream, admitted.target)
         if admitted.match is None:
-            await self._pass(request)
+            if admitted.shadow is None or not await self._shadow(request, admitted.shadow):
+                await self._pass(request)
         elif admitted.match.is_open:
-            await self._in_turn(request, admitted.match)
+            await self._in_turn(request, admitted.match, admitted.shadow)
         else:
-            await self._create(request, admitted.match)
+            await self._guard(request, admitted.match)
 
-    async def _in_turn(self, request: RequestContext, match: Match) -> None:
+    async def _in_turn(self, request: RequestContext, match: Match, shadow: Match | Refusal | None) -> None:
         """Let the first rule guard a request whose conditions hold, for which its body may have to be read."""
         limit = body_limit(match)
         try:
@@ -95,20 +107,23 @@ class Handler:
             request.reply(answers.unreadable(failure, match.rule.name))
             return
         if chosen is None:
-            await self._pass(request)
+            if shadow is None or not await self._shadow(request, shadow):
+                await self._pass(request)
         elif error is not None:
             self._create.prepare(request, chosen.rule)
             await self._create.unreadable(request, chosen.rule, error)
         else:
-            await self._create(request, chosen)
+            await self._guard(request, chosen)
 
-    # Not guarded
+    async def _guard(self, request: RequestContext, match: Match) -> None:
+        """Handle a request as the rule says that guards it."""
+        action = match.rule.action
+        if action is None:
+            await self._create(request, match)
+        elif action.kind == "release":
+            await self._release(request, match)
+        else:
+            await self._update(request, match)
 
     async def _pass(self, request: RequestContext) -> None:
-        request.record.outcome = "passed"
-        request.exchange.may_stop = True
-        result = await send(request, self._deps.stopwatch)
-        if result == NoResponse(REQUEST_BROKEN):
-            request.reply(answers.unreadable(RequestBroken(), None))
-        else:
-            await deliver(request, result, self._deps.idle_timeouts)
+        await pass_on(request, self._deps.stopwatch, self._deps.idle_timeouts)

@@ -9,11 +9,14 @@ import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError, StoreError
 from gateway.guard.decision import Found
+from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.following import link_key
 from gateway.guard.identity import RequestView, sent_values
 from gateway.guard.operation import Operation
 from gateway.guard.question import CREDENTIALS, Verify, fill
 from gateway.guard.resource import MAX_ANSWER
 from gateway.guard.rule import Rule
+from gateway.http.paths import named_host, named_hosts
 from gateway.model import FOREVER, Claim, Record, Settlement, State
 from gateway.proxy.asking import (
     ANOTHER_CALLER,
@@ -51,9 +54,12 @@ class _Asking:
 class Verifier:
     """Mutable state: the creates that are remembered, and the questions under way, one at most for each operation."""
 
-    def __init__(self, store: Store, telemetry: Telemetry, wall_clock: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, fingerprinter: Fingerprinter, telemetry: Telemetry, wall_clock: Callable[[], int]
+    ) -> None:
         """`wall_clock` gives milliseconds since the epoch."""
         self._store = store
+        self._fingerprinter = fingerprinter
         self._asker = Asker(store, telemetry, wall_clock)
         self._wall_clock = wall_clock
         self._unknown = UnknownCreates()
@@ -162,7 +168,9 @@ class Verifier:
                 return ask_alone(request.upstream, target, request.exchange.headers.first(b"host"), fields, MAX_ANSWER)
             return ask(request, target, MAX_ANSWER, fields, names)
 
-        return Question(rule, verify, record, claims, since, doubt, "create", send)
+        hosts = named_hosts(request.target, request.exchange.headers) | request.upstream.hosts
+        link_of = self._link_maker(rule, record, target, hosts)
+        return Question(rule, verify, record, claims, since, doubt, link_of, "create", send)
 
     # By itself
 
@@ -211,10 +219,19 @@ class Verifier:
             return ask_alone(create.upstream, create.target, create.host, fields, MAX_ANSWER)
 
         since = max(create.since, unknown_since(record))
-        question = Question(create.rule, verify, record, create.claims, since, None, "background", send)
+        hosts = create.upstream.hosts | ({named_host(create.host.decode("latin-1"))} if create.host else frozenset())
+        link_of = self._link_maker(create.rule, record, create.target, hosts)
+        question = Question(create.rule, verify, record, create.claims, since, None, link_of, "background", send)
         return await asyncio.shield(self._begin(question))
 
     # Asking
+
+    def _link_maker(
+        self, rule: Rule, record: Record, target: str, hosts: frozenset[str]
+    ) -> Callable[[str | None], bytes | None]:
+        """Say what the claims of a create are found by, from the link in an answer to a question on."""
+        base = target.partition("?")[0]
+        return lambda link: link_key(rule.followed, rule.namespace, self._fingerprinter, record.link, link, base, hosts)
 
     def _begin(self, question: Question) -> "asyncio.Task[Answered]":
         """Ask in a task of its own, so that a client that leaves takes the answer from nobody."""

@@ -44,6 +44,11 @@ class Upstreams:
         """How many connections to APIs there are, also of upstreams that are used no more."""
         return sum(connection.is_open for connection in self.shared.connections)
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts of all APIs."""
+        return frozenset().union(*[upstream.hosts for upstream in self.upstreams.values()])
+
     def health(self) -> Iterator[tuple[str, str, bool]]:
         """The name of each upstream, each of its URLs, and whether that could be reached when it was last tried."""
         for (name, config), upstream in self.upstreams.items():

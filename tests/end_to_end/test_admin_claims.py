@@ -260,7 +260,11 @@ async def test_the_status_and_the_report_say_how_it_is(upstream: RawUpstream, ga
     assert status["upstreams"] == [{"name": "", "url": f"http://127.0.0.1:{upstream.port}", "up": True}]
     (rule,) = (await operator.get("/report"))["rules"]
     assert (rule["creates"], rule["outcomes"]) == (3, {"created": 1, "outcome-unknown": 2})
-    assert rule["conflicts"] == [{"entry": "email", "kind": "outcome-unknown", "count": 1}]
+    (met,) = rule["conflicts"]
+    assert (met["entry"], met["kind"], met["count"], met["callers"]) == ("email", "outcome-unknown", 1, 1)
+    assert (rule["mode"], rule["stopped"], rule["next_step"].split(" in ")[0]) == (
+        "enforce", 1, "It has stopped 1 of 3 creates (33.3%), of 1 caller,",
+    )  # fmt: skip
     before = status["config"]["hash"]
     program.file.write_text(program.file.read_text() + "\n[oops]\n")
     assert (await operator.post("/reload")).status == 422
@@ -291,6 +295,10 @@ async def test_everything_that_is_served_is_described_and_nothing_else_is(
     assert (await operator.post("/claims/find", path="/users", json={"email": ADA})).status == 200
     assert (await operator.post(f"{path}/settle", **{"as": "created", "reason": "x"})).status == 200
     assert (await operator.post(f"{path}/release", reason="x")).status == 200
+    begun = await operator.post("/claims/import", rule="create-user")
+    path = f"/claims/import/{begun.json()['id']}"
+    assert (await operator.post(path, first=1, lines=[json.dumps({"email": BOB})])).status == 200
+    assert (await operator.post(f"{path}/end")).status == 200
     assert (await operator.post("/reload")).status == 200
-    others = {"metrics", "page", "page_file", "events"}
+    others = {"metrics", "page", "page_file", "events", "exportClaims"}
     assert {name for name, status in operator.seen if status == 200} == set(names) - others, "an answer is unchecked"

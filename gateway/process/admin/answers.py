@@ -13,6 +13,7 @@ from gateway.process.admin.shapes import Failure
 T = TypeVar("T", bound=msgspec.Struct)
 
 JSON = "application/json"
+LINES = "application/x-ndjson"
 MAX_BODY = 64 * 1024
 """Bytes of what is sent to change something."""
 _CURSOR = re.compile(r"(?:[0-9a-f]{2}){1,64}")

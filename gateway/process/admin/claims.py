@@ -11,6 +11,8 @@ from gateway.config.schema import RuleConfig
 from gateway.config.units import parse_duration
 from gateway.errors import StoreError
 from gateway.guard.decision import later
+from gateway.guard.fingerprint import Fingerprinter, is_origin
+from gateway.guard.following import UNFOLLOWED, link_key
 from gateway.model import FOREVER, FREE, Claim, Filter, Record, Settlement, State
 from gateway.process.admin.access import Access
 from gateway.process.admin.answers import MAX_BODY, Refused, answer, read_body, read_cursor, read_query
@@ -39,9 +41,12 @@ _KEEP = next(field.default for field in msgspec.structs.fields(RuleConfig) if fi
 class ClaimsApi:
     """Handlers."""
 
-    def __init__(self, store: Store, assembly: Assembly, audit: Audit, access: Access) -> None:
+    def __init__(
+        self, store: Store, assembly: Assembly, fingerprinter: Fingerprinter, audit: Audit, access: Access
+    ) -> None:
         self._store = store
         self._assembly = assembly
+        self._fingerprinter = fingerprinter
         self._audit = audit
         self._access = access
 
@@ -127,7 +132,8 @@ class ClaimsApi:
         now = wall_clock()
         record = await self._held(request, now)
         _require_settled(record)
-        settlement = Settlement(State.CREATED, later(now, self._keep(record.rule)), asked.link)
+        link = self._link(record, asked.link)
+        settlement = Settlement(State.CREATED, later(now, self._keep(record.rule)), asked.link, link=link)
         after = msgspec.structs.replace(
             record, state=State.CREATED, expires_at=settlement.expires_at, resource=settlement.resource
         )
@@ -143,6 +149,18 @@ class ClaimsApi:
         """Milliseconds for which a rule of the running configuration keeps what was created, or rules do by default."""
         found = [each.keep for each in self._assembly.config.rules if each.name == rule]
         return milliseconds(found[0] if found else _KEEP)
+
+    def _link(self, record: Record, link: str | None) -> bytes | None:
+        """What a claim is found by once its resource is known to live at a link; None for as it is."""
+        if link is None or record.link is None:
+            return None
+        if not is_origin(record.link):  # that of the resource where it was said to live before
+            return None if record.resource in {None, link} else UNFOLLOWED
+        rule = self._assembly.admission.rules.named(record.rule)
+        if rule is None:
+            return None
+        hosts = self._assembly.upstreams.hosts
+        return link_key(rule.followed, rule.namespace, self._fingerprinter, record.link, link, "/", hosts)
 
     async def _resettle(
         self,
