@@ -32,6 +32,7 @@ _BY: dict[MadeBy, str] = {
     "renamed": "under another name",
     "earlier release": "by an earlier release",
     "key": "for keys",
+    "change": "for changes that are under way",
     "removed": "by what the file does not have",
 }
 

@@ -8,8 +8,9 @@ import msgspec
 from gateway.config.problems import quote
 from gateway.config.schema import Config, ScopeConfig
 from gateway.config.versions import BESIDE, IdentityConfig, KnownEntry, known_entries, version
+from gateway.guard.following import RESOURCE
 
-MadeBy = Literal["this", "previous", "beside", "another", "renamed", "earlier release", "key", "removed"]
+MadeBy = Literal["this", "previous", "beside", "another", "renamed", "earlier release", "key", "change", "removed"]
 
 
 class HeldClaims(msgspec.Struct, frozen=True):
@@ -33,8 +34,8 @@ class Judged(msgspec.Struct, frozen=True):
     """As the file calls it, where it still has it."""
     made_by: MadeBy
     """ "this" identity, or the `previous` one; a claim "beside" that of another identity, which counts for its create;
-    "another" identity; this one, before it was "renamed"; an "earlier release", which noted none; a "key"; or an entry,
-    or key, that is "removed"."""
+    "another" identity; this one, before it was "renamed"; an "earlier release", which noted none; a "key"; a "change"
+    of a thing that is under way; or an entry, or key, that is "removed"."""
     version: int | None
     count: int
     until: str | None
@@ -111,6 +112,8 @@ class _Judging:
             self._hint(entry, f"{_made(held)} {text}")
         elif rule is not None and rule.key is not None and rule.key.header == held.entry:
             self._add(held, "key")
+        elif rule is not None and held.entry == RESOURCE and (rule.release or rule.update):
+            self._add(held, "change")
         else:
             self._removed(held)
 

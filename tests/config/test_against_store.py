@@ -4,6 +4,7 @@ from typing import Any
 
 from gateway.config.against_store import HeldClaims, Judged, Verdict, judge
 from gateway.config.schema import Config, PreviousConfig, RuleConfig, UniqueConfig
+from gateway.config.schema_changes import ReleaseConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.versions import BESIDE, IdentityConfig, present, version
 from tests.support.unit import rule_config
@@ -114,6 +115,13 @@ def test_claims_of_keys_have_no_identity() -> None:
     keyed = rule_config(key=KeyConfig(header="Idempotency-Key"))
     verdict = judged(keyed, held(None, entry="Idempotency-Key"))
     assert (made(verdict), verdict.problems, verdict.hints) == ([("key", 1)], [], [])
+
+
+def test_claims_of_changes_under_way_are_no_more_than_that() -> None:
+    followed = rule_config(release=(ReleaseConfig(path="/users/{id}"),))
+    verdict = judged(followed, held(None, entry="resource", until=None))
+    assert (made(verdict), verdict.problems, verdict.hints) == ([("change", 1)], [], [])
+    assert made(judged(PLAIN, held(None, entry="resource"))) == [("removed", 1)]
 
 
 def test_it_is_said_when_claims_are_held_for_ever() -> None:

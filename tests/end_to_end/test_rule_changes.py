@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.admin import Operator
+from tests.support.changes import made
 from tests.support.client import Client, Response
 from tests.support.commands import on, run_command
 from tests.support.program import GatewayProgram, Table, rules
@@ -147,6 +148,30 @@ async def test_gateways_beside_each_other_stop_each_others_while_one_after_the_o
         assert (ran.code, counts) == (0, {"previous": 3, "this": 1, "beside": 1})
 
 
+async def test_what_a_thing_was_known_by_goes_and_moves_with_it(upstream: RawUpstream, gateway: StartGateway) -> None:
+    """Deleted and renamed, whichever rules it was created by."""
+    by_id: Table = {"release": [{"path": "/users/{id}"}], "update": [{"path": "/users/{id}"}]}
+    old, bridged, ended = OLD | by_id, BRIDGED | by_id, FOLDED | by_id
+    program = await gateway(rules=[old], store="memory:")
+    upstream.script(made("/users/1"), made("/users/2"))
+    assert await slugs(program, CASED, NEW) == [201, 201]
+    await change(program, upstream, bridged, store="memory:")
+    assert (await post(program, "/users/1", None, method="DELETE")).status == 200
+    upstream.script(made("/users/3"))
+    assert await slugs(program, CASED, CASED, NEW) == [201, "duplicate", "duplicate"]
+    for link, email in (("/users/2", LATE), ("/users/3", SMALL.upper())):
+        assert (await post(program, link, {"email": email}, method="PATCH")).status == 200
+    assert await slugs(program, LATE, SMALL) == ["duplicate"] * 2
+    upstream.script(made("/users/4"), made("/users/5"))
+    assert await slugs(program, CASED, NEW) == [201, 201], "neither of their identities is left"
+    assert (await post(program, "/users/5", None, method="DELETE")).status == 200
+    await change(program, upstream, old, store="memory:")
+    assert await slugs(program, LATE, SMALL.upper(), CASED) == ["duplicate"] * 3
+    assert await slugs(program, NEW) == [201]
+    await change(program, upstream, ended, store="memory:")
+    assert await slugs(program, LATE.lower(), SMALL, CASED) == ["duplicate"] * 3
+
+
 async def test_a_caller_is_told_one_conflict_for_an_entry(upstream: RawUpstream, gateway: StartGateway) -> None:
     batch = rule(
         "invite",
@@ -164,7 +189,8 @@ async def test_a_caller_is_told_one_conflict_for_an_entry(upstream: RawUpstream,
     assert (twice.slug, len(twice.json()["conflicts"])) == ("duplicate-in-batch", 1)
     assert await slugs(program, NEW, NEW) == [201, "duplicate"]
     reports = (await operator.get("/report"))["rules"]
-    assert [report["conflicts"] for report in reports] == [[{"entry": "email", "kind": "duplicate", "count": 1}]] * 2
+    told = [[(each["entry"], each["kind"], each["count"]) for each in report["conflicts"]] for report in reports]
+    assert told == [[("email", "duplicate", 1)]] * 2
     found = (await operator.post("/claims/find", path="/users", json={"email": NEW})).json()
     assert [(claim["entry"], claim.get("previous", False), claim["state"]) for claim in found["claims"]] == [
         ("email", False, "created"),

@@ -69,8 +69,8 @@ class Admin:
         found = [
             *self.health.routes,
             *StatusApi(sources, reloader, self.health.unready).routes,
-            *ClaimsApi(sources.store, sources.assembly, fingerprinter, audit, self._access).routes,
             *VersionsApi(sources.store, sources.assembly).routes,
+            *ClaimsApi(sources.store, sources.assembly, fingerprinter, audit, self._access).routes,
             *ReportApi(sources).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
             *self._imports.routes,
