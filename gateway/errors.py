@@ -40,6 +40,10 @@ class IdentityError(Exception):
         self.is_absent = is_absent
 
 
+class LineError(Exception):
+    """A line of an import that is none. The text says what would be right, and never has a value."""
+
+
 class RepeatedItems(Exception):
     """Items of one batch have the same identity. `repeats` names each of those that came before: index and entry."""
 

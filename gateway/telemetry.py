@@ -3,8 +3,8 @@
 import os
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from gateway.colours import wants_colours
 from gateway.config.schema import RuleConfig
 from gateway.guard.following import RESOURCE
-from gateway.histogram import Histogram
+from gateway.histogram import Durations, Histogram
 from gateway.log_text import event_text, request_text
 
 if TYPE_CHECKING:
@@ -64,17 +64,10 @@ _OUTCOMES_WITHOUT_RULE = (
     *("too-many-connections", "request-timeout"),
 )
 _EVENTS = (
-    *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "loop-stalled"),
-    *(
-        "purge-failed",
-        "release-skipped",
-        "reload-refused",
-        "settle-delayed",
-        "spool-failed",
-        "store-failure",
-        "store-restored",
-    ),
-    "unknown-lapsed",
+    *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "identity-changed"),
+    *("loop-stalled", "purge-failed", "release-skipped", "reload-refused", "settle-delayed", "spool-failed"),
+    "store-failure",
+    *("store-restored", "unknown-lapsed"),
 )
 
 
@@ -113,10 +106,8 @@ class Telemetry:
         self.retries: Counter[tuple[str, str]] = Counter()
         """Creates that were told to be retries, counted by rule and by what they got: "replayed", "rejected" (409
         duplicate), "accepted", "redirected", "upserted", "in-progress" or "outcome-unknown"."""
-        self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
-        """How long requests took, by rule ("" for none); without upgraded ones, and bytes that were no request."""
-        self.upstream_durations: defaultdict[str, Histogram] = defaultdict(Histogram)
-        """How long the API took until the head of its answer, by rule ("" for none)."""
+        self._durations = Durations()
+        self._upstream_durations = Durations()
         self.since = time.time()
         """When counting began, in seconds since the epoch."""
         self.loop_lag = 0.0
@@ -136,6 +127,21 @@ class Telemetry:
             from gateway.log_screen import RequestScreen  # imported only when needed
 
             self._screen = RequestScreen(self._stream)
+
+    @property
+    def durations(self) -> Mapping[str, Histogram]:
+        """How long requests took, by rule ("" for none); without upgraded ones, and bytes that were no request."""
+        return self._durations.count()
+
+    @property
+    def upstream_durations(self) -> Mapping[str, Histogram]:
+        """How long the API took until the head of its answer, by rule ("" for none)."""
+        return self._upstream_durations.count()
+
+    def count_durations(self) -> None:
+        """Count how long the last requests took: called about once a second."""
+        self._durations.count()
+        self._upstream_durations.count()
 
     def expect(self, rules: Iterable[RuleConfig]) -> None:
         """Have what is watched counted from 0: a series that begins with its first event hides that one from rates."""
@@ -164,9 +170,9 @@ class Telemetry:
         rule = record.rule or ""
         self.requests[rule, record.outcome] += 1
         if record.outcome != "upgraded":
-            self.durations[rule].observe(record.duration_ms)
+            self._durations.new[rule].append(record.duration_ms)
         if record.upstream_ms is not None:
-            self.upstream_durations[rule].observe(record.upstream_ms)
+            self._upstream_durations.new[rule].append(record.upstream_ms)
         if self._requests == "all" or (self._requests == "guarded" and rule):
             self._write(record)
 

@@ -39,7 +39,7 @@ PROGRAMS = {
     "make", "gateway", "curl", "docker", "install", "kubectl", "python3", "pip", "/opt/gateway/bin/pip", "systemctl",
 }  # fmt: skip
 """What the documents have their readers call."""
-READERS_OWN = {"gateway.toml"}
+READERS_OWN = {"gateway.toml", "new-gateway.toml"}
 """Files that a reader is told to write."""
 
 
@@ -77,13 +77,16 @@ def names(document: str, heading: str) -> list[str]:
 
 
 def shown_commands() -> Iterator[list[str]]:
-    """Every command after a "$ " in a document, as a shell would split it, the virtual environment left out."""
+    """Every command after a "$ " in a document, as a shell would split it.
+
+    The virtual environment is left out, and "> FILE" behind it.
+    """
     for name, text in TEXTS.items():
         for block in blocks(text, "console"):
             lines = block.replace("\\\n", " ").splitlines()
             assert all(line.startswith("$ ") for line in lines), f"{name}: output has a block of its own"
             for line in lines:
-                program, *arguments = shlex.split(line[2:], comments=True)
+                program, *arguments = shlex.split(re.sub(r" > \S+$", "", line[2:]), comments=True)
                 yield [program.removeprefix(".venv/bin/"), *arguments]
 
 

@@ -1,4 +1,4 @@
-# `gateway claims`: what a running gateway holds, and what an operator does about it.
+# `gateway claims`: what a gateway holds, and what an operator does about it.
 
 import argparse
 import base64
@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from gateway.commands import claims_export, claims_import
 from gateway.commands.admin_client import Listener, NotDone, add_listener, call, given_listener
 from gateway.commands.claims_output import show_claim, show_claims, show_found, show_outcome
 from gateway.commands.request_arguments import add_request, read_request
 
-SUMMARY = "see, find and free what a running gateway holds"
+SUMMARY = "see, find and free what a running gateway holds; import and export claims"
 
 DESCRIPTION = """\
 Asks a running gateway about its claims through its admin listener, which the rules file names.
@@ -82,6 +83,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         if name == "settle":
             verb.add_argument("--created", action="store_true", required=True, help="it was created")
             verb.add_argument("--link", metavar="LINK", help="where what was created lives, such as /users/42")
+
+    for name, summary, module in (
+        ("import", "claim what exists already, or what an export has", claims_import),
+        ("export", "write all claims, to be kept or moved", claims_export),
+    ):
+        module.configure(add(name, summary, module.DESCRIPTION, module.execute))
 
 
 def execute(args: argparse.Namespace) -> int:

@@ -12,7 +12,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         rows.append(("items", str(found["items"])))
     for claim in found.get("claims", []):
         of_item = f" of item {claim['item']}" if "item" in claim else ""
-        rows.append(("claim", claim["entry"] + of_item))
+        before = ", as it was before" if claim.get("previous") else ""
+        rows.append(("claim", claim["entry"] + of_item + before))
+        rows += [("  scope", f"{text} = {_shown(value)}") for text, value in claim.get("scope", {}).items()]
         rows += [("  identity", f"{text} = {_shown(value)}") for text, value in claim["identity"].items()]
         rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
     rows += [("skipped", f"{name}: it lacks a field") for name in found.get("skipped", [])]

@@ -33,7 +33,7 @@ def guarded(rule: Rule, judged: Judgement[str], *, is_final: bool) -> dict[str, 
         found["does"], found["resource"] = judged.change.action.kind, "/" + "/".join(judged.change.path)
     found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = _claims(identities, wanted, is_final=is_final)
-    claimed = {identity.entry for identity in identities}
+    claimed = {identity.entry for identity in identities if not identity.is_earlier}
     if rule.batch is not None:
         found["items"] = len(request.items)
     elif skipped := [entry.name for entry in rule.entries if entry not in claimed]:
@@ -60,19 +60,33 @@ def _sender(rule: Rule, first: Claim, *, is_final: bool) -> dict[str, Any]:
 
 
 def _claims(identities: Iterable[Identity], wanted: Iterable[Claim], *, is_final: bool) -> list[dict[str, Any]]:
-    """Each identity and its claim; `is_final` says that the fingerprints are those that `run` would make."""
-    of_identities = [claim for claim in wanted if not claim.is_key]
-    return [
-        ({} if claim.item is None else {"item": claim.item})
-        | {
-            "entry": identity.entry.name,
-            "identity": {
-                field.text: value for field, value in zip(identity.entry.fields, identity.values, strict=True)
-            },
-            "fingerprint": claim.fingerprint.hex() if is_final else None,
-        }
-        for identity, claim in zip(identities, of_identities, strict=True)
-    ]
+    """Each identity and its claim; `is_final` says that the fingerprints are those that `run` would make.
+
+    What an entry was before has no claim of its own where it comes to the same.
+    """
+    of_identities = iter([claim for claim in wanted if not claim.is_key])
+    found, claim = [], next(of_identities, None)
+    for identity in identities:
+        if claim is None or claim.version != identity.entry.version:
+            continue
+        found.append(_claim(identity, claim, is_final=is_final))
+        claim = next(of_identities, None)
+    return found
+
+
+def _claim(identity: Identity, claim: Claim, *, is_final: bool) -> dict[str, Any]:
+    entry, found = identity.entry, dict[str, Any]()
+    if claim.item is not None:
+        found["item"] = claim.item
+    found["entry"] = entry.name
+    if identity.is_earlier:
+        found["previous"] = True
+        if identity.scope:
+            fields = [part.field.text for part in entry.scope]
+            found["scope"] = dict(zip(fields, identity.scope, strict=True))
+    found["identity"] = {field.text: value for field, value in zip(entry.fields, identity.values, strict=True)}
+    found["fingerprint"] = claim.fingerprint.hex() if is_final else None
+    return found
 
 
 def _identities(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], list[Identity]]:

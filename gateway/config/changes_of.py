@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from gateway.config.schema import MatchConfig, RuleConfig, ScopeConfig, UniqueConfig
+from gateway.config.schema import MatchConfig, PreviousConfig, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.guard.field import Field, Source, parse_alternatives
 from gateway.guard.following import Action
@@ -43,7 +43,10 @@ def changes_of(rule: RuleConfig) -> Iterator[ChangeRule]:
         variables = parse_template(update.path).variables
         unique = [
             msgspec.structs.replace(
-                entry, missing="skip", fields=tuple([_readable(text, _READABLE, variables) for text in entry.fields])
+                entry,
+                missing="skip",
+                fields=tuple([_readable(text, _READABLE, variables) for text in entry.fields]),
+                previous=_previous(entry.previous, variables),
             )
             for entry in movable(rule, update)
         ]
@@ -83,6 +86,18 @@ def _change(
         release=(),
         update=(),
     )
+
+
+def _previous(before: PreviousConfig | None, variables: Sequence[str]) -> PreviousConfig | None:
+    """What an entry was, as a change can have it; None where it cannot."""
+    if before is None:
+        return None
+    fields = tuple([_readable(text, _READABLE, variables) for text in before.fields])
+    items = before.scope_items
+    scope = None if items is None else tuple([_as_sent(item, _READABLE, variables) for item in items])
+    if not all(fields) or not all(item.field for item in scope or ()):
+        return None
+    return msgspec.structs.replace(before, fields=fields, scope=scope)
 
 
 def is_shared(field: Field) -> bool:

@@ -8,8 +8,9 @@ from typing import TypeVar
 import msgspec
 
 from gateway.config.changes_of import changes_of, is_shared
+from gateway.config.compile_identity import compile_entry, compile_scope
 from gateway.config.conditions import parse_answer_condition, parse_request_condition
-from gateway.config.schema import TYPES, Config, RuleConfig, UniqueConfig
+from gateway.config.schema import Config, RuleConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_key import KeyConfig
@@ -22,13 +23,12 @@ from gateway.guard.answer_shapes import make_shape
 from gateway.guard.authorize import Authorize
 from gateway.guard.batch import Batch
 from gateway.guard.body import want
+from gateway.guard.changes import versions_before
 from gateway.guard.content import BodyFormats
-from gateway.guard.field import WHOLE, Field, Source, parse_alternatives, parse_field
+from gateway.guard.field import WHOLE, Field, Source, parse_field
 from gateway.guard.following import Followed
 from gateway.guard.key import Key
-from gateway.guard.normalize import NORMALISERS, takes_nothing_else, types_in_text
-from gateway.guard.pattern import parse_pattern
-from gateway.guard.question import Verify, is_about, parse_question
+from gateway.guard.question import Question, Verify, goes_along, is_about, parse_question, place
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
 from gateway.guard.rule import Entry, Rule, ScopeField, When
@@ -37,7 +37,6 @@ from gateway.guard.spooled import Spooling
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 from gateway.guard.token import is_unproven
-from gateway.guard.value import ValueForm, refuse_empty, types_of
 from gateway.guard.xml_body import xml_ways
 from gateway.http.client_address import ABOUT_CLIENT
 from gateway.http.cors import OWN_FIELDS, Cors
@@ -54,17 +53,31 @@ def compile_rules(config: Config) -> Rules:
     overrides = frozenset(name.lower().encode() for rule in config.rules for name in rule.method_override)
     followed = _followed(config.rules)
     rules = [_rule(rule, overrides, followed.get(rule.namespace or rule.name, ())) for rule in config.rules]
-    for rule in config.rules:
+    for rule, compiled in zip(config.rules, tuple(rules), strict=True):
+        entries = {entry.name: entry for entry in compiled.entries}
         for change in changes_of(rule):
             beside = [each for each in config.rules if (each.namespace or each.name) == change.namespace]
             rules.append(
                 msgspec.structs.replace(
-                    _rule(change.rule, overrides, followed[change.namespace]),
+                    _of_creates(_rule(change.rule, overrides, followed[change.namespace]), entries),
                     action=change.action,
                     identities=frozenset([entry.name for each in beside for entry in each.unique]),
                 )
             )
     return Rules(rules)
+
+
+def _of_creates(rule: Rule, creating: Mapping[str, Entry]) -> Rule:
+    """Give entries of a rule for changes the versions of those of creates, whose claims they make and meet."""
+    entries, unreadable = [], frozenset[int]()
+    for entry in rule.entries:
+        now, before = creating[entry.name], entry.previous
+        if now.previous is not None and before is None:
+            unreadable |= versions_before(now.previous)
+        elif now.previous is not None and before is not None:
+            before = msgspec.structs.replace(before, version=now.previous.version)
+        entries.append(msgspec.structs.replace(entry, version=now.version, previous=before))
+    return msgspec.structs.replace(rule, entries=tuple(entries), unreadable=unreadable)
 
 
 def _followed(rules: Sequence[RuleConfig]) -> dict[str, tuple[Followed, ...]]:
@@ -103,12 +116,13 @@ def milliseconds(length: Duration) -> int:
 
 def _rule(rule: RuleConfig, overrides: frozenset[bytes], followed: tuple[Followed, ...]) -> Rule:
     """`overrides` are the headers by which any rule lets a client change the method."""
-    scope = tuple(
-        ScopeField(parse_alternatives(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items
-    )
-    entries = tuple(_entry(entry) for entry in rule.unique)
+    scope = compile_scope(rule.scope_items)
+    entries = tuple([compile_entry(rule, entry) for entry in rule.unique])
+    earlier = [entry.previous for entry in entries if entry.previous is not None]
     fields = [each for part in scope for each in part.field.each]
     fields += [each for entry in entries for field in entry.fields for each in field.each]
+    fields += [each for before in earlier for part in before.scope for each in part.field.each]
+    fields += [each for before in earlier for field in before.fields for each in field.each]
     in_body = [field.keys for field in fields if field.source is Source.BODY]
     keep = milliseconds(rule.keep)
     key = None if rule.key is None else _key(rule.key)
@@ -174,9 +188,9 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes], followed: tuple[Followe
         caller_is_unproven=is_unproven(caller),
         reads_client=_reads_client([*fields, *caller]),
         spooling=None if rule.spool_limit is None else _spooling(rule.spool_limit, fields, has_key=key is not None),
-        verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
         followed=followed,
         shared_scope=tuple([at for at, part in enumerate(scope) if is_shared(part.field)]),
+        verify=None if rule.verify is None else _verify(rule.verify, scope, [*entries, *earlier]),
         answers={
             slug: make_shape(answer.status, answer.content_type, answer.headers, answer.body)
             for slug, answer in rule.answers.items()
@@ -216,17 +230,6 @@ def _reads_client(fields: Iterable[Field]) -> bool:
     return any(field.source is Source.CLIENT for field in fields)
 
 
-def _entry(entry: UniqueConfig) -> Entry:
-    fields = tuple(parse_alternatives(field) for field in entry.fields)
-    return Entry(
-        entry.name,
-        fields,
-        _form(entry.normalize, entry.types, entry.pattern, empty_is_absent=entry.empty == "missing"),
-        is_skipped=entry.missing == "skip",
-        is_plain=entry.missing != "skip" and not any(field.alternatives or field.source in WHOLE for field in fields),
-    )
-
-
 def _batch(rule: RuleConfig, each: str, fields: Iterable[Field]) -> Batch:
     return Batch(
         each,
@@ -238,11 +241,12 @@ def _batch(rule: RuleConfig, each: str, fields: Iterable[Field]) -> Batch:
     )
 
 
-def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, ...]) -> Verify:
+def _verify(verify: VerifyConfig, scope: Sequence[ScopeField], entries: Iterable[Entry]) -> Verify:
+    """`entries` are also those that were before changes: a create may be known by these alone."""
     question = parse_question(verify.path)
     return Verify(
         question,
-        covered=frozenset([entry.name for entry in entries if is_about(question, scope, entry.fields)]),
+        covered=frozenset([entry.version for entry in entries if _is_covered(entry, question, scope)]),
         found=None if verify.found is None else parse_field(verify.found),
         resource=None if verify.resource is None else parse_resource(verify.resource),
         absent_after=milliseconds(verify.absent_after),
@@ -250,27 +254,18 @@ def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, 
     )
 
 
+def _is_covered(entry: Entry, question: Question, scope: Sequence[ScopeField]) -> bool:
+    """Whether a question is about an entry. Only the headers of the rule's `scope` are sent along."""
+    fields = [part.field for part in entry.scope]
+    along = {place(part.field) for part in scope}
+    return is_about(question, fields, entry.fields) and all(
+        place(field) in along for field in fields if goes_along(field)
+    )
+
+
 @lru_cache(maxsize=64)  # rules with the same formats share one, and so what is read by it
 def _formats(limit: int, json_types: frozenset[str], codings: tuple[str, ...], msgpack: bool) -> BodyFormats:
     return BodyFormats(limit, json_types, codings, msgpack)
-
-
-def _form(
-    normalize: Sequence[str], types: Sequence[str], pattern: str | None, *, empty_is_absent: bool = False
-) -> ValueForm:
-    normalisers = [NORMALISERS[name] for name in normalize]
-    if empty_is_absent:
-        normalisers = [refuse_empty, *normalisers, refuse_empty]
-    match = None if pattern is None else parse_pattern(pattern)
-    if match is not None:
-        normalisers.append(match)
-    taken = types_of(types)
-    if "decimal" in normalize and types == TYPES:  # the default: an amount is a number with a fraction, often
-        taken |= {float}
-    in_text = types_in_text(normalize)
-    return ValueForm(
-        tuple(normalisers), taken, in_text, takes_nothing_else(normalize), match, empty_is_absent=empty_is_absent
-    )
 
 
 def _outcome(entry: OutcomeConfig) -> OutcomeEntry:

@@ -125,6 +125,39 @@ TYPES: tuple[JsonType, ...] = ("string", "integer", "boolean", "null")
 """The default of `types`: each of their values has one spelling, if an integer is within 2^53 - 1."""
 
 
+class ScopeConfig(Table, frozen=True, kw_only=True):
+    """One item of `scope` that is more than the text of a field."""
+
+    field: str
+    """Where the value comes from."""
+    normalize: tuple[str, ...] = ()
+    """Normalisers, applied in order."""
+
+
+class PreviousConfig(Table, frozen=True, kw_only=True):
+    """`previous`: what an entry of `unique` was before a change. What it does not say was as it is now."""
+
+    fields: tuple[str, ...]
+    """Where the values came from."""
+    normalize: tuple[str, ...]
+    """Normalisers, applied in order; [] where there was none."""
+    types: tuple[JsonType, ...] | None = None
+    """JSON types of values in a body that were taken."""
+    empty: Literal["value", "missing"] | None = None
+    """What null and an empty string were."""
+    name: str | None = None
+    """The entry's name."""
+    scope: tuple[str | ScopeConfig, ...] | None = None
+    """The rule's `scope`; [] where there was none."""
+    namespace: str | None = None
+    """The rule's `namespace`, or the rule's name where it had none."""
+
+    @property
+    def scope_items(self) -> tuple[ScopeConfig, ...] | None:
+        """`scope`, with tables for items that are just fields."""
+        return None if self.scope is None else _items(self.scope)
+
+
 class UniqueConfig(Table, frozen=True, kw_only=True):
     """One entry of `unique`: fields that together may exist once."""
 
@@ -142,15 +175,8 @@ class UniqueConfig(Table, frozen=True, kw_only=True):
     """"skip" claims the other entries when a field of this one is absent; default: as the rule's `missing` says."""
     empty: Literal["value", "missing"] = "value"
     """What null and an empty string are: values as any other, or absent, as NULL is to a unique constraint of SQL."""
-
-
-class ScopeConfig(Table, frozen=True, kw_only=True):
-    """One item of `scope` that is more than the text of a field."""
-
-    field: str
-    """Where the value comes from."""
-    normalize: tuple[str, ...] = ()
-    """Normalisers, applied in order."""
+    previous: PreviousConfig | None = None
+    """What the entry was before a change: claimed, too, so that what was created by it still stops duplicates."""
 
 
 REFUSED = (
@@ -257,12 +283,18 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     @property
     def scope_items(self) -> tuple[ScopeConfig, ...]:
         """`scope`, with tables for items that are just fields."""
-        return tuple([ScopeConfig(field=item) if isinstance(item, str) else item for item in self.scope])
+        return _items(self.scope)
 
     @property
     def fields_read(self) -> tuple[str, ...]:
-        """The fields of `scope` and `unique`, in the order of the file's reference."""
-        return (*(item.field for item in self.scope_items), *(text for entry in self.unique for text in entry.fields))
+        """The fields of `scope` and `unique`, in the order of the file's reference, and then those they had before."""
+        earlier = [entry.previous for entry in self.unique if entry.previous is not None]
+        return (
+            *(item.field for item in self.scope_items),
+            *(text for entry in self.unique for text in entry.fields),
+            *(item.field for before in earlier for item in before.scope_items or ()),
+            *(text for before in earlier for text in before.fields),
+        )
 
     @property
     def hold(self) -> Duration:
@@ -270,6 +302,10 @@ class RuleConfig(Table, frozen=True, kw_only=True):
         if self.unknown_hold is not None:
             return self.unknown_hold
         return self.keep if self.verify is None else min(self.keep, DEFAULT_HOLD)
+
+
+def _items(scope: tuple[str | ScopeConfig, ...]) -> tuple[ScopeConfig, ...]:
+    return tuple([ScopeConfig(field=item) if isinstance(item, str) else item for item in scope])
 
 
 class Config(Table, frozen=True, kw_only=True):

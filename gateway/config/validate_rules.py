@@ -10,7 +10,7 @@ from gateway.config.validate_bodies import validate_bodies
 from gateway.config.validate_changes import validate_change_paths, validate_changes
 from gateway.config.validate_duplicates import validate_duplicates, validate_exists
 from gateway.config.validate_forms import validate_forms
-from gateway.config.validate_identity import shared_namespaces, validate_identity
+from gateway.config.validate_identity import needless_previous, shared_namespaces, validate_identity
 from gateway.config.validate_match import never_matched, validate_match
 from gateway.config.validate_outcome import validate_outcome
 from gateway.config.validate_retries import validate_retries
@@ -49,6 +49,7 @@ class _Rule:
         validate_identity(self.rule, self.path, variables, self.problems)
         validate_batch(self.rule, self.path, self.problems)
         validate_forms(self.rule, self.path, self.problems)
+        needless_previous(self.rule, self.path, self.problems)
         validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)
         validate_duplicates(self.rule, self.path, self.problems)

@@ -26,23 +26,6 @@ from gateway.guard.xml_body import XmlWay
 _AS_THEY_ARE: Mapping[str, AnswerShape] = {}
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One `unique` entry."""
-
-    name: str
-    fields: tuple[Field, ...]
-    form: ValueForm
-    is_skipped: bool = False
-    """Whether it is left out when a field of it is absent."""
-    is_plain: bool = True
-    """Whether it is never skipped, and has no field with alternatives or of the whole body."""
-
-    @property
-    def keeps_spelling(self) -> bool:
-        """Whether equal values are spelt alike."""
-        return self.form.keeps_spelling and not any(map(_in_xml, self.fields))
-
-
 class ScopeField(msgspec.Struct, frozen=True):
     """One field of `scope`."""
 
@@ -53,6 +36,34 @@ class ScopeField(msgspec.Struct, frozen=True):
     def keeps_spelling(self) -> bool:
         """Whether equal values are spelt alike."""
         return self.form.keeps_spelling and not _in_xml(self.field)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One `unique` entry, or what it was before a change."""
+
+    name: str
+    """What its claims are called; that of the entry now."""
+    namespace: str
+    hashed_as: str
+    """The name that its fingerprints are made with, as is its namespace."""
+    version: int
+    """That of its claims (see gateway.config.versions)."""
+    scope: tuple[ScopeField, ...]
+    """That of the rule, or what it was."""
+    fields: tuple[Field, ...]
+    form: ValueForm
+    is_skipped: bool = False
+    """Whether it is left out when a field of it is absent."""
+    is_plain: bool = True
+    """Whether it is never skipped, was always the same, and has no field with alternatives or of the whole body."""
+    previous: "Entry | None" = None
+    """What it was, where that is claimed, too."""
+
+    @property
+    def keeps_spelling(self) -> bool:
+        """Whether equal identities are spelt alike."""
+        is_exact = self.form.keeps_spelling and not any(map(_in_xml, self.fields))
+        return is_exact and all(part.keeps_spelling for part in self.scope)
 
 
 def _in_xml(field: Field) -> bool:
@@ -157,8 +168,15 @@ class Rule(msgspec.Struct, frozen=True):
     """The places in `scope` of the fields that a request for a created thing has as well."""
     identities: frozenset[str] = frozenset()
     """The names of all entries of `unique` in its namespace, where that is followed."""
+    unreadable: frozenset[int] = frozenset()
+    """Of a rule for changes, the versions of what entries were that no such request can say."""
     action: Action | None = None
     """What a request does that this matches; None for a create. Any other has the name of the rule it belongs to."""
+
+    @property
+    def all_entries(self) -> tuple[Entry, ...]:
+        """Its entries, and what they were before changes."""
+        return (*self.entries, *[entry.previous for entry in self.entries if entry.previous is not None])
 
     @property
     def marks_spelling(self) -> bool:

@@ -69,6 +69,11 @@ class Rules:
     def __repr__(self) -> str:
         return f"Rules({len(self._all)})"
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all rules, in their order."""
+        return [rule.name for rule in self._all if rule.action is None]
+
     def named(self, name: str) -> Rule | None:
         """The rule of a name, for creates; None when there is none."""
         return next((rule for rule in self._all if rule.name == name and rule.action is None), None)

@@ -21,6 +21,7 @@ from gateway.process.admin.metrics import Sources
 from gateway.process.assembly import Assembly, wall_clock
 from gateway.process.descriptors import ceiling, raise_limit, shortage
 from gateway.process.drain import drain, wait_for_final_requests
+from gateway.process.identities import look_for_lost
 from gateway.process.listen import Listeners, listen
 from gateway.process.memory import release_for_ever, set_thresholds
 from gateway.process.open_store import open_store
@@ -84,6 +85,7 @@ async def serve(config: Config, path: Path) -> None:
             reloader.watch_for_ever(),
             signals.reload_for_ever(reloader),
             assembly.verifier.run(),
+            look_for_lost(opened.store, config, telemetry),
             *([] if tls is None else [tls.follow()]),
             *([] if traces is None else [traces.report_for_ever()]),
         ]

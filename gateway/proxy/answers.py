@@ -18,7 +18,7 @@ from gateway.errors import (
     RequestBroken,
     SpoolError,
 )
-from gateway.guard.decision import ON_HELD, Conflict
+from gateway.guard.decision import ON_HELD, Conflict, each_entry
 from gateway.http import existing
 from gateway.http.problem import KINDS, TYPE, ItemConflict, Problem, Reply, problem, reply
 from gateway.model import FOREVER, Claim, Held, Record
@@ -87,7 +87,7 @@ def batch_conflict(answer: Reply, held: Held, count: int, shows_link: Callable[[
             type=TYPE + ON_HELD[record.state],
             existing_resource_link=record.resource if shows_link(claim, record) else None,
         )
-        for claim, record in held.conflicts
+        for claim, record in each_entry(held)
         if claim.item is not None
     )
     document = answer.document

@@ -51,6 +51,7 @@ HEADINGS: dict[type[Table], str] = {
     VerifyConfig: "verify",
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
+    schema.PreviousConfig: "previous",
     schema.ScopeConfig: "scope",
     KeyConfig: "key",
     OutcomeConfig: "outcome",
@@ -138,7 +139,7 @@ def complete(text: str, table: type[Table]) -> str:
     """A whole file around an example."""
     if table is schema.MatchConfig:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
-    if table is schema.UniqueConfig:
+    if table in {schema.UniqueConfig, schema.PreviousConfig}:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
@@ -232,6 +233,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f"match = {{ {', '.join(lines)} }}\n"
     elif table is schema.UniqueConfig:
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
+    elif table is schema.PreviousConfig:
+        text = f'unique = [{{ name = "email", fields = ["body.email"], previous = {{ {", ".join(lines)} }} }}]\n'
     elif table is schema.ScopeConfig:
         text = f"scope = [{{ {', '.join(lines)} }}]\n"
     elif table in {KeyConfig, AuthorizeConfig, VerifyConfig}:

@@ -166,7 +166,8 @@ async def test_a_rule_that_is_gone_has_its_claims_kept_as_rules_do_by_default(
     operator = Operator(program)
     await unknown(program, upstream, ADA)
     program.file.write_text(program.file.read_text().replace('name = "create-user"', 'name = "renamed"'))
-    assert (await operator.post("/reload")).json() == {"rules": 1, "restart": [], "problems": []}
+    lost = [{"rule": "create-user", "entry": "email", "removed": True}]
+    assert (await operator.post("/reload")).json() == {"rules": 1, "restart": [], "problems": [], "lost": lost}
     claim = await only(operator, "rule=create-user")
     done = await operator.post(f"/claims/{claim['fingerprint']}/settle", **{"as": "created", "reason": "found"})
     after = done.json()["claim"]
@@ -285,11 +286,15 @@ async def test_everything_that_is_served_is_described_and_nothing_else_is(
     assert json.dumps(document).count('"$ref": "#/components/') > 20
     await unknown(program, upstream, ADA)
     path = f"/claims/{(await only(operator))['fingerprint']}"
-    for asked in ("/livez", "/readyz", "/openapi.json", "/status", "/report", "/rules", path):
+    for asked in ("/livez", "/readyz", "/openapi.json", "/status", "/report", "/rules", "/claims/versions", path):
         assert (await operator.ask("GET", asked)).status == 200, asked
     assert (await operator.post("/claims/find", path="/users", json={"email": ADA})).status == 200
     assert (await operator.post(f"{path}/settle", **{"as": "created", "reason": "x"})).status == 200
     assert (await operator.post(f"{path}/release", reason="x")).status == 200
+    begun = await operator.post("/claims/import", rule="create-user")
+    path = f"/claims/import/{begun.json()['id']}"
+    assert (await operator.post(path, first=1, lines=[json.dumps({"email": BOB})])).status == 200
+    assert (await operator.post(f"{path}/end")).status == 200
     assert (await operator.post("/reload")).status == 200
-    others = {"metrics", "page", "page_file", "events"}
+    others = {"metrics", "page", "page_file", "events", "exportClaims"}
     assert {name for name, status in operator.seen if status == 200} == set(names) - others, "an answer is unchecked"

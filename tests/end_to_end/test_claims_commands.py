@@ -4,10 +4,7 @@
 import asyncio
 import json
 import os
-import pty
 import re
-import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,7 @@ from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.admin import Operator, audit_lines
 from tests.support.client import create
-from tests.support.commands import on, run_command
+from tests.support.commands import on, on_terminal, run_command
 from tests.support.program import GatewayProgram, create_user_rule
 from tests.support.upstream import RawUpstream
 
@@ -120,29 +117,6 @@ async def test_a_token_is_taken_from_the_rules_file_or_a_file_of_its_own(
 )
 async def test_a_command_line_that_is_invalid_ends_with_2(words: str) -> None:
     assert (await run_command(*words.split())).code == 2
-
-
-def on_terminal(program: GatewayProgram, columns: int, *words: str) -> str:
-    """What a command writes on a terminal of that width."""
-    leader, follower = pty.openpty()
-    termios.tcsetwinsize(follower, (40, columns))
-    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
-    child = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", "gateway", *words, "--admin", f"127.0.0.1:{program.admin_port}"],
-        {**environment, "TERM": "xterm-256color"},
-        file_actions=[(os.POSIX_SPAWN_DUP2, follower, 1), (os.POSIX_SPAWN_DUP2, follower, 2)],
-    )
-    os.close(follower)
-    written = b""
-    try:
-        while piece := os.read(leader, 65536):
-            written += piece
-    except OSError:  # EIO: its last user has gone
-        pass
-    os.close(leader)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    return written.decode()
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -3,6 +3,10 @@
 import asyncio
 import contextlib
 import io
+import os
+import pty
+import sys
+import termios
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -20,7 +24,7 @@ class Ran(NamedTuple):
 
 async def run_command(*words: str) -> Ran:
     """Run `gateway` with these words; one at a time."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
 
     def run() -> int:
         try:
@@ -30,7 +34,8 @@ async def run_command(*words: str) -> Ran:
 
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = await asyncio.to_thread(run)
-    return Ran(code, out.getvalue(), err.getvalue())
+    written = out.buffer.getvalue() if isinstance(out.buffer, io.BytesIO) else b""
+    return Ran(code, written.decode(), err.getvalue())
 
 
 def on(program: GatewayProgram) -> Callable[..., Awaitable[Ran]]:
@@ -40,3 +45,26 @@ def on(program: GatewayProgram) -> Callable[..., Awaitable[Ran]]:
         return await run_command(*words, "--admin", f"127.0.0.1:{program.admin_port}")
 
     return run
+
+
+def on_terminal(program: GatewayProgram, columns: int, *words: str) -> str:
+    """What a command writes on a terminal of that width."""
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (40, columns))
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
+    child = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "gateway", *words, "--admin", f"127.0.0.1:{program.admin_port}"],
+        {**environment, "TERM": "xterm-256color"},
+        file_actions=[(os.POSIX_SPAWN_DUP2, follower, 1), (os.POSIX_SPAWN_DUP2, follower, 2)],
+    )
+    os.close(follower)
+    written = b""
+    try:
+        while piece := os.read(leader, 65536):
+            written += piece
+    except OSError:  # EIO: its last user has gone
+        pass
+    os.close(leader)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return written.decode()

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 import msgspec
 from aiohttp import web
 
+from gateway.config.versions import BESIDE
 from gateway.guard.changes import ResourceChange
 from gateway.guard.content import JSON_TYPE
 from gateway.guard.decision import Conflict, pick_conflict
@@ -103,7 +104,8 @@ def _claims(met: Sequence[tuple[Claim, Record | None]], now: int) -> list[FoundC
     for claim, record in met:
         view = None if record is None else shown(record, now)
         state = "free" if view is None else view.state
-        found.append(FoundClaim(claim.entry, claim.fingerprint.hex(), state, view, claim.item))
+        is_earlier = claim.version is not None and bool(claim.version & BESIDE)
+        found.append(FoundClaim(claim.entry, claim.fingerprint.hex(), state, view, claim.item, is_earlier))
     return found
 
 

@@ -18,13 +18,16 @@ from gateway.process.accept import Acceptor
 from gateway.process.admin.access import REQUEST_ID, Access
 from gateway.process.admin.answers import JSON, Refused, failure
 from gateway.process.admin.claims import ClaimsApi
+from gateway.process.admin.exports import ExportApi
 from gateway.process.admin.find import FindApi
 from gateway.process.admin.health import HealthApi
+from gateway.process.admin.imports import ImportApi
 from gateway.process.admin.metrics import Sources
 from gateway.process.admin.openapi import describe
 from gateway.process.admin.page_api import PageApi
 from gateway.process.admin.routes import Handler, Route
 from gateway.process.admin.status import StatusApi
+from gateway.process.admin.versions import VersionsApi
 from gateway.process.operators import Operators
 from gateway.process.reload import Reloader
 from gateway.process.request_ids import random_ids
@@ -61,11 +64,15 @@ class Admin:
         self._access = Access(operators, hosts)
         self.health = HealthApi(sources, reloader, self._access)
         self._page = PageApi(sources, lambda: self.health.ready, audit.recent)
+        self._imports = ImportApi(sources.store, sources.assembly, fingerprinter, audit, self._access)
         found = [
             *self.health.routes,
             *StatusApi(sources, reloader, self.health.unready).routes,
             *ClaimsApi(sources.store, sources.assembly, fingerprinter, audit, self._access).routes,
+            *VersionsApi(sources.store, sources.assembly).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
+            *self._imports.routes,
+            *ExportApi(sources.store, fingerprinter).routes,
             *self._page.routes,
         ]
         document = Route(
@@ -96,6 +103,7 @@ class Admin:
         app.on_response_prepare.append(_secure)
         app.on_startup.append(self._page.start)
         app.on_shutdown.append(self._page.close)
+        app.on_shutdown.append(self._imports.close)
         for route in self._routes.values():
             app.router.add_route(route.method, route.path, route.handler)
             if route.method == "GET":

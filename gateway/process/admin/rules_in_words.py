@@ -64,6 +64,9 @@ def _entry(entry: UniqueConfig) -> str:
         text += f", after {_listed(entry.normalize)}"
     if entry.missing == "skip":
         text += "; left out where a field is absent"
+    if entry.previous is not None:
+        text += f". Also by what it was before: {_listed(entry.previous.fields, ' with ')}"
+        text += f", after {_listed(entry.previous.normalize)}" if entry.previous.normalize else ""
     return text
 
 

@@ -89,6 +89,7 @@ class StatusApi:
                     rules=len(config.rules),
                     loaded_at=_time(sources.assembly.applied_at),
                     problems=list(self._reloader.problems),
+                    lost=self._reloader.lost,
                 ),
                 ready=reason is None,
                 reason=reason,

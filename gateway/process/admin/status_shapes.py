@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gateway.config.versions import Lost
 from gateway.process.admin.shapes import Prefix, Seconds, StateName, Time
 
 
@@ -15,6 +16,8 @@ class ConfigStatus(msgspec.Struct, frozen=True):
     loaded_at: Time
     problems: list[str]
     """Why the file as it was read last is not in force; empty when it is."""
+    lost: tuple[Lost, ...]
+    """Entries that had another identity when the process started: what was created then stops no create any more."""
 
 
 class RuleStateCount(msgspec.Struct, frozen=True):
