@@ -11,8 +11,8 @@ _BATCH = 100_000
 """Claims that are sorted and inserted together: few enough that pages fill and split as they do in a long life."""
 _CACHE_KIB = 4 * 1024 * 1024
 _COPY = """
-INSERT INTO claims (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource)
-SELECT ?, ?, state, rule, entry, ?, ?, unknown_hold, ? FROM pattern
+INSERT INTO claims (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource{also})
+SELECT ?, ?, state, rule, entry, ?, ?, unknown_hold, ?{also} FROM pattern
 """
 _COUNT = """
 INSERT INTO counts SELECT rule, state, ? FROM pattern WHERE true
@@ -32,6 +32,8 @@ def fill(store: Path, count: int, expires_from: int, expires_until: int, *, in_o
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.execute("CREATE TEMPORARY TABLE pattern AS SELECT * FROM claims LIMIT 1")
+        columns = [column for _, column, *_ in database.execute("PRAGMA table_info(claims)")]
+        copy = _COPY.format(also=", version" if "version" in columns else "")  # not in a file of an earlier version
         kept = database.execute("SELECT expires_at - first_seen, length(owner) FROM pattern").fetchone()
         if kept is None:
             raise ValueError(f"{store} has no claim to copy")
@@ -39,7 +41,7 @@ def fill(store: Path, count: int, expires_from: int, expires_until: int, *, in_o
             numbers = range(start, min(count, start + _BATCH))
             times = (expires_from + (expires_until - expires_from) * number // count for number in numbers)
             database.execute("BEGIN")
-            database.executemany(_COPY, sorted(_rows(numbers, times, count if in_order else None, *kept)))
+            database.executemany(copy, sorted(_rows(numbers, times, count if in_order else None, *kept)))
             database.execute("COMMIT")
         database.execute(_COUNT, (count,))
         database.execute("PRAGMA journal_mode = WAL")

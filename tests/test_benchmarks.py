@@ -226,7 +226,7 @@ async def test_a_filled_store_holds_that_many_more_claims_and_the_gateway_opens_
     with pytest.raises(ValueError, match="has no claim to copy"):
         preload.fill(path, 1, 0, 1)
     with closing(sqlite3.connect(path)) as database:
-        row = [b"f" * 32, b"o" * 16, 2, "rule", "entry", 1000, 5000, 4000, "/users/1", None, None, None]
+        row = [b"f" * 32, b"o" * 16, 2, "rule", "entry", 1000, 5000, 4000, "/users/1", None, None, None, 7, None]
         database.execute(f"INSERT INTO claims VALUES ({', '.join('?' * len(row))})", row)
         database.execute("INSERT INTO counts VALUES ('rule', 2, 1)")
         database.commit()
@@ -240,6 +240,7 @@ async def test_a_filled_store_holds_that_many_more_claims_and_the_gateway_opens_
         assert len(records) == 301
         assert {(record.expires_at or 0) - record.first_seen for record in records} == {4000}
         assert len({record.owner for record in records}) == 301
+        assert {record.version for record in records} == {7}
         assert (await opened.store.overview(0)).claims == {("rule", State.CREATED): 301}
     finally:
         await opened.store.close()

@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 from gateway.front.connection import ClientConnection
 from gateway.front.transport import LOST
 from gateway.process.crash_fuse import Fuse, Stage, stage
-from gateway.process.crash_stores import COMMITS, RESERVES, RESETTLES, SETTLES, Place
+from gateway.process.crash_stores import ADDS, COMMITS, RESERVES, RESETTLES, SETTLES, Place
 from gateway.proxy.conflicts import ConflictAnswers
 from gateway.proxy.in_flight import OperationsInFlight
 from gateway.proxy.upsert import Upserts
@@ -128,12 +128,21 @@ _PLACES: tuple[tuple[tuple[str, ...], Sequence[Place]], ...] = (
     (("replay-first-byte", "replay-last-byte"), [(ClientConnection, "write", _write)]),
     ((), [(ConflictAnswers, "_stored_answer", _stored_answer), (Upserts, "__call__", _upsert)]),
 )
-POINTS = tuple(f"{side}-{name}" for names, _ in _PLACES for name in names for side in ("before", "after"))
-"""The valid values of GATEWAY_CRASH_AT."""
+_PLACES_OF_IMPORTS: tuple[tuple[tuple[str, ...], Sequence[Place]], ...] = ((("claims-added",), ADDS),)
+
+
+def _points(places: Sequence[tuple[tuple[str, ...], Sequence[Place]]]) -> tuple[str, ...]:
+    return tuple(f"{side}-{name}" for names, _ in places for name in names for side in ("before", "after"))
+
+
+POINTS = _points(_PLACES)
+"""The values of GATEWAY_CRASH_AT that creates pass."""
+POINTS_OF_IMPORTS = _points(_PLACES_OF_IMPORTS)
+"""Those that claims pass which are moved into a store: once for each commit in a file, for each call on a server."""
 
 
 def arm(value: str) -> None:
-    """Kill the process (SIGKILL) the N-th time that a guarded create passes a point: "POINT" or "POINT:N".
+    """Kill the process (SIGKILL) the N-th time that a guarded create or an import passes a point: "POINT" or "POINT:N".
 
     Needs a store that is not in memory. The points of single bytes are passed only on connections without TLS; those of
     the last byte to a client only by responses written in one piece, with a Content-Length. Those of a stored answer
@@ -142,8 +151,9 @@ def arm(value: str) -> None:
     server, "before" a commit is before it is sent. Raises GatewayError.
     """
     point, colon, count = value.partition(":")
-    if point not in POINTS or (colon and not (count.isascii() and count.isdecimal() and int(count) > 0)):
-        raise GatewayError(f"GATEWAY_CRASH_AT = {value!r} is not POINT or POINT:N with one of {', '.join(POINTS)}")
+    points = (*POINTS, *POINTS_OF_IMPORTS)
+    if point not in points or (colon and not (count.isascii() and count.isdecimal() and int(count) > 0)):
+        raise GatewayError(f"GATEWAY_CRASH_AT = {value!r} is not POINT or POINT:N with one of {', '.join(points)}")
     fuse = Fuse(point, int(count or 1))
-    for owner, name, wrap in {place for _, places in _PLACES for place in places}:
+    for owner, name, wrap in {place for _, places in (*_PLACES, *_PLACES_OF_IMPORTS) for place in places}:
         setattr(owner, name, wrap(fuse, getattr(owner, name)))

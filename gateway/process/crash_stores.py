@@ -9,7 +9,7 @@ from typing import Any
 
 import aiosqlite
 
-from gateway.model import Reserved, State
+from gateway.model import Kept, Reserved, State
 from gateway.process.crash_fuse import Fuse, Stage, stage
 from gateway.stores import sql
 from gateway.stores.base import Store
@@ -19,6 +19,8 @@ from gateway.stores.write_queue import Call
 
 _STEPS_INTO_WRITE = 40
 """Steps of SQLite's virtual machine: the shortest write takes a hundred, and the last one commits."""
+_COMMITTED = {0: "claim-committed", 1: "settle-committed"}
+"""By the state of a claim before it is written. What else is written are claims of others, with a settlement."""
 
 
 def _reserve(fuse: Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
@@ -56,32 +58,50 @@ def _resettle(fuse: Fuse, method: Callable[..., Awaitable[bool]]) -> Callable[..
     return resettle
 
 
+def _add(fuse: Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    async def add(store: Store, kept: Sequence[Kept], now: int) -> Any:
+        fuse.at("before-claims-added")
+        met = await method(store, kept, now)
+        if None in met:
+            fuse.at("after-claims-added")
+        return met
+
+    return add
+
+
 def _execute(fuse: Fuse, method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    text = sql.read("write")
-    head = text.partition(":places")[0]
-    columns = re.findall(r"\w+", text.partition("batch (")[2].partition(")")[0])
+    heads = {name: sql.read(name).partition(":places")[0] for name in ("write", "add")}
+    columns = re.findall(r"\w+", heads["write"].partition("batch (")[2].partition(")")[0])
 
     async def execute(database: aiosqlite.Connection, statement: str, parameters: Iterable[Any] | None = None) -> Any:
-        if not statement.startswith(head):
-            return await method(database, statement, parameters)
         values = list(parameters or ())
-        owners, states, answers = (values[columns.index(name) :: len(columns)] for name in ("owner", "state", "answer"))
-        written = {  # once for each create, however many claims it has
-            (owner, "claim-committed" if state == 1 else "settle-committed")
-            for owner, state in zip(owners, states, strict=True)
-        }
-        written |= {(owner, "answer-stored") for owner, answer in zip(owners, answers, strict=True) if answer}
-        creates_to = Counter(point for owner, point in written if owner)  # a row that only pads has no owner
-        for point, creates in creates_to.items():
-            if fuse.burns(f"before-{point}", creates):
+        if statement.startswith(heads["write"]):
+            reached = _written(*(values[columns.index(name) :: len(columns)] for name in ("owner", "was", "answer")))
+        elif statement.startswith(heads["add"]):
+            reached = Counter(["claims-added"])
+        else:
+            return await method(database, statement, parameters)
+        for point, times in reached.items():
+            if fuse.burns(f"before-{point}", times):
                 await database.set_progress_handler(fuse.blow, _STEPS_INTO_WRITE)
         result = await method(database, statement, values)
-        for point, creates in creates_to.items():
-            if fuse.burns(f"after-{point}", creates):
+        for point, times in reached.items():
+            if fuse.burns(f"after-{point}", times):
                 fuse.blow()
         return result
 
     return execute
+
+
+def _written(owners: Iterable[Any], before: Iterable[int], answers: Iterable[Any]) -> Counter[str]:
+    """The points that the rows of a batch reach: once for each operation, however many claims it has."""
+    rows = [row for row in zip(map(bytes, owners), before, answers, strict=True) if row[0]]  # the others only pad
+    written = {(owner, _COMMITTED[was]) for owner, was, _ in rows if was in _COMMITTED}
+    written |= {(owner, "answer-stored") for owner, _, answer in rows if answer}
+    points = Counter(point for _, point in written)
+    if any(was not in _COMMITTED for _, was, _ in rows):
+        points["settle-committed"] = points["settle-committed"] or 1  # of an operation that has no claims itself
+    return points
 
 
 def _commit(fuse: Fuse, method: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
@@ -107,7 +127,9 @@ def _points(calls: Sequence[Call[Any]]) -> Counter[str]:
 
 
 def _is_written(call: Call[Any]) -> bool:
-    return call.future.exception() is None and (call.future.result() is True or type(call.future.result()) is Reserved)
+    if call.future.exception() is not None:
+        return False
+    return not call.claims or call.future.result() is True or type(call.future.result()) is Reserved
 
 
 def _with_clients() -> Iterator[type[Any]]:
@@ -126,5 +148,7 @@ Place = tuple[type[Any], str, Callable[[Fuse, Any], Callable[..., Any]]]
 COMMITS: Sequence[Place] = ((aiosqlite.Connection, "execute", _execute), (SharedStore, "_commit_batch", _commit))
 RESERVES: Sequence[Place] = [(store, "reserve", _reserve) for store in (SqliteStore, SharedStore)]
 SETTLES: Sequence[Place] = [(store, "settle", _settle) for store in (SqliteStore, SharedStore)]
-_BACKENDS: Sequence[type[Any]] = [SqliteStore, *_with_clients()]
+_SERVERS: Sequence[type[Any]] = [*_with_clients()]
+_BACKENDS: Sequence[type[Any]] = [SqliteStore, *_SERVERS]
 RESETTLES: Sequence[Place] = [(store, "resettle", _resettle) for store in _BACKENDS]
+ADDS: Sequence[Place] = [COMMITS[0], *[(store, "add", _add) for store in _SERVERS]]

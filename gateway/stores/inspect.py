@@ -9,7 +9,7 @@ from gateway.stores import sql
 
 APPLICATION_ID = 0x69677731
 """The application id in the file's header (SQLite file format 1.3.15): "igw1"."""
-SCHEMA = 4
+SCHEMA = 5
 """The newest schema version that this program supports."""
 FULL_CHECK_LIMIT = 64 * 1024 * 1024
 """Bytes up to which the whole file is checked: checking a larger one would make restarts too slow."""

@@ -7,19 +7,24 @@ from typing import Any
 import aiosqlite
 import msgspec
 
-from gateway.model import Claim, Record, Settlement, State
+from gateway.model import Change, Claim, Kept, Record, Settlement, State
 from gateway.stores import sql
 
 Row = tuple[Any, ...]
-"""The parameters of write.sql for one claim.
+"""The parameters of write.sql or add.sql for one claim.
 
-What sql/batch.sql does not look at is an empty text or a zero: for a None the module sqlite3 looks for an adapter, and
-that takes longer than all the rest of a row."""
+For a None and for bytes the module sqlite3 looks for an adapter, and that takes longer than all the rest of a row. So
+bytes that every row has are a bytearray, and what there is not, or sql/batch.sql does not look at, is an empty text, a
+zero or NO_VERSION."""
+NO_VERSION = -1
 _FREE_STATE = 0
+_IN_FLIGHT = int(State.IN_FLIGHT)
 _EXACT = 128
 """Up to this many rows there is a statement for every row count; beyond, one for every multiple of it, padded."""
-_PADDING: Row = (b"", b"", _FREE_STATE, "", "", 0, None, 0, None, None, None, None)
+_PADDING: Row = (b"", b"", _IN_FLIGHT, _FREE_STATE, "", "", 0, 0, 0, "", "", "", "", NO_VERSION, "")
 """A row without effect: the settlement of a claim that does not exist."""
+_NOT_ADDED: Row = (b"", b"", _FREE_STATE, "", "", 0, 0, 0, "", "", "", "", NO_VERSION, "")
+"""The same among those that add.sql adds."""
 
 
 class Rows:
@@ -35,7 +40,7 @@ class Rows:
         if not fingerprints:
             return {}
         size = _size(len(fingerprints))
-        wanted = [*fingerprints, *[b""] * (size - len(fingerprints))]
+        wanted = [*map(bytearray, fingerprints), *[""] * (size - len(fingerprints))]
         found = records(await self._database.execute_fetchall(_per_claim_sql("lookup", size), wanted))
         return {record.fingerprint: record for record in found}
 
@@ -53,7 +58,7 @@ class Rows:
         if settlement.state is None:
             changed = await self._database.execute_fetchall(_per_claim_sql("free", len(fingerprints)), held)
         else:
-            ended = (int(settlement.state), settlement.expires_at, settlement.resource)
+            ended = (int(settlement.state), settlement.expires_at, settlement.resource, settlement.link)
             changed = await self._database.execute_fetchall(
                 _per_claim_sql("resettle", len(fingerprints)), (*ended, *held)
             )
@@ -62,10 +67,33 @@ class Rows:
     async def write(self, rows: Sequence[Row]) -> None:
         """Write all rows in order, in one commit."""
         if rows:
-            # A plain execute steps once: the whole statement runs and commits with the GIL released.
-            size = _size(len(rows))
-            values = [value for row in (*rows, *[_PADDING] * (size - len(rows))) for value in row]
-            await self._database.execute(_write_sql(size), values)
+            await self._execute("write", rows, _PADDING)
+
+    async def add(self, rows: Sequence[Row]) -> None:
+        """Add claims that are settled already, in one commit."""
+        if rows:
+            await self._execute("add", rows, _NOT_ADDED)
+
+    async def _execute(self, statement: str, rows: Sequence[Row], padding: Row) -> None:
+        # A plain execute steps once: the whole statement runs and commits with the GIL released.
+        size = _size(len(rows))
+        values = [value for row in (*rows, *[padding] * (size - len(rows))) for value in row]
+        await self._database.execute(_per_row_sql(statement, size, len(padding)), values)
+
+    async def remove_expired(self, fingerprints: Sequence[bytes], now: int) -> None:
+        """Remove those claims that have expired, in one commit."""
+        await self._database.execute(_per_claim_sql("remove_expired", len(fingerprints)), (*fingerprints, now))
+
+    async def read_kept(self, found: Sequence[Record]) -> list[Kept]:
+        """Return records with the answers that are stored with them while their owners hold them."""
+        statement = _per_claim_sql("read_kept", len(found))
+        (row,) = await self._database.execute_fetchall(statement, [record.fingerprint for record in found])
+        texts = {(fingerprint, owner): answer for fingerprint, owner, answer in msgspec.json.decode(row[0])}
+        answers = (texts.get((record.fingerprint.hex(), record.owner.hex())) for record in found)
+        return [
+            Kept(record, None if answer is None else bytes.fromhex(answer))
+            for record, answer in zip(found, answers, strict=True)
+        ]
 
     async def run(self, statement: str, parameters: Any) -> list[Any]:
         """Run one of the statements of gateway.stores.sql in its own transaction, and return its rows."""
@@ -82,10 +110,12 @@ class Rows:
 
 def reserving(claims: Iterable[Claim], owner: bytes, now: int) -> list[Row]:
     """Return the rows that reserve claims for an owner."""
+    token = bytearray(owner)
     return [
         (
-            *(claim.fingerprint, owner, int(State.IN_FLIGHT), claim.rule, claim.entry, now, 0, claim.unknown_hold),
-            *("", claim.caller, claim.payload, ""),
+            *(bytearray(claim.fingerprint), token, _FREE_STATE, _IN_FLIGHT, claim.rule, claim.entry, now),
+            *(0, claim.unknown_hold, "", claim.caller or "", claim.payload or "", ""),
+            *(NO_VERSION if claim.version is None else claim.version, claim.link or ""),
         )
         for claim in claims
     ]
@@ -93,18 +123,43 @@ def reserving(claims: Iterable[Claim], owner: bytes, now: int) -> list[Row]:
 
 def settling(claims: Iterable[Claim], owner: bytes, settlement: Settlement) -> list[Row]:
     """Return the rows that settle claims held by an owner."""
-    answer, apart = settlement.answer, settlement.apart
+    answer, apart, token = settlement.answer, settlement.apart, bytearray(owner)
     rows: list[Row] = []
     for claim in claims:
         ended = settlement if apart is None else apart.get(claim.fingerprint, settlement)
-        state = _FREE_STATE if ended.state is None else int(ended.state)
-        kept = answer if ended.state is State.CREATED else None
-        rows.append(
-            (claim.fingerprint, owner, state, claim.rule, "", 0, ended.expires_at, 0, ended.resource, "", "", kept)
-        )
-        if kept is not None:
+        kept = (answer or "") if ended.state is State.CREATED else ""
+        rows.append(_ending(bytearray(claim.fingerprint), token, _IN_FLIGHT, claim.rule, ended, kept))
+        if kept:
             answer = None
     return rows
+
+
+def changing(changes: Iterable[Change]) -> list[Row]:
+    """Return the rows that change claims of other operations."""
+    return [
+        _ending(bytearray(one.fingerprint), bytearray(one.owner), int(one.was), "", one.settlement, "")
+        for one in changes
+    ]
+
+
+def _ending(
+    fingerprint: bytearray, owner: bytearray, was: int, rule: str, ended: Settlement, answer: bytes | str
+) -> Row:
+    state = _FREE_STATE if ended.state is None else int(ended.state)
+    return (
+        *(fingerprint, owner, was, state, rule, "", 0, ended.expires_at, 0, ended.resource, "", "", answer),
+        *(NO_VERSION, ended.link or ""),
+    )
+
+
+def adding(kept: Kept) -> Row:
+    """Return the row that adds a claim."""
+    record = kept.record
+    return (
+        *(bytearray(record.fingerprint), bytearray(record.owner), int(record.state), record.rule, record.entry),
+        *(record.first_seen, record.expires_at, record.unknown_hold, record.resource, record.caller, record.payload),
+        *(kept.answer, record.version, record.link),
+    )
 
 
 def records(rows: Iterable[Any]) -> list[Record]:
@@ -112,15 +167,15 @@ def records(rows: Iterable[Any]) -> list[Record]:
     return [_record(*row) for row in msgspec.json.decode(next(iter(rows))[0])]
 
 
-def _record(fingerprint: str, owner: str, state: int, caller: str, payload: str, *rest: Any) -> Record:
-    record = Record(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest)
-    if caller or payload:  # few rules ask for them
-        return msgspec.structs.replace(
-            record,
-            caller=bytes.fromhex(caller) if caller else None,
-            payload=bytes.fromhex(payload) if payload else None,
-        )
-    return record
+def _record(
+    fingerprint: str, owner: str, state: int, caller: str, payload: str, link: str, version: int | None, *rest: Any
+) -> Record:
+    last: tuple[Any, ...] = (_bytes(caller), _bytes(payload), version, _bytes(link))
+    return Record(bytes.fromhex(fingerprint), bytes.fromhex(owner), State(state), *rest, *last)
+
+
+def _bytes(text: str) -> bytes | None:
+    return bytes.fromhex(text) if text else None
 
 
 def _size(count: int) -> int:
@@ -133,5 +188,6 @@ def _per_claim_sql(statement: str, count: int) -> str:
 
 
 @cache
-def _write_sql(count: int) -> str:
-    return sql.read("write").replace(":places", ",".join(["(?,?,?,?,?,?,?,?,?,?,?,?)"] * count))
+def _per_row_sql(statement: str, count: int, columns: int) -> str:
+    row = f"({','.join('?' * columns)})"
+    return sql.read(statement).replace(":places", ",".join([row] * count))

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import aiosqlite
@@ -15,17 +16,20 @@ from typing_extensions import override
 
 from gateway.errors import StoreError
 from gateway.histogram import Histogram
-from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
-from gateway.stores.base import Store, reserve_in, settle_in
+from gateway.model import Claim, Filter, Held, Kept, Overview, Page, Purged, Record, Reserved, Settlement, State
+from gateway.stores.adding import ADDED_AT_ONCE, add
+from gateway.stores.base import MAX_LINKED, Store
+from gateway.stores.decide import CallResult, decide
 from gateway.stores.file_identity import FileIdentity
 from gateway.stores.list_walk import list_claims, overview
 from gateway.stores.purge_walk import PurgeWalk
 from gateway.stores.recent import Recent
-from gateway.stores.rows import Row, Rows, records, reserving, settling
+from gateway.stores.rows import Rows, records
 from gateway.stores.write_queue import Call, Job, WriteQueue
 
 T = TypeVar("T")
-CallResult = Reserved | Held | bool
+_ANSWERS_AT_ONCE = 50
+"""Claims whose answers are read between two batches: an answer may have a megabyte."""
 
 
 class SqliteStore(Store):
@@ -78,6 +82,8 @@ class SqliteStore(Store):
     @override
     def settle(self, owner: bytes, claims: Sequence[Claim], settlement: Settlement, now: int) -> Awaitable[bool]:
         call: Call[bool] = Call(claims, owner, now, settlement)
+        for change in settlement.others:
+            self._recent.forget(change.fingerprint)
         self._queue.add(call)
         return call.future
 
@@ -109,6 +115,29 @@ class SqliteStore(Store):
         return record if record is not None and record.is_held(now) else None
 
     @override
+    async def find_linked(self, link: bytes, now: int) -> Sequence[Record]:
+        return records(await self._run("find_linked", {"link": link, "now": now, "limit": MAX_LINKED}))
+
+    @override
+    async def add(self, kept: Sequence[Kept], now: int) -> Sequence[Record | None]:
+        self._recent.advance_clock(now)
+        met: list[Record | None] = []
+        for start in range(0, len(kept), ADDED_AT_ONCE):
+            some = kept[start : start + ADDED_AT_ONCE]
+            met += await self._between_batches(partial(add, self._rows, some, now))
+        self._purge.note_written(met.count(None))
+        self._check_file()
+        return met
+
+    @override
+    async def read_kept(self, records: Sequence[Record]) -> Sequence[Kept]:
+        kept: list[Kept] = []
+        for start in range(0, len(records), _ANSWERS_AT_ONCE):
+            some = records[start : start + _ANSWERS_AT_ONCE]
+            kept += await self._between_batches(partial(self._rows.read_kept, some))
+        return kept
+
+    @override
     async def scan(self, after: bytes, limit: int, now: int) -> Sequence[Record]:
         return records(await self._run("scan", {"after": after, "limit": limit, "now": now}))
 
@@ -135,8 +164,7 @@ class SqliteStore(Store):
     @override
     async def ping(self, now: int) -> None:
         await self._run("ping", {"now": now})
-        if (problem := self._file.check()) is not None:
-            raise StoreError(problem)
+        self._check_file()
 
     @override
     async def close(self) -> None:
@@ -146,6 +174,10 @@ class SqliteStore(Store):
             with contextlib.suppress(sqlite3.Error, ValueError):  # ValueError: already closed
                 await self._rows.empty_log()
         await self._database.close()
+
+    def _check_file(self) -> None:
+        if (problem := self._file.check()) is not None:
+            raise StoreError(problem)
 
     async def _run(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
         return await self._between_batches(lambda: self._rows.run(statement, parameters))
@@ -175,33 +207,13 @@ class SqliteStore(Store):
         answers: dict[Call[Any], CallResult] = {}
         try:
             wanted = [claim.fingerprint for call in batch if call.settlement is None for claim in call.claims]
-            await self._rows.write(self._decide(batch, await self._rows.lookup(wanted), answers))
+            found = await self._rows.lookup(wanted)
+            await self._rows.write(decide(batch, found, self._in_flight, answers))
         except Exception as error:  # noqa: BLE001 the writer must continue with the next batch
             self._fail_batch(batch, answers, error)
         else:
             self._answer_all(answers)
             self._queue.batch_done()
-
-    def _decide(
-        self, batch: list[Call[Any]], found: dict[bytes, Record], answers: dict[Call[Any], CallResult]
-    ) -> list[Row]:
-        """Fill in `answers`, which are valid once the returned rows are committed."""
-        rows: list[Row] = []
-        settled: set[bytes] = set()
-        for call in batch:
-            answer: CallResult
-            if call.settlement is None:
-                answer = reserve_in(found, call.claims, call.owner, call.now)
-                if isinstance(answer, Reserved):
-                    rows.extend(reserving(call.claims, call.owner, call.now))
-            else:
-                answer = call.owner in self._in_flight and call.owner not in settled
-                if answer:
-                    settled.add(call.owner)
-                    settle_in(found, call.claims, call.owner, call.settlement)
-                    rows.extend(settling(call.claims, call.owner, call.settlement))
-            answers[call] = answer
-        return rows
 
     def _answer_all(self, answers: dict[Call[Any], CallResult]) -> None:
         """Answer the calls of a committed batch. When the file is gone, reservations fail and are freed again."""
@@ -218,9 +230,12 @@ class SqliteStore(Store):
                     self._queue.free(call)
             elif isinstance(answer, Held):
                 self._recent.remember(record for _, record in answer.conflicts)
-            elif answer:
-                self._in_flight.discard(call.owner)
-                self._purge.note_written(len(call.claims))
+            elif call.settlement is not None:
+                if answer:
+                    self._in_flight.discard(call.owner)
+                    self._purge.note_written(len(call.claims))
+                for change in call.settlement.others:
+                    self._recent.forget(change.fingerprint)  # once more, because earlier batches may have cached it
             call.answer(answer)
 
     def _fail_batch(self, batch: list[Call[Any]], answers: dict[Call[Any], CallResult], error: Exception) -> None:

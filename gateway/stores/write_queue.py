@@ -51,7 +51,7 @@ class Waiting(Generic[T]):
 class Call(Waiting[T]):
     """A reservation or, with `settlement`, the settlement of one."""
 
-    __slots__ = ("claims", "may_be_done", "now", "owner", "settlement")
+    __slots__ = ("claims", "may_be_done", "now", "owner", "rows", "settlement")
 
     def __init__(self, claims: Sequence[Claim], owner: bytes, now: int, settlement: Settlement | None) -> None:
         super().__init__()
@@ -59,6 +59,8 @@ class Call(Waiting[T]):
         self.owner = owner
         self.now = now
         self.settlement = settlement  # None: a reservation
+        self.rows = len(claims) if settlement is None else len(claims) + len(settlement.others)
+        """How many claims it writes."""
         self.may_be_done = False
         """Whether it was tried, and nobody knows how that ended."""
 
@@ -208,8 +210,8 @@ class WriteQueue:
     def _retry_batch(self) -> list[Call[Any]]:
         """Take a full batch from the backlog; only one call after a failure, because a single one may be the cause."""
         batch = [self._backlog.popleft()]
-        rows = len(batch[0].claims)
-        while self._backlog and not self._failures and (rows := rows + len(self._backlog[0].claims)) <= MAX_ROWS:
+        rows = batch[0].rows
+        while self._backlog and not self._failures and (rows := rows + self._backlog[0].rows) <= MAX_ROWS:
             batch.append(self._backlog.popleft())
         return self._begin(batch)
 
@@ -230,7 +232,7 @@ class WriteQueue:
                 return call
             if call.settlement is not None and call.owner in reserving:
                 break
-            rows += len(call.claims)
+            rows += call.rows
             if batch and rows > MAX_ROWS:
                 break
             if call.settlement is None:

@@ -11,7 +11,7 @@ from gateway.front.reader import HeadParser
 from gateway.http.forwarding import Peer
 from gateway.http.request import read_request_head
 from gateway.http.write import CONTINUE
-from gateway.model import Claim, Filter, Held, Overview, Page, Purged, Record, Reserved, Settlement, State
+from gateway.model import Claim, Filter, Held, Kept, Overview, Page, Purged, Record, Reserved, Settlement, State
 from gateway.proxy.in_flight import OperationsInFlight
 from gateway.stores.base import Store
 from gateway.transport.budget import Budget
@@ -214,6 +214,17 @@ class Door:
         if self.is_down:
             raise StoreError("out of order")
         return await self.store.get(fingerprint, now)
+
+    async def find_linked(self, link: bytes, now: int) -> Sequence[Record]:
+        if self.is_down:
+            raise StoreError("out of order")
+        return await self.store.find_linked(link, now)
+
+    async def add(self, kept: Sequence[Kept], now: int) -> Sequence[Record | None]:
+        return await self.store.add(kept, now)
+
+    async def read_kept(self, records: Sequence[Record]) -> Sequence[Kept]:
+        return await self.store.read_kept(records)
 
     async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
         return await self.store.list_claims(only, after, limit, now)

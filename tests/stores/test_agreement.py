@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.model import FOREVER, FREE, Filter, Record, Settlement, State
+from gateway.model import FOREVER, FREE, Change, Claim, Filter, Kept, Record, Settlement, State
 from gateway.stores.base import Store
 from tests.support.counts import overview_of
-from tests.support.stores import claim, claims, owner, store_of
+from tests.support.stores import claim, owner, store_of
 
 times = st.integers(0, 12)
 """A clock that jumps back and forth, around expiries that it often meets to the millisecond."""
+LINKS = (b"1" * 16, b"2" * 16)
+links = st.sampled_from([None, *LINKS])
+settled = st.sampled_from([State.CREATED, State.UNKNOWN])
 simple = st.just(FREE) | st.builds(
-    Settlement,
-    st.sampled_from([State.CREATED, State.UNKNOWN]),
-    times | st.just(FOREVER),
-    st.sampled_from([None, "/users/1"]),
+    Settlement, settled, times | st.just(FOREVER), st.sampled_from([None, "/users/1"]), link=links
 )
 settlements = simple | st.builds(
     lambda most, one, name: msgspec.structs.replace(most, apart={claim(name).fingerprint: one}),
@@ -30,6 +30,8 @@ settlements = simple | st.builds(
     simple,
     st.integers(0, 4),
 )
+others = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), settled, simple), max_size=3)
+"""Of each change the claim, the operation that has it, in which state, and how it ends."""
 filters = st.builds(
     Filter,
     entry=st.sampled_from([None, "entry-1"]),
@@ -39,7 +41,8 @@ filters = st.builds(
 names = st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True).map(tuple)
 calls = st.one_of(
     st.tuples(st.just("reserve"), names, times),
-    st.tuples(st.just("settle"), st.integers(0, 8), settlements, times),
+    st.tuples(st.just("settle"), st.integers(0, 8), settlements, others, times),
+    st.tuples(st.just("change"), others, times),
 )
 """Made one after the other, and awaited only when all of a batch were made."""
 questions = st.one_of(
@@ -48,10 +51,23 @@ questions = st.one_of(
     st.tuples(st.just("purge"), times),
     st.tuples(st.just("scan"), times),
     st.tuples(st.just("list"), filters, times),
-    st.tuples(st.just("create"), names, settlements),
-    st.tuples(st.just("resettle"), st.integers(0, 2), st.sampled_from([State.CREATED, State.UNKNOWN]), simple),
+    st.tuples(st.just("create"), names, settlements, others),
+    st.tuples(st.just("resettle"), st.integers(0, 2), settled, simple),
+    st.tuples(st.just("linked"), st.sampled_from(LINKS), times),
+    st.tuples(st.just("add"), st.lists(st.tuples(st.integers(0, 4), settled, times, links), max_size=3), times),
+    st.tuples(st.just("kept"), times),
 )
 steps = st.lists(st.lists(calls, min_size=1, max_size=8) | questions, min_size=1, max_size=12)
+
+
+def linked(name: int) -> Claim:
+    """The claim on a name, with a link or without, of an identity with a version or without."""
+    return msgspec.structs.replace(claim(name), version=name or None, link=(None, *LINKS)[name % 3])
+
+
+def claims(*wanted: int) -> list[Claim]:
+    """The claims on names."""
+    return [linked(name) for name in wanted]
 
 
 class Driver:
@@ -71,9 +87,15 @@ class Driver:
                 return await self._store.forget(claim(name).fingerprint)
             case "purge", now:
                 return await self._store.purge(now, 1000)
-            case "create", wanted, settlement:
+            case "create", wanted, settlement, changes:
                 reserved = self._call(("reserve", wanted, 0))
-                return await reserved, await self._call(("settle", 0, settlement, 0))
+                return await reserved, await self._call(("settle", 0, settlement, changes, 0))
+            case "linked", link, now:
+                return list(await self._store.find_linked(link, now))
+            case "add", wanted, now:
+                return list(await self._store.add([self._kept(*one) for one in wanted], now))
+            case "kept", now:
+                return list(await self._store.read_kept(await self._store.scan(b"", 1000, now)))
             case "resettle", back, was, settlement:
                 number, wanted = self._operation(back)
                 return await self._store.resettle(owner(number), claims(*wanted), was, settlement, 0)
@@ -108,9 +130,25 @@ class Driver:
             _, wanted, now = call
             self._operations.append(wanted)
             return self._store.reserve(claims(*wanted), owner(len(self._operations) - 1), now)
-        _, back, settlement, now = call
+        if call[0] == "change":
+            _, changes, now = call
+            return self._store.settle(owner(1000), (), self._with(FREE, changes), now)
+        _, back, settlement, changes, now = call
         number, wanted = self._operation(back)
-        return self._store.settle(owner(number), claims(*wanted), settlement, now)
+        return self._store.settle(owner(number), claims(*wanted), self._with(settlement, changes), now)
+
+    def _with(self, settlement: Settlement, changes: list[Any]) -> Settlement:
+        found = (
+            Change(claim(name).fingerprint, owner(self._operation(back)[0]), was, end)
+            for name, back, was, end in changes
+        )
+        return msgspec.structs.replace(settlement, answer=b"answer", others=tuple(found))
+
+    def _kept(self, name: int, state: State, expires_at: int, link: bytes | None) -> Kept:
+        """A claim as that of the youngest operation, with an answer."""
+        made, number = claim(name), self._operation(0)[0]
+        record = Record(made.fingerprint, owner(number), state, made.rule, made.entry, 0, expires_at, 9, link=link)
+        return Kept(record, b"kept" if state is State.CREATED else None)
 
 
 @pytest.mark.slow

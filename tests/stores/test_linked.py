@@ -104,6 +104,11 @@ class TestLinks:
         )
         assert await found(store, HERE) == []
 
+    async def test_without_one_it_leaves_what_there_is(self, store: Store) -> None:
+        record = await make(store, "a", 1, at(LINK, UNKNOWN))
+        assert await store.resettle(owner(1), [with_link("a")], State.UNKNOWN, CREATED, NOW)
+        assert await found(store) == [record.fingerprint]
+
 
 class TestOthers:
     async def test_what_an_operation_frees_is_free_when_its_own_are_created(self, store: Store) -> None:

@@ -77,9 +77,18 @@ class TestPlans:
             limited = rf"CO-ROUTINE (\(subquery-\d+\)); SEARCH {table} USING PRIMARY KEY \(fingerprint>\?\); SCAN \1"
             assert re.search(limited, found), found
 
-    async def test_a_created_claim_is_in_no_index(self, store: SqliteStore) -> None:
+    async def test_the_claims_of_a_resource_are_found_by_an_index_and_not_sorted(self, store: SqliteStore) -> None:
+        found = await plan(store, "find_linked", {"link": b"l" * 16, "limit": 9, "now": NOW})
+        assert re.search(r"(\(subquery-\d+\)); SEARCH claims USING INDEX claims_by_link \(link=\?\); SCAN \1", found), (
+            found
+        )
+        assert re.search(r"(\(subquery-\d+\)); SCAN in_flight; SCAN \1", found), found
+
+    async def test_a_created_claim_without_a_link_is_in_no_index(self, store: SqliteStore) -> None:
         await create(store, "a", 1)
         await create(store, "b", 2, UNKNOWN)
+        count = "SELECT count(*) FROM claims INDEXED BY claims_by_link WHERE link IS NOT NULL"
+        assert list(await store._database.execute_fetchall(count)) == [(0,)]
         for index in ("unknown_by_age", "unknown_by_rule"):
             count = f"SELECT count(*) FROM claims INDEXED BY {index} WHERE state = 3"
             assert list(await store._database.execute_fetchall(count)) == [(1,)]

@@ -2,23 +2,17 @@
 
 import asyncio
 import os
-import shutil
 import sqlite3
 import stat
-from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 from gateway.errors import StoreError, StoreInUse
-from gateway.model import FOREVER, FREE, Filter, Held, Purged, Reserved, Settlement, State
-from gateway.stores import sql
-from gateway.stores.inspect import APPLICATION_ID
+from gateway.model import FOREVER, FREE, Held, Purged, Reserved, Settlement, State
 from gateway.stores.sqlite import SqliteStore
 from gateway.stores.write_queue import MAX_ROWS
-from tests.support.counts import miscounted, miscounted_in
 from tests.support.stores import (
     CREATED,
     HOUR,
@@ -281,74 +275,14 @@ async def test_a_turn_of_any_size_takes_and_settles_just_what_it_was_asked_to(pa
     await opened.store.close()
 
 
-async def test_a_store_of_0_1_0_opens_with_its_claims(tmp_path: Path) -> None:
-    """The file was written by that version: a claim created, one unknown, and one in flight when it was killed."""
-    path = tmp_path / "gateway.db"
-    shutil.copy(Path(__file__).parent / "data" / "gateway-0.1.0.db", path)
+async def test_the_largest_create_is_taken_and_settled_in_one_statement(path: Path) -> None:
+    """2,048 claims of items, and one of its key: SQLite takes no more than 32,766 parameters."""
     opened = await open_store(path)
-    assert (opened.recovered, opened.is_new) == (1, False)
-    found = {name: await opened.store.get(claim(name).fingerprint, NOW) for name in ("made", "lost", "sent", "free")}
-    assert {name: record and (record.state, record.resource, record.caller) for name, record in found.items()} == {
-        "made": (State.CREATED, "/users/1", None),
-        "lost": (State.UNKNOWN, None, None),
-        "sent": (State.UNKNOWN, None, None),
-        "free": None,
-    }
-    await create(opened.store, "free", 9, msgspec.structs.replace(CREATED, answer=b"sealed"))
-    assert await opened.store.read_answer(claims("free"), owner(9)) == b"sealed"
-    seen = await opened.store.overview(NOW)
-    assert seen.claims == {("create-user", State.CREATED): 2, ("create-user", State.UNKNOWN): 2}
-    assert seen.oldest_unknown == {"create-user": NOW}
+    database = cast("Any", opened.store)._database
+    await database._execute(database._conn.setlimit, sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32766)
+    wanted = claims(*range(2049))
+    assert await opened.store.reserve(wanted, owner(1), NOW) == Reserved()
+    assert await opened.store.settle(owner(1), wanted, CREATED, NOW)
+    records = await opened.store.scan(b"", 3000, NOW)
+    assert [record.state for record in records] == [State.CREATED] * len(wanted)
     await opened.store.close()
-    assert miscounted_in(path) == []
-
-
-async def test_a_store_of_schema_2_opens_with_its_claims(path: Path) -> None:
-    """Claims in flight were rows of the same table, and freed ones stayed there until they were purged."""
-    sent = msgspec.structs.replace(claim("sent"), caller=b"c", payload=b"p")
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.executescript(f"{sql.read('schema_1')}; {sql.read('schema_2')}; PRAGMA user_version = 2;")
-        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        for name, state, expires_at, resource, answer in (
-            ("made", 2, CREATED.expires_at, "/users/1", b"sealed"),
-            ("sent", 1, None, None, None),
-            ("free", 0, 0, None, None),
-        ):
-            row = (claim(name).fingerprint, owner(1), state, "users", f"entry-{name}", NOW, expires_at, HOUR, resource)
-            whole = (*row, b"c", b"p", answer)
-            database.execute("INSERT INTO claims VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", whole)
-    opened = await open_store(path)
-    assert opened.recovered == 1
-    assert await opened.store.read_answer(claims("made"), owner(1)) == b"sealed"
-    found = await opened.store.get(sent.fingerprint, NOW)
-    assert found is not None
-    assert (found.state, found.caller, found.payload, found.first_seen) == (State.UNKNOWN, b"c", b"p", NOW)
-    assert len(await opened.store.scan(b"", 10, NOW)) == 2
-    await create(opened.store, "free", 9)
-    await opened.store.close()
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert database.execute("SELECT count(*) FROM claims").fetchall() == [(3,)]
-        assert miscounted(database) == []
-
-
-async def test_the_claims_of_a_store_of_schema_3_are_counted_and_listed_when_it_opens(path: Path) -> None:
-    states = (State.CREATED, State.UNKNOWN, State.CREATED, State.CREATED)
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        for step in (1, 2, 3):
-            database.executescript(sql.read(f"schema_{step}"))
-        database.execute("PRAGMA user_version = 3")
-        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        for at in range(400):
-            row = (claim(at).fingerprint, owner(1), states[at % 4], f"rule-{at % 3}", "email", NOW - at, FOREVER, HOUR)
-            database.execute("INSERT INTO claims VALUES (?,?,?,?,?,?,?,?,NULL,NULL,NULL,NULL)", row)
-        sent = (claim("sent").fingerprint, owner(2), "rule-0", "email", NOW - 1000, HOUR)
-        database.execute("INSERT INTO in_flight VALUES (?,?,?,?,?,?,NULL,NULL)", sent)
-    opened = await open_store(path)
-    seen = await opened.store.overview(NOW)
-    assert sum(seen.claims.values()) == 401
-    assert seen.oldest_unknown == {"rule-0": NOW - 1000, "rule-1": NOW - 397, "rule-2": NOW - 389}
-    page = await opened.store.list_claims(Filter(state=State.UNKNOWN), b"", 500, NOW)
-    assert [one.first_seen for one in page.records] == [NOW - 1000, *range(NOW - 397, NOW, 4)]
-    await opened.store.close()
-    assert miscounted_in(path) == []

@@ -16,13 +16,14 @@ SELECT
     (
         SELECT json_group_array(:record)
         FROM (
-            SELECT fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource, caller, payload
+            SELECT fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource, caller, payload,
+                   version, link
             FROM claims
             WHERE fingerprint > :after AND fingerprint <= (SELECT coalesce(last, :end) FROM looked_at)
                 AND expires_at > :now AND first_seen < :before AND (:state IS NULL OR state = :state)
                 AND (:rule IS NULL OR rule = :rule) AND (:entry IS NULL OR entry = :entry)
             UNION ALL
-            SELECT fingerprint, owner, 1, rule, entry, first_seen, NULL, unknown_hold, NULL, caller, payload
+            SELECT fingerprint, owner, 1, rule, entry, first_seen, NULL, unknown_hold, NULL, caller, payload, version, link
             FROM in_flight
             WHERE fingerprint > :after AND fingerprint <= (SELECT coalesce(last, :end) FROM looked_at)
                 AND first_seen < :before AND (:state IS NULL OR :state = 1)

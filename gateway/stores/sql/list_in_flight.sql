@@ -2,7 +2,7 @@
 -- oldest of them, as JSON, and the last fingerprint looked at; NULL when fewer are left.
 WITH looked_at AS MATERIALIZED (
     SELECT fingerprint, owner, 1 AS state, rule, entry, first_seen, NULL AS expires_at, unknown_hold, NULL AS resource,
-           caller, payload
+           caller, payload, version, link
     FROM in_flight
     WHERE fingerprint > :walked
     ORDER BY fingerprint

@@ -1,5 +1,5 @@
 -- A record as JSON, which other statements name ":record".
 json_array(
-    lower(hex(fingerprint)), lower(hex(owner)), state, lower(hex(caller)), lower(hex(payload)),
-    rule, entry, first_seen, expires_at, unknown_hold, resource
+    lower(hex(fingerprint)), lower(hex(owner)), state, lower(hex(caller)), lower(hex(payload)), lower(hex(link)),
+    version, rule, entry, first_seen, expires_at, unknown_hold, resource
 )

@@ -4,7 +4,8 @@ SELECT json_group_array(:record)
 FROM (
     SELECT *
     FROM (
-        SELECT fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource, caller, payload
+        SELECT fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold, resource, caller, payload,
+               version, link
         FROM claims
         WHERE fingerprint > :after AND expires_at > :now
         ORDER BY fingerprint
@@ -13,7 +14,7 @@ FROM (
     UNION ALL
     SELECT *
     FROM (
-        SELECT fingerprint, owner, 1, rule, entry, first_seen, NULL, unknown_hold, NULL, caller, payload
+        SELECT fingerprint, owner, 1, rule, entry, first_seen, NULL, unknown_hold, NULL, caller, payload, version, link
         FROM in_flight
         WHERE fingerprint > :after
         ORDER BY fingerprint
