@@ -69,6 +69,11 @@ class Clients:
                 step = Step(None, Kind.FOLLOWED, method=method, target=chance.choice(self.known), name=name)
             yield from [step] * chance.choice((1, 1, 2))
 
+    def due(self) -> list[Step]:
+        """What was not answered, once more; and before that, creates of the names that accounts may have by now."""
+        renames = [step for step in self.unanswered if step.method == "PATCH"]
+        return [*[Step(None, Kind.FOLLOWED, name=step.name) for step in renames], *self.unanswered]
+
     def everybody(self) -> list[Step]:
         """A create of each name."""
         return [Step(None, Kind.FOLLOWED, name=_name(number)) for number in range(self._first + NAMES)]

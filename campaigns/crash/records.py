@@ -113,7 +113,7 @@ class Records:
     def due(self) -> list[Sent]:
         """Creates that their clients send again after a start: without an answer, or to see that it still holds."""
         creates = [sent for identity in {**self.open, **self.fresh} for sent in self.senders[identity]]
-        return [*creates, *self.clients.unanswered]
+        return [*creates, *self.clients.due()]
 
     def replays_due(self, api: CountingUpstream) -> int:
         """How many of those that are due are known to be given a stored answer."""
