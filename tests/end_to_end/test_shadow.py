@@ -312,3 +312,21 @@ async def test_what_exists_already_is_imported_for_a_rule_in_shadow_too(
             await program.start()
         assert (ran.code, ran.err) == (0, "")
     assert await marks(program, ("/users", {"email": "ada"}), ("/users", {"email": "eve"})) == [would("duplicate")] * 2
+
+
+async def test_a_thing_that_is_deleted_can_be_created_again_and_an_update_is_not_refused(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    watching = shadow(resource="header.Location", release=[{"path": "/users/{id}"}], update=[{"path": "/users/{id}"}])
+    program = await gateway(rules=[watching])
+    made = await post(program, "/users", {"email": "ada"})
+    assert told(made) == "created"
+    assert await marks(program, ("/users", {"email": "eve"})) == ["created"]
+    link = made.header("Location") or ""
+    renamed = await post(program, link, {"email": "eve"}, method="PUT")
+    assert (renamed.status, told(renamed)) == (200, None)
+    upstream.script(behaviours.answer(204))
+    assert (await post(program, link, method="DELETE")).status == 204
+    assert await marks(program, ("/users", {"email": "ada"}), ("/users", {"email": "eve"})) == [
+        "created", would("duplicate"),
+    ]  # fmt: skip
