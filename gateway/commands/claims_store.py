@@ -10,11 +10,13 @@ from typing_extensions import override
 
 from gateway.audit import Actor, Audit
 from gateway.commands.claims_target import Target
-from gateway.config.compile import compile_rules
+from gateway.config.compile import compile_rules, compile_shadow
 from gateway.config.endpoints import MemoryStoreUrl, SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
 from gateway.errors import GatewayError, StoreError, StoreInUse
+from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
+from gateway.guard.routes import Routes
 from gateway.process.assembly import wall_clock
 from gateway.process.exports import export
 from gateway.process.import_shapes import Asked, Begun, Part
@@ -34,7 +36,7 @@ class _Store(Target):
         """Raises ConfigError when the audit file cannot be written."""
         self._store = store
         self._fingerprinter = fingerprinter
-        self._rules = compile_rules(config)
+        self._rules = Admission[None](compile_rules(config), Routes([], None), compile_shadow(config))
         self._audit = Audit(lambda _: None, config.log.audit_file)
         self._run: ImportRun | None = None
 

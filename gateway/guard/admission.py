@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from gateway.guard.routes import Routes
+from gateway.guard.rule import Rule
 from gateway.guard.rules import Match, Refusal, Rules
 from gateway.guard.when import narrow
 from gateway.http.headers import Headers
@@ -42,6 +43,15 @@ class Admission(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Admission({self.rules!r}, {self._routes!r})"
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all rules for creates, also of those in shadow."""
+        return [*self.rules.names, *([] if self.shadow is None else self.shadow.names)]
+
+    def named(self, name: str) -> Rule | None:
+        """The rule of a name, for creates; None when there is none."""
+        return self.rules.named(name) or (None if self.shadow is None else self.shadow.named(name))
 
     def admit(self, method: str, target: str, headers: Headers) -> Admitted[T] | Refusal:
         """Say where a request goes and which rule guards it, or why it is refused."""

@@ -3,12 +3,13 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from typing_extensions import override
 
 from gateway.audit import Actor, Audit
 from gateway.errors import GatewayError, LineError
+from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.rules import Rules
 from gateway.guard.seed import Given, Seed, imported_from
@@ -54,7 +55,7 @@ class _Moved(Plan):
         return (read_claim(row),)
 
 
-def make_plan(asked: Asked, rules: Rules, fingerprinter: Fingerprinter) -> Plan:
+def make_plan(asked: Asked, rules: Admission[Any] | Rules, fingerprinter: Fingerprinter) -> Plan:
     """Prepare for lines. Raises GatewayError, with a text that has no value."""
     if asked.export is not None:
         if asked.rule is not None or asked.link is not None or asked.headers or asked.query or asked.path:

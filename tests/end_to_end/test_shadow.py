@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.admin import Operator
 from tests.support.client import Client, Response, request_bytes
-from tests.support.commands import on
+from tests.support.commands import on, run_command
 from tests.support.program import GatewayProgram, Table, rules
 from tests.support.scrape import scrape
 from tests.support.shorthands import JSON, entry, post, rule
@@ -291,3 +292,41 @@ async def test_a_client_that_waits_for_100_continue_gets_it(upstream: RawUpstrea
             assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             await client.send_raw(body)
             assert told(await client.read_response("POST")) == expected
+
+
+async def test_what_exists_already_is_imported_for_a_rule_in_shadow_too(
+    upstream: RawUpstream, gateway: StartGateway, tmp_path: Path
+) -> None:
+    """Beside a running gateway, and on the store of its file while nobody runs it."""
+    guarding = rule("orders", "/orders", entry("body.number"))
+    program = await gateway(rules=[shadow(), guarding], store=f"sqlite:{tmp_path}/gateway.db")
+    for email, where in (("ada", "beside"), ("eve", "alone")):
+        rows = tmp_path / where
+        rows.write_text(json.dumps({"email": email}) + "\n", encoding="utf-8")
+        words = ("claims", "import", "--rule", "user", str(rows))
+        if where == "beside":
+            ran = await on(program)(*words)
+        else:
+            await program.stop()
+            ran = await run_command(*words, "-c", str(program.file))
+            await program.start()
+        assert (ran.code, ran.err) == (0, "")
+    assert await marks(program, ("/users", {"email": "ada"}), ("/users", {"email": "eve"})) == [would("duplicate")] * 2
+
+
+async def test_a_thing_that_is_deleted_can_be_created_again_and_an_update_is_not_refused(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    watching = shadow(resource="header.Location", release=[{"path": "/users/{id}"}], update=[{"path": "/users/{id}"}])
+    program = await gateway(rules=[watching])
+    made = await post(program, "/users", {"email": "ada"})
+    assert told(made) == "created"
+    assert await marks(program, ("/users", {"email": "eve"})) == ["created"]
+    link = made.header("Location") or ""
+    renamed = await post(program, link, {"email": "eve"}, method="PUT")
+    assert (renamed.status, told(renamed)) == (200, None)
+    upstream.script(behaviours.answer(204))
+    assert (await post(program, link, method="DELETE")).status == 204
+    assert await marks(program, ("/users", {"email": "ada"}), ("/users", {"email": "eve"})) == [
+        "created", would("duplicate"),
+    ]  # fmt: skip

@@ -156,7 +156,7 @@ class ClaimsApi:
             return None
         if not is_origin(record.link):  # that of the resource where it was said to live before
             return None if record.resource in {None, link} else UNFOLLOWED
-        rule = self._assembly.admission.rules.named(record.rule)
+        rule = self._assembly.admission.named(record.rule)
         if rule is None:
             return None
         hosts = self._assembly.upstreams.hosts

@@ -109,7 +109,7 @@ class ImportApi:
         if len(self._running) >= MAX_IMPORTS:
             raise Refused(429, f"{MAX_IMPORTS} imports are under way.", {"Retry-After": f"{IDLE:.0f}"})
         try:
-            plan = make_plan(asked, self._assembly.admission.rules, self._fingerprinter)
+            plan = make_plan(asked, self._assembly.admission, self._fingerprinter)
         except GatewayError as error:
             raise Refused(422, f"{error}.") from None
         importer = Importer(plan, self._store, wall_clock, dry_run=asked.dry_run)
@@ -128,7 +128,7 @@ class ImportApi:
             if self._config(running.rule) != running.config:
                 raise Refused(409, "The rule has changed meanwhile: begin the import again, from its first line.")
             lines = [line.encode() for line in asked.lines]
-            known = self._assembly.admission.rules.names
+            known = self._assembly.admission.names
             part = await running.run.add(asked.first, lines, known, skips=asked.skip)
         self._wait(name)
         return answer(part)
