@@ -254,6 +254,7 @@ FULL_RECORD = RequestRecord(
     upstream_ms=1.0,
     fingerprint="6ef3b0e41e1e",
     unguarded="missing-identity",
+    would="unguarded",
     client_gone=True,
     request_id="9d0c4ae9f6a84f0dbf4a6a1e1e7f8f5c",
     trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
@@ -263,7 +264,10 @@ FULL_RECORD = RequestRecord(
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
     rooms = "".join(
         SOURCES[ROOT / "gateway" / "proxy" / name]
-        for name in ("handler.py", "create.py", "conflicts.py", "authorize.py", "upsert.py", "forward.py")
+        for name in (
+            *("handler.py", "create.py", "conflicts.py", "authorize.py", "upsert.py", "forward.py", "sender.py"),
+            "shadow.py",
+        )
     )
     told = {
         *OUTCOMES.values(),

@@ -96,7 +96,7 @@ def _check(args: argparse.Namespace) -> tuple[list[str], list[str], int | None, 
             problems = [f"--against-store: {error}"]
         else:
             problems, hints = store.verdict.problems, [*hints, *store.verdict.hints]
-    return problems, hints, len(config.rules), store
+    return problems, hints, len(config.active_rules), store
 
 
 def _about_limits(config: Config) -> list[str]:

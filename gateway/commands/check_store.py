@@ -32,7 +32,7 @@ _BY: dict[MadeBy, str] = {
     "renamed": "under another name",
     "earlier release": "by an earlier release",
     "key": "for keys",
-    "removed": "by what the file does not have any more",
+    "removed": "by what the file does not have",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 def lines(found: dict[str, Any]) -> list[str]:
     """One line for each thing that was found out, the names in a column."""
-    rows = _rule(found)
+    rows = [*_rule(found), *_passing(found)]
     rows += [("scope", f"{text} = {_shown(value)}") for text, value in found.get("scope", {}).items()]
     if "items" in found:
         rows.append(("items", str(found["items"])))
@@ -47,6 +47,24 @@ def _rule(found: dict[str, Any]) -> list[tuple[str, str]]:
     if "when" in found:
         rows.append(("when", " and ".join(found["when"])))
     return rows
+
+
+def _passing(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What lets a create pass."""
+    rows = []
+    if "mode" in found:
+        rows.append(("mode", found["mode"]))
+    if "except" in found:
+        rows.append(("except", f"{' or '.join(found['except']['conditions'])}: {_holds(found['except'])}"))
+    if "override" in found:
+        override = found["override"]
+        who = " and ".join(override["callers"]) or "for everybody"
+        rows.append(("override", f"{override['header']}, {who}: {_holds(override)}"))
+    return rows
+
+
+def _holds(found: dict[str, Any]) -> str:
+    return "holds" if found["holds"] else "does not hold"
 
 
 def _who_may_know(path: str, before: str, cache: str, caller: str) -> str:

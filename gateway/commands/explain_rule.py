@@ -11,6 +11,7 @@ from gateway.errors import IdentityError
 from gateway.guard.answer_shapes import AnswerShape
 from gateway.guard.changes import ResourceChange
 from gateway.guard.condition import describe
+from gateway.guard.exceptions import may_override
 from gateway.guard.identity import Identity, RequestView, identify, sent_values
 from gateway.guard.question import fill
 from gateway.guard.rule import Rule
@@ -20,12 +21,7 @@ from gateway.model import Claim, Json
 
 def guarded(rule: Rule, judged: Judgement[str], *, is_final: bool) -> dict[str, Any]:
     """Say what a rule makes of a request; `is_final` says that the fingerprints are those that `run` would make."""
-    found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
-    if rule.when is not None:
-        found["when"] = [describe(each.field.text, each) for each in rule.when.conditions]
-    if rule.answers:
-        found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
-    request, wanted = judged.view, judged.claims
+    found, request, wanted = _always(rule, judged), judged.view, judged.claims
     if request is None:
         return found
     scope, identities = _identities(rule, request)
@@ -45,7 +41,34 @@ def guarded(rule: Rule, judged: Judgement[str], *, is_final: bool) -> dict[str, 
     found |= _sender(rule, wanted[0], is_final=is_final)
     if rule.verify is not None:
         found["verify"] = fill(rule.verify.question, sent_values(rule, request))
-    return found | _asked_of_api(rule) | {"happens": _happens(rule, wanted[0])}
+    if rule.override is not None:
+        found["override"] = {
+            "header": rule.override.header.decode(),
+            "callers": [describe(each.field.text, each) for each in rule.override.callers],
+            "holds": may_override(rule.override, request),
+        }
+    happens = _happens(rule, wanted[0])
+    if judged.is_shadow:
+        happens = f"forwarded, as the rule is in shadow; enforced: {happens}"
+    return found | _asked_of_api(rule) | {"happens": happens}
+
+
+def _always(rule: Rule, judged: Judgement[str]) -> dict[str, Any]:
+    """What can be said of a rule whether the request can be read or not."""
+    found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
+    if judged.is_shadow:
+        found["mode"] = "shadow"
+    if rule.when is not None:
+        found["when"] = [describe(each.field.text, each) for each in rule.when.conditions]
+    if rule.answers:
+        found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
+    if rule.exceptions is not None:
+        conditions = (*rule.exceptions.head, *rule.exceptions.body)
+        found["except"] = {
+            "conditions": [describe(each.field.text, each) for each in conditions],
+            "holds": judged.is_exempt,
+        }
+    return found
 
 
 def _sender(rule: Rule, first: Claim, *, is_final: bool) -> dict[str, Any]:
@@ -148,15 +171,9 @@ def _happens(rule: Rule, first: Claim) -> str:
         text += "; 401 or 403 of the API to a caller who may not know"
     if rule.replay_limit and first.payload is not None:
         text += "; when its caller sends it again, the API's answer once more"
-    match rule.duplicate:
-        case "accept":
-            text += f"; a duplicate of what was created gets {rule.accept_status}"
-        case "redirect":
-            text += "; a duplicate of what was created gets 303 to it, where its link is known and may be shown"
-        case "upsert":
-            text += (
-                f"; a duplicate of what was created is sent to its link by {rule.upsert_method}, where that is known"
-            )
+    text += _of_duplicates(rule)
+    if rule.override is not None:
+        text += "; a duplicate of which override holds is forwarded all the same"
     if rule.batch is not None:
         text += "; the answer names all items in conflict"
         if rule.batch.status_text:
@@ -168,3 +185,15 @@ def _happens(rule: Rule, first: Claim) -> str:
     if rule.answers:
         text += "; the answers named above have the shape that the rule gives them"
     return text
+
+
+def _of_duplicates(rule: Rule) -> str:
+    start = "; a duplicate of what was created"
+    match rule.duplicate:
+        case "accept":
+            return f"{start} gets {rule.accept_status}"
+        case "redirect":
+            return f"{start} gets 303 to it, where its link is known and may be shown"
+        case "upsert":
+            return f"{start} is sent to its link by {rule.upsert_method}, where that is known"
+    return ""

@@ -136,7 +136,7 @@ class _Judging:
 
     def _removed(self, held: HeldClaims) -> None:
         self._add(held, "removed")
-        text = f"{_made(held)} by what the file does not have any more, and stop no create that is known"
+        text = f"{_made(held)} by what the file does not have, so nothing in it is known to meet them"
         self.hints.append(f"rule {quote(held.rule)}, entry {quote(held.entry)}: {text}")
 
     def _problem(self, entry: KnownEntry, what: str, cure: str) -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.config.schema import MatchConfig, PreviousConfig, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
-from gateway.guard.field import Field, Source, parse_alternatives
+from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 from gateway.guard.following import Action
 from gateway.guard.template import parse_template
 
@@ -83,6 +83,8 @@ def _change(
         retry_window=None,
         duplicate="reject",
         upsert=None,
+        override=None,
+        exceptions=tuple([each for each in rule.exceptions if _is_readable(parse_field(each.field), _ANY, variables)]),
         release=(),
         update=(),
     )

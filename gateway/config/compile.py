@@ -5,16 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-import msgspec
-
 from gateway.config.changes_of import changes_of, is_shared
+from gateway.config.compile_changes import entries_of, followed_by, for_changes
+from gateway.config.compile_conditions import compile_exceptions, compile_override, compile_when
 from gateway.config.compile_identity import compile_entry, compile_scope
-from gateway.config.conditions import parse_answer_condition, parse_request_condition
+from gateway.config.conditions import parse_answer_condition
 from gateway.config.schema import Config, RuleConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_key import KeyConfig
-from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
 from gateway.config.validate_batch import parse_list
@@ -23,7 +23,6 @@ from gateway.guard.answer_shapes import make_shape
 from gateway.guard.authorize import Authorize
 from gateway.guard.batch import Batch
 from gateway.guard.body import want
-from gateway.guard.changes import versions_before
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import WHOLE, Field, Source, parse_field
 from gateway.guard.following import Followed
@@ -31,7 +30,7 @@ from gateway.guard.key import Key
 from gateway.guard.question import Question, Verify, goes_along, is_about, parse_question, place
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
-from gateway.guard.rule import Entry, Rule, ScopeField, When
+from gateway.guard.rule import Entry, Rule, ScopeField
 from gateway.guard.rules import Rules
 from gateway.guard.spooled import Spooling
 from gateway.guard.statuses import parse_statuses
@@ -44,52 +43,41 @@ from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
 _T = TypeVar("_T")
-_IN_BODIES = frozenset({Source.BODY, Source.XML})
-"""Where conditions can look that need the body."""
 
 
 def compile_rules(config: Config) -> Rules:
-    """Compile the rules of a configuration that was found free of problems."""
-    overrides = frozenset(name.lower().encode() for rule in config.rules for name in rule.method_override)
-    followed = _followed(config.rules)
-    rules = [_rule(rule, overrides, followed.get(rule.namespace or rule.name, ())) for rule in config.rules]
-    for rule, compiled in zip(config.rules, tuple(rules), strict=True):
-        entries = {entry.name: entry for entry in compiled.entries}
+    """Compile the rules that are enforced, of a configuration that was found free of problems.
+
+    Deletes that rules in shadow name free what these have claimed: they refuse nothing.
+    """
+    overrides, followed = _overrides(config), followed_by(config.active_rules)
+    rules: list[Rule] = []
+    changes: list[Rule] = []
+    for rule in config.active_rules:
+        compiled = _rule(rule, overrides, followed.get(rule.namespace or rule.name, ()))
+        if rule.mode == "enforce":
+            rules.append(compiled)
         for change in changes_of(rule):
-            beside = [each for each in config.rules if (each.namespace or each.name) == change.namespace]
-            rules.append(
-                msgspec.structs.replace(
-                    _of_creates(_rule(change.rule, overrides, followed[change.namespace]), entries),
-                    action=change.action,
-                    identities=frozenset([entry.name for each in beside for entry in each.unique]),
-                )
-            )
-    return Rules(rules)
+            if rule.mode == "enforce" or change.action.kind == "release":
+                changed = _rule(change.rule, overrides, followed[change.namespace])
+                identities = entries_of(config.active_rules, change.namespace)
+                changes.append(for_changes(changed, change.action, compiled.entries, identities))
+    return Rules([*rules, *changes])
 
 
-def _of_creates(rule: Rule, creating: Mapping[str, Entry]) -> Rule:
-    """Give entries of a rule for changes the versions of those of creates, whose claims they make and meet."""
-    entries, unreadable = [], frozenset[int]()
-    for entry in rule.entries:
-        now, before = creating[entry.name], entry.previous
-        if now.previous is not None and before is None:
-            unreadable |= versions_before(now.previous)
-        elif now.previous is not None and before is not None:
-            before = msgspec.structs.replace(before, version=now.previous.version)
-        entries.append(msgspec.structs.replace(entry, version=now.version, previous=before))
-    return msgspec.structs.replace(rule, entries=tuple(entries), unreadable=unreadable)
+def compile_shadow(config: Config) -> Rules | None:
+    """Compile the rules that are in shadow; None when there are none."""
+    rules = [rule for rule in config.active_rules if rule.mode == "shadow"]
+    overrides, followed = _overrides(config), followed_by(config.active_rules)
+    return (
+        Rules([_rule(rule, overrides, followed.get(rule.namespace or rule.name, ())) for rule in rules])
+        if rules
+        else None
+    )
 
 
-def _followed(rules: Sequence[RuleConfig]) -> dict[str, tuple[Followed, ...]]:
-    """By namespace, where that is followed which any rule of it creates."""
-    found: dict[str, list[Followed]] = {}
-    for rule in rules:
-        extensions = frozenset(extension.lower() for extension in rule.match.extensions)
-        paths = [*[release.path for release in rule.release], *[update.path for update in rule.update]]
-        for path in paths:
-            each = Followed(parse_template(path), extensions)
-            found.setdefault(rule.namespace or rule.name, []).append(each)
-    return {namespace: tuple(dict.fromkeys(each)) for namespace, each in found.items()}
+def _overrides(config: Config) -> frozenset[bytes]:
+    return frozenset(name.lower().encode() for rule in config.active_rules for name in rule.method_override)
 
 
 def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | None) -> Routes[_T]:
@@ -104,7 +92,7 @@ def compile_cors(config: Config) -> Cors | None:
     if config.cors is None:
         return None
     names = [config.server.status_header, config.forwarding.request_id]
-    shaped = [name for rule in config.rules for answer in rule.answers.values() for name in answer.headers]
+    shaped = [name for rule in config.active_rules for answer in rule.answers.values() for name in answer.headers]
     exposed = [*[name for name in names if name != "off"], *OWN_FIELDS, *shaped]
     return Cors(config.cors.origins, exposed)
 
@@ -128,13 +116,29 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes], followed: tuple[Followe
     key = None if rule.key is None else _key(rule.key)
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
-    when = _when(rule.match.when)
+    when = compile_when(rule.match.when)
     asked = [] if when is None else [condition.field for condition in when.conditions]
+    exceptions = compile_exceptions(rule.exceptions)
+    if exceptions is not None:
+        asked += [condition.field for condition in (*exceptions.head, *exceptions.body)]
+    override = None if rule.override is None else compile_override(rule.override)
+    if override is not None:
+        asked += [condition.field for condition in override.callers]
     deciding = _headers([*fields, *asked])
     is_upsert = rule.duplicate == "upsert"
     if key is not None:
         deciding.add(key.header.lower().encode())
-    if key is not None or retry_window or is_upsert or rule.authorize is not None or rule.verify is not None:
+    if override is not None:
+        deciding.add(override.header)
+    needs_caller = (
+        key is not None
+        or retry_window > 0
+        or is_upsert
+        or rule.authorize is not None
+        or rule.verify is not None
+        or override is not None
+    )
+    if needs_caller:
         deciding |= _headers(caller)
     refused = [parse_statuses(text) for text in rule.refused]
     return Rule(
@@ -163,14 +167,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes], followed: tuple[Followe
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
         caller=caller,
-        needs_caller=(
-            key is not None
-            or retry_window > 0
-            or is_upsert
-            or rule.authorize is not None
-            or rule.verify is not None
-            or (rule.resource is not None and rule.link == "caller")
-        ),
+        needs_caller=needs_caller or (rule.resource is not None and rule.link == "caller"),
         key=key,
         retry_window=retry_window,
         replay_limit=rule.replay_limit if rule.retry == "replay" else 0,
@@ -186,7 +183,9 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes], followed: tuple[Followe
         exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
         reads_whole_body=any(field.source in WHOLE for field in fields),
         caller_is_unproven=is_unproven(caller),
-        reads_client=_reads_client([*fields, *caller]),
+        reads_client=_reads_client([*fields, *asked, *caller]),
+        exceptions=exceptions,
+        override=override,
         spooling=None if rule.spool_limit is None else _spooling(rule.spool_limit, fields, has_key=key is not None),
         followed=followed,
         shared_scope=tuple([at for at, part in enumerate(scope) if is_shared(part.field)]),
@@ -207,17 +206,6 @@ def _spooling(limit: int, fields: Sequence[Field], *, has_key: bool) -> Spooling
         reads_json=has_key or not sources.isdisjoint({Source.BODY, Source.JSON, Source.ITEM}),
         reads_xml=Source.XML in sources,
     )
-
-
-def _when(configs: Sequence[ConditionConfig]) -> When | None:
-    conditions = [parse_request_condition(config) for config in configs]
-    if not conditions:
-        return None
-    body = tuple([each for each in conditions if each.field.source in _IN_BODIES])
-    head = tuple([each for each in conditions if each.field.source not in _IN_BODIES])
-    paths = tuple([each.field.keys for each in body if each.field.source is Source.BODY])
-    elements = tuple([each.field.names for each in body if each.field.source is Source.XML])
-    return When(head, body, head + body, paths, elements)
 
 
 def _headers(fields: Iterable[Field]) -> set[bytes]:

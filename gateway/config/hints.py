@@ -12,6 +12,7 @@ from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
@@ -64,6 +65,12 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "retry_window"): 'retry_window = "10m"',
     (schema.RuleConfig, "authorize"): 'authorize = { path = "/me" }',
     (AuthorizeConfig, "path"): 'path = "/me"',
+    (schema.RuleConfig, "except"): 'except = [{ field = "body.email", matches = "*@test.example.com" }]',
+    (schema.RuleConfig, "override"): (
+        'override = { header = "Confirm-Duplicate", callers = [{ field = "jwt.role", equals = "support" }] }'
+    ),
+    (OverrideConfig, "header"): 'header = "Confirm-Duplicate"',
+    (OverrideConfig, "callers"): 'callers = [{ field = "jwt.role", equals = "support" }]',
     (KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
     (KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
     (schema.RuleConfig, "accept_status"): "accept_status = 202",
@@ -151,6 +158,7 @@ _TITLES: dict[type[Table], str] = {
     UpsertConfig: "a rule's upsert",
     ReleaseConfig: "an entry of release",
     UpdateConfig: "an entry of update",
+    OverrideConfig: "a rule's override",
     VerifyConfig: "a rule's verify",
     AnswerConfig: "[rules.answers.SLUG]",
 }

@@ -5,12 +5,15 @@
 
 from typing import Literal
 
+import msgspec
+
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
@@ -197,6 +200,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """The rule's name in answers, logs and the store."""
     match: MatchConfig
     """Which requests the rule guards."""
+    mode: Literal["enforce", "shadow", "off"] = "enforce"
+    """Whether it stops creates, or says only what it would have stopped, or is left out."""
     unique: tuple[UniqueConfig, ...] = ()
     """What makes the created thing unique; each entry is claimed on its own."""
     scope: tuple[str | ScopeConfig, ...] = ()
@@ -235,6 +240,10 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
     authorize: AuthorizeConfig | None = None
     """Who may know what exists: those whose credentials the API takes on another path; default: everybody."""
+    exceptions: tuple[ConditionConfig, ...] = msgspec.field(default=(), name="except")
+    """Conditions over fields of the request, any of which leaves it unguarded."""
+    override: OverrideConfig | None = None
+    """Which duplicates are forwarded because who sends them wants it so; default: none."""
     answers: dict[str, AnswerConfig] = {}  # noqa: RUF012 msgspec copies it
     """The gateway's own answers in the language of the API, by slug."""
     missing: Literal["reject", "forward"] = "reject"
@@ -327,3 +336,8 @@ class Config(Table, frozen=True, kw_only=True):
     traces: TracesConfig | None = None
     """Where spans of creates go; default: there are none."""
     rules: tuple[RuleConfig, ...] = ()
+
+    @property
+    def active_rules(self) -> tuple[RuleConfig, ...]:
+        """Those that are not off."""
+        return tuple([rule for rule in self.rules if rule.mode != "off"])

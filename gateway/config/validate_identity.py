@@ -186,7 +186,7 @@ def shared_namespaces(rules: Sequence[RuleConfig], problems: Problems) -> None:
     first: dict[tuple[str, str], tuple[int, int]] = {}
     for at, rule in enumerate(rules):
         path = ("rules", at)
-        if not problems.sound((*path, "name"), (*path, "namespace"), (*path, "scope")):
+        if rule.mode == "off" or not problems.sound((*path, "name"), (*path, "namespace"), (*path, "scope")):
             continue
         for place, entry in enumerate(rule.unique):
             if not problems.sound((*path, "unique", place)):

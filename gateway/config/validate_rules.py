@@ -13,6 +13,7 @@ from gateway.config.validate_forms import validate_forms
 from gateway.config.validate_identity import needless_previous, shared_namespaces, validate_identity
 from gateway.config.validate_match import never_matched, validate_match
 from gateway.config.validate_outcome import validate_outcome
+from gateway.config.validate_override import validate_override
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of, same_names
 from gateway.config.validate_verify import validate_verify
@@ -58,6 +59,7 @@ class _Rule:
         self.numbers()
         self.headers()
         validate_authorize(self.rule, self.path, self.problems)
+        validate_override(self.rule, self.path, variables, self.problems)
         if self.rule.verify is not None:
             validate_verify(self.rule, self.rule.verify, (*self.path, "verify"), self.problems)
         validate_changes(self.rule, self.path, self.problems)

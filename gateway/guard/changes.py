@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard import decision
-from gateway.guard.claims import caller_of, claims_of, origin
+from gateway.guard.claims import claims_of, origin, read_caller
 from gateway.guard.decision import Outcome, later
 from gateway.guard.field import Source
 from gateway.guard.fingerprint import Fingerprinter
@@ -109,7 +109,7 @@ def read_change(
     identities = tuple([identity for identity in identities if identity.entry.name in present])
     link = fingerprinter.link(origin(rule, request, scope, fingerprinter), rule.namespace, segments)
     if identities:
-        caller = caller_of(rule, request, fingerprinter) if rule.needs_caller else None
+        caller = read_caller(rule, request, fingerprinter) if rule.needs_caller else None
         wanted = tuple(claims_of(rule, identities, fingerprinter, caller, None, link=link))
     slots = _slots(rule, action, method, link, wanted, fingerprinter)
     return ResourceChange(rule, action, link, wanted, slots, segments, hosts, rule.unreadable | _unread(identities))

@@ -28,7 +28,7 @@ def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tu
     the request has no key. Raises IdentityError, BodyTooLarge, RepeatedItems, and Malformed for the key.
     """
     key = None if rule.key is None else read_key(rule.key, request.headers)
-    caller = caller_of(rule, request, fingerprinter) if rule.needs_caller else None
+    caller = read_caller(rule, request, fingerprinter) if rule.needs_caller else None
     if key is not None and rule.key is not None:
         return _with_key(rule, request, fingerprinter, caller, rule.key, key)
     payload = None
@@ -188,7 +188,7 @@ def _payload_of_bytes(request: RequestView, fingerprinter: Fingerprinter) -> byt
     return fingerprinter.payload(request.line, by_bytes(request.body))
 
 
-def caller_of(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
+def read_caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
     """Say who sends a request; None when none of the rule's `caller` fields is there. Raises IdentityError."""
     values, is_anonymous = [], True
     for field in rule.caller:

@@ -94,7 +94,7 @@ def make_link(resource: Resource, values: Sequence[Json]) -> str | None:
                 return None
             if value in {".", ".."}:
                 return None  # it would be a dot segment (RFC 3986 5.2.4): that names another thing
-            pieces.append(quote(str(value), safe=""))
+            pieces.append(quote(value, safe="") if isinstance(value, str) else str(value))
         link = "".join(pieces)
     return link if 0 < len(link) <= MAX_LINK and link.isprintable() else None
 

@@ -86,6 +86,29 @@ class When(msgspec.Struct, frozen=True):
     """The names of the elements that they read in XML."""
 
 
+class Exceptions(msgspec.Struct, frozen=True):
+    """The conditions any of which leaves a request unguarded."""
+
+    head: tuple[Condition[Field], ...]
+    """Those that can be told without the body."""
+    body: tuple[Condition[Field], ...]
+    """The others."""
+    wanted: Wanted
+    """What these read in JSON."""
+    xml: XmlWay | None
+    """What they read in XML; None when nothing is."""
+    reads_form: bool
+
+
+class Override(msgspec.Struct, frozen=True):
+    """Which duplicates are forwarded because who sends them wants it so."""
+
+    header: bytes
+    """The name, in lower case, of the header that says so."""
+    callers: tuple[Condition[Field], ...]
+    """Who may: all must hold."""
+
+
 class Rule(msgspec.Struct, frozen=True):
     """One rule, ready to be matched. Lengths of time in milliseconds."""
 
@@ -161,6 +184,10 @@ class Rule(msgspec.Struct, frozen=True):
     """Which bodies above the limit go to a file; None for none."""
     reads_client: bool = False
     """Whether the client's address counts."""
+    exceptions: Exceptions | None = None
+    """Which requests it leaves unguarded; None for none."""
+    override: Override | None = None
+    """Which duplicates are forwarded all the same; None for none."""
 
     followed: tuple[Followed, ...] = ()
     """The paths of what is created in its namespace, where changes of that are watched; none where they are not."""
@@ -200,3 +227,8 @@ class Rule(msgspec.Struct, frozen=True):
         reads_json = self.body is not None or self.batch is not None
         reads = reads_json or self.reads_form or self.xml is not None or self.reads_whole_body
         return reads or self.tells_retries or self.upsert_method != ""
+
+    @property
+    def answers_before_body(self) -> bool:
+        """Whether a client that holds the body back is answered without it, where the claims are held already."""
+        return not self.needs_body and self.authorize is None and self.override is None and self.exceptions is None

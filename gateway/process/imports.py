@@ -19,10 +19,10 @@ from gateway.process.import_shapes import Asked, Part, Problem, Total
 from gateway.stores.base import Store
 from gateway.stores.exported import LONGEST, read_claim, require_header
 
-AT_ONCE = 500
+AT_ONCE = 200
 """Claims that a store adds in one commit: some milliseconds, for which creates wait."""
-_STEP = 0.002
-"""Seconds of the event loop that lines may take without a pause."""
+_STEP = 0.0005
+"""Seconds of the event loop that lines may take without a pause: a create needs a dozen turns of it."""
 _STATES = {State.IN_FLIGHT: "in flight", State.CREATED: "created", State.UNKNOWN: "unknown"}
 
 
@@ -97,8 +97,9 @@ class Importer:
         loop, part = asyncio.get_running_loop(), Part()
         began, waiting, writing = loop.time(), list[Made](), None
         try:
+            now = self._clock()
             for number, line in enumerate(lines, first):
-                if not self._read(number, line, rules, part, waiting) and not skips:
+                if not self._read(number, line, now, rules, part, waiting) and not skips:
                     part.is_stopped = True
                     break
                 part.lines += 1
@@ -107,7 +108,7 @@ class Importer:
                     writing, waiting = loop.create_task(self._write(waiting)), []
                 if loop.time() - began > _STEP:
                     await asyncio.sleep(0)
-                    began = loop.time()
+                    began, now = loop.time(), self._clock()
             await _end(writing, part)
             writing = loop.create_task(self._write(waiting))
             await _end(writing, part)
@@ -117,11 +118,12 @@ class Importer:
         part.problems.sort(key=lambda problem: problem.line)
         return part
 
-    def _read(self, number: int, line: bytes, rules: Collection[str], part: Part, waiting: list[Made]) -> bool:
+    def _read(
+        self, number: int, line: bytes, now: int, rules: Collection[str], part: Part, waiting: list[Made]
+    ) -> bool:
         """Read one line; False when it cannot be read."""
         if not line.strip():
             return True
-        now = self._clock()
         try:
             made = self._plan.read(number, line, now)
         except LineError as error:

@@ -120,7 +120,7 @@ class Reloader:
         else:
             self._in_force = self._loaded
             self.lost = lost_entries(self._started, config)
-            result = Reload(len(config.rules), waiting(self._started, config), lost=lost)
+            result = Reload(len(config.active_rules), waiting(self._started, config), lost=lost)
         self.problems = result.problems
         return result
 

@@ -70,13 +70,13 @@ async def serve(config: Config, path: Path) -> None:
             closing.push_async_callback(traces.close)
         opened, fingerprinter = await open_store(config, telemetry)
         closing.push_async_callback(opened.store.close)
-        assembly = Assembly(config, opened.store, fingerprinter, telemetry, handler_factory(config, traces))
+        audit = Audit(lambda facts: telemetry.event("audit", "info", **facts), config.log.audit_file)
+        assembly = Assembly(config, opened.store, fingerprinter, telemetry, audit, handler_factory(config, traces))
         closing.callback(assembly.close)
         tls = (
             None if config.server.tls is None else ListenerTls(config.server.tls, partial(_log_certificate, telemetry))
         )
         operators = Operators(admin_token(config), has_open_metrics=config.admin.open_metrics)
-        audit = Audit(lambda facts: telemetry.event("audit", "info", **facts), config.log.audit_file)
         reloader = Reloader(path, assembly, telemetry, manager, audit, operators)
         tasks = [
             _purge_for_ever(opened.store, telemetry),
@@ -112,7 +112,7 @@ async def serve(config: Config, path: Path) -> None:
         admin.health.ready = True
         _configure_gc()
         telemetry.event("listening", server=clients.address, admin=admin_listeners.address, version=__version__)
-        manager.ready(serving(len(config.rules)))
+        manager.ready(serving(len(config.active_rules)))
         await signals.stop.wait()
         admin.health.ready = False
         manager.stopping("draining")

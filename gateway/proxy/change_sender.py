@@ -74,7 +74,7 @@ class ChangeSender:
         deps, rule = self._deps, operation.rule
         ending = _Ending()
         try:
-            result = await self._steps.send(request)
+            result = await self._steps.sender.send(request)
             match result:
                 case UpstreamResponse():
                     result = await ending.judge(rule, result)
@@ -98,7 +98,7 @@ class ChangeSender:
                 deps.verifier.remember(created, request, view, settlement)
             deps.in_flight.end(operation.owner)
         try:
-            is_written = await self._steps.is_written(request.record, settled)
+            is_written = await self._steps.sender.is_written(request.record, settled)
         except asyncio.CancelledError:
             if isinstance(result, UpstreamResponse):
                 result.abandon()
@@ -107,7 +107,7 @@ class ChangeSender:
         is_unknown = ending.outcome is Outcome.FAILED and not rule.failed_is_free
         # What is not written yet is not so yet: what it no longer has is still held.
         is_unknown = is_unknown or (ending.outcome is Outcome.SUCCEEDED and not is_written)
-        request.fields = self._steps.status_fields["unknown" if is_unknown else outcome]
+        request.fields = self._steps.sender.status_fields["unknown" if is_unknown else outcome]
         await deliver(request, result, deps.idle_timeouts)
 
 

@@ -107,7 +107,7 @@ def test_what_the_file_has_no_more_and_what_is_not_known_are_hints() -> None:
     other, earlier, removed = verdict.hints
     assert other.startswith('rule "create-user", entry "Other": 1 claim in the store was made, ')
     assert earlier.startswith(f"{WHERE}9 claims in the store were made by a release that noted no identities; ")
-    assert removed.endswith("by what the file does not have any more, and stop no create that is known")
+    assert removed.endswith("by what the file does not have, so nothing in it is known to meet them")
 
 
 def test_claims_of_keys_have_no_identity() -> None:

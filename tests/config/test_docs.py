@@ -17,6 +17,7 @@ from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
@@ -60,6 +61,7 @@ HEADINGS: dict[type[Table], str] = {
     UpsertConfig: "upsert",
     ReleaseConfig: "release",
     UpdateConfig: "update",
+    OverrideConfig: "override",
     AnswerConfig: "[rules.answers.SLUG]",
 }
 
@@ -143,7 +145,8 @@ def complete(text: str, table: type[Table]) -> str:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    own = {KeyConfig, AuthorizeConfig, UpsertConfig, ReleaseConfig, UpdateConfig, VerifyConfig, AnswerConfig}
+    changes = {UpsertConfig, ReleaseConfig, UpdateConfig}
+    own = {KeyConfig, AuthorizeConfig, OverrideConfig, VerifyConfig, AnswerConfig, *changes}
     if table in own and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
@@ -237,7 +240,7 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f'unique = [{{ name = "email", fields = ["body.email"], previous = {{ {", ".join(lines)} }} }}]\n'
     elif table is schema.ScopeConfig:
         text = f"scope = [{{ {', '.join(lines)} }}]\n"
-    elif table in {KeyConfig, AuthorizeConfig, VerifyConfig}:
+    elif table in {KeyConfig, AuthorizeConfig, OverrideConfig, VerifyConfig}:
         text = f"{HEADINGS[table]} = {{ {', '.join(lines)} }}\n"
     elif table is OutcomeConfig:
         text = f"{RULE}outcome = [{{ {', '.join(lines)} }}]\n"

@@ -260,7 +260,11 @@ async def test_the_status_and_the_report_say_how_it_is(upstream: RawUpstream, ga
     assert status["upstreams"] == [{"name": "", "url": f"http://127.0.0.1:{upstream.port}", "up": True}]
     (rule,) = (await operator.get("/report"))["rules"]
     assert (rule["creates"], rule["outcomes"]) == (3, {"created": 1, "outcome-unknown": 2})
-    assert rule["conflicts"] == [{"entry": "email", "kind": "outcome-unknown", "count": 1}]
+    (met,) = rule["conflicts"]
+    assert (met["entry"], met["kind"], met["count"], met["callers"]) == ("email", "outcome-unknown", 1, 1)
+    assert (rule["mode"], rule["stopped"], rule["next_step"].split(" in ")[0]) == (
+        "enforce", 1, "It has stopped 1 of 3 creates (33.3%), of 1 caller,",
+    )  # fmt: skip
     before = status["config"]["hash"]
     program.file.write_text(program.file.read_text() + "\n[oops]\n")
     assert (await operator.post("/reload")).status == 422

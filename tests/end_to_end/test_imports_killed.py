@@ -7,8 +7,10 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+from campaigns.imports.__main__ import Plan, run, table, verdicts
 from tests.conftest import StartGateway
 from tests.support.admin import Operator, audit_lines
 from tests.support.commands import on
@@ -126,3 +128,13 @@ async def test_ctrl_c_says_where_to_go_on(upstream: RawUpstream, gateway: StartG
     assert [line["result"] for line in audit_lines(program.directory / "audit.log")] == ["begun", "ended"]
     lines = LINES[: ended["next_line"] - 1]
     assert len(lines) * 2 <= await held(Operator(program))
+
+
+async def test_a_slice_of_the_campaign(tmp_path: Path) -> None:
+    """`make imports` says what is compared. Whether a kill comes in time is a matter of the machine."""
+    plan = Plan(rows=400, kills=1, rate=50, alone=0.1, kinds=("sqlite",))
+    figures = await run(tmp_path, plan)
+    assert figures.wrong == []
+    assert figures.beside, "no create came beside it"
+    assert len(table(plan, figures)) > len(figures.steps) == 5
+    assert verdicts(plan, figures)[1] == ("0 differences", True)

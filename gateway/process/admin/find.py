@@ -82,6 +82,8 @@ class FindApi:
         met = [(claim, await self._store.get(claim.fingerprint, now)) for claim in judged.claims]
         held = tuple([(claim, record) for claim, record in met if record is not None])
         happens = _happens(judged.rule, pick_conflict(judged.rule, Held(held), now) if held else None)
+        if judged.is_shadow:
+            happens = f"forwarded, as the rule is in shadow; enforced: {happens}"
         return answer(Found(judged.rule.name, happens, _claims(met, now)))
 
     async def _find_changed(self, change: ResourceChange, rule: Rule, now: int) -> Found:

@@ -25,6 +25,7 @@ from gateway.process.admin.imports import ImportApi
 from gateway.process.admin.metrics import Sources
 from gateway.process.admin.openapi import describe
 from gateway.process.admin.page_api import PageApi
+from gateway.process.admin.report import ReportApi
 from gateway.process.admin.routes import Handler, Route
 from gateway.process.admin.status import StatusApi
 from gateway.process.admin.versions import VersionsApi
@@ -70,6 +71,7 @@ class Admin:
             *StatusApi(sources, reloader, self.health.unready).routes,
             *ClaimsApi(sources.store, sources.assembly, fingerprinter, audit, self._access).routes,
             *VersionsApi(sources.store, sources.assembly).routes,
+            *ReportApi(sources).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
             *self._imports.routes,
             *ExportApi(sources.store, fingerprinter).routes,

@@ -37,7 +37,15 @@ def rule_words(rule: RuleConfig) -> RuleWords:
     """Say what a rule does."""
     match = rule.match
     guards = f"{', '.join(match.methods)} {match.host or ''}{match.path}"
-    return RuleWords(rule.name, guards, [*_guarded(rule), *_conflicts(rule), *_unknown(rule), *_rest(rule)])
+    words = [*_mode(rule), *_guarded(rule), *_conflicts(rule), *_passing(rule), *_unknown(rule), *_rest(rule)]
+    return RuleWords(rule.name, guards, words)
+
+
+def _mode(rule: RuleConfig) -> Iterator[str]:
+    if rule.mode == "shadow":
+        yield "In shadow: it stops nothing, and counts what it would have stopped by what follows."
+    elif rule.mode == "off":
+        yield "Off: nothing of what follows is done."
 
 
 def _guarded(rule: RuleConfig) -> Iterator[str]:
@@ -91,6 +99,14 @@ def _conflicts(rule: RuleConfig) -> Iterator[str]:
     if rule.retry == "replay":
         size = format_size(rule.replay_limit)
         yield f"A retry of what was created gets the answer of the API once more, if that has at most {size}."
+
+
+def _passing(rule: RuleConfig) -> Iterator[str]:
+    if rule.exceptions:
+        yield f"Not guarded where {' or '.join(map(_condition, rule.exceptions))}."
+    if rule.override is not None:
+        who = " and ".join(map(_condition, rule.override.callers))
+        yield f"A duplicate passes all the same when it has {rule.override.header}{f', and {who}' if who else ''}."
 
 
 def _unknown(rule: RuleConfig) -> Iterator[str]:
