@@ -12,6 +12,7 @@ from gateway.config.problems import Problems
 from gateway.config.reader import read
 from gateway.config.schema import Config, UniqueConfig
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_outcome import ConditionConfig
 from gateway.config.schema_override import OverrideConfig
 from gateway.config.table import Duration
@@ -96,6 +97,17 @@ def test_each_list_that_the_hint_says_to_write_is_right_and_ends_the_hint() -> N
         validate(config, found)
         assert found.lines() == []
         assert advise(config) == []
+
+
+def test_statuses_by_which_nothing_may_be_gone_or_done_get_a_hint() -> None:
+    release = (ReleaseConfig(path="/users/{id}", statuses=("2xx", "404")), ReleaseConfig(path="/people/{id}"))
+    update = (UpdateConfig(path="/users/{id}", statuses=("202",)),)
+    found = hints("/users", resource="header.Location", release=release, update=update)
+    assert [hint.partition(" ")[0] + hint.partition(",")[2][:26] for hint in found] == [
+        "rule release[0].statuses: many",
+        "rule release[0].statuses: 202 ",
+        "rule update[0].statuses: 202 s",
+    ]
 
 
 def test_an_override_for_everybody_or_by_a_token_that_nobody_verifies_gets_a_hint() -> None:

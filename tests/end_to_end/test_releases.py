@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.admin import Operator
@@ -231,3 +233,44 @@ async def test_what_was_unknown_and_is_known_by_now_is_followed_too(
         body = {"as": "created", "reason": "seen", "link": link}
         assert (await operator.ask("POST", settle, body)).status == 200
         assert told(await delete(program, "/told/7")) == seen
+
+
+@pytest.mark.parametrize("on_failure", ["reject", "forward"])
+async def test_without_the_store_a_delete_passes_and_frees_nothing(
+    upstream: RawUpstream, gateway: StartGateway, on_failure: str
+) -> None:
+    """A change is refused then, as a create is, or passes unguarded where the rules file says so."""
+    program = await gateway(rules=[followed()], on_failure=on_failure)
+    upstream.script(made("/users/1"), GONE)
+    assert told(await create(program, "ada@example.org")) == (201, "created")
+    refused = (503, "store-unavailable") if on_failure == "reject" else (200, "unguarded; reason=store-unavailable")
+    with program.disk_full():
+        assert told(await delete(program, "/users/1")) == (204, None)
+        assert told(await change(program, "/users/1", "eve@example.org")) == refused
+    await program.wait_for_log(event="release-skipped")
+    assert lines(upstream)[1:] == ["DELETE /users/1", *(["PATCH /users/1"] if on_failure == "forward" else [])]
+    while told(await delete(program, "/users/1")) == (200, None):
+        pass  # the store is looked at again within a moment
+    assert (await create(program, "ada@example.org")).status == 201
+
+
+async def test_an_operator_sees_what_a_delete_frees_and_what_a_change_meets(
+    upstream: RawUpstream, gateway: StartGateway
+) -> None:
+    program = await gateway(store="memory:", rules=[followed()])
+    upstream.script(made("/users/1"), made("/users/2"))
+    for name in ("a@example.org", "b@example.org"):
+        assert told(await create(program, name)) == (201, "created")
+    operator = Operator(program)
+
+    async def find(method: str, **sample: Any) -> tuple[str, list[str]]:
+        sent = {"method": method, "path": "/users/1", "headers": {"Host": HOST[1]}, **sample}
+        found = (await operator.ask("POST", "/claims/find", sent)).json()
+        return found["happens"], [claim["state"] for claim in found["claims"]]
+
+    freed = "it is forwarded; these claims are free once the API has done it"
+    passes = "it would be forwarded: no other thing has its identities"
+    assert await find("DELETE") == (freed, ["created"])
+    assert await find("PUT", json={"email": "a@example.org"}) == (passes, ["created"])
+    assert await find("PATCH", json={"email": "c@example.org"}) == (passes, ["free"])
+    assert await find("PATCH", json={"email": "b@example.org"}) == ("409 duplicate", ["created"])
