@@ -13,7 +13,7 @@ WORKERS = $(if $(ARGS),,-n $(shell $(PYTHON) -c "import os; print(min(5, 1 + (os
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions bench-scaling bench-lists crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster failover promotions imports strangers fuzz monitoring clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions bench-scaling bench-lists bench-operators crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster failover promotions imports strangers fuzz monitoring clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ bench-scaling: .venv/installed ## creates a second of one and of two gateways on
 
 bench-lists: .venv/installed ## lists and counts of ten million claims, beside creates
 	@$(BIN)/python -m benchmarks.lists $(ARGS)
+
+bench-operators: .venv/installed ## an operator's page, lists and scrapes of as many, over HTTP
+	@$(BIN)/python -m benchmarks.operators $(ARGS)
 
 crash: .venv/installed ## kills at 30 points x 200 x both durabilities, an hour
 	@$(BIN)/python -m campaigns.crash $(ARGS)

@@ -61,10 +61,8 @@ async def make(path: Path, count: int, unknown: int) -> None:
             "ALTER TABLE in_flight DROP COLUMN version; ALTER TABLE in_flight DROP COLUMN link;"
         )
     preload.fill(path, count, now() + HOUR, now() + 24 * HOUR, in_order=True)
+    preload.forget_outcomes(path, unknown)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute(
-            "UPDATE claims SET state = 3 WHERE fingerprint IN (SELECT fingerprint FROM claims LIMIT ?)", (unknown,)
-        )
         database.executescript(
             "DROP TRIGGER claim_removed; DROP TRIGGER claim_changed; DROP INDEX unknown_by_age;"
             "DROP INDEX unknown_by_rule; DROP TABLE counts; PRAGMA user_version = 3;"

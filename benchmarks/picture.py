@@ -38,7 +38,7 @@ def comparison_picture(figures: dict[str, Any]) -> str:
             parts.append(_box(left, y + 3, width, 15, _OURS if ours else _OTHERS))
             parts.append(_text(left + width + 6, y + 14, f"{row['cpu_us']:.0f}", colour=_INK if ours else _SOFT))
             if not ours:
-                aim = "" if row["aim"] is None else f"   (aim {row['aim']:.1f})"
+                aim = "" if row["aim"] is None else f"   (aim {row['aim']:g})"
                 parts.append(_text(700, y + 14, f"{row['ratio']:.2f}{aim}"))
             y += 21
         y += 22

@@ -47,6 +47,14 @@ def fill(store: Path, count: int, expires_from: int, expires_until: int, *, in_o
         database.execute("PRAGMA journal_mode = WAL")
 
 
+def forget_outcomes(store: Path, count: int) -> None:
+    """Make so many claims of a closed store unknown, those with the lowest fingerprints."""
+    with closing(sqlite3.connect(store, isolation_level=None)) as database:
+        database.execute(
+            "UPDATE claims SET state = 3 WHERE fingerprint IN (SELECT fingerprint FROM claims LIMIT ?)", (count,)
+        )
+
+
 def expired(store: Path, now: int) -> int:
     """Return how many claims of a closed store expired before `now`, in milliseconds since the epoch."""
     with closing(sqlite3.connect(store)) as database:

@@ -1,5 +1,5 @@
-# What operators did: one line for each action, in the log, and in a file of its own where there is one. Never a value
-# of an identity.
+# What operators did, and callers who may override: one line for each action, in the log, and in a file of its own where
+# there is one. Never a value of an identity.
 #
 # A line is written before what it tells of is done, so that nothing is done without one. Where that then fails, a
 # second line with the same request_id says so.
@@ -28,7 +28,8 @@ class Actor(msgspec.Struct, frozen=True):
     """Who had something done."""
 
     who: str
-    """"token" who showed the admin token, "local" where none is asked for; "signal"; "file" for changed rules."""
+    """"token" who showed the admin token, "local" where none is asked for; "signal"; "file" for changed rules;
+    "caller" for whoever sent a create."""
     source: str | None = None
     """From where: the peer's address, or its user on a unix socket; None for no connection."""
     request_id: str | None = None

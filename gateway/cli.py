@@ -24,7 +24,7 @@ Exit codes: 0 success, 1 failure, 2 invalid command line.
 """
 COMMANDS = (
     *("run", "check", "show", "explain", "demo", "probe"),
-    *("status", "claims", "reload", "health", "version"),
+    *("status", "report", "claims", "reload", "health", "version"),
 )
 
 

@@ -24,7 +24,7 @@ _COLUMNS = {"time": 8, "method": 7, "status": 4, "outcome": 21, "duration": 8, "
 _NARROWEST_RULE = 8
 
 _FINE = frozenset({"created", "exists", "accepted", "redirected", "upserted", "replayed"})
-_USUAL = frozenset({"passed", "upgraded", "cancelled"})
+_USUAL = frozenset({"passed", "exempt", "upgraded", "cancelled"})
 _TROUBLE = frozenset(
     {
         *("failed", "unknown", "outcome-unknown", "unguarded"),
@@ -33,7 +33,7 @@ _TROUBLE = frozenset(
 )
 """Outcomes that somebody should look at: identities are blocked, or nothing is guarded or served."""
 _OF_LEVEL: Mapping[str, tuple[Colour, ...]] = {"warning": ("yellow",), "error": ("red",)}
-_NOT_OF_NOTE = _FINE | {"passed", "upgraded"}
+_NOT_OF_NOTE = _FINE | {"passed", "exempt", "upgraded"}
 
 
 class RequestScreen:
@@ -171,6 +171,8 @@ def _notes(record: LoggedRequest) -> str:
     notes = []
     if record.unguarded:
         notes.append(record.unguarded)
+    if record.would:
+        notes.append(f"would be {record.would}")
     if record.client_gone:
         notes.append("client gone")
     if record.upstream_status and record.upstream_status != record.status:

@@ -17,6 +17,7 @@ class LoggedRequest(Protocol):
     duration_ms: float
     fingerprint: str | None
     unguarded: str | None
+    would: str | None
     client_gone: bool
     request_id: str | None
 
@@ -46,6 +47,8 @@ def request_text(record: LoggedRequest) -> str:
         parts.append("client-gone")
     if record.unguarded:
         parts.append(f"unguarded={record.unguarded}")
+    if record.would:
+        parts.append(f"would={record.would}")
     if record.request_id:
         parts.append(f"id={record.request_id}")
     parts.append(f"{record.duration_ms:.1f}ms")

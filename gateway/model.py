@@ -147,6 +147,15 @@ class Page(msgspec.Struct, frozen=True):
     """Where the next page begins; None after the last one. One may be empty and not the last: see Store.list_claims."""
 
 
+class VersionCounts(msgspec.Struct, frozen=True):
+    """How many held claims there are in one part of a store, by what made them."""
+
+    claims: Mapping[tuple[str, str, int | None], tuple[int, int | None]]
+    """By rule, entry and identity version: how many, and when the last one expires; None where all are in flight."""
+    next: bytes | None
+    """Where the next part begins; None after the last one."""
+
+
 class Overview(msgspec.Struct, frozen=True):
     """What a store holds."""
 

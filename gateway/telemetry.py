@@ -3,8 +3,8 @@
 import os
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import msgspec
@@ -12,8 +12,9 @@ import msgspec
 from gateway.colours import wants_colours
 from gateway.config.schema import RuleConfig
 from gateway.guard.following import RESOURCE
-from gateway.histogram import Histogram
+from gateway.histogram import Durations, Histogram
 from gateway.log_text import event_text, request_text
+from gateway.rule_history import RuleHistory
 
 if TYPE_CHECKING:
     from gateway.log_screen import RequestScreen
@@ -36,6 +37,8 @@ class RequestRecord(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field=
     """The first 12 hex digits: enough to find a claim, but not its identity."""
     unguarded: str | None = None
     """Why a create was forwarded without a guard."""
+    would: str | None = None
+    """What would have become of a create of a rule in shadow, had the rule been enforced, if that is something else."""
     client_gone: bool = False
     request_id: str | None = None
     trace_id: str | None = None
@@ -64,17 +67,10 @@ _OUTCOMES_WITHOUT_RULE = (
     *("too-many-connections", "request-timeout"),
 )
 _EVENTS = (
-    *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "loop-stalled"),
-    *(
-        "purge-failed",
-        "release-skipped",
-        "reload-refused",
-        "settle-delayed",
-        "spool-failed",
-        "store-failure",
-        "store-restored",
-    ),
-    "unknown-lapsed",
+    *("accept-failed", "authorize-unclear", "certificate-refused", "fenced-out", "handler-failed", "identity-changed"),
+    *("loop-stalled", "purge-failed", "release-skipped", "reload-refused", "settle-delayed", "spool-failed"),
+    "store-failure",
+    *("store-restored", "unknown-lapsed"),
 )
 
 
@@ -113,10 +109,23 @@ class Telemetry:
         self.retries: Counter[tuple[str, str]] = Counter()
         """Creates that were told to be retries, counted by rule and by what they got: "replayed", "rejected" (409
         duplicate), "accepted", "redirected", "upserted", "in-progress" or "outcome-unknown"."""
-        self.durations: defaultdict[str, Histogram] = defaultdict(Histogram)
-        """How long requests took, by rule ("" for none); without upgraded ones, and bytes that were no request."""
-        self.upstream_durations: defaultdict[str, Histogram] = defaultdict(Histogram)
-        """How long the API took until the head of its answer, by rule ("" for none)."""
+        self.shadowed: Counter[tuple[str, str, str]] = Counter()
+        """Creates of rules in shadow with which these would have done something else, counted by rule, entry (or the
+        key's header; "" where it is not about one) and what would have become of them."""
+        self.overridden: Counter[tuple[str, str]] = Counter()
+        """Duplicates that were forwarded because their callers wanted it so, counted by rule and entry."""
+        self.rules = RuleHistory(
+            {
+                "requests": self.requests,
+                "conflicts": self.conflicts,
+                "retries": self.retries,
+                "shadowed": self.shadowed,
+                "overridden": self.overridden,
+            }
+        )
+        """Since when there are these rules, and of how many callers what they stop is."""
+        self._durations = Durations()
+        self._upstream_durations = Durations()
         self.since = time.time()
         """When counting began, in seconds since the epoch."""
         self.loop_lag = 0.0
@@ -137,8 +146,28 @@ class Telemetry:
 
             self._screen = RequestScreen(self._stream)
 
+    @property
+    def durations(self) -> Mapping[str, Histogram]:
+        """How long requests took, by rule ("" for none); without upgraded ones, and bytes that were no request."""
+        return self._durations.count()
+
+    @property
+    def upstream_durations(self) -> Mapping[str, Histogram]:
+        """How long the API took until the head of its answer, by rule ("" for none)."""
+        return self._upstream_durations.count()
+
+    def count_durations(self) -> None:
+        """Count how long the last requests took: called about once a second."""
+        self._durations.count()
+        self._upstream_durations.count()
+
     def expect(self, rules: Iterable[RuleConfig]) -> None:
-        """Have what is watched counted from 0: a series that begins with its first event hides that one from rates."""
+        """Have what is watched counted from 0: a series that begins with its first event hides that one from rates.
+
+        Called with the rules of each rules file that is applied.
+        """
+        rules = tuple(rules)
+        self.rules.expect({rule.name: rule for rule in rules}, time.time())
         self.requests.update(dict.fromkeys([("", outcome) for outcome in _OUTCOMES_WITHOUT_RULE], 0))
         self.events.update(dict.fromkeys(_EVENTS, 0))
         for rule in rules:
@@ -158,17 +187,30 @@ class Telemetry:
                 self.retries.update(dict.fromkeys([(name, how) for how in hows], 0))
             if rule.verify is not None:
                 self.verdicts.update(dict.fromkeys([(name, verdict) for verdict in ("exists", "absent", "unclear")], 0))
+            if rule.mode == "shadow":
+                self.requests[name, "shadow"] += 0
+                self.shadowed.update(dict.fromkeys([(name, *each) for each in met], 0))
+            if rule.exceptions:
+                self.requests[name, "exempt"] += 0
+            if rule.override is not None:
+                self.requests[name, "overridden"] += 0
+                self.overridden.update(dict.fromkeys([(name, entry.name) for entry in rule.unique], 0))
 
     def request(self, record: RequestRecord) -> None:
         """Count one request, and log it if configured."""
         rule = record.rule or ""
         self.requests[rule, record.outcome] += 1
         if record.outcome != "upgraded":
-            self.durations[rule].observe(record.duration_ms)
+            self._durations.new[rule].append(record.duration_ms)
         if record.upstream_ms is not None:
-            self.upstream_durations[rule].observe(record.upstream_ms)
+            self._upstream_durations.new[rule].append(record.upstream_ms)
         if self._requests == "all" or (self._requests == "guarded" and rule):
             self._write(record)
+
+    def would(self, rule: str, entry: str, would: str, caller: bytes | None) -> None:
+        """Count what would have become of a create of a rule in shadow; `caller` is a keyed hash of who sent it."""
+        self.shadowed[rule, entry, would] += 1
+        self.rules.note_caller(rule, entry, caller)
 
     def refused(self, slug: str, status: int) -> None:
         """Count and log bytes that never became a request, and were answered all the same."""

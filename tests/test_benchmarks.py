@@ -220,6 +220,18 @@ def test_a_small_slice_of_lists_asks_every_question_beside_creates(programs: Pat
     assert list(tmp_path.glob("gateway-bench-*")) == []
 
 
+def test_a_small_slice_of_an_operators_questions_is_answered_beside_creates(programs: Path, tmp_path: Path) -> None:
+    short = ["--claims", "2000", "--unknown", "100", "--rounds", "1", "--seconds", "0.5", "--rate", "100"]
+    done = run(programs, "benchmarks.operators", *short, "--directory", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2,000 claims, 100 of them unknown")
+    for asked in ("/status", "/report", "/metrics", "/claims?state=unknown&limit=50"):
+        assert re.search(rf"^\| +`{re.escape(asked)}` \| +[1-9]\d* \|( +[0-9.]+ \|){{3}}$", done.stdout, re.MULTILINE)
+    assert len(re.findall(r"^\| +(?:alone|beside the operator) \| +50 \|", done.stdout, re.MULTILINE)) == 2
+    assert "p99 to that of creates alone: " in done.stdout
+    assert list(tmp_path.glob("gateway-bench-*")) == []
+
+
 async def test_a_filled_store_holds_that_many_more_claims_and_the_gateway_opens_it(tmp_path: Path) -> None:
     path = tmp_path / "gateway.db"
     await (await open_sqlite(str(path), "process", b"key", 0)).store.close()

@@ -22,6 +22,7 @@ from gateway.guard.verdict import Verdict
 from gateway.http import existing, problem
 from gateway.model import Claim, Record, State
 from gateway.proxy import answers
+from gateway.proxy.change_sender import SUCCEEDED
 from gateway.proxy.judgement import OUTCOMES
 from gateway.telemetry import RequestRecord, Telemetry
 
@@ -253,6 +254,7 @@ FULL_RECORD = RequestRecord(
     upstream_ms=1.0,
     fingerprint="6ef3b0e41e1e",
     unguarded="missing-identity",
+    would="unguarded",
     client_gone=True,
     request_id="9d0c4ae9f6a84f0dbf4a6a1e1e7f8f5c",
     trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
@@ -262,9 +264,18 @@ FULL_RECORD = RequestRecord(
 def test_every_outcome_that_is_no_slug_is_documented_and_no_other_is() -> None:
     rooms = "".join(
         SOURCES[ROOT / "gateway" / "proxy" / name]
-        for name in ("handler.py", "create.py", "conflicts.py", "authorize.py", "upsert.py", "forward.py")
+        for name in (
+            *("handler.py", "create.py", "conflicts.py", "authorize.py", "upsert.py", "forward.py", "sender.py"),
+            "shadow.py",
+        )
     )
-    told = {*OUTCOMES.values(), *re.findall(r'outcome = "([a-z-]+)"', rooms), existing.ACCEPTED, existing.REDIRECTED}
+    told = {
+        *OUTCOMES.values(),
+        *SUCCEEDED.values(),
+        *re.findall(r'outcome = "([a-z-]+)"', rooms),
+        existing.ACCEPTED,
+        existing.REDIRECTED,
+    }
     slugs = {*problem.KINDS, "upstream-unreachable"}
     assert set(names("docs/operations.md", "Outcomes")) == told - slugs
     assert "upgraded" in told

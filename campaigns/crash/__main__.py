@@ -76,6 +76,8 @@ def show(campaign: Campaign) -> None:
     )
     asked = [f"{met[f'verified: {what}']} {what}" for what in ("created", "duplicate", "outcome-unknown")]
     print(f"creates whose unknown outcome is found out: {', '.join(asked)}")
+    accounts = {what.removeprefix("accounts: "): count for what, count in met.items() if what.startswith("accounts: ")}
+    print(f"accounts: {', '.join(f'{count} {what}' for what, count in sorted(accounts.items()))}")
     print(
         f"rounds of load to a kill: {', '.join(f'{many} x {count}' for count, many in sorted(campaign.rounds.items()))}"
     )

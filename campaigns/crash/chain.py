@@ -92,12 +92,14 @@ class Chain:
         self._take_account()
         self._records = Records()
         self._upstream.counts.clear()
+        self._upstream.accounts.clear()
         self._upstream.gone.clear()
         self._upstream.given.clear()
 
     def _take_account(self) -> None:
         self._campaign.told.update(self._records.told.values())
         self._campaign.met.update(self._records.met)
+        self._campaign.met.update({f"accounts: {what}": count for what, count in self._records.clients.met.items()})
 
     def _program(self, crash_at: str) -> ArmedProgram:
         text = rules(self._upstream.port, rules=RULES, log={"requests": "none"}, **self._claims.tables)
@@ -150,7 +152,10 @@ class Chain:
         return True
 
     def _load(self) -> list[Sent]:
-        return list(new_load(self._names, self._chance))
+        load = list(new_load(self._names, self._chance))
+        for step in self._records.clients.steps(self._chance):
+            load.insert(self._chance.randrange(len(load)), step)
+        return load
 
     async def _send(self, program: ArmedProgram, sent: list[Sent]) -> None:
         before = Counter(self._upstream.counts)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from campaigns.crash.accounts import Clients, Step
 from campaigns.crash.stores import StoreKind
 from campaigns.crash.traffic import Kind, Sent
 from campaigns.crash.upstream import CountingUpstream, Given
@@ -106,10 +107,13 @@ class Records:
     answered: set[str] = field(default_factory=set)
     """Identities with a first answer: any other is a replay."""
     met: Counter[str] = field(default_factory=Counter)
+    clients: Clients = field(default_factory=Clients)
+    """What is known of accounts, which have a life of their own."""
 
     def due(self) -> list[Sent]:
         """Creates that their clients send again after a start: without an answer, or to see that it still holds."""
-        return [sent for identity in {**self.open, **self.fresh} for sent in self.senders[identity]]
+        creates = [sent for identity in {**self.open, **self.fresh} for sent in self.senders[identity]]
+        return [*creates, *self.clients.due()]
 
     def replays_due(self, api: CountingUpstream) -> int:
         """How many of those that are due are known to be given a stored answer."""
@@ -119,8 +123,9 @@ class Records:
         )
 
     def all(self) -> list[Sent]:
-        """Every create there ever was, once for each caller."""
-        return [sent for identity in {**self.told, **self.open} for sent in self.senders[identity]]
+        """Every create there ever was, once for each caller; and one of each name of an account."""
+        creates = [sent for identity in {**self.told, **self.open} for sent in self.senders[identity]]
+        return [*creates, *self.clients.everybody()]
 
     def judge(
         self,
@@ -138,7 +143,11 @@ class Records:
         told_before = dict(self.told)
         for outcome in outcomes:
             sent = requests[outcome.index]
-            if sent.identity is None:
+            if isinstance(sent, Step):
+                if outcome.was_sent and (why := self.clients.judge(sent, outcome)):
+                    broken.other += 1
+                    wrong.append(why)
+            elif sent.identity is None:
                 if outcome.status not in {200, None}:
                     broken.other += 1
                     wrong.append(f"a passed request was answered {outcome.slug or outcome.status}")
@@ -150,6 +159,9 @@ class Records:
             if api.counts[identity] > 1 + api.gone[identity]:
                 broken.duplicates += count
                 wrong.append(f"{identity} reached the API {api.counts[identity]} times")
+        broken.duplicates += len(api.accounts.twice)
+        wrong += api.accounts.twice
+        api.accounts.twice.clear()
         return wrong
 
     def _judge_create(

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, cast
 from urllib.parse import unquote
 
+from campaigns.crash.accounts import ACCOUNTS, Accounts
 from campaigns.crash.traffic import Kind
 
 MOST_DELAY = 0.004
@@ -21,7 +22,7 @@ _GONE = 0.5
 """How likely what is to be changed is gone."""
 _LOST = 0.25
 """How many of the creates that are asked about are not carried out; as many are and get no answer."""
-VERIFIED = Kind.VERIFIED.value.encode()
+VERIFIED, FOLLOWED = Kind.VERIFIED.value.encode(), ACCOUNTS.encode()
 _MOST_BODY = 400
 """Bytes of an answer's text, half of them at random."""
 
@@ -55,14 +56,16 @@ class _Connection(asyncio.Protocol):
         if not self._is_counted:
             self._is_counted = True
             path = head.partition(b" ")[2]
-            if not path.startswith(VERIFIED):  # there, creates count once they are carried out, and questions never
+            if not path.startswith(
+                (VERIFIED, FOLLOWED)
+            ):  # there, creates count once they are carried out, and questions never
                 self._upstream.count(head)
         length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or 0)
         if len(body) < length:
             return
         self._buffer = body[length:]
         self._is_counted = False
-        self._upstream.answer_later(head, self._transport)
+        self._upstream.answer_later(head, body[:length], self._transport)
 
 
 class CountingUpstream:
@@ -75,6 +78,7 @@ class CountingUpstream:
         """How often what was created of each identity was found gone for the first time."""
         self._is_there: dict[str, str] = {}
         """Identities by the path of what was created."""
+        self.accounts = Accounts(chance)
         self.given: dict[str, Given] = {}
         """By identity, what was answered to it last, even if nobody was there any more to get it."""
         self._chance = chance
@@ -85,14 +89,17 @@ class CountingUpstream:
         if identity and head.startswith(b"POST "):
             self.counts[identity] += 1
 
-    def answer_later(self, head: bytes, transport: asyncio.Transport) -> None:
+    def answer_later(self, head: bytes, body: bytes, transport: asyncio.Transport) -> None:
         """Answer a create with what no other one gets, a question, a change with 200 or 404, anything else with 200.
 
         Of the creates that are asked about, some are carried out and not answered, and some neither.
         """
         identity = _value(head, b"X-Identity")
-        if head.startswith(b"PUT "):
-            answer = self._change(head.split(b" ", 2)[1].decode())
+        method, target = head.split(b" ", 2)[:2]
+        if target.startswith(FOLLOWED):
+            answer = self.accounts.answer(method.decode(), target.decode(), body)
+        elif head.startswith(b"PUT "):
+            answer = self._change(target.decode())
         elif head.startswith(b"GET %b?email=" % VERIFIED):
             answer = self._find(unquote(head.partition(b"=")[2].partition(b" ")[0].decode()))
         elif head.startswith(b"POST %b " % VERIFIED):

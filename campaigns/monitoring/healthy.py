@@ -20,6 +20,13 @@ ORDERS = {
     "key": {},
     "retry": "replay",
 }
+WATCHED = {
+    "name": "watched",
+    "mode": "shadow",
+    "match": {"path": "/watched"},
+    "unique": [{"name": "email", "fields": ["body.email"]}],
+}
+"""It would stop four of five creates, which is nothing to be woken for."""
 _BREATH = 0.05
 
 
@@ -38,13 +45,15 @@ class Client:
             return (await client.request("POST", path, headers, json.dumps({"email": email}).encode())).status
 
     async def round(self) -> None:
-        """Six users and an order, one of each again; and a request that no rule guards."""
+        """Six users and an order, one of each again; some under a rule in shadow; and a request that no rule guards."""
         self.sent += 1
         for number in range(6):
             assert await self.create("/users", f"{self.sent}-{number}@example.org") == 201
         assert await self.create("/users", f"{self.sent}-0@example.org") == 409
         assert await self.create("/orders", f"{self.sent}", f"k-{self.sent}") == 201
         assert await self.create("/orders", f"{self.sent}", f"k-{self.sent}") == 201, "it is replayed"
+        for _ in range(5):
+            assert await self.create("/watched", f"{self.sent}") == 201
         async with TlsClient(self.program.port, trusting(self.authority)) as client:
             assert (await client.request("GET", "/healthz")).status == 200
 
@@ -66,7 +75,9 @@ async def healthy(stage: Stage) -> None:
     pair, chance = authority.issue("server"), random.Random(1)
     async with (
         RawUpstream(users) as api,
-        stage.gateway(api, rules=[verified_rule(), ORDERS], server=server_tls(pair), admin={"token": TOKEN}) as program,
+        stage.gateway(
+            api, rules=[verified_rule(), ORDERS, WATCHED], server=server_tls(pair), admin={"token": TOKEN}
+        ) as program,
     ):
         client = Client(program, authority.file)
         while True:

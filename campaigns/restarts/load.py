@@ -23,7 +23,7 @@ _JSON = b"Content-Type: application/json\r\n"
 class SlowUpstream(CountingUpstream):
     """Takes its time with creates; of other answers, and of some to creates, the body comes late and piece by piece."""
 
-    def answer_later(self, head: bytes, transport: asyncio.Transport) -> None:
+    def answer_later(self, head: bytes, body: bytes, transport: asyncio.Transport) -> None:
         """Answer 201 to a create, 200 to anything else, with the target in the body."""
         target = head.split(b" ", 2)[1]
         is_create = head.startswith(b"POST")

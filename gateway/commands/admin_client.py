@@ -56,11 +56,22 @@ def add_listener(parser: argparse.ArgumentParser) -> None:
         "-c", "--config", metavar="FILE", type=Path, help="the gateway's rules file, which has its admin listener"
     )
     which.add_argument("--admin", metavar="ADDRESS", type=_address, help="its admin listener, without a rules file")
+    add_access(parser)
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def add_other_listener(parser: argparse._ArgumentGroup) -> None:
+    """Add those that say which gateway is asked, if it is not that of the rules file, which is given in any case."""
+    parser.add_argument("--admin", metavar="ADDRESS", type=_address, help="its admin listener; default: of the file")
+    add_access(parser)
+
+
+def add_access(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add those that say how it is asked."""
     parser.add_argument("--token-file", metavar="FILE", type=Path, help="its admin token; default: of the rules file")
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, default=TIMEOUT, help=f"how long to wait (default: {TIMEOUT:g})"
     )
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def given_listener(args: argparse.Namespace) -> Listener:

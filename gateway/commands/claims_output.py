@@ -57,7 +57,7 @@ def show_found(found: Mapping[str, Any]) -> None:
         rows.append(
             [
                 *([str(each.get("item", "-"))] if has_items else []),
-                each["entry"],
+                each["entry"] + (" (as it was before)" if each.get("previous") else ""),
                 each["state"],
                 age(claim["age"]) if claim else "-",
                 _fingerprint(each["fingerprint"]),

@@ -9,7 +9,7 @@ from gateway.commands.explain_lines import lines
 from gateway.commands.explain_rule import guarded
 from gateway.commands.request_arguments import add_request, read_request
 from gateway.config import fingerprint_key, load
-from gateway.config.compile import compile_routes, compile_rules
+from gateway.config.compile import compile_routes, compile_rules, compile_shadow
 from gateway.config.endpoints import SqliteStoreUrl, parse_store
 from gateway.config.schema import Config
 from gateway.guard.admission import Admission
@@ -63,7 +63,9 @@ def explain(
     secret = _fingerprinter(config)
     address = _peer(config, client).client_address(end_to_end(headers))
     sample = Sample(method, target, headers, body, address)
-    judged = judge(Admission(compile_rules(config), routes), sample, secret or Fingerprinter(b""))
+    judged = judge(
+        Admission(compile_rules(config), routes, compile_shadow(config)), sample, secret or Fingerprinter(b"")
+    )
     found: dict[str, Any] = {"rule": None}
     if judged.rule is not None:
         found = guarded(judged.rule, judged, is_final=secret is not None)

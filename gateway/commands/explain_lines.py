@@ -6,17 +6,15 @@ from typing import Any
 
 def lines(found: dict[str, Any]) -> list[str]:
     """One line for each thing that was found out, the names in a column."""
-    rows = [("rule", found["rule"] or ("none" if found["forwarded"] else "(refused before one was chosen)"))]
-    if "namespace" in found:
-        rows.append(("namespace", found["namespace"]))
-    if "when" in found:
-        rows.append(("when", " and ".join(found["when"])))
+    rows = [*_rule(found), *_passing(found)]
     rows += [("scope", f"{text} = {_shown(value)}") for text, value in found.get("scope", {}).items()]
     if "items" in found:
         rows.append(("items", str(found["items"])))
     for claim in found.get("claims", []):
         of_item = f" of item {claim['item']}" if "item" in claim else ""
-        rows.append(("claim", claim["entry"] + of_item))
+        before = ", as it was before" if claim.get("previous") else ""
+        rows.append(("claim", claim["entry"] + of_item + before))
+        rows += [("  scope", f"{text} = {_shown(value)}") for text, value in claim.get("scope", {}).items()]
         rows += [("  identity", f"{text} = {_shown(value)}") for text, value in claim["identity"].items()]
         rows.append(("  fingerprint", claim["fingerprint"] or "(its key is made when the gateway first runs)"))
     rows += [("skipped", f"{name}: it lacks a field") for name in found.get("skipped", [])]
@@ -38,6 +36,35 @@ def lines(found: dict[str, Any]) -> list[str]:
         rows.append(("upstream", found["upstream"]))
     rows.append(("happens", found["happens"]))
     return [f"{label:<15}{text}" for label, text in rows]
+
+
+def _rule(found: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [("rule", found["rule"] or ("none" if found["forwarded"] else "(refused before one was chosen)"))]
+    if "namespace" in found:
+        rows.append(("namespace", found["namespace"]))
+    if "does" in found:
+        rows.append(("does", f"{found['does']} {found['resource']}"))
+    if "when" in found:
+        rows.append(("when", " and ".join(found["when"])))
+    return rows
+
+
+def _passing(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What lets a create pass."""
+    rows = []
+    if "mode" in found:
+        rows.append(("mode", found["mode"]))
+    if "except" in found:
+        rows.append(("except", f"{' or '.join(found['except']['conditions'])}: {_holds(found['except'])}"))
+    if "override" in found:
+        override = found["override"]
+        who = " and ".join(override["callers"]) or "for everybody"
+        rows.append(("override", f"{override['header']}, {who}: {_holds(override)}"))
+    return rows
+
+
+def _holds(found: dict[str, Any]) -> str:
+    return "holds" if found["holds"] else "does not hold"
 
 
 def _who_may_know(path: str, before: str, cache: str, caller: str) -> str:

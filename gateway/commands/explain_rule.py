@@ -9,7 +9,9 @@ from gateway.config.table import Duration
 from gateway.config.units import format_duration
 from gateway.errors import IdentityError
 from gateway.guard.answer_shapes import AnswerShape
+from gateway.guard.changes import ResourceChange
 from gateway.guard.condition import describe
+from gateway.guard.exceptions import may_override
 from gateway.guard.identity import Identity, RequestView, identify, sent_values
 from gateway.guard.question import fill
 from gateway.guard.rule import Rule
@@ -19,28 +21,54 @@ from gateway.model import Claim, Json
 
 def guarded(rule: Rule, judged: Judgement[str], *, is_final: bool) -> dict[str, Any]:
     """Say what a rule makes of a request; `is_final` says that the fingerprints are those that `run` would make."""
-    found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
-    if rule.when is not None:
-        found["when"] = [describe(each.field.text, each) for each in rule.when.conditions]
-    if rule.answers:
-        found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
-    request, wanted = judged.view, judged.claims
+    found, request, wanted = _always(rule, judged), judged.view, judged.claims
     if request is None:
         return found
     scope, identities = _identities(rule, request)
+    if judged.change is not None:
+        found["does"], found["resource"] = judged.change.action.kind, "/" + "/".join(judged.change.path)
     found["scope"] = {part.field.text: value for part, value in zip(rule.scope, scope, strict=False)}
     found["claims"] = _claims(identities, wanted, is_final=is_final)
-    claimed = {identity.entry for identity in identities}
+    claimed = {identity.entry for identity in identities if not identity.is_earlier}
     if rule.batch is not None:
         found["items"] = len(request.items)
     elif skipped := [entry.name for entry in rule.entries if entry not in claimed]:
         found["skipped"] = skipped
+    if judged.change is not None:
+        return found | {"happens": _changes(judged.change)}
     if not wanted:
         return found
     found |= _sender(rule, wanted[0], is_final=is_final)
     if rule.verify is not None:
         found["verify"] = fill(rule.verify.question, sent_values(rule, request))
-    return found | _asked_of_api(rule) | {"happens": _happens(rule, wanted[0])}
+    if rule.override is not None:
+        found["override"] = {
+            "header": rule.override.header.decode(),
+            "callers": [describe(each.field.text, each) for each in rule.override.callers],
+            "holds": may_override(rule.override, request),
+        }
+    happens = _happens(rule, wanted[0])
+    if judged.is_shadow:
+        happens = f"forwarded, as the rule is in shadow; enforced: {happens}"
+    return found | _asked_of_api(rule) | {"happens": happens}
+
+
+def _always(rule: Rule, judged: Judgement[str]) -> dict[str, Any]:
+    """What can be said of a rule whether the request can be read or not."""
+    found: dict[str, Any] = {"rule": rule.name, "namespace": rule.namespace}
+    if judged.is_shadow:
+        found["mode"] = "shadow"
+    if rule.when is not None:
+        found["when"] = [describe(each.field.text, each) for each in rule.when.conditions]
+    if rule.answers:
+        found["answers"] = {slug: _answer(shape) for slug, shape in rule.answers.items()}
+    if rule.exceptions is not None:
+        conditions = (*rule.exceptions.head, *rule.exceptions.body)
+        found["except"] = {
+            "conditions": [describe(each.field.text, each) for each in conditions],
+            "holds": judged.is_exempt,
+        }
+    return found
 
 
 def _sender(rule: Rule, first: Claim, *, is_final: bool) -> dict[str, Any]:
@@ -55,25 +83,39 @@ def _sender(rule: Rule, first: Claim, *, is_final: bool) -> dict[str, Any]:
 
 
 def _claims(identities: Iterable[Identity], wanted: Iterable[Claim], *, is_final: bool) -> list[dict[str, Any]]:
-    """Each identity and its claim; `is_final` says that the fingerprints are those that `run` would make."""
-    of_identities = [claim for claim in wanted if not claim.is_key]
-    return [
-        ({} if claim.item is None else {"item": claim.item})
-        | {
-            "entry": identity.entry.name,
-            "identity": {
-                field.text: value for field, value in zip(identity.entry.fields, identity.values, strict=True)
-            },
-            "fingerprint": claim.fingerprint.hex() if is_final else None,
-        }
-        for identity, claim in zip(identities, of_identities, strict=True)
-    ]
+    """Each identity and its claim; `is_final` says that the fingerprints are those that `run` would make.
+
+    What an entry was before has no claim of its own where it comes to the same.
+    """
+    of_identities = iter([claim for claim in wanted if not claim.is_key])
+    found, claim = [], next(of_identities, None)
+    for identity in identities:
+        if claim is None or claim.version != identity.entry.version:
+            continue
+        found.append(_claim(identity, claim, is_final=is_final))
+        claim = next(of_identities, None)
+    return found
+
+
+def _claim(identity: Identity, claim: Claim, *, is_final: bool) -> dict[str, Any]:
+    entry, found = identity.entry, dict[str, Any]()
+    if claim.item is not None:
+        found["item"] = claim.item
+    found["entry"] = entry.name
+    if identity.is_earlier:
+        found["previous"] = True
+        if identity.scope:
+            fields = [part.field.text for part in entry.scope]
+            found["scope"] = dict(zip(fields, identity.scope, strict=True))
+    found["identity"] = {field.text: value for field, value in zip(entry.fields, identity.values, strict=True)}
+    found["fingerprint"] = claim.fingerprint.hex() if is_final else None
+    return found
 
 
 def _identities(rule: Rule, request: RequestView) -> tuple[tuple[Json, ...], list[Identity]]:
     """The scope and the identities of a create, or of all items of a batch. Raises as claims does."""
     if rule.batch is None:
-        scope, identities = identify(rule, request) if rule.entries else ((), ())
+        scope, identities = identify(rule, request) if rule.entries or rule.action else ((), ())
         return scope, list(identities)
     scope, found = (), list[Identity]()
     for item in request.items:
@@ -111,6 +153,16 @@ def _answer(shape: AnswerShape) -> str:
     return " ".join([*status, *kind]) or "with header fields of its own"
 
 
+def _changes(change: ResourceChange) -> str:
+    statuses = ", ".join(change.action.statuses)
+    if change.action.kind == "release":
+        return f"forwarded; what was created there can be created again once the API answers {statuses}"
+    return (
+        "forwarded when its claims are free, or what it changes has them already, otherwise 409; once the API answers "
+        f"{statuses}, what it had before for these entries is free"
+    )
+
+
 def _happens(rule: Rule, first: Claim) -> str:
     text = "forwarded when all its claims are free, otherwise 409"
     if first.is_key:
@@ -119,15 +171,9 @@ def _happens(rule: Rule, first: Claim) -> str:
         text += "; 401 or 403 of the API to a caller who may not know"
     if rule.replay_limit and first.payload is not None:
         text += "; when its caller sends it again, the API's answer once more"
-    match rule.duplicate:
-        case "accept":
-            text += f"; a duplicate of what was created gets {rule.accept_status}"
-        case "redirect":
-            text += "; a duplicate of what was created gets 303 to it, where its link is known and may be shown"
-        case "upsert":
-            text += (
-                f"; a duplicate of what was created is sent to its link by {rule.upsert_method}, where that is known"
-            )
+    text += _of_duplicates(rule)
+    if rule.override is not None:
+        text += "; a duplicate of which override holds is forwarded all the same"
     if rule.batch is not None:
         text += "; the answer names all items in conflict"
         if rule.batch.status_text:
@@ -139,3 +185,15 @@ def _happens(rule: Rule, first: Claim) -> str:
     if rule.answers:
         text += "; the answers named above have the shape that the rule gives them"
     return text
+
+
+def _of_duplicates(rule: Rule) -> str:
+    start = "; a duplicate of what was created"
+    match rule.duplicate:
+        case "accept":
+            return f"{start} gets {rule.accept_status}"
+        case "redirect":
+            return f"{start} gets 303 to it, where its link is known and may be shown"
+        case "upsert":
+            return f"{start} is sent to its link by {rule.upsert_method}, where that is known"
+    return ""

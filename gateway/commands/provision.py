@@ -79,7 +79,7 @@ def _store(config: Config) -> list[str]:
 def _spool(config: Config) -> list[str]:
     """Return what is wrong with the folder for large bodies, if any rule takes some. It is made at the start."""
     where, path = "server.spool_folder", spool_path(config)
-    if not any(rule.spool_limit for rule in config.rules):
+    if not any(rule.spool_limit for rule in config.active_rules):
         return []
     if path.is_dir():
         return _directory(where, path)

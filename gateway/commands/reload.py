@@ -28,7 +28,10 @@ with problems changes nothing.
 
 Changes of some keys need a restart, and are listed: listeners, the store, the fingerprint key.
 
-With --json, one object: {"rules": how many, "restart": [keys], "problems": [...]}.
+It also says which entries have another identity since, so that what was created before stops no create any more.
+`gateway check --against-store` says that before, and `previous` of an entry prevents it.
+
+With --json, one object: {"rules": how many, "restart": [keys], "problems": [...], "lost": [entries]}.
 
 Exit codes: 0 it was applied, 1 it has problems or no gateway could be asked, 2 the command line is invalid.
 """
@@ -52,6 +55,10 @@ def execute(args: argparse.Namespace) -> int:
         print(f"{args.config}: applied, {result.rules} {'rule' if result.rules == 1 else 'rules'}")
         if result.restart:
             print(f"waiting for a restart: {', '.join(result.restart)}")
+        for entry in result.lost:
+            what = "is there no more" if entry.removed else "has another identity"
+            lost = "what was created before stops no create any more"
+            print(f'rule "{entry.rule}", entry "{entry.entry}" {what}: {lost}')
     return 1 if result.problems else 0
 
 

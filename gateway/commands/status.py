@@ -43,6 +43,7 @@ def _show(status: Mapping[str, Any]) -> None:
         ("rules file", f"{config['path']} ({config['hash'] or 'not known'})"),
         ("", f"{config['rules']} {'rule' if config['rules'] == 1 else 'rules'}, in force since {config['loaded_at']}"),
         *[("problem", problem) for problem in config["problems"]],
+        *[("identity changed", f"{each['rule']} / {each['entry']}") for each in config["lost"]],
         ("store", store["kind"] if store["healthy"] else f"{store['kind']}: {store['reason']}"),
         *([] if store["bytes"] is None else [("", f"{store['bytes'] / 1024**2:.1f} MiB")]),
         ("in flight", "not known" if status["in_flight"] is None else str(status["in_flight"])),

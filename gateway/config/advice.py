@@ -2,18 +2,20 @@
 
 import json
 import re
+from collections.abc import Sequence
 
 from msgspec.structs import fields
 
 from gateway.config.problems import quote
+from gateway.config.reachability import unreachable
 from gateway.config.schema import Config, RuleConfig
 from gateway.config.validate_values import is_always_there
 from gateway.guard.content import JSON_TYPES
 from gateway.guard.field import Source, parse_alternatives, parse_field
 from gateway.guard.statuses import parse_statuses
-from gateway.guard.token import is_unproven
+from gateway.guard.token import AUTHORIZATION, is_unproven
 
-_REDIRECT = 302
+_ACCEPTED, _REDIRECT, _NOT_FOUND = 202, 302, 404
 _REFUSED: tuple[str, ...] = next(field.default for field in fields(RuleConfig) if field.name == "refused")
 _API = re.compile(r"(?:rest-?)?apis?|graphql|rpc|v[0-9]+(?:\.[0-9]+)*", re.IGNORECASE)
 """Segments that say that a program is answered, not a person."""
@@ -30,10 +32,19 @@ _FORMS = frozenset(
 
 def advise(config: Config) -> list[str]:
     """One line for each thing that is likely not meant, in the order of the file."""
+    shadowed = _about_shadows(config.active_rules)
     return [
         hint
-        for rule in config.rules
-        for hint in (*_about_pages(rule), *_about_types(rule), *_about_entries(rule), *_about_caller(rule))
+        for rule in config.active_rules
+        for hint in (
+            *_about_pages(rule),
+            *_about_types(rule),
+            *_about_entries(rule),
+            *_about_caller(rule),
+            *_about_changes(rule),
+            *_about_override(rule),
+            *shadowed.get(rule.name, ()),
+        )
     ]
 
 
@@ -78,6 +89,67 @@ def _about_caller(rule: RuleConfig) -> list[str]:
         'authorize = { path = "/me", cache = "0s" }'
     )
     return [hint]
+
+
+def _about_changes(rule: RuleConfig) -> list[str]:
+    hints = []
+    lists = {"release": [each.statuses for each in rule.release], "update": [each.statuses for each in rule.update]}
+    for key, entries in lists.items():
+        for at, statuses in enumerate(entries):
+            named = frozenset[int]().union(*[parse_statuses(text).codes for text in statuses])
+            where = f"rule {quote(rule.name)}, {key}[{at}].statuses"
+            if _NOT_FOUND in named:
+                hints.append(
+                    f"{where}: many APIs answer 404, too, to those who may not see a thing; if this one does, anybody "
+                    "can free its identities, so leave it out"
+                )
+            if _ACCEPTED in named:
+                hints.append(f"{where}: 202 says that nothing is done yet; leave it out, unless this API does it first")
+    return hints
+
+
+def _about_override(rule: RuleConfig) -> list[str]:
+    if rule.override is None:
+        return []
+    if not rule.override.callers:
+        hint = (
+            f"rule {quote(rule.name)}: everybody who sends {rule.override.header} has duplicates created, because "
+            "override.callers names no condition"
+        )
+        return [hint]
+    fields = [parse_field(condition.field) for condition in rule.override.callers]
+    if any(field.header == AUTHORIZATION and field.source is Source.HEADER for field in fields):
+        return []
+    claims = [quote(field.text) for field in fields if field.source is Source.JWT]
+    if not claims:
+        return []
+    hint = (
+        f"rule {quote(rule.name)}: {', '.join(claims)} in override is read, and not verified: who writes a token with "
+        "such a claim gets past the gateway, so the API must refuse creates with a token that is not its own"
+    )
+    return [hint]
+
+
+def _about_shadows(rules: Sequence[RuleConfig]) -> dict[str, list[str]]:
+    """Hints about rules in shadow, by the rule's name."""
+    found: dict[str, list[str]] = {}
+    enforced = [rule for rule in rules if rule.mode == "enforce"]
+    for rule in rules:
+        if rule.mode != "shadow":
+            continue
+        hints = found.setdefault(rule.name, [])
+        for _, taker in [pair for pair in unreachable([*enforced, rule]) if pair[0] is rule]:
+            hints.append(
+                f"rule {quote(rule.name)}: sees nothing, because rule {quote(taker.name)} guards all that it matches, "
+                "and one in shadow sees only what no other guards"
+            )
+        for other in enforced:
+            if (other.namespace or other.name) == (rule.namespace or rule.name):
+                hints.append(
+                    f"rule {quote(rule.name)}: is in shadow and shares a namespace with rule {quote(other.name)}, "
+                    "which stops creates of what this one has seen"
+                )
+    return found
 
 
 def _looks_like_a_page(rule: RuleConfig) -> bool:

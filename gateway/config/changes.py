@@ -3,6 +3,7 @@
 import msgspec
 
 from gateway.config.schema import Config
+from gateway.config.versions import Lost
 
 RESTART = (
     "server.listen", "server.tls", "server.spool_folder", "admin.listen", "admin.hosts", "store.url",
@@ -22,6 +23,8 @@ class Reload(msgspec.Struct, frozen=True):
     """Keys that have changed since the start and need a restart."""
     problems: tuple[str, ...] = ()
     """Why the file was not applied; empty when it was."""
+    lost: tuple[Lost, ...] = ()
+    """Entries that have another identity since, and no `previous`: what was created before stops no create any more."""
 
 
 def waiting(started: Config, now: Config) -> tuple[str, ...]:

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from gateway.config.schema import MatchConfig, RuleConfig, ScopeConfig, UniqueConfig
+from gateway.config.schema import MatchConfig, PreviousConfig, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
-from gateway.guard.field import Field, Source, parse_alternatives
+from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 from gateway.guard.following import Action
-from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 
 _SHARED = frozenset({Source.HEADER, Source.HOST, Source.COOKIE, Source.JWT, Source.QUERY, Source.CLIENT})
@@ -39,17 +38,20 @@ def changes_of(rule: RuleConfig) -> Iterator[ChangeRule]:
         scope = [item for item in rule.scope_items if is_shared(parse_alternatives(item.field))]
         deletes = _change(rule, release, (), [_as_sent(item, _SHARED, ()) for item in scope])
         without = msgspec.structs.replace(deletes, verify=None)
-        yield ChangeRule(without, namespace, Action("release", _codes(release.statuses), NO_HOLD))
+        yield ChangeRule(without, namespace, Action("release", release.statuses, NO_HOLD))
     for update in rule.update:
         variables = parse_template(update.path).variables
         unique = [
             msgspec.structs.replace(
-                entry, missing="skip", fields=tuple([_readable(text, _READABLE, variables) for text in entry.fields])
+                entry,
+                missing="skip",
+                fields=tuple([_readable(text, _READABLE, variables) for text in entry.fields]),
+                previous=_previous(entry.previous, variables),
             )
             for entry in movable(rule, update)
         ]
         changes = _change(rule, update, unique, [_as_sent(item, _READABLE, variables) for item in rule.scope_items])
-        yield ChangeRule(changes, namespace, Action("update", _codes(update.statuses), hold))
+        yield ChangeRule(changes, namespace, Action("update", update.statuses, hold))
 
 
 def _change(
@@ -81,13 +83,23 @@ def _change(
         retry_window=None,
         duplicate="reject",
         upsert=None,
+        override=None,
+        exceptions=tuple([each for each in rule.exceptions if _is_readable(parse_field(each.field), _ANY, variables)]),
         release=(),
         update=(),
     )
 
 
-def _codes(statuses: Sequence[str]) -> frozenset[int]:
-    return frozenset().union(*[parse_statuses(text).codes for text in statuses])
+def _previous(before: PreviousConfig | None, variables: Sequence[str]) -> PreviousConfig | None:
+    """What an entry was, as a change can have it; None where it cannot."""
+    if before is None:
+        return None
+    fields = tuple([_readable(text, _READABLE, variables) for text in before.fields])
+    items = before.scope_items
+    scope = None if items is None else tuple([_as_sent(item, _READABLE, variables) for item in items])
+    if not all(fields) or not all(item.field for item in scope or ()):
+        return None
+    return msgspec.structs.replace(before, fields=fields, scope=scope)
 
 
 def is_shared(field: Field) -> bool:

@@ -5,15 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
-import msgspec
-
 from gateway.config.changes_of import changes_of, is_shared
-from gateway.config.conditions import parse_answer_condition, parse_request_condition
-from gateway.config.schema import TYPES, Config, RuleConfig, UniqueConfig
+from gateway.config.compile_changes import entries_of, followed_by, for_changes
+from gateway.config.compile_conditions import compile_exceptions, compile_override, compile_when
+from gateway.config.compile_identity import compile_entry, compile_scope
+from gateway.config.conditions import parse_answer_condition
+from gateway.config.schema import Config, RuleConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_key import KeyConfig
-from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_outcome import OutcomeConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
 from gateway.config.validate_batch import parse_list
@@ -23,21 +24,18 @@ from gateway.guard.authorize import Authorize
 from gateway.guard.batch import Batch
 from gateway.guard.body import want
 from gateway.guard.content import BodyFormats
-from gateway.guard.field import WHOLE, Field, Source, parse_alternatives, parse_field
+from gateway.guard.field import WHOLE, Field, Source, parse_field
 from gateway.guard.following import Followed
 from gateway.guard.key import Key
-from gateway.guard.normalize import NORMALISERS, takes_nothing_else, types_in_text
-from gateway.guard.pattern import parse_pattern
-from gateway.guard.question import Verify, is_about, parse_question
+from gateway.guard.question import Question, Verify, goes_along, is_about, parse_question, place
 from gateway.guard.resource import parse_resource
 from gateway.guard.routes import Routes, parse_route
-from gateway.guard.rule import Entry, Rule, ScopeField, When
+from gateway.guard.rule import Entry, Rule, ScopeField
 from gateway.guard.rules import Rules
 from gateway.guard.spooled import Spooling
 from gateway.guard.statuses import parse_statuses
 from gateway.guard.template import parse_template
 from gateway.guard.token import is_unproven
-from gateway.guard.value import ValueForm, refuse_empty, types_of
 from gateway.guard.xml_body import xml_ways
 from gateway.http.client_address import ABOUT_CLIENT
 from gateway.http.cors import OWN_FIELDS, Cors
@@ -45,38 +43,41 @@ from gateway.http.paths import plain_host
 from gateway.model import FOREVER
 
 _T = TypeVar("_T")
-_IN_BODIES = frozenset({Source.BODY, Source.XML})
-"""Where conditions can look that need the body."""
 
 
 def compile_rules(config: Config) -> Rules:
-    """Compile the rules of a configuration that was found free of problems."""
-    overrides = frozenset(name.lower().encode() for rule in config.rules for name in rule.method_override)
-    followed = _followed(config.rules)
-    rules = [_rule(rule, overrides, followed.get(rule.namespace or rule.name, ())) for rule in config.rules]
-    for rule in config.rules:
+    """Compile the rules that are enforced, of a configuration that was found free of problems.
+
+    Deletes that rules in shadow name free what these have claimed: they refuse nothing.
+    """
+    overrides, followed = _overrides(config), followed_by(config.active_rules)
+    rules: list[Rule] = []
+    changes: list[Rule] = []
+    for rule in config.active_rules:
+        compiled = _rule(rule, overrides, followed.get(rule.namespace or rule.name, ()))
+        if rule.mode == "enforce":
+            rules.append(compiled)
         for change in changes_of(rule):
-            beside = [each for each in config.rules if (each.namespace or each.name) == change.namespace]
-            rules.append(
-                msgspec.structs.replace(
-                    _rule(change.rule, overrides, followed[change.namespace]),
-                    action=change.action,
-                    identities=frozenset([entry.name for each in beside for entry in each.unique]),
-                )
-            )
-    return Rules(rules)
+            if rule.mode == "enforce" or change.action.kind == "release":
+                changed = _rule(change.rule, overrides, followed[change.namespace])
+                identities = entries_of(config.active_rules, change.namespace)
+                changes.append(for_changes(changed, change.action, compiled.entries, identities))
+    return Rules([*rules, *changes])
 
 
-def _followed(rules: Sequence[RuleConfig]) -> dict[str, tuple[Followed, ...]]:
-    """By namespace, where that is followed which any rule of it creates."""
-    found: dict[str, list[Followed]] = {}
-    for rule in rules:
-        extensions = frozenset(extension.lower() for extension in rule.match.extensions)
-        paths = [*[release.path for release in rule.release], *[update.path for update in rule.update]]
-        for path in paths:
-            each = Followed(parse_template(path), extensions)
-            found.setdefault(rule.namespace or rule.name, []).append(each)
-    return {namespace: tuple(dict.fromkeys(each)) for namespace, each in found.items()}
+def compile_shadow(config: Config) -> Rules | None:
+    """Compile the rules that are in shadow; None when there are none."""
+    rules = [rule for rule in config.active_rules if rule.mode == "shadow"]
+    overrides, followed = _overrides(config), followed_by(config.active_rules)
+    return (
+        Rules([_rule(rule, overrides, followed.get(rule.namespace or rule.name, ())) for rule in rules])
+        if rules
+        else None
+    )
+
+
+def _overrides(config: Config) -> frozenset[bytes]:
+    return frozenset(name.lower().encode() for rule in config.active_rules for name in rule.method_override)
 
 
 def compile_routes(config: Config, upstreams: Mapping[str, _T], default: _T | None) -> Routes[_T]:
@@ -91,7 +92,7 @@ def compile_cors(config: Config) -> Cors | None:
     if config.cors is None:
         return None
     names = [config.server.status_header, config.forwarding.request_id]
-    shaped = [name for rule in config.rules for answer in rule.answers.values() for name in answer.headers]
+    shaped = [name for rule in config.active_rules for answer in rule.answers.values() for name in answer.headers]
     exposed = [*[name for name in names if name != "off"], *OWN_FIELDS, *shaped]
     return Cors(config.cors.origins, exposed)
 
@@ -103,24 +104,41 @@ def milliseconds(length: Duration) -> int:
 
 def _rule(rule: RuleConfig, overrides: frozenset[bytes], followed: tuple[Followed, ...]) -> Rule:
     """`overrides` are the headers by which any rule lets a client change the method."""
-    scope = tuple(
-        ScopeField(parse_alternatives(item.field), _form(item.normalize, TYPES, None)) for item in rule.scope_items
-    )
-    entries = tuple(_entry(entry) for entry in rule.unique)
+    scope = compile_scope(rule.scope_items)
+    entries = tuple([compile_entry(rule, entry) for entry in rule.unique])
+    earlier = [entry.previous for entry in entries if entry.previous is not None]
     fields = [each for part in scope for each in part.field.each]
     fields += [each for entry in entries for field in entry.fields for each in field.each]
+    fields += [each for before in earlier for part in before.scope for each in part.field.each]
+    fields += [each for before in earlier for field in before.fields for each in field.each]
     in_body = [field.keys for field in fields if field.source is Source.BODY]
     keep = milliseconds(rule.keep)
     key = None if rule.key is None else _key(rule.key)
     caller = tuple(parse_field(field) for field in rule.caller)
     retry_window = 0 if rule.retry_window is None else milliseconds(rule.retry_window)
-    when = _when(rule.match.when)
+    when = compile_when(rule.match.when)
     asked = [] if when is None else [condition.field for condition in when.conditions]
+    exceptions = compile_exceptions(rule.exceptions)
+    if exceptions is not None:
+        asked += [condition.field for condition in (*exceptions.head, *exceptions.body)]
+    override = None if rule.override is None else compile_override(rule.override)
+    if override is not None:
+        asked += [condition.field for condition in override.callers]
     deciding = _headers([*fields, *asked])
     is_upsert = rule.duplicate == "upsert"
     if key is not None:
         deciding.add(key.header.lower().encode())
-    if key is not None or retry_window or is_upsert or rule.authorize is not None or rule.verify is not None:
+    if override is not None:
+        deciding.add(override.header)
+    needs_caller = (
+        key is not None
+        or retry_window > 0
+        or is_upsert
+        or rule.authorize is not None
+        or rule.verify is not None
+        or override is not None
+    )
+    if needs_caller:
         deciding |= _headers(caller)
     refused = [parse_statuses(text) for text in rule.refused]
     return Rule(
@@ -149,14 +167,7 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes], followed: tuple[Followe
         resource=parse_resource(rule.resource) if rule.resource else None,
         headers=frozenset(deciding),
         caller=caller,
-        needs_caller=(
-            key is not None
-            or retry_window > 0
-            or is_upsert
-            or rule.authorize is not None
-            or rule.verify is not None
-            or (rule.resource is not None and rule.link == "caller")
-        ),
+        needs_caller=needs_caller or (rule.resource is not None and rule.link == "caller"),
         key=key,
         retry_window=retry_window,
         replay_limit=rule.replay_limit if rule.retry == "replay" else 0,
@@ -172,11 +183,13 @@ def _rule(rule: RuleConfig, overrides: frozenset[bytes], followed: tuple[Followe
         exists_entry=rule.exists_entry or (rule.unique[0].name if rule.unique else None),
         reads_whole_body=any(field.source in WHOLE for field in fields),
         caller_is_unproven=is_unproven(caller),
-        reads_client=_reads_client([*fields, *caller]),
+        reads_client=_reads_client([*fields, *asked, *caller]),
+        exceptions=exceptions,
+        override=override,
         spooling=None if rule.spool_limit is None else _spooling(rule.spool_limit, fields, has_key=key is not None),
-        verify=None if rule.verify is None else _verify(rule.verify, [part.field for part in scope], entries),
         followed=followed,
         shared_scope=tuple([at for at, part in enumerate(scope) if is_shared(part.field)]),
+        verify=None if rule.verify is None else _verify(rule.verify, scope, [*entries, *earlier]),
         answers={
             slug: make_shape(answer.status, answer.content_type, answer.headers, answer.body)
             for slug, answer in rule.answers.items()
@@ -195,17 +208,6 @@ def _spooling(limit: int, fields: Sequence[Field], *, has_key: bool) -> Spooling
     )
 
 
-def _when(configs: Sequence[ConditionConfig]) -> When | None:
-    conditions = [parse_request_condition(config) for config in configs]
-    if not conditions:
-        return None
-    body = tuple([each for each in conditions if each.field.source in _IN_BODIES])
-    head = tuple([each for each in conditions if each.field.source not in _IN_BODIES])
-    paths = tuple([each.field.keys for each in body if each.field.source is Source.BODY])
-    elements = tuple([each.field.names for each in body if each.field.source is Source.XML])
-    return When(head, body, head + body, paths, elements)
-
-
 def _headers(fields: Iterable[Field]) -> set[bytes]:
     """The names of the header fields that are read."""
     found = {field.header for field in fields if field.header}
@@ -214,17 +216,6 @@ def _headers(fields: Iterable[Field]) -> set[bytes]:
 
 def _reads_client(fields: Iterable[Field]) -> bool:
     return any(field.source is Source.CLIENT for field in fields)
-
-
-def _entry(entry: UniqueConfig) -> Entry:
-    fields = tuple(parse_alternatives(field) for field in entry.fields)
-    return Entry(
-        entry.name,
-        fields,
-        _form(entry.normalize, entry.types, entry.pattern, empty_is_absent=entry.empty == "missing"),
-        is_skipped=entry.missing == "skip",
-        is_plain=entry.missing != "skip" and not any(field.alternatives or field.source in WHOLE for field in fields),
-    )
 
 
 def _batch(rule: RuleConfig, each: str, fields: Iterable[Field]) -> Batch:
@@ -238,11 +229,12 @@ def _batch(rule: RuleConfig, each: str, fields: Iterable[Field]) -> Batch:
     )
 
 
-def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, ...]) -> Verify:
+def _verify(verify: VerifyConfig, scope: Sequence[ScopeField], entries: Iterable[Entry]) -> Verify:
+    """`entries` are also those that were before changes: a create may be known by these alone."""
     question = parse_question(verify.path)
     return Verify(
         question,
-        covered=frozenset([entry.name for entry in entries if is_about(question, scope, entry.fields)]),
+        covered=frozenset([entry.version for entry in entries if _is_covered(entry, question, scope)]),
         found=None if verify.found is None else parse_field(verify.found),
         resource=None if verify.resource is None else parse_resource(verify.resource),
         absent_after=milliseconds(verify.absent_after),
@@ -250,27 +242,18 @@ def _verify(verify: VerifyConfig, scope: Sequence[Field], entries: tuple[Entry, 
     )
 
 
+def _is_covered(entry: Entry, question: Question, scope: Sequence[ScopeField]) -> bool:
+    """Whether a question is about an entry. Only the headers of the rule's `scope` are sent along."""
+    fields = [part.field for part in entry.scope]
+    along = {place(part.field) for part in scope}
+    return is_about(question, fields, entry.fields) and all(
+        place(field) in along for field in fields if goes_along(field)
+    )
+
+
 @lru_cache(maxsize=64)  # rules with the same formats share one, and so what is read by it
 def _formats(limit: int, json_types: frozenset[str], codings: tuple[str, ...], msgpack: bool) -> BodyFormats:
     return BodyFormats(limit, json_types, codings, msgpack)
-
-
-def _form(
-    normalize: Sequence[str], types: Sequence[str], pattern: str | None, *, empty_is_absent: bool = False
-) -> ValueForm:
-    normalisers = [NORMALISERS[name] for name in normalize]
-    if empty_is_absent:
-        normalisers = [refuse_empty, *normalisers, refuse_empty]
-    match = None if pattern is None else parse_pattern(pattern)
-    if match is not None:
-        normalisers.append(match)
-    taken = types_of(types)
-    if "decimal" in normalize and types == TYPES:  # the default: an amount is a number with a fraction, often
-        taken |= {float}
-    in_text = types_in_text(normalize)
-    return ValueForm(
-        tuple(normalisers), taken, in_text, takes_nothing_else(normalize), match, empty_is_absent=empty_is_absent
-    )
 
 
 def _outcome(entry: OutcomeConfig) -> OutcomeEntry:

@@ -12,6 +12,10 @@ from gateway.guard.field import Field, Source, parse_field
 
 _F = TypeVar("_F")
 _ASKED = frozenset({Source.BODY, Source.XML, Source.HEADER, Source.QUERY, Source.PATH, Source.COOKIE, Source.HOST})
+_OF_CALLER = frozenset({Source.JWT, Source.CLIENT})
+_IN_FORM = frozenset({Source.FORM, Source.FILE})
+_ALWAYS_THERE = frozenset({Source.PATH, Source.HOST})
+_OF_ANY_TYPE = frozenset({Source.BODY, Source.JWT})
 
 
 def parse_answer_condition(config: ConditionConfig) -> Condition[AnswerField]:
@@ -34,23 +38,38 @@ def parse_answer_condition(config: ConditionConfig) -> Condition[AnswerField]:
 
 def parse_request_condition(config: ConditionConfig) -> Condition[Field]:
     """Parse a condition over a request. Raises ConditionError with a text that says what would be right."""
+    return _parse(config, _ASKED, "is for identities alone; conditions are about")
+
+
+def parse_exception(config: ConditionConfig) -> Condition[Field]:
+    """The same, over a request of which a rule has been chosen: it may be about a form, and about who sends it."""
+    return _parse(config, _ASKED | _OF_CALLER | _IN_FORM, "is for identities alone; conditions of except are about")
+
+
+def parse_caller_condition(config: ConditionConfig) -> Condition[Field]:
+    """The same, over who sends a request."""
+    return _parse(
+        config,
+        (_ASKED | _OF_CALLER) - {Source.BODY, Source.XML},
+        "is a part of what is sent, not of who sends it; conditions on callers are about",
+    )
+
+
+def _parse(config: ConditionConfig, sources: frozenset[Source], wrong: str) -> Condition[Field]:
     try:
         field = parse_field(config.field)
     except ValueError as error:
         raise ConditionError("field", str(error)) from None
-    if field.source not in _ASKED:
-        raise ConditionError(
-            "field",
-            f"{quote(field.text)} is for identities alone; conditions are about body, xml, header, query, path, "
-            "cookie and host",
-        )
-    if config.exists is not None and field.source in {Source.PATH, Source.HOST}:
+    if field.source not in sources:
+        *names, last = [source.value for source in Source if source in sources]
+        raise ConditionError("field", f"{quote(field.text)} {wrong} {', '.join(names)} and {last}")
+    if config.exists is not None and field.source in _ALWAYS_THERE:
         raise ConditionError(
             "exists", f"{quote(field.text)} is always there; write equals, one_of or matches, or leave it out"
         )
     return make_condition(
         field,
-        ValueKind.JSON if field.source is Source.BODY else ValueKind.TEXT,
+        ValueKind.JSON if field.source in _OF_ANY_TYPE else ValueKind.TEXT,
         equals=config.equals,
         one_of=config.one_of,
         matches=config.matches,

@@ -12,6 +12,7 @@ from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
@@ -64,6 +65,12 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.RuleConfig, "retry_window"): 'retry_window = "10m"',
     (schema.RuleConfig, "authorize"): 'authorize = { path = "/me" }',
     (AuthorizeConfig, "path"): 'path = "/me"',
+    (schema.RuleConfig, "except"): 'except = [{ field = "body.email", matches = "*@test.example.com" }]',
+    (schema.RuleConfig, "override"): (
+        'override = { header = "Confirm-Duplicate", callers = [{ field = "jwt.role", equals = "support" }] }'
+    ),
+    (OverrideConfig, "header"): 'header = "Confirm-Duplicate"',
+    (OverrideConfig, "callers"): 'callers = [{ field = "jwt.role", equals = "support" }]',
     (KeyConfig, "ignore"): 'ignore = ["body.sentAt"]',
     (KeyConfig, "described_by"): 'described_by = "https://docs.example.com/idempotency"',
     (schema.RuleConfig, "accept_status"): "accept_status = 202",
@@ -113,6 +120,14 @@ _EXAMPLES: dict[tuple[type, str], str] = {
     (schema.UniqueConfig, "normalize"): 'normalize = ["trim", "casefold"]',
     (schema.UniqueConfig, "pattern"): 'pattern = "[A-Z]{2}[0-9]{6}"',
     (schema.UniqueConfig, "missing"): 'missing = "skip"',
+    (schema.UniqueConfig, "previous"): 'previous = { fields = ["body.email"], normalize = ["trim"] }',
+    (schema.PreviousConfig, "fields"): 'fields = ["body.email"]',
+    (schema.PreviousConfig, "normalize"): "normalize = []",
+    (schema.PreviousConfig, "types"): 'types = ["string", "integer", "boolean", "null"]',
+    (schema.PreviousConfig, "empty"): 'empty = "missing"',
+    (schema.PreviousConfig, "name"): 'name = "email"',
+    (schema.PreviousConfig, "scope"): 'scope = ["header.X-Tenant"]',
+    (schema.PreviousConfig, "namespace"): 'namespace = "user"',
     (schema.ScopeConfig, "field"): 'field = "header.X-Tenant"',
     (schema.ScopeConfig, "normalize"): 'normalize = ["trim", "casefold"]',
 }
@@ -135,6 +150,7 @@ _TITLES: dict[type[Table], str] = {
     schema.MatchConfig: "a rule's match",
     schema.UniqueConfig: "an entry of unique",
     schema.ScopeConfig: "an item of scope",
+    schema.PreviousConfig: "an entry's previous",
     KeyConfig: "a rule's key",
     OutcomeConfig: "an entry of outcome",
     ConditionConfig: "a condition",
@@ -142,6 +158,7 @@ _TITLES: dict[type[Table], str] = {
     UpsertConfig: "a rule's upsert",
     ReleaseConfig: "an entry of release",
     UpdateConfig: "an entry of update",
+    OverrideConfig: "a rule's override",
     VerifyConfig: "a rule's verify",
     AnswerConfig: "[rules.answers.SLUG]",
 }

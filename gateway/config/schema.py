@@ -5,12 +5,15 @@
 
 from typing import Literal
 
+import msgspec
+
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig
@@ -125,6 +128,39 @@ TYPES: tuple[JsonType, ...] = ("string", "integer", "boolean", "null")
 """The default of `types`: each of their values has one spelling, if an integer is within 2^53 - 1."""
 
 
+class ScopeConfig(Table, frozen=True, kw_only=True):
+    """One item of `scope` that is more than the text of a field."""
+
+    field: str
+    """Where the value comes from."""
+    normalize: tuple[str, ...] = ()
+    """Normalisers, applied in order."""
+
+
+class PreviousConfig(Table, frozen=True, kw_only=True):
+    """`previous`: what an entry of `unique` was before a change. What it does not say was as it is now."""
+
+    fields: tuple[str, ...]
+    """Where the values came from."""
+    normalize: tuple[str, ...]
+    """Normalisers, applied in order; [] where there was none."""
+    types: tuple[JsonType, ...] | None = None
+    """JSON types of values in a body that were taken."""
+    empty: Literal["value", "missing"] | None = None
+    """What null and an empty string were."""
+    name: str | None = None
+    """The entry's name."""
+    scope: tuple[str | ScopeConfig, ...] | None = None
+    """The rule's `scope`; [] where there was none."""
+    namespace: str | None = None
+    """The rule's `namespace`, or the rule's name where it had none."""
+
+    @property
+    def scope_items(self) -> tuple[ScopeConfig, ...] | None:
+        """`scope`, with tables for items that are just fields."""
+        return None if self.scope is None else _items(self.scope)
+
+
 class UniqueConfig(Table, frozen=True, kw_only=True):
     """One entry of `unique`: fields that together may exist once."""
 
@@ -142,15 +178,8 @@ class UniqueConfig(Table, frozen=True, kw_only=True):
     """"skip" claims the other entries when a field of this one is absent; default: as the rule's `missing` says."""
     empty: Literal["value", "missing"] = "value"
     """What null and an empty string are: values as any other, or absent, as NULL is to a unique constraint of SQL."""
-
-
-class ScopeConfig(Table, frozen=True, kw_only=True):
-    """One item of `scope` that is more than the text of a field."""
-
-    field: str
-    """Where the value comes from."""
-    normalize: tuple[str, ...] = ()
-    """Normalisers, applied in order."""
+    previous: PreviousConfig | None = None
+    """What the entry was before a change: claimed, too, so that what was created by it still stops duplicates."""
 
 
 REFUSED = (
@@ -171,6 +200,8 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """The rule's name in answers, logs and the store."""
     match: MatchConfig
     """Which requests the rule guards."""
+    mode: Literal["enforce", "shadow", "off"] = "enforce"
+    """Whether it stops creates, or says only what it would have stopped, or is left out."""
     unique: tuple[UniqueConfig, ...] = ()
     """What makes the created thing unique; each entry is claimed on its own."""
     scope: tuple[str | ScopeConfig, ...] = ()
@@ -209,6 +240,10 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     """Who is shown the link to the created thing: the caller who made it, or anyone, or nobody."""
     authorize: AuthorizeConfig | None = None
     """Who may know what exists: those whose credentials the API takes on another path; default: everybody."""
+    exceptions: tuple[ConditionConfig, ...] = msgspec.field(default=(), name="except")
+    """Conditions over fields of the request, any of which leaves it unguarded."""
+    override: OverrideConfig | None = None
+    """Which duplicates are forwarded because who sends them wants it so; default: none."""
     answers: dict[str, AnswerConfig] = {}  # noqa: RUF012 msgspec copies it
     """The gateway's own answers in the language of the API, by slug."""
     missing: Literal["reject", "forward"] = "reject"
@@ -257,12 +292,18 @@ class RuleConfig(Table, frozen=True, kw_only=True):
     @property
     def scope_items(self) -> tuple[ScopeConfig, ...]:
         """`scope`, with tables for items that are just fields."""
-        return tuple([ScopeConfig(field=item) if isinstance(item, str) else item for item in self.scope])
+        return _items(self.scope)
 
     @property
     def fields_read(self) -> tuple[str, ...]:
-        """The fields of `scope` and `unique`, in the order of the file's reference."""
-        return (*(item.field for item in self.scope_items), *(text for entry in self.unique for text in entry.fields))
+        """The fields of `scope` and `unique`, in the order of the file's reference, and then those they had before."""
+        earlier = [entry.previous for entry in self.unique if entry.previous is not None]
+        return (
+            *(item.field for item in self.scope_items),
+            *(text for entry in self.unique for text in entry.fields),
+            *(item.field for before in earlier for item in before.scope_items or ()),
+            *(text for before in earlier for text in before.fields),
+        )
 
     @property
     def hold(self) -> Duration:
@@ -270,6 +311,10 @@ class RuleConfig(Table, frozen=True, kw_only=True):
         if self.unknown_hold is not None:
             return self.unknown_hold
         return self.keep if self.verify is None else min(self.keep, DEFAULT_HOLD)
+
+
+def _items(scope: tuple[str | ScopeConfig, ...]) -> tuple[ScopeConfig, ...]:
+    return tuple([ScopeConfig(field=item) if isinstance(item, str) else item for item in scope])
 
 
 class Config(Table, frozen=True, kw_only=True):
@@ -291,3 +336,8 @@ class Config(Table, frozen=True, kw_only=True):
     traces: TracesConfig | None = None
     """Where spans of creates go; default: there are none."""
     rules: tuple[RuleConfig, ...] = ()
+
+    @property
+    def active_rules(self) -> tuple[RuleConfig, ...]:
+        """Those that are not off."""
+        return tuple([rule for rule in self.rules if rule.mode != "off"])

@@ -45,10 +45,14 @@ def validate_questions(rules: Sequence[RuleConfig], problems: Problems) -> None:
     """Note each `authorize` that asks for what a rule guards: the question itself would be a create."""
     for at, rule in enumerate(rules):
         place = ("rules", at, "authorize", "path")
-        if rule.authorize is None or not problems.sound(place):
+        if rule.authorize is None or rule.mode == "off" or not problems.sound(place):
             continue
         for number, guard in enumerate(rules):
-            if problems.sound(("rules", number, "match")) and _guards_get(guard, rule.authorize.path):
+            if (
+                guard.mode != "off"
+                and problems.sound(("rules", number, "match"))
+                and _guards_get(guard, rule.authorize.path)
+            ):
                 problems.add(
                     place,
                     f"{quote(rule.authorize.path)} is a create by GET under {problems.rule(('rules', number))}; "

@@ -1,10 +1,10 @@
 # What a rule says of batches: whether it makes sense. Pure.
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import MAX_ITEMS, RuleConfig
+from gateway.config.schema import MAX_ITEMS, RuleConfig, ScopeConfig
 from gateway.guard.batch import MAX_CLAIMS, MAX_INDEX
 from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 from gateway.guard.other_body import KINDS, OTHER_KINDS
@@ -54,13 +54,30 @@ def _without(rule: RuleConfig, path: Path, problems: Problems) -> None:
     for key, has_effect in (("item_status", rule.item_status is not None), ("max_items", rule.max_items != MAX_ITEMS)):
         if has_effect and problems.sound(place := (*path, key)):
             problems.add(place, f"has no effect without each; write {_EACH}, or leave this out")
-    scope = (*path, "scope")
-    for text in [item.field for item in rule.scope_items if is_of_item(item.field)] if problems.sound(scope) else ():
-        problems.add(scope, _no_items(text))
-    for at, entry in enumerate(rule.unique):
-        for text in problems.elements(fields := (*path, "unique", at, "fields"), entry.fields):
+    for scope, items in _scopes(rule, path):
+        for text in [item.field for item in items if is_of_item(item.field)] if problems.sound(scope) else ():
+            problems.add(scope, _no_items(text))
+    for fields, texts in _fields_of_entries(rule, path):
+        for text in problems.elements(fields, texts):
             if is_of_item(text):
                 problems.add(fields, _no_items(text))
+
+
+def _fields_of_entries(rule: RuleConfig, path: Path) -> Iterator[tuple[Path, Sequence[str]]]:
+    """The fields of all entries, and those that they had before, each with the way to them."""
+    for at, entry in enumerate(rule.unique):
+        place = (*path, "unique", at)
+        yield (*place, "fields"), entry.fields
+        if entry.previous is not None:
+            yield (*place, "previous", "fields"), entry.previous.fields
+
+
+def _scopes(rule: RuleConfig, path: Path) -> Iterator[tuple[Path, Sequence[ScopeConfig]]]:
+    """The scope, and those that there were before, each with the way to it."""
+    yield (*path, "scope"), rule.scope_items
+    for at, entry in enumerate(rule.unique):
+        if entry.previous is not None and entry.previous.scope_items is not None:
+            yield (*path, "unique", at, "previous", "scope"), entry.previous.scope_items
 
 
 def _no_items(text: str) -> str:
@@ -72,9 +89,8 @@ def _identity(rule: RuleConfig, path: Path, problems: Problems, *, is_whole: boo
     unique = (*path, "unique")
     if not rule.unique and problems.sound(unique, each := (*path, "each")):
         problems.add(each, 'has no effect without unique; write unique = [{ name = "email", fields = ["item.email"] }]')
-    for at, entry in enumerate(rule.unique):
-        fields = (*unique, at, "fields")
-        texts = list(problems.elements(fields, entry.fields))
+    for fields, named in _fields_of_entries(rule, path):
+        texts = list(problems.elements(fields, named))
         if texts and problems.sound(fields) and not any(map(is_of_item, texts)):
             problems.add(
                 fields,
@@ -82,8 +98,9 @@ def _identity(rule: RuleConfig, path: Path, problems: Problems, *, is_whole: boo
                 '"item.email"',
             )
         _fields(texts, fields, problems, is_whole=is_whole)
-    if problems.sound(scope := (*path, "scope")):
-        _fields([item.field for item in rule.scope_items], scope, problems, is_whole=is_whole)
+    for scope, items in _scopes(rule, path):
+        if problems.sound(scope):
+            _fields([item.field for item in items], scope, problems, is_whole=is_whole)
 
 
 def _fields(texts: Sequence[str], path: Path, problems: Problems, *, is_whole: bool) -> None:
@@ -108,9 +125,10 @@ def _alternatives(text: str) -> Sequence[Field]:
 def _counts(rule: RuleConfig, path: Path, problems: Problems) -> None:
     if not problems.sound(place := (*path, "max_items"), (*path, "unique")):
         return
-    most = MAX_CLAIMS // max(1, len(rule.unique))
+    count = len(rule.unique) + sum(entry.previous is not None for entry in rule.unique)
+    most = MAX_CLAIMS // max(1, count)
     if not 1 <= rule.max_items <= most:
-        claims = f"each item has a claim for each of {len(rule.unique)} entries" if len(rule.unique) > 1 else ""
+        claims = f"each item has up to {count} claims" if count > 1 else ""
         why = f", because {claims}, and a create takes at most {MAX_CLAIMS}" if claims else ""
         problems.add(place, f"must be from 1 to {most}{why}; write max_items = {min(100, most)}")
 

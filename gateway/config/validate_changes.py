@@ -23,11 +23,10 @@ _DONE = frozenset(range(200, 400))
 def validate_changes(rule: RuleConfig, path: Path, problems: Problems) -> None:
     """Note every problem of a rule's `release` and `update`; `path` leads to the rule."""
     for key, entries in _keys(rule):
-        if not entries or not problems.sound(place := (*path, key)):
-            continue
         for at, change in enumerate(entries):
-            _change(change, (*place, at), problems)
-        _needs(rule, path, key, problems)
+            _change(change, (*path, key, at), problems)
+        if entries:
+            _needs(rule, path, key, problems)
     for at, update in enumerate(rule.update):
         if problems.sound(place := (*path, "update", at), (*path, "unique"), (*path, "scope")):
             _fields(rule, update, place, problems)
@@ -104,17 +103,18 @@ def _fields(rule: RuleConfig, update: UpdateConfig, path: Path, problems: Proble
     if missing:
         problems.add(
             (*path, "path"),
-            f"{quote(missing[0])} of scope is a field that cannot exist for what this matches, so that no identity can "
-            "be read there; write a path that has it as a variable, or leave it out of scope",
+            f"{quote(missing[0])} of scope is a field that cannot exist for what this matches; write a path that has "
+            "it as a variable, or leave it out of scope",
         )
     elif rule.unique and rule.each is None and not movable(rule, update):
         texts = [text for entry in rule.unique for text in entry.fields]
-        text = next((text for text in texts if unreadable(parse_alternatives(text), variables)), texts[0])
-        problems.add(
-            path,
-            f"{quote(text)} is a field that cannot exist for what this matches: no entry of unique has its values in "
-            "the body of a change, and all others in its path, query or headers; leave update out",
+        missing = [text for text in texts if unreadable(parse_alternatives(text), variables)]
+        why = (
+            f"{quote(missing[0])} is a field that cannot exist for what this matches"
+            if missing
+            else "no entry of unique has a field in a body"
         )
+        problems.add(path, f"{why}, so no identity can change there; leave this out")
 
 
 def validate_change_paths(rules: Sequence[RuleConfig], problems: Problems) -> None:

@@ -48,6 +48,11 @@ def _unique(rule: RuleConfig, in_scope: Sequence[str], path: Path, problems: Pro
             continue
         if (apart := _apart(texts)) is not None and _apart(in_scope) is None:
             problems.add(fields, _never(apart))
+        if entry.previous is not None and problems.sound(before := (*path, at, "previous", "fields")):
+            scope = entry.previous.scope_items
+            beside = in_scope if scope is None else [item.field for item in scope]
+            if (apart := _apart([*entry.previous.fields, *beside])) is not None:
+                problems.add(before, _never(apart))
         files = [field for field in map(_parsed, entry.fields) if field is not None and field.source is Source.FILE]
         if problems.sound(normalize := (*path, at, "normalize")):
             _normalisers(entry.normalize, files, normalize, problems)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, nearest, quote
-from gateway.config.schema import TYPES, RuleConfig, ScopeConfig, UniqueConfig
+from gateway.config.schema import TYPES, PreviousConfig, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.validate_values import has_types, is_always_there, is_token, name_of, same_names
+from gateway.config.versions import earlier, present, version, versions_alike
 from gateway.guard.field import WHOLE, Field, Source, parse_alternatives
 from gateway.guard.normalize import NORMALISERS
 from gateway.guard.pattern import parse_pattern
@@ -30,14 +31,16 @@ class _Identity:
         self.problems = problems
 
     def validate(self) -> None:
-        self.scope()
+        self.scope(self.rule.scope, (*self.path, "scope"))
         self.unique()
+        for at, entry in enumerate(self.rule.unique):
+            if entry.previous is not None:
+                self.previous(entry, entry.previous, (*self.path, "unique", at, "previous"))
         self.caller()
 
-    def scope(self) -> None:
-        path = (*self.path, "scope")
-        sound = [at for at, _ in enumerate(self.rule.scope) if self.problems.sound((*path, at))]
-        for at, item in enumerate(self.rule.scope):
+    def scope(self, scope: Sequence[str | ScopeConfig], path: Path) -> None:
+        sound = [at for at, _ in enumerate(scope) if self.problems.sound((*path, at))]
+        for at, item in enumerate(scope):
             if isinstance(item, ScopeConfig):
                 if self.problems.sound(field := (*path, at, "field")):
                     self.alternatives(item.field, field)
@@ -56,31 +59,45 @@ class _Identity:
         for at, entry in enumerate(entries):
             place = (*path, at)
             name_of(entry.name, (*place, "name"), problems)
-            fields = (*place, "fields")
-            if not entry.fields and problems.sound(fields):
-                problems.add(fields, 'names no field; write fields = ["body.email"]')
-            for text in problems.elements(fields, entry.fields):
-                self.alternatives(text, fields, entry)
+            self.fields(entry.fields, (*place, "fields"), entry)
             self.normalisers(entry.normalize, (*place, "normalize"))
-            self.types(entry, place)
+            self.types(entry.types, entry.fields, place)
             if entry.pattern is not None and problems.sound(pattern := (*place, "pattern")):
                 problems.parse(pattern, parse_pattern, entry.pattern)
         same_names([entry.name for entry in entries], path, problems)
+
+    def previous(self, entry: UniqueConfig, before: PreviousConfig, path: Path) -> None:
+        """What an entry was."""
+        problems = self.problems
+        self.fields(before.fields, (*path, "fields"), entry)
+        self.normalisers(before.normalize, (*path, "normalize"))
+        if before.types is not None:
+            self.types(before.types, before.fields, path)
+        self.scope(before.scope or (), (*path, "scope"))
+        for key, name in (("name", before.name), ("namespace", before.namespace)):
+            if name is not None:
+                name_of(name, (*path, key), problems)
+
+    def fields(self, texts: Sequence[str], path: Path, entry: UniqueConfig) -> None:
+        if not texts and self.problems.sound(path):
+            self.problems.add(path, 'names no field; write fields = ["body.email"]')
+        for text in self.problems.elements(path, texts):
+            self.alternatives(text, path, entry)
 
     def normalisers(self, names: Sequence[str], path: Path) -> None:
         for name in self.problems.elements(path, names):
             if name not in NORMALISERS:
                 self.problems.add(path, _unknown_normaliser(name))
 
-    def types(self, entry: UniqueConfig, path: Path) -> None:
+    def types(self, names: Sequence[str], fields: Sequence[str], path: Path) -> None:
         types, problems = (*path, "types"), self.problems
-        if entry.types == TYPES or not problems.sound(types):
+        if names == TYPES or not problems.sound(types):
             return
-        if not entry.types:
+        if not names:
             problems.add(types, 'names no type; write types = ["string", "integer"]')
-        for twice in sorted({name for name in entry.types if entry.types.count(name) > 1}):
+        for twice in sorted({name for name in names if names.count(name) > 1}):
             problems.add(types, f"{quote(twice)} stands there twice; write it once")
-        if problems.sound((*path, "fields")) and not any(has_types(text) for text in entry.fields):
+        if problems.sound((*path, "fields")) and not any(has_types(text) for text in fields):
             problems.add(
                 types, "has no effect without a field of a body or a token: all other values are strings; remove it"
             )
@@ -145,12 +162,31 @@ def _wrong_element(field: Field) -> str | None:
     return None
 
 
+def needless_previous(rule: RuleConfig, path: Path, problems: Problems) -> None:
+    """Note each `previous` that claims nothing: an entry that changed has another identity. `path` leads to the rule.
+
+    The rest of the rule must have been looked at.
+    """
+    if not problems.sound(path):
+        return
+    for at, entry in enumerate(rule.unique):
+        before = earlier(rule, entry)
+        number = None if before is None else version(rule, before)
+        same = [other for other in rule.unique if number in versions_alike(rule, present(rule, other))]
+        if same:
+            whose = "the entry has now" if entry in same else f"entry {quote(same[0].name)} has"
+            problems.add(
+                (*path, "unique", at, "previous"),
+                f"is an identity that {whose}, so it claims nothing; write what was otherwise, or leave it out",
+            )
+
+
 def shared_namespaces(rules: Sequence[RuleConfig], problems: Problems) -> None:
     """Rules that share a namespace must be able to make the same identity, or sharing it guards nothing."""
     first: dict[tuple[str, str], tuple[int, int]] = {}
     for at, rule in enumerate(rules):
         path = ("rules", at)
-        if not problems.sound((*path, "name"), (*path, "namespace"), (*path, "scope")):
+        if rule.mode == "off" or not problems.sound((*path, "name"), (*path, "namespace"), (*path, "scope")):
             continue
         for place, entry in enumerate(rule.unique):
             if not problems.sound((*path, "unique", place)):

@@ -39,8 +39,9 @@ def validate_match(match: MatchConfig, path: Path, problems: Problems) -> Sequen
 
 
 def never_matched(rules: Sequence[RuleConfig], problems: Problems) -> None:
-    """Note each rule that an earlier one leaves nothing for."""
-    places = {id(rule): at for at, rule in enumerate(rules) if problems.sound(("rules", at, "match"))}
+    """Note each rule that an earlier one leaves nothing for. One in shadow takes nothing, and breaks nothing."""
+    enforced = [(at, rule) for at, rule in enumerate(rules) if rule.mode == "enforce"]
+    places = {id(rule): at for at, rule in enforced if problems.sound(("rules", at, "match"))}
     for later, earlier in unreachable([rule for rule in rules if id(rule) in places]):
         taker = problems.rule(("rules", places[id(earlier)]))
         problems.add(

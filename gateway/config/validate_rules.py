@@ -10,9 +10,10 @@ from gateway.config.validate_bodies import validate_bodies
 from gateway.config.validate_changes import validate_change_paths, validate_changes
 from gateway.config.validate_duplicates import validate_duplicates, validate_exists
 from gateway.config.validate_forms import validate_forms
-from gateway.config.validate_identity import shared_namespaces, validate_identity
+from gateway.config.validate_identity import needless_previous, shared_namespaces, validate_identity
 from gateway.config.validate_match import never_matched, validate_match
 from gateway.config.validate_outcome import validate_outcome
+from gateway.config.validate_override import validate_override
 from gateway.config.validate_retries import validate_retries
 from gateway.config.validate_values import is_token, name_of, same_names
 from gateway.config.validate_verify import validate_verify
@@ -49,6 +50,7 @@ class _Rule:
         validate_identity(self.rule, self.path, variables, self.problems)
         validate_batch(self.rule, self.path, self.problems)
         validate_forms(self.rule, self.path, self.problems)
+        needless_previous(self.rule, self.path, self.problems)
         validate_bodies(self.rule, self.path, self.problems)
         validate_retries(self.rule, self.path, self.problems)
         validate_duplicates(self.rule, self.path, self.problems)
@@ -57,6 +59,7 @@ class _Rule:
         self.numbers()
         self.headers()
         validate_authorize(self.rule, self.path, self.problems)
+        validate_override(self.rule, self.path, variables, self.problems)
         if self.rule.verify is not None:
             validate_verify(self.rule, self.rule.verify, (*self.path, "verify"), self.problems)
         validate_changes(self.rule, self.path, self.problems)

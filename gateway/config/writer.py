@@ -19,7 +19,7 @@ HIDDEN = "(hidden)"
 _SECRETS = {(FingerprintConfig, "key"), (AdminConfig, "token")}
 _IN_URL = re.compile(r"(?<=:)[^:/?#@]+(?=@)|(?<=[?&]password=)[^&]+|(?<=[?&]sslpassword=)[^&]+|(?<=_secret=)[^&]+")
 """Secrets in the URL of a store."""
-_OFF_WHEN_EMPTY = {"when", "routes", "urls", "outcome", "exists", "release", "update"}
+_OFF_WHEN_EMPTY = {"when", "routes", "urls", "outcome", "exists", "release", "update", "exceptions"}
 
 
 def effective(config: Config) -> dict[str, Any]:

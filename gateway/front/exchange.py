@@ -118,6 +118,11 @@ class Exchange:
         """Whether the client does not keep up with what was written."""
         return self._client.writing_paused
 
+    @property
+    def has_spare_memory(self) -> bool:
+        """Whether much of the memory for bodies that rules read is left."""
+        return not self._budget.is_used_up
+
     async def read_body(self, limit: int) -> bytes:
         """The whole body. Raises BodyTooLarge past `limit` bytes, Overloaded when there is no space, and RequestBroken.
 
@@ -140,14 +145,16 @@ class Exchange:
         self._continue()
         pieces: list[bytes] = []
         size = 0
-        while piece := await self._stream.read():
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._counted:
-                self._reserve_memory(len(piece))
-            if size > limit:
-                self._ahead = b"".join(pieces)
-                raise BodyTooLarge(limit)
+        try:
+            while piece := await self._stream.read():
+                pieces.append(piece)
+                size += len(piece)
+                if size > self._counted:
+                    self._reserve_memory(len(piece))
+                _require_within(size, limit)
+        except BaseException:
+            self._ahead = b"".join(pieces)  # it can be sent as it comes all the same
+            raise
         self._stream, self._body = None, b"".join(pieces)
         return self._body
 
@@ -285,3 +292,8 @@ class Exchange:
         """Give away the client's transport, for another protocol, and what came behind the request."""
         self.keep_alive = False
         return self._client.detach()
+
+
+def _require_within(size: int, limit: int) -> None:
+    if size > limit:
+        raise BodyTooLarge(limit)

@@ -27,13 +27,17 @@ class Admitted(msgspec.Struct, Generic[T], frozen=True, gc=False):
     target: Target
     match: Match | None
     """The rule that guards it, or those that may, where its body says which; None when it passes untouched."""
+    shadow: Match | Refusal | None = None
+    """What rules in shadow would do with it, if no other guards it."""
 
 
 class Admission(Generic[T]):
     """Rules and routes together."""
 
-    def __init__(self, rules: Rules, routes: Routes[T]) -> None:
+    def __init__(self, rules: Rules, routes: Routes[T], shadow: Rules | None = None) -> None:
+        """`shadow` are the rules in shadow, which see only what `rules` leave; None for none."""
         self.rules = rules
+        self.shadow = shadow
         self._routes = routes
 
     def __repr__(self) -> str:
@@ -56,4 +60,11 @@ class Admission(Generic[T]):
             match = narrow(match, parts.query, headers)
         if isinstance(upstream, Refusal):
             return upstream
-        return _NO_ROUTE if upstream is None else Admitted(upstream, parts, match)
+        if upstream is None:
+            return _NO_ROUTE
+        shadow = None
+        if self.shadow is not None and (match is None or match.is_open):
+            shadow = self.shadow.match(method, parts, headers)
+            if isinstance(shadow, Match) and shadow.is_open:
+                shadow = narrow(shadow, parts.query, headers)
+        return Admitted(upstream, parts, match, shadow)

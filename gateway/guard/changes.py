@@ -7,13 +7,13 @@ import msgspec
 
 from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard import decision
-from gateway.guard.claims import caller_of, origin
+from gateway.guard.claims import claims_of, origin, read_caller
 from gateway.guard.decision import Outcome, later
 from gateway.guard.field import Source
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.following import RESOURCE, Action, link_path, resource_path
-from gateway.guard.identity import RequestView, identify
-from gateway.guard.rule import Rule
+from gateway.guard.identity import Identity, RequestView, identify
+from gateway.guard.rule import Entry, Rule
 from gateway.model import FREE, Change, Claim, Record, Settlement, State
 
 SLOTS = 2
@@ -36,6 +36,9 @@ class ResourceChange(msgspec.Struct, frozen=True):
     """Where the resource lives."""
     hosts: frozenset[str]
     """Those at which its API is reached."""
+    unread: frozenset[int] = frozenset()
+    """Versions of what its entries were before a change of the rule, where the request does not say what that is now:
+    such claims stay as they are."""
 
     def is_identity(self, record: Record) -> bool:
         """Whether a claim that was found is one of an identity: not a key's, and not what a change holds."""
@@ -69,7 +72,10 @@ class ResourceChange(msgspec.Struct, frozen=True):
             for record in found
             if record.state is State.CREATED
             and self.is_identity(record)
-            and (self.action.kind == "release" or (record.entry in entries and record.fingerprint not in named))
+            and (
+                self.action.kind == "release"
+                or (record.entry in entries and record.fingerprint not in named and record.version not in self.unread)
+            )
         ]
 
 
@@ -96,27 +102,29 @@ def read_change(
         if action.kind == "release" or _is_without_scope(rule, error):
             return None
         raise
-    if action.kind == "update" and not identities:
+    present = {identity.entry.name for identity in identities if not identity.is_earlier}
+    if action.kind == "update" and not present:
         return None
+    # What an entry was says nothing of what it is: without that, it is not named.
+    identities = tuple([identity for identity in identities if identity.entry.name in present])
     link = fingerprinter.link(origin(rule, request, scope, fingerprinter), rule.namespace, segments)
     if identities:
-        caller = caller_of(rule, request, fingerprinter) if rule.needs_caller else None
-        wanted = tuple(
-            [
-                Claim(
-                    fingerprinter.fingerprint(rule.namespace, identity.entry.name, scope, identity.values),
-                    rule.name,
-                    identity.entry.name,
-                    rule.unknown_hold,
-                    caller,
-                    fingerprinter.spelling(identity.sent) if rule.marks_spelling else None,
-                    link=link,
-                )
-                for identity in identities
-            ]
-        )
+        caller = read_caller(rule, request, fingerprinter) if rule.needs_caller else None
+        wanted = tuple(claims_of(rule, identities, fingerprinter, caller, None, link=link))
     slots = _slots(rule, action, method, link, wanted, fingerprinter)
-    return ResourceChange(rule, action, link, wanted, slots, segments, hosts)
+    return ResourceChange(rule, action, link, wanted, slots, segments, hosts, rule.unreadable | _unread(identities))
+
+
+def _unread(identities: Sequence[Identity]) -> frozenset[int]:
+    """See ResourceChange.unread."""
+    read = {identity.entry.name for identity in identities if identity.is_earlier}
+    before = [identity.entry.previous for identity in identities if identity.entry.name not in read]
+    return frozenset().union(*[versions_before(entry) for entry in before if entry is not None])
+
+
+def versions_before(entry: Entry) -> frozenset[int]:
+    """The versions of claims of what an entry was: made beside its present ones, whose lowest bit is set, or before."""
+    return frozenset({entry.version, entry.version & ~1})
 
 
 def _is_without_scope(rule: Rule, error: IdentityError | BodyTooLarge) -> bool:
@@ -147,7 +155,7 @@ class BegunChange(msgspec.Struct, frozen=True):
     found: Sequence[Record]
     """All claims of the resource, from when it held that on."""
     earlier: Record | None
-    """The other claim of the resource, where it is held by an earlier change of unknown outcome."""
+    """The other claim of the resource, where an earlier change still holds it that was not answered."""
 
     def settlement(self, outcome: Outcome, now: int, resource: str | None, *, is_over: bool) -> Settlement:
         """Say what becomes of what it holds, and of the resource's other claims.
@@ -187,9 +195,10 @@ class BegunChange(msgspec.Struct, frozen=True):
         unknown = Settlement(State.UNKNOWN, later(now, self.change.rule.unknown_hold))
         if is_over:
             return msgspec.structs.replace(unknown, apart={self.slot: FREE})
-        slot, earlier = Settlement(State.UNKNOWN, later(now, self.change.action.hold)), self.earlier
+        # Nothing is to be found out about it, and nothing is lost when its hold ends: so it is not unknown.
+        slot, earlier = Settlement(State.CREATED, later(now, self.change.action.hold)), self.earlier
         # What wanted the same is held for longer now, and yet another attempt needs a place.
-        freed = () if earlier is None else (Change(earlier.fingerprint, earlier.owner, State.UNKNOWN, FREE),)
+        freed = () if earlier is None else (Change(earlier.fingerprint, earlier.owner, earlier.state, FREE),)
         return msgspec.structs.replace(unknown, apart={self.slot: slot}, others=freed)
 
     def _gone(self, record: Record) -> Change:

@@ -1,7 +1,7 @@
 # The claims a create must hold, and what tells its retry from a duplicate: who sends it, and what. Pure.
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -12,7 +12,7 @@ from gateway.guard.content import BodyFormats
 from gateway.guard.field import Field, Source
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.guard.following import origin_host
-from gateway.guard.identity import RequestView, content_fields, identify, read
+from gateway.guard.identity import Identity, RequestView, content_fields, identify, read
 from gateway.guard.key import Key, read_key
 from gateway.guard.payload import by_bytes, by_value
 from gateway.guard.rule import Rule
@@ -22,11 +22,13 @@ from gateway.model import Claim, Json
 def claims(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> tuple[Claim, ...]:
     """Make the claims a create must hold: that of its key, if it has one, then one for each entry that is not skipped.
 
+    Then come those of what entries were before a change, where these are others.
+
     Of a batch each item that was read (see with_items) has claims of its own. Empty for a rule without `unique` when
     the request has no key. Raises IdentityError, BodyTooLarge, RepeatedItems, and Malformed for the key.
     """
     key = None if rule.key is None else read_key(rule.key, request.headers)
-    caller = caller_of(rule, request, fingerprinter) if rule.needs_caller else None
+    caller = read_caller(rule, request, fingerprinter) if rule.needs_caller else None
     if key is not None and rule.key is not None:
         return _with_key(rule, request, fingerprinter, caller, rule.key, key)
     payload = None
@@ -66,18 +68,36 @@ def _of_identity(
     if rule.batch is not None and item is None:
         return _of_items(rule, request, fingerprinter, caller, payload, has_key=has_key)
     scope, identities = identify(rule, request, document)
-    if not identities and not has_key:
+    if not has_key and (not identities or identities[0].is_earlier):  # these come last
         fields = ", ".join([field.text for entry in rule.entries for field in entry.fields])
         raise IdentityError(f"no entry has all its fields ({fields})", is_absent=True)
-    marks_spelling = rule.marks_spelling
     link = origin(rule, request, scope, fingerprinter) if rule.followed else None
-    made = []
+    return tuple(claims_of(rule, identities, fingerprinter, caller, payload, item=item, link=link))
+
+
+def claims_of(
+    rule: Rule,
+    identities: Iterable[Identity],
+    fingerprinter: Fingerprinter,
+    caller: bytes | None,
+    payload: bytes | None,
+    *,
+    item: int | None = None,
+    link: bytes | None = None,
+) -> list[Claim]:
+    """One for each identity; none for what an entry was before a change, where that has the same fingerprint."""
+    marks_spelling = rule.marks_spelling
+    made: list[Claim] = []
     for identity in identities:
-        entry = identity.entry.name
-        fingerprint = fingerprinter.fingerprint(rule.namespace, entry, scope, identity.values)
+        entry = identity.entry
+        fingerprint = fingerprinter.fingerprint(entry.namespace, entry.hashed_as, identity.scope, identity.values)
+        if identity.is_earlier and any(fingerprint == claim.fingerprint for claim in made):
+            continue
         mark = fingerprinter.spelling(identity.sent) if marks_spelling else payload
-        made.append(Claim(fingerprint, rule.name, entry, rule.unknown_hold, caller, mark, item=item, link=link))
-    return tuple(made)
+        made.append(
+            Claim(fingerprint, rule.name, entry.name, rule.unknown_hold, caller, mark, False, item, entry.version, link)
+        )
+    return made
 
 
 def origin(rule: Rule, request: RequestView, scope: Sequence[Json], fingerprinter: Fingerprinter) -> bytes:
@@ -123,7 +143,7 @@ def _of_items(
     if repeats:
         first, second = repeats[0]
         raise RepeatedItems(
-            tuple([(claim.item or 0, claim.entry) for _, claim in repeats]),
+            tuple(dict.fromkeys([(claim.item or 0, claim.entry) for _, claim in repeats])),
             f'items {first.item} and {second.item} have the same "{second.entry}"',
         )
     return tuple(made.values())
@@ -168,7 +188,7 @@ def _payload_of_bytes(request: RequestView, fingerprinter: Fingerprinter) -> byt
     return fingerprinter.payload(request.line, by_bytes(request.body))
 
 
-def caller_of(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
+def read_caller(rule: Rule, request: RequestView, fingerprinter: Fingerprinter) -> bytes | None:
     """Say who sends a request; None when none of the rule's `caller` fields is there. Raises IdentityError."""
     values, is_anonymous = [], True
     for field in rule.caller:

@@ -89,6 +89,20 @@ def pick_conflict(rule: Rule, held: Held, now: int) -> Found:
     raise GatewayError("a store holds a claim in a state that is not known")
 
 
+def each_entry(held: Held) -> list[tuple[Claim, Record]]:
+    """The conflicts, at most one for each entry of each item: what an entry was before counts as the same.
+
+    Of two it is the one whose state answers first.
+    """
+    states = list(ON_HELD)
+    found: dict[tuple[int | None, str, bool], tuple[Claim, Record]] = {}
+    for claim, record in held.conflicts:
+        _, other = found.setdefault(of := (claim.item, claim.entry, claim.is_key), (claim, record))
+        if states.index(record.state) < states.index(other.state):
+            found[of] = (claim, record)
+    return list(found.values())
+
+
 def _is_retry(rule: Rule, claim: Claim, record: Record, now: int) -> bool:
     """Whether a claim without a key is of the same caller, and of the same bytes, as the record that holds it."""
     return (

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.guard.fingerprint import Fingerprinter, is_origin
 from gateway.guard.link import own_target
-from gateway.guard.template import Template
+from gateway.guard.template import Partial, Template
 from gateway.http.headers import Headers
 from gateway.http.paths import read_path
 
@@ -25,8 +25,8 @@ class Action(msgspec.Struct, frozen=True):
     """What a request does to a resource, where it is no create."""
 
     kind: Literal["release", "update"]
-    statuses: frozenset[int]
-    """Those by which the API says that it has done so."""
+    statuses: tuple[str, ...]
+    """Those by which the API says that it has done so, as written."""
     hold: int
     """Milliseconds for which other changes wait for one that the API did not answer: it may still be at work on it."""
 
@@ -65,12 +65,17 @@ def _plain(template: Template, segments: tuple[str, ...]) -> tuple[str, ...] | N
     values = template.read(template.fold(segments))
     if not all(values.values()):
         return None  # of a tail: it would be the path of all of them
-    at_variables = dict(template.names)
+    names = dict(template.names)
     plain = [
-        values[at_variables[at]] if at in at_variables and not isinstance(part, str) else segments[at].casefold()
-        for at, part in enumerate(template.segments)
+        _plain_segment(part, segments[at], values.get(names.get(at, ""))) for at, part in enumerate(template.segments)
     ]
-    return (*plain, values[at_variables[len(template.segments)]]) if template.has_tail else tuple(plain)
+    return (*plain, values[names[len(plain)]]) if template.has_tail else tuple(plain)
+
+
+def _plain_segment(part: str | Partial | None, segment: str, value: str | None) -> str:
+    if value is None:
+        return segment.casefold()
+    return f"{part.prefix}{value}{part.suffix}" if isinstance(part, Partial) else value
 
 
 def origin_host(headers: Headers) -> str:

@@ -6,7 +6,7 @@ from typing import assert_never
 
 import msgspec
 
-from gateway.errors import IdentityError
+from gateway.errors import BodyTooLarge, IdentityError
 from gateway.guard.absence import require_absent
 from gateway.guard.body import find, read_json
 from gateway.guard.field import WHOLE, Field, Source
@@ -22,7 +22,7 @@ from gateway.guard.parameters import (
 )
 from gateway.guard.payload import hash_whole
 from gateway.guard.question import Place, Values, place
-from gateway.guard.rule import Entry, Rule
+from gateway.guard.rule import Entry, Rule, ScopeField
 from gateway.guard.spooled import SpooledBody
 from gateway.guard.token import read_claims
 from gateway.guard.urlencoded import names_at_semicolons
@@ -60,16 +60,19 @@ class Identity(msgspec.Struct, frozen=True):
     """One entry's values, normalised."""
 
     entry: Entry
+    scope: tuple[Json, ...]
     values: tuple[Json, ...]
     sent: tuple[Json, ...]
     """The values of the scope and of the entry, before they were normalised."""
+    is_earlier: bool = False
+    """Whether it is what the entry was before a change."""
 
 
 def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[tuple[Json, ...], tuple[Identity, ...]]:
     """Read a rule's scope and the identity of each of its entries, but for those that are skipped.
 
-    `document` is the body if it was parsed already. Raises IdentityError when any of them is absent or ambiguous, and
-    BodyTooLarge.
+    Those that entries had before a change come last. `document` is the body if it was parsed already. Raises
+    IdentityError when any of the others is absent or ambiguous, and BodyTooLarge.
     """
     other: OtherBody | None = None
     if request.spooled is not None:
@@ -79,8 +82,31 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
         other = read_other(request.body, *content, rule.formats, rule.xml, reads_form=rule.reads_form)
     if rule.body is not None and document is None and other is None:
         document = read_json(request.body, *content_fields(request.headers), rule.formats, rule.body)
-    parts, scope, identities = [], [], []
-    for part in rule.scope:
+    identities: list[Identity] = []
+    previous: list[Entry] = []
+    parts, scope = _read_scope(rule.scope, rule, request, document, other) if rule.scope else ([], ())
+    for entry in rule.entries:
+        if not entry.is_plain:
+            identities += _unless_skipped(entry, scope, parts, rule, request, document, other)
+            if entry.previous is not None:
+                previous.append(entry.previous)
+            continue
+        sent, values = [*parts], []
+        for field in entry.fields:
+            sent.append(value := read(field, request, document, other))
+            values.append(canonical(entry.form, field, value))
+        identities.append(Identity(entry, scope, tuple(values), tuple(sent)))
+    for entry in previous:
+        identities += _earlier(entry, rule, request, document, other)
+    return scope, tuple(identities)
+
+
+def _read_scope(
+    fields: Sequence[ScopeField], rule: Rule, request: RequestView, document: Json, other: OtherBody | None
+) -> tuple[list[Json], tuple[Json, ...]]:
+    """The values of a scope as they were sent, and as they count. Raises IdentityError."""
+    parts, scope = [], []
+    for part in fields:
         if part.field.alternatives:
             value, counts = _first(part.form, part.field, rule, request, document, other)
             parts.append(value)
@@ -88,20 +114,33 @@ def identify(rule: Rule, request: RequestView, document: Json = None) -> tuple[t
             continue
         parts.append(value := read(part.field, request, document, other))
         scope.append(canonical(part.form, part.field, value))
-    for entry in rule.entries:
-        if not entry.is_plain:
-            identities += _unless_skipped(entry, parts, rule, request, document, other)
-            continue
-        sent, values = [*parts], []
-        for field in entry.fields:
-            sent.append(value := read(field, request, document, other))
-            values.append(canonical(entry.form, field, value))
-        identities.append(Identity(entry, tuple(values), tuple(sent)))
-    return tuple(scope), tuple(identities)
+    return parts, tuple(scope)
+
+
+def _earlier(
+    previous: Entry, rule: Rule, request: RequestView, document: Json, other: OtherBody | None
+) -> list[Identity]:
+    """Read what an entry was; nothing when it cannot be read.
+
+    Such a create had no identity before the change: it was refused, or passed without a guard. So there is no claim
+    that it could meet, and to refuse it now would stop what the rule takes.
+    """
+    try:
+        parts, scope = _read_scope(previous.scope, rule, request, document, other)
+        read_now = _unless_skipped(previous, scope, parts, rule, request, document, other)
+    except (IdentityError, BodyTooLarge):
+        return []
+    return [msgspec.structs.replace(identity, is_earlier=True) for identity in read_now]
 
 
 def _unless_skipped(
-    entry: Entry, parts: list[Json], rule: Rule, request: RequestView, document: Json, other: OtherBody | None
+    entry: Entry,
+    scope: tuple[Json, ...],
+    parts: list[Json],
+    rule: Rule,
+    request: RequestView,
+    document: Json,
+    other: OtherBody | None,
 ) -> list[Identity]:
     """Read one entry; nothing when a field of it is absent and it is skipped then. Raises IdentityError."""
     sent, values, is_absent = [*parts], [], False
@@ -115,7 +154,7 @@ def _unless_skipped(
         else:
             sent.append(value)
             values.append(counts)
-    return [] if is_absent else [Identity(entry, tuple(values), tuple(sent))]
+    return [] if is_absent else [Identity(entry, scope, tuple(values), tuple(sent))]
 
 
 def _first(
@@ -150,9 +189,9 @@ def _first(
 
 def sent_values(rule: Rule, request: RequestView) -> Values:
     """Read what a request sent in the fields of a rule's scope and entries. Raises as identify does."""
-    scope = [part.field for part in rule.scope]
     values: dict[Place, Json] = {}
     for identity in identify(rule, request)[1]:
+        scope = [part.field for part in identity.entry.scope]
         values.update(zip(map(place, (*scope, *identity.entry.fields)), identity.sent, strict=True))
     return values
 

@@ -18,3 +18,5 @@ class Operation(msgspec.Struct, frozen=True):
     """A token that no other operation has: only its holder can settle the claims."""
     reserved_at: int
     """Milliseconds since the epoch."""
+    wanted: Sequence[Claim] = ()
+    """All claims of its create, where it holds only those of them that were free, because it passes all the same."""

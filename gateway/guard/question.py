@@ -44,8 +44,8 @@ class Verify(msgspec.Struct, frozen=True):
     """How a rule finds out what became of a create."""
 
     question: Question
-    covered: frozenset[str]
-    """The names of the `unique` entries that the question is about."""
+    covered: frozenset[int]
+    """The versions of the `unique` entries that the question is about."""
     found: Field | None
     """The value of an answer that is there if the thing is; None when the status says it."""
     resource: Resource | None

@@ -26,23 +26,6 @@ from gateway.guard.xml_body import XmlWay
 _AS_THEY_ARE: Mapping[str, AnswerShape] = {}
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One `unique` entry."""
-
-    name: str
-    fields: tuple[Field, ...]
-    form: ValueForm
-    is_skipped: bool = False
-    """Whether it is left out when a field of it is absent."""
-    is_plain: bool = True
-    """Whether it is never skipped, and has no field with alternatives or of the whole body."""
-
-    @property
-    def keeps_spelling(self) -> bool:
-        """Whether equal values are spelt alike."""
-        return self.form.keeps_spelling and not any(map(_in_xml, self.fields))
-
-
 class ScopeField(msgspec.Struct, frozen=True):
     """One field of `scope`."""
 
@@ -53,6 +36,34 @@ class ScopeField(msgspec.Struct, frozen=True):
     def keeps_spelling(self) -> bool:
         """Whether equal values are spelt alike."""
         return self.form.keeps_spelling and not _in_xml(self.field)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One `unique` entry, or what it was before a change."""
+
+    name: str
+    """What its claims are called; that of the entry now."""
+    namespace: str
+    hashed_as: str
+    """The name that its fingerprints are made with, as is its namespace."""
+    version: int
+    """That of its claims (see gateway.config.versions)."""
+    scope: tuple[ScopeField, ...]
+    """That of the rule, or what it was."""
+    fields: tuple[Field, ...]
+    form: ValueForm
+    is_skipped: bool = False
+    """Whether it is left out when a field of it is absent."""
+    is_plain: bool = True
+    """Whether it is never skipped, was always the same, and has no field with alternatives or of the whole body."""
+    previous: "Entry | None" = None
+    """What it was, where that is claimed, too."""
+
+    @property
+    def keeps_spelling(self) -> bool:
+        """Whether equal identities are spelt alike."""
+        is_exact = self.form.keeps_spelling and not any(map(_in_xml, self.fields))
+        return is_exact and all(part.keeps_spelling for part in self.scope)
 
 
 def _in_xml(field: Field) -> bool:
@@ -73,6 +84,29 @@ class When(msgspec.Struct, frozen=True):
     """The ways down to what these read in JSON."""
     elements: tuple[Names, ...] = ()
     """The names of the elements that they read in XML."""
+
+
+class Exceptions(msgspec.Struct, frozen=True):
+    """The conditions any of which leaves a request unguarded."""
+
+    head: tuple[Condition[Field], ...]
+    """Those that can be told without the body."""
+    body: tuple[Condition[Field], ...]
+    """The others."""
+    wanted: Wanted
+    """What these read in JSON."""
+    xml: XmlWay | None
+    """What they read in XML; None when nothing is."""
+    reads_form: bool
+
+
+class Override(msgspec.Struct, frozen=True):
+    """Which duplicates are forwarded because who sends them wants it so."""
+
+    header: bytes
+    """The name, in lower case, of the header that says so."""
+    callers: tuple[Condition[Field], ...]
+    """Who may: all must hold."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -150,6 +184,10 @@ class Rule(msgspec.Struct, frozen=True):
     """Which bodies above the limit go to a file; None for none."""
     reads_client: bool = False
     """Whether the client's address counts."""
+    exceptions: Exceptions | None = None
+    """Which requests it leaves unguarded; None for none."""
+    override: Override | None = None
+    """Which duplicates are forwarded all the same; None for none."""
 
     followed: tuple[Followed, ...] = ()
     """The paths of what is created in its namespace, where changes of that are watched; none where they are not."""
@@ -157,8 +195,15 @@ class Rule(msgspec.Struct, frozen=True):
     """The places in `scope` of the fields that a request for a created thing has as well."""
     identities: frozenset[str] = frozenset()
     """The names of all entries of `unique` in its namespace, where that is followed."""
+    unreadable: frozenset[int] = frozenset()
+    """Of a rule for changes, the versions of what entries were that no such request can say."""
     action: Action | None = None
     """What a request does that this matches; None for a create. Any other has the name of the rule it belongs to."""
+
+    @property
+    def all_entries(self) -> tuple[Entry, ...]:
+        """Its entries, and what they were before changes."""
+        return (*self.entries, *[entry.previous for entry in self.entries if entry.previous is not None])
 
     @property
     def marks_spelling(self) -> bool:
@@ -182,3 +227,8 @@ class Rule(msgspec.Struct, frozen=True):
         reads_json = self.body is not None or self.batch is not None
         reads = reads_json or self.reads_form or self.xml is not None or self.reads_whole_body
         return reads or self.tells_retries or self.upsert_method != ""
+
+    @property
+    def answers_before_body(self) -> bool:
+        """Whether a client that holds the body back is answered without it, where the claims are held already."""
+        return not self.needs_body and self.authorize is None and self.override is None and self.exceptions is None

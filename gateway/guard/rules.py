@@ -35,6 +35,8 @@ class Refusal(msgspec.Struct, frozen=True):
 
     slug: str
     detail: str
+    rule: Rule | None = None
+    """The rule for which it must not; None for no rule."""
 
 
 class _Lookup(NamedTuple):
@@ -127,7 +129,7 @@ class Rules:
         if len(methods) > 1 and any(each.rule.action and not methods <= each.rule.methods for each in _all_of(found)):
             return _NOT_ONE_METHOD  # it may be no change, and then nothing may be freed for it
         unusual = find_unusual(method, target.query, headers)
-        return found if unusual is None else Refusal("unusual-request", unusual)
+        return found if unusual is None else Refusal("unusual-request", unusual, found.rule)
 
     def _methods(self, method: str, rules: list[Rule], headers: Headers) -> set[str] | Refusal:
         """The methods that a request on the path of these rules may have for the API."""
@@ -165,12 +167,14 @@ class Rules:
         decide = self._overrides.union(*[rule.headers for rule in rules])
         if names_options:
             for name in headers.options(b"connection") & decide:
-                return Refusal("hidden-field", f"Connection names {name.decode('latin-1')}, which decides here.")
+                detail = f"Connection names {name.decode('latin-1')}, which decides here."
+                return Refusal("hidden-field", detail, rules[0])
         for name, plain in look_alikes:
             if plain in decide:
                 return Refusal(
                     "hidden-field",
                     f"{name.decode('latin-1')} could be read as {plain.decode('latin-1')}, which decides here.",
+                    rules[0],
                 )
         return None
 
@@ -182,7 +186,7 @@ class Rules:
         if reading.is_open:
             for rule in _on_host(self._all, target, headers):
                 if not _is_release(rule) and (overridden or method.upper() in rule.methods):
-                    return _TOO_MANY_READINGS
+                    return Refusal("ambiguous-path", _TOO_MANY_READINGS, rule)
         for segments in reading.others:
             found = self._tree.find(segments)
             meant = [*found.values, *[suffixed.value for suffixed in found.suffixed]]
@@ -196,6 +200,7 @@ class Rules:
                         "ambiguous-path",
                         f'The path could be read as one that rule "{rule.name}" guards. Send it without empty or dot '
                         "segments, parameters, backslashes, and encoded slashes or percent signs.",
+                        rule,
                     )
         return None
 
@@ -215,6 +220,7 @@ class Rules:
                         "ambiguous-path",
                         f'The path could be read as one that rule "{rule.name}" guards with a suffix behind it, as in '
                         '"/users.json", and the rule\'s extensions do not list the suffix. Send the path without it.',
+                        rule,
                     )
         return None
 
@@ -262,10 +268,9 @@ def _reads_alike(met: Match, segments: tuple[str, ...], target: Target, found: F
     return met.rule.template.read(read) == met.variables
 
 
-_TOO_MANY_READINGS = Refusal(
-    "ambiguous-path",
+_TOO_MANY_READINGS = (
     "The path is longer than 1 KiB and can be read in too many ways to say whether a rule guards it. Send it without "
-    "empty or dot segments, parameters, backslashes, and encoded slashes or percent signs.",
+    "empty or dot segments, parameters, backslashes, and encoded slashes or percent signs."
 )
 
 
@@ -285,6 +290,7 @@ def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:
             "method-override",
             f'The route of rule "{rules[0].name}" does not take a method from the header '
             f"{asked[0].decode('latin-1')}. Send the method itself.",
+            rules[0],
         )
     method = headers.values(asked[0])[0].decode("latin-1").strip().upper()
     if method and method not in _OVERRIDABLE:
@@ -292,6 +298,7 @@ def _asked_method(rules: list[Rule], headers: Headers) -> str | Refusal | None:
             "method-override",
             f"The header {asked[0].decode('latin-1')} names no method that is known here. "
             f"Known are {', '.join(sorted(_OVERRIDABLE))}.",
+            rules[0],
         )
     return method
 

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.errors import BodyTooLarge, GatewayError, IdentityError, LineError, Malformed, RepeatedItems
 from gateway.guard.body import find, read_json, want
-from gateway.guard.claims import caller_of, claims_of_identity, with_items
+from gateway.guard.claims import claims_of_identity, read_caller, with_items
 from gateway.guard.content import JSON_TYPE, require_json
 from gateway.guard.decision import later
 from gateway.guard.field import Field, Source
@@ -189,7 +189,7 @@ class Seed:
         if not self.rule.needs_caller or not self.rule.caller:
             return None
         try:
-            found = caller_of(self.rule, self._view, self._fingerprinter)
+            found = read_caller(self.rule, self._view, self._fingerprinter)
         except IdentityError as error:
             raise GatewayError(f"{error}, and the rule's `caller` reads it") from None
         return self._fingerprinter.caller(()) if found is None else found

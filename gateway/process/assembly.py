@@ -4,7 +4,8 @@
 import time
 from collections.abc import Callable
 
-from gateway.config.compile import compile_cors, compile_rules
+from gateway.audit import Audit
+from gateway.config.compile import compile_cors, compile_rules, compile_shadow
 from gateway.config.schema import Config
 from gateway.errors import ConfigError
 from gateway.front.server import DownstreamServer, Watcher
@@ -39,6 +40,7 @@ class Assembly:
         store: Store,
         fingerprinter: Fingerprinter,
         telemetry: Telemetry,
+        audit: Audit,
         new_handler: Callable[[HandlerDependencies], Handler] = Handler,
     ) -> None:
         """`new_handler` makes the handler of a configuration.
@@ -49,6 +51,7 @@ class Assembly:
         self._store = store
         self._fingerprinter = fingerprinter
         self._telemetry = telemetry
+        self._audit = audit
         self._new_handler = new_handler
         self._spools = SpoolFolder(
             spool_path(config),
@@ -56,7 +59,7 @@ class Assembly:
             lambda reason: telemetry.repeated("spool-failed", "error", reason=reason),
         )
         telemetry.spooled = lambda: self._spools.budget.used
-        telemetry.expect(config.rules)
+        telemetry.expect(config.active_rules)
         self._prepare_spools(config)
         self._spooler = Spooler(self._spools, fingerprinter)
         # One, because a reload must not part those that wait.
@@ -64,7 +67,7 @@ class Assembly:
         self.verifier = Verifier(store, fingerprinter, telemetry, wall_clock)  # one, because it remembers
         self.upstreams = open_upstreams(config)
         self.applied_at = time.time()
-        self.admission = Admission(compile_rules(config), self.upstreams.routes)
+        self.admission = Admission(compile_rules(config), self.upstreams.routes, compile_shadow(config))
         self.forwarding = _forwarding(config)
         handler = self._handler(config, self.admission)
         self.front = DownstreamServer(
@@ -86,7 +89,7 @@ class Assembly:
         """
         self._prepare_spools(config)
         upstreams = open_upstreams(config, self.upstreams)
-        admission = Admission(compile_rules(config), upstreams.routes)
+        admission = Admission(compile_rules(config), upstreams.routes, compile_shadow(config))
         handler = self._handler(config, admission)
         watcher = Watcher(handler.refused, handler.failed)
         forwarding = _forwarding(config)
@@ -95,7 +98,7 @@ class Assembly:
         self.applied_at = time.time()
         self.front.apply_config(handler, watcher, config.server, forwarding, compile_cors(config))
         self._telemetry.apply_config(config.log.format, config.log.requests)
-        self._telemetry.expect(config.rules)
+        self._telemetry.expect(config.active_rules)
         self._spools.budget.limit = config.server.max_spooled
         before.close_others(upstreams)
 
@@ -106,7 +109,7 @@ class Assembly:
 
     def _prepare_spools(self, config: Config) -> None:
         """Raises ConfigError."""
-        if not any(rule.spool_limit for rule in config.rules):
+        if not any(rule.spool_limit for rule in config.active_rules):
             return
         try:
             self._spools.prepare()
@@ -119,6 +122,7 @@ class Assembly:
             fingerprinter=self._fingerprinter,
             store=self._store,
             telemetry=self._telemetry,
+            audit=self._audit,
             forward_without_store=config.store.on_failure == "forward",
             idle_timeouts=IdleTimeouts(client=config.server.body_timeout, tunnel=config.server.tunnel_timeout),
             wall_clock=wall_clock,

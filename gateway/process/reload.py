@@ -10,8 +10,10 @@ from gateway.audit import Actor, Audit, AuditError
 from gateway.config import admin_token, load
 from gateway.config.changes import Reload, waiting
 from gateway.config.schema import Config
+from gateway.config.versions import Lost, lost_entries
 from gateway.errors import ConfigError
 from gateway.process.assembly import Assembly
+from gateway.process.identities import warn_of
 from gateway.process.operators import Operators
 from gateway.process.systemd import ServiceManager, serving
 from gateway.telemetry import Telemetry
@@ -24,8 +26,8 @@ _CHECK_INTERVAL = 1.0
 class Reloader:
     """Reads the rules file again, on demand or because it has changed.
 
-    Mutable state: the hash of the file as last loaded, as last seen, and of the one in force; and its problems, for
-    which it is not applied.
+    Mutable state: the hash of the file as last loaded, as last seen, and of the one in force; its problems, for which
+    it is not applied; and the entries that had another identity when the process started (`lost`).
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Reloader:
         self._lock = asyncio.Lock()
         self._loaded = self._seen = self._in_force = self._hash()
         self.problems: tuple[str, ...] = ()
+        self.lost: tuple[Lost, ...] = ()
 
     def __repr__(self) -> str:
         return f"Reloader({self.path})"
@@ -99,6 +102,7 @@ class Reloader:
         self._loaded = self._hash()
         try:
             config, token = await asyncio.to_thread(self._read)  # hundreds of rules take a while to parse
+            lost = lost_entries(self._assembly.config, config)
             before = self._audit.use_file(config.log.audit_file)
             try:
                 await self._audit.write("reload", actor, "applied", config=_shown(self._loaded))
@@ -115,7 +119,8 @@ class Reloader:
             result = Reload(problems=(f"it cannot be applied: unexpected {type(error).__name__}",))
         else:
             self._in_force = self._loaded
-            result = Reload(len(config.rules), waiting(self._started, config))
+            self.lost = lost_entries(self._started, config)
+            result = Reload(len(config.active_rules), waiting(self._started, config), lost=lost)
         self.problems = result.problems
         return result
 
@@ -123,6 +128,7 @@ class Reloader:
         """Log a reload. One that was refused is written down, too; where that fails, the log has it."""
         if not result.problems:
             self._telemetry.event("reloaded", rules=result.rules, restart=result.restart)
+            warn_of(result.lost, self._telemetry)
             return
         self._telemetry.event("reload-refused", "error", problems=result.problems)
         with contextlib.suppress(AuditError):

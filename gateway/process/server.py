@@ -21,6 +21,7 @@ from gateway.process.admin.metrics import Sources
 from gateway.process.assembly import Assembly, wall_clock
 from gateway.process.descriptors import ceiling, raise_limit, shortage
 from gateway.process.drain import drain, wait_for_final_requests
+from gateway.process.identities import look_for_lost
 from gateway.process.listen import Listeners, listen
 from gateway.process.memory import release_for_ever, set_thresholds
 from gateway.process.open_store import open_store
@@ -69,13 +70,13 @@ async def serve(config: Config, path: Path) -> None:
             closing.push_async_callback(traces.close)
         opened, fingerprinter = await open_store(config, telemetry)
         closing.push_async_callback(opened.store.close)
-        assembly = Assembly(config, opened.store, fingerprinter, telemetry, handler_factory(config, traces))
+        audit = Audit(lambda facts: telemetry.event("audit", "info", **facts), config.log.audit_file)
+        assembly = Assembly(config, opened.store, fingerprinter, telemetry, audit, handler_factory(config, traces))
         closing.callback(assembly.close)
         tls = (
             None if config.server.tls is None else ListenerTls(config.server.tls, partial(_log_certificate, telemetry))
         )
         operators = Operators(admin_token(config), has_open_metrics=config.admin.open_metrics)
-        audit = Audit(lambda facts: telemetry.event("audit", "info", **facts), config.log.audit_file)
         reloader = Reloader(path, assembly, telemetry, manager, audit, operators)
         tasks = [
             _purge_for_ever(opened.store, telemetry),
@@ -84,6 +85,7 @@ async def serve(config: Config, path: Path) -> None:
             reloader.watch_for_ever(),
             signals.reload_for_ever(reloader),
             assembly.verifier.run(),
+            look_for_lost(opened.store, config, telemetry),
             *([] if tls is None else [tls.follow()]),
             *([] if traces is None else [traces.report_for_ever()]),
         ]
@@ -110,7 +112,7 @@ async def serve(config: Config, path: Path) -> None:
         admin.health.ready = True
         _configure_gc()
         telemetry.event("listening", server=clients.address, admin=admin_listeners.address, version=__version__)
-        manager.ready(serving(len(config.rules)))
+        manager.ready(serving(len(config.active_rules)))
         await signals.stop.wait()
         admin.health.ready = False
         manager.stopping("draining")

@@ -1,5 +1,5 @@
-# The heartbeat of the event loop: notifies the service manager's watchdog, logs stalls of the loop, and logs the counts
-# of repeated events.
+# The heartbeat of the event loop: notifies the service manager's watchdog, logs stalls of the loop, and has telemetry
+# log and count what it gathers.
 
 import asyncio
 
@@ -36,5 +36,6 @@ async def run_watchdog(telemetry: Telemetry, manager: ServiceManager) -> None:
             notified = now
         if now - counted >= 1:
             telemetry.log_repeated()
+            telemetry.count_durations()
             counted = now
         before = now

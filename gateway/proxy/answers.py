@@ -18,7 +18,7 @@ from gateway.errors import (
     RequestBroken,
     SpoolError,
 )
-from gateway.guard.decision import ON_HELD, Conflict
+from gateway.guard.decision import ON_HELD, Conflict, each_entry
 from gateway.http import existing
 from gateway.http.problem import KINDS, TYPE, ItemConflict, Problem, Reply, problem, reply
 from gateway.model import FOREVER, Claim, Held, Record
@@ -87,7 +87,7 @@ def batch_conflict(answer: Reply, held: Held, count: int, shows_link: Callable[[
             type=TYPE + ON_HELD[record.state],
             existing_resource_link=record.resource if shows_link(claim, record) else None,
         )
-        for claim, record in held.conflicts
+        for claim, record in each_entry(held)
         if claim.item is not None
     )
     document = answer.document
@@ -99,7 +99,7 @@ def batch_conflict(answer: Reply, held: Held, count: int, shows_link: Callable[[
     return answer.with_document(document)
 
 
-def repeated_items(error: RepeatedItems, rule: str) -> Reply:
+def _repeated_items(error: RepeatedItems, rule: str | None) -> Reply:
     """Make the answer to a batch that has the same identity twice."""
     kind = KINDS["duplicate-in-batch"]
     document = Problem(
@@ -161,8 +161,10 @@ def _existing(status: int, rule: str, entry: str, link: str | None) -> Problem:
     return msgspec.structs.replace(document, status=status)
 
 
-def unreadable(error: RequestBroken | BodyTooLarge | Overloaded | SpoolError, rule: str | None) -> Reply:
-    """Make the answer for a request whose body could not be read."""
+def unreadable(
+    error: RequestBroken | BodyTooLarge | Overloaded | RepeatedItems | SpoolError, rule: str | None
+) -> Reply:
+    """Make the answer for a request whose body could not be read, or not as many creates."""
     match error:
         case RequestBroken():
             return problem("request-incomplete", "The body ended early, came too slowly or has invalid framing.", rule)
@@ -170,6 +172,8 @@ def unreadable(error: RequestBroken | BodyTooLarge | Overloaded | SpoolError, ru
             return problem("body-too-large", f"Rule {rule} reads at most {error.limit} bytes of {error.what}.", rule)
         case Overloaded():
             return problem("overloaded", NOT_FORWARDED, rule)
+        case RepeatedItems():
+            return _repeated_items(error, rule)
         case SpoolError():
             return problem("spool-unavailable", NOT_FORWARDED, rule)
         case _:

@@ -23,7 +23,8 @@ from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 
 _NOT_OVER = frozenset({202, 408, 499})
 """Statuses that an API, or a proxy in front of it, answers while the API may still be at work."""
-_SUCCEEDED = {"release": "released", "update": "updated"}
+SUCCEEDED = {"release": "released", "update": "updated"}
+"""What logs and metrics call a change that has succeeded."""
 
 
 class _Ending(msgspec.Struct):
@@ -73,7 +74,7 @@ class ChangeSender:
         deps, rule = self._deps, operation.rule
         ending = _Ending()
         try:
-            result = await self._steps.send(request)
+            result = await self._steps.sender.send(request)
             match result:
                 case UpstreamResponse():
                     result = await ending.judge(rule, result)
@@ -97,7 +98,7 @@ class ChangeSender:
                 deps.verifier.remember(created, request, view, settlement)
             deps.in_flight.end(operation.owner)
         try:
-            is_written = await self._steps.is_written(request.record, settled)
+            is_written = await self._steps.sender.is_written(request.record, settled)
         except asyncio.CancelledError:
             if isinstance(result, UpstreamResponse):
                 result.abandon()
@@ -106,13 +107,13 @@ class ChangeSender:
         is_unknown = ending.outcome is Outcome.FAILED and not rule.failed_is_free
         # What is not written yet is not so yet: what it no longer has is still held.
         is_unknown = is_unknown or (ending.outcome is Outcome.SUCCEEDED and not is_written)
-        request.fields = self._steps.status_fields["unknown" if is_unknown else outcome]
+        request.fields = self._steps.sender.status_fields["unknown" if is_unknown else outcome]
         await deliver(request, result, deps.idle_timeouts)
 
 
 def _outcome(begun: BegunChange, outcome: Outcome) -> str:
     """What logs and metrics call it."""
-    return _SUCCEEDED[begun.change.action.kind] if outcome is Outcome.SUCCEEDED else OUTCOMES[outcome]
+    return SUCCEEDED[begun.change.action.kind] if outcome is Outcome.SUCCEEDED else OUTCOMES[outcome]
 
 
 def _resource(request: RequestContext, begun: BegunChange) -> str | None:

@@ -21,7 +21,7 @@ _MOST_LOOKS = 8
 
 
 class Busy(msgspec.Struct, frozen=True):
-    """Another change of the resource is under way, or its outcome is not known."""
+    """Another change of the resource is under way, or was not answered."""
 
     slot: Claim
     record: Record
@@ -53,9 +53,9 @@ class ResourceChanges:
                 known = await deps.store.find_linked(change.link, now)
             except StoreError as error:
                 return error
-            free, busy = _free_slot(change, known)
-            if free is None:
-                return busy
+            free = _free_slot(change, known)
+            if isinstance(free, Busy):
+                return free
             claims = (free, *_not_own(change, known, unlinked))
             operation = Operation(change.rule, claims, next(self._steps.owners), now)
             deps.in_flight.begin(operation.owner)
@@ -102,18 +102,32 @@ class ResourceChanges:
         return met
 
 
-def _free_slot(change: ResourceChange, known: Sequence[Record]) -> tuple[Claim | None, Busy | None]:
-    """A claim of the resource that a change may hold; and an earlier change that holds another one."""
-    free, busy = dict.fromkeys(change.slots), None
+def _free_slot(change: ResourceChange, known: Sequence[Record]) -> Claim | Busy:
+    """A claim of the resource that a change may hold, or another change that it must wait for."""
+    free = dict.fromkeys(change.slots)
     for record in known:
+        if (slot := change.slot_of(record)) is not None:
+            del free[slot]
+    busy = _in_the_way(change, known)
+    if busy is None and not free:  # of two attempts, a gateway that was killed has left the later one
+        busy = next(Busy(slot, record) for record in known if (slot := change.slot_of(record)) is not None)
+    return busy or next(iter(free))
+
+
+def _in_the_way(change: ResourceChange, records: Sequence[Record], own: bytes = b"") -> Busy | None:
+    """A change that another one must wait for: one that was not answered first, because its end does not come.
+
+    `own` is the fingerprint of the claim of the resource that this one holds.
+    """
+    busy = None
+    for record in records:
         slot = change.slot_of(record)
-        if slot is None:
+        if slot is None or record.fingerprint == own or _may_pass(change, record):
             continue
+        if record.state is not State.IN_FLIGHT:
+            return Busy(slot, record)
         busy = Busy(slot, record)
-        if not _may_pass(change, record):
-            return None, busy
-        del free[slot]
-    return next(iter(free), None), busy
+    return busy
 
 
 def _may_pass(change: ResourceChange, slot: Record) -> bool:
@@ -121,7 +135,7 @@ def _may_pass(change: ResourceChange, slot: Record) -> bool:
 
     What deletes need not wait for any that was not answered: what it frees is held for as long as that one's slot.
     """
-    return slot.state is State.UNKNOWN and (change.action.kind == "release" or change.is_same(slot))
+    return slot.state is not State.IN_FLIGHT and (change.action.kind == "release" or change.is_same(slot))
 
 
 def _not_own(change: ResourceChange, known: Sequence[Record], unlinked: Collection[bytes]) -> list[Claim]:
@@ -152,16 +166,12 @@ def _met(change: ResourceChange, held: Held, unlinked: set[bytes]) -> Busy | Hel
 
 def _begun(change: ResourceChange, operation: Operation, found: Sequence[Record]) -> BegunChange | Busy | None:
     """What a change begins with; None when an identity that it took for the resource's own is that no more."""
-    slot, earlier = operation.claims[0].fingerprint, None
-    for record in found:
-        other = change.slot_of(record)
-        if other is None or record.fingerprint == slot:
-            continue
-        if not _may_pass(change, record):
-            return Busy(other, record)
-        earlier = record
+    slot = operation.claims[0].fingerprint
+    if busy := _in_the_way(change, found, slot):
+        return busy
+    others = [record for record in found if record.fingerprint != slot and change.slot_of(record) is not None]
     held = {claim.fingerprint for claim in operation.claims}
     held |= {record.fingerprint for record in found if record.state is not State.IN_FLIGHT}
     if any(claim.fingerprint not in held for claim in change.wanted):
         return None
-    return BegunChange(change, slot, found, earlier)
+    return BegunChange(change, slot, found, others[0] if others else None)

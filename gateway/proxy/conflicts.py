@@ -45,7 +45,7 @@ class ConflictAnswers:
         request, rule = create.request, create.rule
         request.record.fingerprint = found.record.fingerprint.hex()[:12]
         if request.verdict is Verdict.UNCLEAR:
-            self._count(found)
+            self._count(rule, found)
             request.reply(answers.bare_conflict(found.conflict, found.claim))
             return False
         if found.is_retry and found.conflict is Conflict.DUPLICATE and rule.replay_limit:
@@ -64,20 +64,20 @@ class ConflictAnswers:
             link = found.record.resource if shows_link else None
             match rule.duplicate:
                 case "accept":
-                    self._count(found, "accepted")
+                    self._count(rule, found, "accepted")
                     request.reply(answers.accepted(rule.accept_status, found.claim, link))
                     return False
                 case "redirect" if link:
-                    self._count(found, "redirected")
+                    self._count(rule, found, "redirected")
                     request.reply(answers.redirected(found.claim, link))
                     return False
                 case "upsert":
                     upserted = await self._upserts(create, found)
                     if upserted is Upserted.ANSWERED:
-                        self._count(found, "upserted")
+                        self._count(rule, found, "upserted")
                     if upserted is not Upserted.NOT_DONE:
                         return upserted is Upserted.FREED
-        self._count(found)
+        self._count(rule, found)
         answer = answers.conflict(
             found.conflict,
             found.claim,
@@ -96,10 +96,12 @@ class ConflictAnswers:
         request.reply(answer)
         return False
 
-    def _count(self, found: Found, how: str | None = None) -> None:
+    def _count(self, rule: Rule, found: Found, how: str | None = None) -> None:
         """Count a create that is not let through; `how` it is answered if not for the conflict as such."""
         telemetry, claim, kind = self._deps.telemetry, found.claim, found.conflict
         telemetry.conflicts[claim.rule, claim.entry, kind] += 1
+        if rule.needs_caller:
+            telemetry.rules.note_caller(claim.rule, claim.entry, claim.caller)
         if found.is_retry:
             telemetry.retries[claim.rule, how or ("rejected" if kind is Conflict.DUPLICATE else kind)] += 1
 

@@ -46,6 +46,11 @@ class RequestContext(msgspec.Struct):
     upserted: bytes = b""
     """The owner token of the operation whose thing the request was sent to last; see Upserts."""
 
+    @property
+    def is_read(self) -> bool:
+        """Whether its body, if it has one, was read."""
+        return self.body is not None or self.spooled is not None
+
     def reply(self, reply: Reply, fields: bytes = b"") -> None:
         """Send an answer of the gateway's own, shaped as the rule wants it, with more field lines, and record it."""
         if reply.slug in self.shapes:

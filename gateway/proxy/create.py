@@ -4,10 +4,7 @@
 # (an error, a cancellation, a client that leaves) ends in a settlement, made before anything else is awaited.
 
 import asyncio
-import itertools
-import os
-from collections.abc import Awaitable, Iterator, Sequence
-from typing import assert_never
+from collections.abc import Sequence
 
 import msgspec
 
@@ -24,13 +21,13 @@ from gateway.errors import (
 )
 from gateway.guard import decision
 from gateway.guard.claims import claims, with_items
-from gateway.guard.decision import Conflict, Outcome
+from gateway.guard.decision import Conflict, Found
+from gateway.guard.exceptions import excepts_body, excepts_head
 from gateway.guard.following import RESOURCE
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
 from gateway.guard.rule import Rule
 from gateway.guard.rules import Match
-from gateway.http.headers import Headers
 from gateway.http.problem import problem
 from gateway.model import FREE, Claim, Held, Reserved
 from gateway.proxy import answers
@@ -39,30 +36,28 @@ from gateway.proxy.conflicts import ConflictAnswers
 from gateway.proxy.context import RequestContext, refuse_without_store
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.ending import Ending
-from gateway.proxy.forward import deliver, send
+from gateway.proxy.forward import deliver
 from gateway.proxy.held_create import HeldCreate
-from gateway.proxy.in_flight import PROCESS_BYTES, InFlightWait
-from gateway.proxy.judgement import OUTCOMES
+from gateway.proxy.in_flight import InFlightWait, owner_tokens
 from gateway.proxy.linking import link_maker
-from gateway.proxy.status_field import status_fields, without_field
+from gateway.proxy.override import Overrides, also_held, free_claims, is_overridden
+from gateway.proxy.sender import Sender
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
-from gateway.telemetry import RequestRecord
-from gateway.upstream.client import CancelledUnsent
-from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
+from gateway.upstream.results import UpstreamResponse
 
 
 class CreateHandler:
     """Answers creates, one call each. Mutable state: the owner tokens it has given out."""
 
-    def __init__(self, deps: HandlerDependencies) -> None:
+    def __init__(self, deps: HandlerDependencies, sender: Sender) -> None:
         self._deps = deps
-        self.owners = _owner_tokens()
+        self.owners = owner_tokens()
         self._cipher = AnswerCipher(deps.fingerprinter.answer_key)
-        self.status_fields = status_fields(deps.status_header)
-        self._status_name = deps.status_header.lower().encode()
+        self.sender = sender
         self._recent = RecentAnswers()
-        self._conflicts = ConflictAnswers(deps, self._cipher, self._recent, self.status_fields)
-        self._authorizer = Authorizer(deps, self.status_fields)
+        self._conflicts = ConflictAnswers(deps, self._cipher, self._recent, sender.status_fields)
+        self._authorizer = Authorizer(deps, sender.status_fields)
+        self._overrides = Overrides(deps)
 
     def __repr__(self) -> str:
         return "CreateHandler()"
@@ -76,9 +71,11 @@ class CreateHandler:
         line = f"{head.method} {head.target}".encode() if rule.tells_retries else b""
         client = exchange.client_address() if rule.reads_client else None
         waiting = InFlightWait(self._deps.in_flight, self._deps.stopwatch, exchange, rule)
+        if rule.exceptions is not None and await self._exempts(request, match, client):
+            return
         try:
             # Where not everybody may know, a body that is wanted, or not, must not tell whether a claim is held.
-            if exchange.expects_continue and not rule.needs_body and rule.authorize is None:
+            if exchange.expects_continue and rule.answers_before_body:
                 view = RequestView(exchange.headers, request.target.query, match.variables, b"", client=client)
                 if await self._answer_before_body(request, rule, view, waiting):
                     return
@@ -89,6 +86,8 @@ class CreateHandler:
                 request.body = await read(rule.formats.limit)
             body, query = request.body or b"", request.target.query
             view = RequestView(exchange.headers, query, match.variables, body, line, client, request.spooled)
+            if rule.exceptions is not None and await self._exempts(request, match, client, view):
+                return
             if rule.batch is not None:
                 view = with_items(rule.batch, view, rule.formats)
             wanted = claims(rule, view, self._deps.fingerprinter)
@@ -97,27 +96,40 @@ class CreateHandler:
             link = f'Link: <{described_by}>; rel="describedby"\r\n'.encode() if described_by else b""
             request.reply(problem(error.slug, error.detail, rule.name), link)
             return
-        except (RequestBroken, BodyTooLarge, Overloaded, SpoolError) as error:
+        except (RequestBroken, BodyTooLarge, Overloaded, RepeatedItems, SpoolError) as error:
             request.reply(answers.unreadable(error, rule.name))
             return
         except IdentityError as error:
             await self.unreadable(request, rule, error)
             return
-        except RepeatedItems as error:
-            request.reply(answers.repeated_items(error, rule.name))
-            return
         if not wanted:
-            await self.forward_unguarded(request, "no-key")
+            await self.sender.forward_unguarded(request, "no-key")
             return
         request.record.fingerprint = wanted[0].fingerprint.hex()[:12]
         if await self.refuses_first(request, rule, wanted):
             return
         await self._reserve(request, rule, wanted, view, waiting)
 
+    async def _exempts(
+        self, request: RequestContext, match: Match, client: str | None, view: RequestView | None = None
+    ) -> bool:
+        """Whether a request is left unguarded; then it was forwarded. `view` is given once its body has been read."""
+        rule, exceptions = match.rule, match.rule.exceptions
+        if exceptions is None:
+            return False
+        if view is None:
+            view = RequestView(request.exchange.headers, request.target.query, match.variables, b"", client=client)
+            is_exempt = excepts_head(exceptions, rule, view)
+        else:
+            is_exempt = request.is_read and excepts_body(exceptions, rule, view)
+        if is_exempt:
+            await self.sender.forward_exempt(request)
+        return is_exempt
+
     def prepare(self, request: RequestContext, rule: Rule) -> None:
         """Have the answers to a request be those of a rule."""
         request.record.rule = rule.name
-        request.status_fields = self.status_fields
+        request.status_fields = self.sender.status_fields
         request.shapes = rule.answers
 
     async def refuses_first(self, request: RequestContext, rule: Rule, wanted: Sequence[Claim]) -> bool:
@@ -128,7 +140,7 @@ class CreateHandler:
     async def unreadable(self, request: RequestContext, rule: Rule, error: IdentityError) -> None:
         """Do what a rule says about a create that cannot be read."""
         if rule.forwards_missing:
-            await self.forward_unguarded(request, "missing-identity")
+            await self.sender.forward_unguarded(request, "missing-identity")
         else:
             request.reply(*answers.missing_identity(error, rule.name))
 
@@ -193,7 +205,29 @@ class CreateHandler:
             if answered.is_settled:
                 return True
             create = msgspec.structs.replace(create, retry_after=answered.retry_after)
+        if create.rule.override is not None and is_overridden(create, found):
+            return await self._override(create, found, waiting)
         return await self._conflicts.answer(create, found)
+
+    async def _override(self, create: HeldCreate, found: Found, waiting: InFlightWait) -> bool:
+        """Forward a duplicate all the same, with what is free of its claims; whether to look again, as it was not."""
+        deps, request = self._deps, create.request
+        operation = Operation(create.rule, free_claims(create), next(self.owners), deps.wall_clock(), create.wanted)
+        deps.in_flight.begin(operation.owner)
+        try:
+            reserved = await self._ask_store(request, operation) if operation.claims else Reserved()
+            if isinstance(reserved, Reserved):
+                if not await self._overrides.note(create, found, operation):
+                    return await self._conflicts.answer(create, found)
+                if operation.claims:
+                    await self._send_and_settle(request, operation, create.view, "overridden")
+                else:
+                    await self.sender.forward_overridden(request)
+                await self._overrides.note_unsent(create, found)
+                return False
+        finally:
+            deps.in_flight.end(operation.owner)
+        return reserved is not None and await self.look_again(also_held(create, reserved), waiting)
 
     async def _ask_store(self, request: RequestContext, operation: Operation) -> Reserved | Held | None:
         """Reserve an operation's claims; None when the store could not, and the request was answered."""
@@ -210,7 +244,7 @@ class CreateHandler:
             refuse_without_store(request, deps.telemetry, error)
             return
         deps.telemetry.repeated("store-failure", "error", rule=rule.name, reason=str(error))
-        await self.forward_unguarded(request, "store-unavailable")
+        await self.sender.forward_unguarded(request, "store-unavailable")
 
     async def reserve(self, operation: Operation) -> Reserved | Held:
         """Reserve an operation's claims. Raises StoreError."""
@@ -230,74 +264,22 @@ class CreateHandler:
                 )
         return reserved
 
-    async def _send_and_settle(self, request: RequestContext, operation: Operation, view: RequestView) -> None:
-        deps = self._deps
-        link_of = link_maker(operation.rule, operation.claims, request, deps.fingerprinter)
-        ending = Ending(operation, view, self._cipher, deps.telemetry, link_of)
+    async def _send_and_settle(
+        self, request: RequestContext, operation: Operation, view: RequestView, mark: str | None = None
+    ) -> None:
+        """Forward a create that holds its claims. `mark` is what is said of it in place of how it ended."""
+        sender, record = self.sender, request.record
+        link_of = link_maker(operation.rule, operation.claims, request, self._deps.fingerprinter)
+        ending = Ending(operation, view, self._cipher, self._deps.telemetry, link_of)
+        result, settled = await sender.send_operation(request, operation, view, ending)
         try:
-            result = await self.send(request)
-            match result:
-                case UpstreamResponse():
-                    result = await ending.judge(result)
-                case NotSent():
-                    ending.outcome = Outcome.NOT_SENT
-                case NoResponse():
-                    pass
-                case _:
-                    assert_never(result)
-        except CancelledUnsent:
-            ending.outcome = Outcome.NOT_SENT
-            raise
-        finally:
-            # A clock that was set back must not shorten what is kept.
-            now = max(deps.wall_clock(), operation.reserved_at)
-            settlement = ending.settlement(now)
-            settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
-            deps.verifier.remember(operation, request, view, settlement)
-            deps.in_flight.end(operation.owner)
-        record = request.record
-        try:
-            is_written = await self.is_written(record, settled)
+            is_written = await sender.is_written(record, settled)
         except asyncio.CancelledError:
             if isinstance(result, UpstreamResponse):
                 result.abandon()
             raise
         if is_written and ending.kept is not None and ending.answer is not None:
             self._recent.remember(operation.owner, ending.kept)
-        record.outcome = OUTCOMES[ending.outcome]
-        is_unknown = ending.outcome is Outcome.FAILED and not operation.rule.failed_is_free
-        request.fields = self.status_fields["unknown" if is_unknown else record.outcome]
-        await deliver(request, result, deps.idle_timeouts)
-
-    async def is_written(self, record: RequestRecord, settled: Awaitable[bool]) -> bool:
-        """Wait for a settlement; whether it was written."""
-        try:
-            if await settled:
-                return True
-            self._deps.telemetry.event("fenced-out", "error", rule=record.rule, fingerprint=record.fingerprint)
-        except StoreError as error:
-            # The store goes on trying. Until it has written it, the claim stays held: what the client hears is true.
-            self._deps.telemetry.repeated("settle-delayed", "error", rule=record.rule, reason=str(error))
-        return False
-
-    async def send(self, request: RequestContext) -> UpstreamResponse | NotSent | NoResponse:
-        """Send what holds its claims, once."""
-        return without_field(await send(request, self._deps.stopwatch, is_guarded=True), self._status_name)
-
-    async def forward_unguarded(self, request: RequestContext, reason: str) -> None:
-        """Forward a create without a guard, as its rule or the store's setting says; the answer is marked."""
-        request.record.unguarded = reason
-        request.record.outcome = "unguarded"
-        request.fields = self.status_fields[f"unguarded; reason={reason}"]
-        result = await self.send(request)
-        if isinstance(result, UpstreamResponse):
-            marked = b"%bIdempotency-Gateway: unguarded; reason=%b\r\n" % (result.headers.block, reason.encode())
-            result = msgspec.structs.replace(result, headers=Headers(marked))
+        record.outcome = mark or ending.said
+        request.fields = sender.status_fields[mark or ending.marked]
         await deliver(request, result, self._deps.idle_timeouts)
-
-
-def _owner_tokens() -> Iterator[bytes]:
-    """Yield 16 bytes that no other operation has: random for this process, then counted."""
-    process = os.urandom(PROCESS_BYTES)
-    for number in itertools.count():
-        yield process + number.to_bytes(16 - PROCESS_BYTES, "big")

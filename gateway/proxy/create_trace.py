@@ -91,6 +91,8 @@ class CreateTrace:
             span.set_attribute("gateway.fingerprint", record.fingerprint)
         if record.unguarded is not None:
             span.set_attribute("gateway.unguarded", record.unguarded)
+        if record.would is not None:
+            span.set_attribute("gateway.would", record.would)
         if self._conflict is not None:
             _tell_conflict(span, self._conflict)
         if self._exchange.is_gone:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from gateway.audit import Audit
 from gateway.guard.admission import Admission
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.proxy.forward import IdleTimeouts
@@ -22,6 +23,8 @@ class HandlerDependencies(msgspec.Struct, frozen=True):
     fingerprinter: Fingerprinter
     store: Store
     telemetry: Telemetry
+    audit: Audit
+    """Where it is written down that callers had duplicates created."""
     forward_without_store: bool
     idle_timeouts: IdleTimeouts
     wall_clock: Callable[[], int]

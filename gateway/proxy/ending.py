@@ -9,7 +9,7 @@ from gateway.guard.operation import Operation
 from gateway.guard.resource import locate
 from gateway.model import Settlement, State
 from gateway.proxy.batch import judge_batch
-from gateway.proxy.judgement import judge_answer, judge_whole, read_ahead
+from gateway.proxy.judgement import OUTCOMES, judge_answer, judge_whole, read_ahead
 from gateway.proxy.stored_answers import AnswerCipher, for_retries, may_be_stored
 from gateway.telemetry import Telemetry
 from gateway.upstream.results import UpstreamResponse
@@ -65,7 +65,8 @@ class Ending:
             self.outcome, needs_body = judge_answer(rule, result)
             if needs_body:  # until it has come, what its head says stands
                 result, self.outcome = await judge_whole(rule, result)
-            self.outcome = decision.about_claims(rule, self.outcome, self._operation.claims)
+            asked_for = self._operation.wanted or self._operation.claims
+            self.outcome = decision.about_claims(rule, self.outcome, asked_for)
         if decision.ON_OUTCOME[self.outcome] is not State.CREATED:
             return result
         limit = rule.replay_limit if self.outcome is Outcome.SUCCEEDED else 0
@@ -83,6 +84,17 @@ class Ending:
             self.kept = for_retries(result)
             self.answer = self._encrypt(self.kept)
         return result
+
+    @property
+    def said(self) -> str:
+        """What log and metrics say of it."""
+        return OUTCOMES[self.outcome]
+
+    @property
+    def marked(self) -> str:
+        """The key of what its answer is marked with; see status_fields."""
+        is_unknown = self.outcome is Outcome.FAILED and not self._operation.rule.failed_is_free
+        return "unknown" if is_unknown else OUTCOMES[self.outcome]
 
     def settlement(self, now: int) -> Settlement:
         """What becomes of the operation's claims. `now` in milliseconds."""

@@ -17,6 +17,8 @@ from gateway.proxy.create import CreateHandler
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import pass_on
 from gateway.proxy.release import ReleaseHandler
+from gateway.proxy.sender import Sender
+from gateway.proxy.shadow import ShadowHandler
 from gateway.proxy.update import UpdateHandler
 from gateway.telemetry import RequestRecord
 
@@ -25,8 +27,10 @@ class Handler:
     """Answers exchanges, one call each."""
 
     def __init__(self, deps: HandlerDependencies) -> None:
+        sender = Sender(deps)
         self._deps = deps
-        self._use(CreateHandler(deps))
+        self._use(CreateHandler(deps, sender))
+        self._shadow = ShadowHandler(deps, sender)
 
     def _use(self, create: CreateHandler) -> None:
         """Have creates, and what has steps in common with them, be handled so."""
@@ -79,13 +83,14 @@ class Handler:
             return
         request = RequestContext(exchange, record, admitted.upstream, admitted.target)
         if admitted.match is None:
-            await self._pass(request)
+            if admitted.shadow is None or not await self._shadow(request, admitted.shadow):
+                await self._pass(request)
         elif admitted.match.is_open:
-            await self._in_turn(request, admitted.match)
+            await self._in_turn(request, admitted.match, admitted.shadow)
         else:
             await self._guard(request, admitted.match)
 
-    async def _in_turn(self, request: RequestContext, match: Match) -> None:
+    async def _in_turn(self, request: RequestContext, match: Match, shadow: Match | Refusal | None) -> None:
         """Let the first rule guard a request whose conditions hold, for which its body may have to be read."""
         limit = body_limit(match)
         try:
@@ -102,7 +107,8 @@ class Handler:
             request.reply(answers.unreadable(failure, match.rule.name))
             return
         if chosen is None:
-            await self._pass(request)
+            if shadow is None or not await self._shadow(request, shadow):
+                await self._pass(request)
         elif error is not None:
             self._create.prepare(request, chosen.rule)
             await self._create.unreadable(request, chosen.rule, error)

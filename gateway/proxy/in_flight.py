@@ -3,6 +3,8 @@
 
 import asyncio
 import contextlib
+import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
@@ -15,7 +17,7 @@ from gateway.guard.rule import Rule
 from gateway.model import Record
 
 PROCESS_BYTES = 8
-"""So many bytes of an owner token, the first ones, are those of its process; see gateway.proxy.create."""
+"""So many bytes of an owner token, the first ones, are those of its process; see owner_tokens."""
 
 UntilEnded = Callable[[bytes, bytes], Coroutine[Any, Any, None]]
 """Store.until_ended."""
@@ -124,6 +126,13 @@ class OperationsInFlight:
             yield
         finally:
             self._count[rule] -= 1
+
+
+def owner_tokens() -> Iterator[bytes]:
+    """Yield 16 bytes that no other operation has: random for this process, then counted."""
+    process = os.urandom(PROCESS_BYTES)
+    for number in itertools.count():
+        yield process + number.to_bytes(16 - PROCESS_BYTES, "big")
 
 
 def _wake(waiting: Iterable["asyncio.Future[None]"]) -> None:

@@ -6,6 +6,13 @@ import msgspec
 
 from gateway.upstream.results import NoResponse, NotSent, UpstreamResponse
 
+WOULD = (
+    *("duplicate", "in-progress", "outcome-unknown", "key-reused", "replayed", "accepted", "redirected", "upserted"),
+    *("overridden", "unguarded", "unseen", "key-missing", "key-malformed", "missing-identity", "duplicate-in-batch"),
+    *("too-many-items", "body-too-large", "request-incomplete", "store-unavailable"),
+    *("ambiguous-path", "method-override", "hidden-field", "unusual-request"),
+)
+"""What would have become of a create of a rule in shadow. "unseen" is one that was not looked at."""
 STATUSES: Mapping[str, str] = {
     "created": "created",
     "exists": "duplicate",
@@ -36,6 +43,9 @@ STATUSES: Mapping[str, str] = {
     "unguarded; reason=missing-identity": "unguarded; reason=missing-identity",
     "unguarded; reason=no-key": "unguarded; reason=no-key",
     "unguarded; reason=store-unavailable": "unguarded; reason=store-unavailable",
+    "exempt": "exempt",
+    "overridden": "overridden",
+    **{text: text for text in [f"shadow; would={would}" for would in WOULD]},
 }
 """What the field says, by what happened. "failed" and "refused" mean that nothing was made; "unknown", that it may
 have been."""

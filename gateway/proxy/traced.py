@@ -25,6 +25,8 @@ from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.handler import Handler
 from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.in_flight import InFlightWait
+from gateway.proxy.sender import Sender
+from gateway.proxy.shadow import ShadowHandler
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
 from gateway.proxy.upsert import Upserts
 from gateway.telemetry import RequestRecord
@@ -42,7 +44,9 @@ class TracedHandler(Handler):
     def __init__(self, deps: HandlerDependencies, *, tracer: Tracer, trusted_only: bool) -> None:
         """`trusted_only`: the traces of untrusted peers are not continued."""
         super().__init__(deps)
-        self._use(_TracedCreateHandler(deps))
+        sender = _TracedSender(deps)
+        self._use(_TracedCreateHandler(deps, sender))
+        self._shadow = _TracedShadowHandler(deps, sender)
         self._tracer = tracer
         self._trusted_only = trusted_only
 
@@ -64,10 +68,10 @@ class TracedHandler(Handler):
 class _TracedCreateHandler(CreateHandler):
     """Answers creates, with a span for each step that waits for somebody."""
 
-    def __init__(self, deps: HandlerDependencies) -> None:
-        super().__init__(deps)
-        self._conflicts = _TracedConflicts(deps, self._cipher, self._recent, self.status_fields)
-        self._authorizer = _TracedAuthorizer(deps, self.status_fields)
+    def __init__(self, deps: HandlerDependencies, sender: Sender) -> None:
+        super().__init__(deps, sender)
+        self._conflicts = _TracedConflicts(deps, self._cipher, self._recent, sender.status_fields)
+        self._authorizer = _TracedAuthorizer(deps, sender.status_fields)
 
     @override
     def prepare(self, request: RequestContext, rule: Rule) -> None:
@@ -96,9 +100,20 @@ class _TracedCreateHandler(CreateHandler):
             span.set_attribute("gateway.claim.result", type(found).__name__.lower())
             return found
 
+
+class _TracedShadowHandler(ShadowHandler):
     @override
-    async def send(self, request: RequestContext) -> UpstreamResponse | NotSent | NoResponse:
-        return await _sent("upstream", request.record.method, super().send(request))
+    def prepare(self, request: RequestContext, rule: Rule) -> None:
+        super().prepare(request, rule)
+        _CURRENT.get().begin()
+
+
+class _TracedSender(Sender):
+    @override
+    async def send(
+        self, request: RequestContext, *, is_guarded: bool = True
+    ) -> UpstreamResponse | NotSent | NoResponse:
+        return await _sent("upstream", request.record.method, super().send(request, is_guarded=is_guarded))
 
     @override
     async def is_written(self, record: RequestRecord, settled: Awaitable[bool]) -> bool:

@@ -3,7 +3,8 @@
 
 from gateway.errors import BodyTooLarge, IdentityError, Overloaded, RequestBroken, SpoolError, StoreError
 from gateway.guard.changes import ResourceChange, read_change
-from gateway.guard.decision import ON_HELD, Conflict, Found
+from gateway.guard.decision import Conflict, Found
+from gateway.guard.exceptions import excepts
 from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match
 from gateway.http.paths import named_hosts
@@ -44,6 +45,10 @@ class UpdateHandler:
                 request.body = await exchange.read_body(rule.formats.limit)
             body, query = request.body or b"", request.target.query
             view = RequestView(exchange.headers, query, match.variables, body, b"", client, request.spooled)
+            if rule.exceptions is not None and excepts(rule.exceptions, rule, view):
+                self._steps.prepare(request, rule)
+                await self._steps.sender.forward_exempt(request)
+                return
             hosts = named_hosts(request.target, exchange.headers) | request.upstream.hosts
             target = request.target.path
             change = read_change(rule, exchange.head.method, target, view, deps.fingerprinter, hosts)
@@ -85,8 +90,8 @@ class UpdateHandler:
 
     async def _wait_or_refuse(self, request: RequestContext, met: Busy, waiting: InFlightWait) -> bool:
         """Wait for the end of another change of the resource, or answer; whether to try again."""
-        kind = ON_HELD[met.record.state]
         is_under_way = met.record.state is State.IN_FLIGHT
+        kind = Conflict.IN_PROGRESS if is_under_way else Conflict.OUTCOME_UNKNOWN
         if is_under_way and await waiting.ended(Found(Conflict.IN_PROGRESS, met.slot, met.record)):
             return True
         self._deps.telemetry.conflicts[met.slot.rule, met.slot.entry, kind] += 1

@@ -152,7 +152,7 @@ class Verifier:
             target = fill(verify.question, values)  # None when the rules have changed
         if target is None:
             met = [(claim, holder) for claim, holder in create.held.conflicts if holder.owner == record.owner]
-            about = [each for each in met if not each[0].is_key and each[0].entry in verify.covered]
+            about = [each for each in met if each[0].version in verify.covered]
             if not about:
                 return None
             values, claims = sent_values(rule, create.view), [claim for claim, _ in met]
@@ -262,9 +262,9 @@ def _is_spelt_alike(rule: Rule, about: Sequence[tuple[Claim, Record]]) -> bool:
 
     Those without normalisers are equal; for others the claim has a hash of them.
     """
-    is_scope_exact = all(part.keeps_spelling for part in rule.scope)
-    exact = {entry.name for entry in rule.entries if is_scope_exact and entry.keeps_spelling}
+    exact = {entry.version for entry in rule.all_entries if entry.keeps_spelling}
     return any(
-        claim.entry in exact or (rule.marks_spelling and claim.payload is not None and claim.payload == record.payload)
+        claim.version in exact
+        or (rule.marks_spelling and claim.payload is not None and claim.payload == record.payload)
         for claim, record in about
     )

@@ -19,10 +19,14 @@ from gateway.model import (
     Reserved,
     Settlement,
     State,
+    VersionCounts,
 )
+from gateway.stores.tally import Tally
 
 MAX_LINKED = 200
 """Claims of one resource that are found: entries of `unique`, before and after each change whose outcome is unknown."""
+_ANY = Filter()
+_COUNTED_AT_ONCE = 500
 
 
 class Store(Protocol):
@@ -113,6 +117,17 @@ class Store(Protocol):
         them and holds up no reservation: so a page may be short, or empty, and not the last. A claim that is there all
         the time is on one of the pages, and on two only where the server has made room for more or fewer meanwhile.
         """
+
+    async def count_versions(self, after: bytes, now: int) -> VersionCounts:
+        """Count the held claims of one part of the store by rule, entry and identity version.
+
+        `after` is b"", or `next` of the part before. As with `list_claims`, a call is short, and reservations go on.
+        """
+        page = await self.list_claims(_ANY, after, _COUNTED_AT_ONCE, now)
+        tally = Tally()
+        for record in page.records:
+            tally.count((record.rule, record.entry, record.version), 1, record.expires_at)
+        return VersionCounts(tally, page.next)
 
     async def overview(self, now: int) -> Overview:
         """How many claims there are. Costs about the same however many there are."""

@@ -2,6 +2,8 @@
 
 import sqlite3
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.errors import StoreInUse, StoreOpenError
@@ -50,6 +52,22 @@ def inspect(path: str, key_check: bytes) -> None:
 
 def _check_contents(path: str, key_check: bytes) -> None:
     """Check the contents over a read-only SQLite connection."""
+    with opened_read_only(path) as connection:
+        if Path(path).stat().st_size <= FULL_CHECK_LIMIT:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise damaged(path, found)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA:  # a newer program's last write may be in the WAL and not yet in the header
+            raise newer(path, version)
+        written_with = connection.execute(sql.read("key_check")).fetchone()
+    if written_with is not None and written_with[0] != key_check:
+        raise other_key(path)
+
+
+@contextmanager
+def opened_read_only(path: str) -> Iterator[sqlite3.Connection]:
+    """Open a file to read it. Errors of SQLite are raised as StoreOpenError, or StoreInUse."""
     index = Path(f"{path}-shm")
     had_index = index.exists()
     # Without a WAL no process has the store open; with immutable=1 the reader does not create an empty WAL.
@@ -58,14 +76,7 @@ def _check_contents(path: str, key_check: bytes) -> None:
     try:
         connection = sqlite3.connect(uri, uri=True, timeout=0)
         try:
-            if Path(path).stat().st_size <= FULL_CHECK_LIMIT:
-                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-                if found != "ok":
-                    raise damaged(path, found)
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA:  # a newer program's last write may be in the WAL and not yet in the header
-                raise newer(path, version)
-            written_with = connection.execute(sql.read("key_check")).fetchone()
+            yield connection
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
@@ -75,8 +86,6 @@ def _check_contents(path: str, key_check: bytes) -> None:
     finally:
         if not had_index:
             index.unlink(missing_ok=True)  # a reader creates one when it finds a WAL; the gateway does not use it
-    if written_with is not None and written_with[0] != key_check:
-        raise other_key(path)
 
 
 def in_use(path: str) -> StoreInUse:

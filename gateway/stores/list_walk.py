@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from heapq import nsmallest
 from typing import Any
 
-from gateway.model import FOREVER, Filter, Overview, Page, Record, State
+from gateway.model import FOREVER, Filter, Overview, Page, Record, State, VersionCounts
 from gateway.stores.listing import position, position_by_age
 from gateway.stores.rows import records
 
@@ -49,6 +49,12 @@ async def overview(run: Run, now: int, size: int | None) -> Overview:
             after = max(after, last)
         counted = sum(count for _, count, _ in found)
     return Overview(claims, oldest, size)
+
+
+async def count_versions(run: Run, after: bytes, now: int) -> VersionCounts:
+    """Count a part of the claims: see Store.count_versions. Raises what `run` does."""
+    rows = await run("versions", {"after": after, "rows": ROWS_AT_ONCE, "end": _END, "now": now})
+    return VersionCounts({tuple(row[:3]): (row[3], row[4]) for row in rows if row[3]}, rows[0][5])
 
 
 async def _by_fingerprint(run: Run, only: Filter, after: bytes, limit: int, now: int) -> Page:

@@ -16,6 +16,7 @@ _UNKNOWN = "34"
 FORGOTTEN = "234"
 _ABANDONED = 4
 _FREE = 0
+_NOTHING = Claim(b"", "", "", 0)
 
 Wanted = list[dict[str, Any]]
 """Claims as the type `wanted` of schema_1.sql and schema_4.sql has them; what is left out is null."""
@@ -48,9 +49,6 @@ _READ = msgspec.json.Decoder(Written)
 def read_written(data: bytes) -> Written:
     """Read what write.sql or add.sql has returned."""
     return _READ.decode(data)
-
-
-_NOTHING = Claim(b"", "", "", 0)
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -177,8 +177,18 @@ class Recovery:
             restored += found[0]
             taken += found[1]
             if found[1]:
-                held += some
+                held += await self._held_by_others(some)
         return restored, taken, held
+
+    async def _held_by_others(self, known: Sequence[Known]) -> list[Known]:
+        """Those that are still to be put back. Others need not be, and what a release has freed must not be again."""
+        found = await self._server.find([one.claim.fingerprint for one in known])
+        owners = {record.fingerprint: record.owner for record in found}
+        return [
+            one
+            for one in known
+            if (one.ended is None or one.ended.state is not None) and owners.get(one.claim.fingerprint) != one.owner
+        ]
 
     async def _change_again(self) -> int:
         """Change what ends of operations had changed of others; how many of these. What comes back may need it, too."""

@@ -16,12 +16,25 @@ from typing_extensions import override
 
 from gateway.errors import StoreError
 from gateway.histogram import Histogram
-from gateway.model import Claim, Filter, Held, Kept, Overview, Page, Purged, Record, Reserved, Settlement, State
+from gateway.model import (
+    Claim,
+    Filter,
+    Held,
+    Kept,
+    Overview,
+    Page,
+    Purged,
+    Record,
+    Reserved,
+    Settlement,
+    State,
+    VersionCounts,
+)
 from gateway.stores.adding import ADDED_AT_ONCE, add
 from gateway.stores.base import MAX_LINKED, Store
 from gateway.stores.decide import CallResult, decide
 from gateway.stores.file_identity import FileIdentity
-from gateway.stores.list_walk import list_claims, overview
+from gateway.stores.list_walk import count_versions, list_claims, overview
 from gateway.stores.purge_walk import PurgeWalk
 from gateway.stores.recent import Recent
 from gateway.stores.rows import Rows, records
@@ -144,6 +157,10 @@ class SqliteStore(Store):
     @override
     async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
         return await list_claims(self._run, only, after, limit, now)
+
+    @override
+    async def count_versions(self, after: bytes, now: int) -> VersionCounts:
+        return await count_versions(self._run, after, now)
 
     @override
     async def overview(self, now: int) -> Overview:

@@ -1,6 +1,7 @@
 # The records of a Valkey store as its scripts have them: see gateway.stores.lua. Pure.
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -121,14 +122,14 @@ def _record(
     resource: bytes,
     link: bytes | None,
 ) -> bytes:
-    values = (claim.rule, claim.entry, first_seen, claim.caller, claim.payload)
-    if link is not None:
-        tail = _TAIL.encode((*values, claim.version, link))
-    elif claim.version is not None:
-        tail = _TAIL.encode((*values, claim.version))
+    tail: tuple[Any, ...]
+    if link is None and claim.version is None:
+        tail = (claim.rule, claim.entry, first_seen, claim.caller, claim.payload)
+    elif link is None:
+        tail = (claim.rule, claim.entry, first_seen, claim.caller, claim.payload, claim.version)
     else:
-        tail = _TAIL.encode(values)
-    return b"%b%b%b%b%b%b" % (state, owner, moment(expires), moment(claim.unknown_hold), resource, tail)
+        tail = (claim.rule, claim.entry, first_seen, claim.caller, claim.payload, claim.version, link)
+    return b"%b%b%b%b%b%b" % (state, owner, moment(expires), moment(claim.unknown_hold), resource, _TAIL.encode(tail))
 
 
 def ending(ended: Settlement, now: int) -> tuple[bytes, bytes, bytes]:

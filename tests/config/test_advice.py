@@ -12,6 +12,8 @@ from gateway.config.problems import Problems
 from gateway.config.reader import read
 from gateway.config.schema import Config, UniqueConfig
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_outcome import ConditionConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.table import Duration
 from gateway.config.validate import validate
 from tests.support.config import RULE, UPSTREAM
@@ -94,3 +96,23 @@ def test_each_list_that_the_hint_says_to_write_is_right_and_ends_the_hint() -> N
         validate(config, found)
         assert found.lines() == []
         assert advise(config) == []
+
+
+def test_an_override_for_everybody_or_by_a_token_that_nobody_verifies_gets_a_hint() -> None:
+    role, header = (ConditionConfig(field=field, equals="support") for field in ("jwt.role", "header.X-Role"))
+    (hint,) = hints("/users", override=OverrideConfig(header="Confirm", callers=()))
+    assert "everybody who sends Confirm has duplicates created" in hint
+    (hint,) = hints("/users", override=OverrideConfig(header="Confirm", callers=(role, header)))
+    assert '"jwt.role" in override is read, and not verified' in hint
+    assert hints("/users", override=OverrideConfig(header="Confirm", callers=(header,))) == []
+
+
+def test_a_rule_in_shadow_that_sees_nothing_or_stops_something_gets_a_hint() -> None:
+    """Wherever in the file it stands: enforced rules go before it. What is off does not count."""
+    watching = rule_config("/users", name="watching", mode="shadow")
+    for rules in ((watching, rule_config("/users")), (rule_config("/{any}"), watching)):
+        (hint,) = advise(Config(rules=rules))
+        assert hint.startswith('rule "watching": sees nothing, because rule "create-user" guards all that it matches')
+    assert advise(Config(rules=(watching, rule_config("/users", mode="off")))) == []
+    (hint,) = advise(Config(rules=(watching, rule_config("/orders", namespace="watching"))))
+    assert hint.startswith('rule "watching": is in shadow and shares a namespace with rule "create-user"')

@@ -13,9 +13,11 @@ from gateway.config.problems import Problems
 from gateway.config.reader import read
 from gateway.config.schema_answers import AnswerConfig, CorsConfig
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_duplicates import UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_override import OverrideConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import ForwardingConfig, RouteConfig, UpstreamConfig, UpstreamTlsConfig
@@ -50,12 +52,16 @@ HEADINGS: dict[type[Table], str] = {
     VerifyConfig: "verify",
     schema.MatchConfig: "match",
     schema.UniqueConfig: "unique",
+    schema.PreviousConfig: "previous",
     schema.ScopeConfig: "scope",
     KeyConfig: "key",
     OutcomeConfig: "outcome",
     ConditionConfig: "Conditions",
     AuthorizeConfig: "authorize",
     UpsertConfig: "upsert",
+    ReleaseConfig: "release",
+    UpdateConfig: "update",
+    OverrideConfig: "override",
     AnswerConfig: "[rules.answers.SLUG]",
 }
 
@@ -135,11 +141,12 @@ def complete(text: str, table: type[Table]) -> str:
     """A whole file around an example."""
     if table is schema.MatchConfig:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
-    if table is schema.UniqueConfig:
+    if table in {schema.UniqueConfig, schema.PreviousConfig}:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
     if table is schema.ScopeConfig:
         return UPSTREAM + RULE + text
-    own = {KeyConfig, AuthorizeConfig, UpsertConfig, VerifyConfig, AnswerConfig}
+    changes = {UpsertConfig, ReleaseConfig, UpdateConfig}
+    own = {KeyConfig, AuthorizeConfig, OverrideConfig, VerifyConfig, AnswerConfig, *changes}
     if table in own and "[[rules]]" not in text:
         return UPSTREAM + RULE + text
     if table is RouteConfig and "[upstreams" not in text:
@@ -229,9 +236,11 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f"match = {{ {', '.join(lines)} }}\n"
     elif table is schema.UniqueConfig:
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
+    elif table is schema.PreviousConfig:
+        text = f'unique = [{{ name = "email", fields = ["body.email"], previous = {{ {", ".join(lines)} }} }}]\n'
     elif table is schema.ScopeConfig:
         text = f"scope = [{{ {', '.join(lines)} }}]\n"
-    elif table in {KeyConfig, AuthorizeConfig, VerifyConfig}:
+    elif table in {KeyConfig, AuthorizeConfig, OverrideConfig, VerifyConfig}:
         text = f"{HEADINGS[table]} = {{ {', '.join(lines)} }}\n"
     elif table is OutcomeConfig:
         text = f"{RULE}outcome = [{{ {', '.join(lines)} }}]\n"
@@ -241,6 +250,8 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         text = f'{RULE}outcome = [{{ when = [{conditions}], is = "refused" }}]\n'
     elif table is UpsertConfig:
         text = f'resource = "header.Location"\nduplicate = "upsert"\nupsert = {{ {", ".join(lines)} }}\n'
+    elif table in {ReleaseConfig, UpdateConfig}:
+        text = f'resource = "header.Location"\n{HEADINGS[table]} = [{{ {", ".join(lines)} }}]\n'
     else:
         text = f"{HEADINGS[table].replace('SLUG', 'duplicate')}\n{text}"
     assert findings(complete(text, table)) == []

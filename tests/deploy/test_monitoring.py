@@ -124,7 +124,11 @@ async def whole_scrape(gateway: StartGateway, tmp_path: Path) -> Scraped:
     """What a gateway tells whose rules have all that metrics are about."""
     pair = Authority(tmp_path).issue("server")
     program = await gateway(
-        rules=[verified_rule(), create_user_rule(name="keyed", match={"path": "/orders"}, key={}, retry="replay")],
+        rules=[
+            verified_rule(),
+            create_user_rule(name="keyed", match={"path": "/orders"}, key={}, retry="replay"),
+            create_user_rule(name="watched", match={"path": "/watched"}, mode="shadow"),
+        ],
         server=server_tls(pair),
     )
     return await scrape(program)

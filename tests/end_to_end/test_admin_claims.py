@@ -166,7 +166,8 @@ async def test_a_rule_that_is_gone_has_its_claims_kept_as_rules_do_by_default(
     operator = Operator(program)
     await unknown(program, upstream, ADA)
     program.file.write_text(program.file.read_text().replace('name = "create-user"', 'name = "renamed"'))
-    assert (await operator.post("/reload")).json() == {"rules": 1, "restart": [], "problems": []}
+    lost = [{"rule": "create-user", "entry": "email", "removed": True}]
+    assert (await operator.post("/reload")).json() == {"rules": 1, "restart": [], "problems": [], "lost": lost}
     claim = await only(operator, "rule=create-user")
     done = await operator.post(f"/claims/{claim['fingerprint']}/settle", **{"as": "created", "reason": "found"})
     after = done.json()["claim"]
@@ -259,7 +260,11 @@ async def test_the_status_and_the_report_say_how_it_is(upstream: RawUpstream, ga
     assert status["upstreams"] == [{"name": "", "url": f"http://127.0.0.1:{upstream.port}", "up": True}]
     (rule,) = (await operator.get("/report"))["rules"]
     assert (rule["creates"], rule["outcomes"]) == (3, {"created": 1, "outcome-unknown": 2})
-    assert rule["conflicts"] == [{"entry": "email", "kind": "outcome-unknown", "count": 1}]
+    (met,) = rule["conflicts"]
+    assert (met["entry"], met["kind"], met["count"], met["callers"]) == ("email", "outcome-unknown", 1, 1)
+    assert (rule["mode"], rule["stopped"], rule["next_step"].split(" in ")[0]) == (
+        "enforce", 1, "It has stopped 1 of 3 creates (33.3%), of 1 caller,",
+    )  # fmt: skip
     before = status["config"]["hash"]
     program.file.write_text(program.file.read_text() + "\n[oops]\n")
     assert (await operator.post("/reload")).status == 422
@@ -285,7 +290,7 @@ async def test_everything_that_is_served_is_described_and_nothing_else_is(
     assert json.dumps(document).count('"$ref": "#/components/') > 20
     await unknown(program, upstream, ADA)
     path = f"/claims/{(await only(operator))['fingerprint']}"
-    for asked in ("/livez", "/readyz", "/openapi.json", "/status", "/report", "/rules", path):
+    for asked in ("/livez", "/readyz", "/openapi.json", "/status", "/report", "/rules", "/claims/versions", path):
         assert (await operator.ask("GET", asked)).status == 200, asked
     assert (await operator.post("/claims/find", path="/users", json={"email": ADA})).status == 200
     assert (await operator.post(f"{path}/settle", **{"as": "created", "reason": "x"})).status == 200

@@ -3,9 +3,7 @@
 
 import asyncio
 import itertools
-import re
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,48 +11,23 @@ import pytest
 from tests.conftest import StartGateway
 from tests.support import behaviours
 from tests.support.client import create
-from tests.support.program import GatewayProgram, create_user_rule, rules
+from tests.support.page import LACKS, OpenPage, browser, is_shown
+from tests.support.program import create_user_rule, rules
 from tests.support.shorthands import entry, post, rule
 from tests.support.upstream import RawUpstream
 
-playwright = pytest.importorskip("playwright.async_api", reason="no playwright (the extra `browser`)")
 axe = pytest.importorskip("axe_playwright_python.async_playwright", reason="no axe (the extra `browser`)")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(LACKS is not None, reason=str(LACKS))]
 HOSTILE = "<img src=x onerror=window.harmed=1>"
 TOKEN = "a-token-of-more-than-thirty-two-characters"
-
-OpenPage = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
 async def open_page(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenPage]:
     """Open the page of a gateway. At the end no page may have had an error, or broken its own policy."""
     monkeypatch.setenv("NO_PROXY", "*")
-    complaints: list[str] = []
-    expected: list[str] = []
-
-    async def opened(program: GatewayProgram, *, errors: tuple[str, ...] = (), **how: Any) -> Any:
-        page = await chromium.new_page(**{"viewport": {"width": 1280, "height": 900}, **how})
-        expected.extend(errors)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        await page.add_init_script(
-            "document.addEventListener('securitypolicyviolation', (event) => console.error(event.violatedDirective))"
-        )
-        await page.goto(f"http://127.0.0.1:{program.admin_port}/")
-        return page
-
-    async with playwright.async_playwright() as driver:
-        chromium = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-proxy-server"])
+    async with browser() as opened:
         yield opened
-        await chromium.close()
-    assert [text for text in complaints if not any(each in text for each in expected)] == []
-
-
-async def is_shown(page: Any, selector: str, text: str) -> None:
-    """Wait until an element has a text, in this case of letters."""
-    await page.locator(selector, has_text=re.compile(re.escape(text))).first.wait_for()
 
 
 async def stumbles(page: Any) -> list[str]:
@@ -63,8 +36,10 @@ async def stumbles(page: Any) -> list[str]:
     return [f"{each['impact']} {each['id']}: {each['nodes'][0]['html']}" for each in found]
 
 
-async def test_the_night_call(upstream: RawUpstream, gateway: StartGateway, open_page: OpenPage) -> None:
-    """A create whose answer got lost: it shows, is found by its body, and is settled with a link and a reason."""
+async def test_a_create_whose_answer_got_lost_is_found_and_settled_on_the_page(
+    upstream: RawUpstream, gateway: StartGateway, open_page: OpenPage
+) -> None:
+    """It shows at once, is found by its body, and is settled with a link and a reason."""
     program = await gateway()
     page = await open_page(program)
     await is_shown(page, "#live", "Live")

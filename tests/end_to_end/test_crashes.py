@@ -42,6 +42,8 @@ async def test_nothing_is_forgotten_and_nothing_is_created_twice_over_a_chain_of
     assert seen["met another-caller"] > 3 * kills, "hardly anybody else sent what was created"
     for what in ("created", "duplicate", "outcome-unknown"):
         assert seen[f"met verified: {what}"] > kills / 4, "hardly any unknown outcome was found out"
+    for what in ("PATCH updated", "PATCH duplicate", "PATCH refused", "DELETE released", "POST duplicate"):
+        assert seen[f"met accounts: {what}"] > kills / 4, "hardly any account was renamed or deleted"
     assert sorted(point for campaign in campaigns for point in campaign.points) == sorted(POINTS)
 
 

@@ -9,6 +9,7 @@ from tests.support.admin import Operator
 from tests.support.behaviours import Held
 from tests.support.changes import ADA, GONE, OK, change, create, delete, followed, made, told
 from tests.support.client import Client, request_bytes
+from tests.support.program import Table
 from tests.support.shorthands import HOST, entry, post
 from tests.support.upserts import lines
 from tests.support.upstream import Act, Behaviour, RawUpstream
@@ -210,7 +211,7 @@ async def test_what_was_unknown_and_is_known_by_now_is_followed_too(
     upstream: RawUpstream, users: UsersApi, gateway: StartGateway
 ) -> None:
     """By the API's word, and by an operator's, with whom a claim may be said to live elsewhere."""
-    by_id = {"release": [{"path": "/users/{id}"}]}
+    by_id: Table = {"release": [{"path": "/users/{id}"}]}
     asked = verified_rule(**by_id)
     told_rule = verified_rule(name="told", match={"path": "/told"}, **by_id)
     del told_rule["verify"]

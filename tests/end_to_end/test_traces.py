@@ -307,3 +307,18 @@ async def test_a_create_that_cannot_be_read_is_a_span_too(
     await collector.spans.reach(2)
     assert [span.attributes["gateway.outcome"] for span in collector.spans] == [line["outcome"] for line in lines]
     assert not upstream.requests
+
+
+async def test_a_create_under_a_rule_in_shadow_tells_what_would_have_become_of_it(
+    upstream: RawUpstream, gateway: StartGateway, collector: Collector
+) -> None:
+    watching = rule("watching", "/users", entry("body.email"), mode="shadow")
+    program = await gateway(rules=[watching], traces={"endpoint": collector.url})
+    for at, mark in enumerate((None, "duplicate")):
+        trace = f"{at + 1:032x}"
+        assert (await post(program, "/users", ADA, ("traceparent", f"00-{trace}-{PARENT}-01"))).status == 201
+        spans = await collector.trace(trace, 2)
+        assert set(spans) == {"create", "upstream"}
+        assert spans["create"].attributes.get("gateway.would") == mark
+        assert spans["create"].attributes["gateway.outcome"] == ("created" if mark is None else "shadow")
+        assert traceparent(upstream)[2] == spans["upstream"].span_id

@@ -11,7 +11,20 @@ from gateway.front.reader import HeadParser
 from gateway.http.forwarding import Peer
 from gateway.http.request import read_request_head
 from gateway.http.write import CONTINUE
-from gateway.model import Claim, Filter, Held, Kept, Overview, Page, Purged, Record, Reserved, Settlement, State
+from gateway.model import (
+    Claim,
+    Filter,
+    Held,
+    Kept,
+    Overview,
+    Page,
+    Purged,
+    Record,
+    Reserved,
+    Settlement,
+    State,
+    VersionCounts,
+)
 from gateway.proxy.in_flight import OperationsInFlight
 from gateway.stores.base import Store
 from gateway.transport.budget import Budget
@@ -228,6 +241,9 @@ class Door:
 
     async def list_claims(self, only: Filter, after: bytes, limit: int, now: int) -> Page:
         return await self.store.list_claims(only, after, limit, now)
+
+    async def count_versions(self, after: bytes, now: int) -> VersionCounts:
+        return await self.store.count_versions(after, now)
 
     async def overview(self, now: int) -> Overview:
         return await self.store.overview(now)

@@ -74,13 +74,14 @@ async def test_they_are_changed_again(pair: Gateways, is_lost: bool) -> None:
     one, two, saved = pair.one, pair.two, Saved(pair.backend, pair.prefix)
     released, own, old = await make(two, "released", 1), await make(one, "own", 2), await make(two, "old", 3)
     again, found_out = await make(two, "again", 4), await make(two, "found out", 5, UNKNOWN)
-    twice = await make(two, "twice", 6, UNKNOWN)
+    twice, taken_over = await make(two, "twice", 6, UNKNOWN), await make(two, "taken over", 10)
     if is_lost:
         await saved.save()
 
     later = await make(two, "later", 7)
-    await change(one, (released, FREE), (own, FREE), (later, FREE), (again, FREE))
+    await change(one, (released, FREE), (own, FREE), (later, FREE), (again, FREE), (taken_over, FREE))
     await make(two, "again", 8)
+    await make(one, "taken over", 11)
     await change(one, (found_out, at(OTHER)), (twice, CREATED))
     await change(one, (msgspec.structs.replace(twice, state=State.CREATED), FREE))
     moving = [linked("resource"), linked("new")]
@@ -99,11 +100,12 @@ async def test_they_are_changed_again(pair: Gateways, is_lost: bool) -> None:
     for name in ("released", "own", "later", "twice", "old", "resource"):
         assert await state_of(one, name) is None, name
     assert await owner_of(one, "again") == (owner(8), State.CREATED)
+    assert await owner_of(one, "taken over") == (owner(11), State.CREATED), "two gateways put it back"
     assert await one.get(claim("found out").fingerprint, NOW) == msgspec.structs.replace(
         found_out, state=State.CREATED, expires_at=CREATED.expires_at, resource=CREATED.resource, link=OTHER
     )
     assert [record.entry for record in await two.find_linked(OTHER, NOW)] == ["entry-found out"]
-    there = sorted([claim("again").fingerprint, claim("new").fingerprint])
+    there = sorted(claim(name).fingerprint for name in ("again", "taken over", "new"))
     assert [record.fingerprint for record in await two.find_linked(LINK, NOW)] == there
     assert await one.find_linked(HERE, NOW) == []
 

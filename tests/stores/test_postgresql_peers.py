@@ -6,11 +6,12 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 
+import msgspec
 import psycopg
 import pytest
 
 from gateway.errors import StoreError, StoreOpenError
-from gateway.model import FREE, Held, Purged, Reserved, Settlement, State
+from gateway.model import FREE, Held, Kept, Purged, Reserved, Settlement, State
 from gateway.stores.base import Store
 from tests.support.postgresql import PostgresServer, new_folder, new_prefix, new_server, server
 from tests.support.postgresql_store import alone, ask, open_at, take_once_it_can, until
@@ -183,6 +184,21 @@ class TestStandbys:
                 await waiting
             await asyncio.to_thread(standby.start)
             await take_once_it_can(store, "b")
+            await alone(store)
+            record = await store.get(claim("a").fingerprint, NOW)
+            assert record is not None
+            moved = Kept(msgspec.structs.replace(record, fingerprint=claim("moved").fingerprint))
+            await asyncio.to_thread(standby.stop)
+            adding = asyncio.ensure_future(store.add([moved], NOW))
+
+            async def is_over() -> bool:
+                await asyncio.to_thread(primary.ask, cancel)
+                return adding.done()
+
+            await until(is_over)
+            with pytest.raises(StoreError, match="too few standbys have what was added"):
+                await adding
+            await asyncio.to_thread(standby.start)
             await store.close()
 
 

@@ -29,6 +29,7 @@ from tests.support.stores import (
     state_of,
     take,
 )
+from tests.support.tally import PATIENCE
 
 LINK = b"l" * 16
 
@@ -99,7 +100,7 @@ async def _check(store: Store, prefix: str) -> None:
     assert seen.oldest_unknown == there.oldest_unknown
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 3])
 async def test_a_store_of_an_earlier_version_is_brought_up_to_date_with_what_is_in_it(
     prefix: str, version: int
 ) -> None:
@@ -243,7 +244,8 @@ async def test_creates_go_on_while_a_schema_waits_to_be_brought_up_to_date(
         opening = asyncio.ensure_future(open_at(server().url, prefix))
         for _ in range(3):
             failed.clear()
-            await failed.wait()
+            async with asyncio.timeout(PATIENCE):
+                await failed.wait()
             await ask(f"UPDATE \"{prefix}\".claims SET resource = ''")
         await dump.rollback()
     assert await state_of(await opening, "a") is State.CREATED

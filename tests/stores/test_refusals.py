@@ -150,22 +150,22 @@ class TestDamaged:
 
 
 class TestNewer:
-    text = "was written by a newer gateway (schema 5, this one knows 4); it was left as it is. Run the newer program"
+    text = "was written by a newer gateway (schema 6, this one knows 5); it was left as it is. Run the newer program"
 
     async def test_a_store_of_a_newer_program_is_refused(self, path: Path) -> None:
         await make(path)
-        change(path, "PRAGMA user_version = 5")
+        change(path, "PRAGMA user_version = 6")
         assert self.text in await refused(path)
 
     async def test_it_is_not_called_damaged_for_what_only_a_newer_program_can_read(self, path: Path) -> None:
         await make(path)
-        change(path, "PRAGMA user_version = 5")
+        change(path, "PRAGMA user_version = 6")
         harm(path, page_of_another_kind)
         assert self.text in await refused(path)
 
     async def test_also_when_it_was_killed_before_it_moved_its_log_into_the_file(self, path: Path) -> None:
         await make(path)
-        killed(path, "PRAGMA user_version = 5")
+        killed(path, "PRAGMA user_version = 6")
         for index in path.parent.glob("*-shm"):
             index.unlink()
         assert self.text in await refused(path)

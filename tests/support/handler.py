@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
 
-from gateway.config.compile import compile_rules
+from gateway.audit import Audit
+from gateway.config.compile import compile_rules, compile_shadow
 from gateway.config.schema import Config, ServerConfig
 from gateway.config.table import Duration, Size
 from gateway.front.exchange import Exchange
@@ -54,10 +55,11 @@ def make_rooms(
     """The dependencies of a handler. A loop must be running."""
     telemetry = telemetry or Telemetry(StringIO(), style="json")
     return HandlerDependencies(
-        admission=Admission(compile_rules(config), upstreams.routes),
+        admission=Admission(compile_rules(config), upstreams.routes, compile_shadow(config)),
         fingerprinter=FINGERPRINTER,
         store=store,
         telemetry=telemetry,
+        audit=Audit(lambda _: None, None),
         forward_without_store=config.store.on_failure == "forward",
         idle_timeouts=IdleTimeouts(client=body_timeout, tunnel=5),
         wall_clock=wall_clock,

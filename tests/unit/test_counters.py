@@ -1,12 +1,18 @@
 # What is counted for metrics: from 0 on, once each, in the right bucket.
 
+import asyncio
 import io
 from typing import Any
+
+from typing_extensions import override
 
 from gateway.config.schema import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.histogram import ANSWERS, Histogram
+from gateway.process.systemd import ServiceManager
+from gateway.process.watchdog import run_watchdog
 from gateway.telemetry import RequestRecord, Telemetry
+from tests.support.tally import PATIENCE
 
 RULE = RuleConfig(
     name="create-user",
@@ -44,6 +50,10 @@ def test_each_length_of_time_is_in_the_first_bucket_that_holds_it() -> None:
         counted.observe(milliseconds)
     assert counted.counts == [2, 1, *[0] * (len(ANSWERS) - 3), 1, 1]
     assert counted.total == 20_010.75
+    at_once, lengths = Histogram(), [10_000.0, 5.25, 0.0, 10_000.5, 5.0]
+    for _ in range(2):
+        at_once.observe_all(lengths)
+        assert (at_once.counts, at_once.total, lengths) == (counted.counts, counted.total, [])
 
 
 def test_durations_are_of_requests_and_not_of_tunnels_or_of_bytes_that_were_none() -> None:
@@ -54,3 +64,25 @@ def test_durations_are_of_requests_and_not_of_tunnels_or_of_bytes_that_were_none
     assert {rule: sum(each.counts) for rule, each in told.durations.items()} == {"create-user": 1}
     assert {rule: sum(each.counts) for rule, each in told.upstream_durations.items()} == {"create-user": 1}
     assert told.requests["", "request-timeout"] == 1
+    told.count_durations()
+    told.request(record(duration_ms=80.0, upstream_ms=70.0))
+    counted = [(each.counts[1], each.counts[5], each.total) for each in told.durations.values()]
+    assert counted == [(1, 1, 87.0)]
+
+
+async def test_durations_do_not_pile_up_while_nobody_reads_them() -> None:
+    counted = asyncio.Event()
+
+    class Told(Telemetry):
+        @override
+        def count_durations(self) -> None:
+            super().count_durations()
+            counted.set()
+
+    told = Told(io.StringIO())
+    told.request(record(upstream_ms=3.0))
+    watchdog = asyncio.create_task(run_watchdog(told, ServiceManager({})))
+    async with asyncio.timeout(PATIENCE):
+        await counted.wait()
+    watchdog.cancel()
+    assert [list(each.new.values()) for each in (told._durations, told._upstream_durations)] == [[[]], [[]]]

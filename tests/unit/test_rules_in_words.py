@@ -98,3 +98,19 @@ def test_what_else_a_rule_may_do(tmp_path: Path) -> None:
         "The answers in-progress have a form of their own.",
     ):
         assert expected in words, expected
+
+
+def test_what_stops_nothing_or_lets_something_pass(tmp_path: Path) -> None:
+    """Never a value that a header, or a claim of a token, is compared with."""
+    words = said(
+        tmp_path,
+        mode="shadow",
+        **{"except": [{"field": "body.email", "matches": "*@test"}, {"field": "header.X-Test", "equals": "hush"}]},
+        override={"header": "Confirm", "callers": [{"field": "jwt.role", "equals": "hush"}]},
+    ).words
+    assert words[0] == "In shadow: it stops nothing, and counts what it would have stopped by what follows."
+    assert 'Not guarded where body.email is like "*@test" or header.X-Test has a certain value.' in words
+    assert "A duplicate passes all the same when it has Confirm, and jwt.role has a certain value." in words
+    words = said(tmp_path, mode="off", override={"header": "Confirm", "callers": []}).words
+    assert words[0] == "Off: nothing of what follows is done."
+    assert "A duplicate passes all the same when it has Confirm." in words

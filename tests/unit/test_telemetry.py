@@ -209,6 +209,7 @@ def test_there_is_no_room_for_a_value() -> None:
         "upstream_ms",
         "fingerprint",
         "unguarded",
+        "would",
         "client_gone",
         "request_id",
         "trace_id",

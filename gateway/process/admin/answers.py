@@ -1,5 +1,6 @@
 # Answers of the admin listener, and the reading of what it is asked.
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ JSON = "application/json"
 LINES = "application/x-ndjson"
 MAX_BODY = 64 * 1024
 """Bytes of what is sent to change something."""
+_CURSOR = re.compile(r"(?:[0-9a-f]{2}){1,64}")
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -61,6 +63,13 @@ async def read_body(request: web.Request, shape: type[T], limit: int) -> T:
 def too_large(limit: int) -> Refused:
     """Say that a body is too large."""
     return Refused(413, f"The body is larger than {limit} bytes.", {"Connection": "close"})
+
+
+def read_cursor(text: str | None) -> bytes:
+    """Where a page begins; b"" for the first one. Raises Refused."""
+    if text is not None and not _CURSOR.fullmatch(text):
+        raise Refused(400, "The cursor is not the `next` of an earlier page.")
+    return bytes.fromhex(text or "")
 
 
 def read_query(request: web.Request, shape: type[T]) -> T:

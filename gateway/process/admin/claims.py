@@ -1,6 +1,5 @@
 # The claims of the store, for operators: listed, shown, freed, and said to be created.
 
-import re
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,7 +15,7 @@ from gateway.guard.fingerprint import Fingerprinter, is_origin
 from gateway.guard.following import UNFOLLOWED, link_key
 from gateway.model import FOREVER, FREE, Claim, Filter, Record, Settlement, State
 from gateway.process.admin.access import Access
-from gateway.process.admin.answers import MAX_BODY, Refused, answer, read_body, read_query
+from gateway.process.admin.answers import MAX_BODY, Refused, answer, read_body, read_cursor, read_query
 from gateway.process.admin.by_fingerprint import find_claim
 from gateway.process.admin.routes import Route
 from gateway.process.admin.shapes import (
@@ -35,7 +34,6 @@ from gateway.stores.base import Store
 
 MAX_LINK = 2048
 """Bytes."""
-_CURSOR = re.compile(r"(?:[0-9a-f]{2}){1,64}")
 _SCHEMES = frozenset({"", "http", "https", "urn"})
 _KEEP = next(field.default for field in msgspec.structs.fields(RuleConfig) if field.name == "keep")
 
@@ -107,7 +105,7 @@ class ClaimsApi:
             None if query.state is None else STATES[query.state],
             None if query.older_than is None else now - _age(query.older_than),
         )
-        page = await self._store.list_claims(only, _cursor(query.cursor), query.limit, now)
+        page = await self._store.list_claims(only, read_cursor(query.cursor), query.limit, now)
         claims = [shown(record, now) for record in page.records]
         return answer(ClaimList(claims, None if page.next is None else page.next.hex()))
 
@@ -205,12 +203,6 @@ def _age(text: str) -> int:
     if age == FOREVER:
         raise Refused(400, 'older_than: write a time such as "10m".')
     return age
-
-
-def _cursor(text: str | None) -> bytes:
-    if text is not None and not _CURSOR.fullmatch(text):
-        raise Refused(400, "The cursor is not the `next` of an earlier page.")
-    return bytes.fromhex(text or "")
 
 
 def _require_settled(record: Record) -> None:

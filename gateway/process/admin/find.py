@@ -10,6 +10,8 @@ from ipaddress import ip_address
 import msgspec
 from aiohttp import web
 
+from gateway.config.versions import BESIDE
+from gateway.guard.changes import ResourceChange
 from gateway.guard.content import JSON_TYPE
 from gateway.guard.decision import Conflict, pick_conflict
 from gateway.guard.decision import Found as Met
@@ -75,10 +77,28 @@ class FindApi:
             name = None if judged.rule is None else judged.rule.name
             return answer(Found(name, judged.happens or "", []))
         now = wall_clock()
+        if judged.change is not None:
+            return answer(await self._find_changed(judged.change, judged.rule, now))
         met = [(claim, await self._store.get(claim.fingerprint, now)) for claim in judged.claims]
         held = tuple([(claim, record) for claim, record in met if record is not None])
         happens = _happens(judged.rule, pick_conflict(judged.rule, Held(held), now) if held else None)
+        if judged.is_shadow:
+            happens = f"forwarded, as the rule is in shadow; enforced: {happens}"
         return answer(Found(judged.rule.name, happens, _claims(met, now)))
+
+    async def _find_changed(self, change: ResourceChange, rule: Rule, now: int) -> Found:
+        """The claims of what a sample deletes, or of the identities that it gives to what it changes."""
+        if change.action.kind == "release":
+            linked = [each for each in await self._store.find_linked(change.link, now) if change.is_identity(each)]
+            views = [shown(each, now) for each in linked]
+            held = [FoundClaim(view.entry, view.fingerprint, view.state, view) for view in views]
+            return Found(rule.name, "it is forwarded; these claims are free once the API has done it", held)
+        met = [(claim, await self._store.get(claim.fingerprint, now)) for claim in change.wanted]
+        others = [(claim, record) for claim, record in met if record is not None and not change.is_own(record)]
+        happens = "it would be forwarded: no other thing has its identities"
+        if others:
+            happens = _happens(rule, pick_conflict(rule, Held(tuple(others)), now))
+        return Found(rule.name, happens, _claims(met, now))
 
 
 def _claims(met: Sequence[tuple[Claim, Record | None]], now: int) -> list[FoundClaim]:
@@ -86,7 +106,8 @@ def _claims(met: Sequence[tuple[Claim, Record | None]], now: int) -> list[FoundC
     for claim, record in met:
         view = None if record is None else shown(record, now)
         state = "free" if view is None else view.state
-        found.append(FoundClaim(claim.entry, claim.fingerprint.hex(), state, view, claim.item))
+        is_earlier = claim.version is not None and bool(claim.version & BESIDE)
+        found.append(FoundClaim(claim.entry, claim.fingerprint.hex(), state, view, claim.item, is_earlier))
     return found
 
 

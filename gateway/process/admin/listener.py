@@ -25,8 +25,10 @@ from gateway.process.admin.imports import ImportApi
 from gateway.process.admin.metrics import Sources
 from gateway.process.admin.openapi import describe
 from gateway.process.admin.page_api import PageApi
+from gateway.process.admin.report import ReportApi
 from gateway.process.admin.routes import Handler, Route
 from gateway.process.admin.status import StatusApi
+from gateway.process.admin.versions import VersionsApi
 from gateway.process.operators import Operators
 from gateway.process.reload import Reloader
 from gateway.process.request_ids import random_ids
@@ -68,6 +70,8 @@ class Admin:
             *self.health.routes,
             *StatusApi(sources, reloader, self.health.unready).routes,
             *ClaimsApi(sources.store, sources.assembly, fingerprinter, audit, self._access).routes,
+            *VersionsApi(sources.store, sources.assembly).routes,
+            *ReportApi(sources).routes,
             *FindApi(sources.store, sources.assembly, fingerprinter).routes,
             *self._imports.routes,
             *ExportApi(sources.store, fingerprinter).routes,

@@ -95,6 +95,10 @@ class _Scrape(Collector):
         yield from _counter("conflicts", text, ("rule", "entry", "kind"), told.conflicts.items())
         text = "Creates that were told to be retries, by what they got."
         yield from _counter("retries", text, ("rule", "how"), told.retries.items())
+        text = "Creates of rules in shadow that these would have treated otherwise, by what would have become of them."
+        yield from _counter("shadow", text, ("rule", "entry", "would"), told.shadowed.items())
+        text = "Duplicates that were forwarded because their callers wanted it so."
+        yield from _counter("overridden", text, ("rule", "entry"), told.overridden.items())
         events = [((name,), count) for name, count in told.events.items()]
         yield from _counter("events", "What happened besides requests.", ("event",), events)
         text = "Unknown outcomes found out, or not."
@@ -112,8 +116,10 @@ class _Scrape(Collector):
         yield from _gauges("claims", "Claims in the store by rule and state.", ("rule", "state"), claims)
         now = wall_clock()
         ages = dict.fromkeys(rules, 0.0)
-        ages |= {rule: max(0, now - seen) / 1000 for rule, seen in overview.oldest_unknown.items()}
-        text = "Age of the oldest claim of unknown outcome; 0 when there is none."
+        others = {rule.name for rule in self._sources.assembly.config.rules if rule.mode != "enforce"}
+        blocks = {rule: seen for rule, seen in overview.oldest_unknown.items() if rule not in others}
+        ages |= {rule: max(0, now - seen) / 1000 for rule, seen in blocks.items()}
+        text = "Age of the oldest claim of unknown outcome that blocks creates; 0 when there is none."
         yield from _gauges("unknown_oldest_seconds", text, ("rule",), [((rule,), age) for rule, age in ages.items()])
         if overview.size is not None:
             yield _gauge("store_bytes", "Bytes that the store takes.", overview.size)

@@ -37,7 +37,15 @@ def rule_words(rule: RuleConfig) -> RuleWords:
     """Say what a rule does."""
     match = rule.match
     guards = f"{', '.join(match.methods)} {match.host or ''}{match.path}"
-    return RuleWords(rule.name, guards, [*_guarded(rule), *_conflicts(rule), *_unknown(rule), *_rest(rule)])
+    words = [*_mode(rule), *_guarded(rule), *_conflicts(rule), *_passing(rule), *_unknown(rule), *_rest(rule)]
+    return RuleWords(rule.name, guards, words)
+
+
+def _mode(rule: RuleConfig) -> Iterator[str]:
+    if rule.mode == "shadow":
+        yield "In shadow: it stops nothing, and counts what it would have stopped by what follows."
+    elif rule.mode == "off":
+        yield "Off: nothing of what follows is done."
 
 
 def _guarded(rule: RuleConfig) -> Iterator[str]:
@@ -64,6 +72,9 @@ def _entry(entry: UniqueConfig) -> str:
         text += f", after {_listed(entry.normalize)}"
     if entry.missing == "skip":
         text += "; left out where a field is absent"
+    if entry.previous is not None:
+        text += f". Also by what it was before: {_listed(entry.previous.fields, ' with ')}"
+        text += f", after {_listed(entry.previous.normalize)}" if entry.previous.normalize else ""
     return text
 
 
@@ -90,6 +101,14 @@ def _conflicts(rule: RuleConfig) -> Iterator[str]:
         yield f"A retry of what was created gets the answer of the API once more, if that has at most {size}."
 
 
+def _passing(rule: RuleConfig) -> Iterator[str]:
+    if rule.exceptions:
+        yield f"Not guarded where {' or '.join(map(_condition, rule.exceptions))}."
+    if rule.override is not None:
+        who = " and ".join(map(_condition, rule.override.callers))
+        yield f"A duplicate passes all the same when it has {rule.override.header}{f', and {who}' if who else ''}."
+
+
 def _unknown(rule: RuleConfig) -> Iterator[str]:
     if rule.failed == "free":
         yield "When the API fails with a status, the create may be sent again."
@@ -110,6 +129,12 @@ def _rest(rule: RuleConfig) -> Iterator[str]:
     if rule.resource is not None:
         who = {"caller": "the caller who made it", "anyone": "anyone", "nobody": "nobody"}[rule.link]
         yield f"The link is taken from {rule.resource.partition('?')[0]}, and shown to {who}."
+    for release in rule.release:
+        what, statuses = f"{' or '.join(release.methods)} {release.path}", _listed(release.statuses)
+        yield f"What is deleted by {what} can be created again, once the API answers {statuses}."
+    for update in rule.update:
+        what, statuses = f"{' or '.join(update.methods)} {update.path}", _listed(update.statuses)
+        yield f"What is changed by {what} gives up the identities that it had, once the API answers {statuses}."
     if rule.authorize is not None:
         before = "anything is claimed" if rule.authorize.before == "claim" else "an answer tells of another create"
         path = rule.authorize.path.partition("?")[0]

@@ -134,6 +134,8 @@ class FoundClaim(msgspec.Struct, frozen=True, omit_defaults=True):
     """None when it is free."""
     item: int | None = None
     """Which item of a batch it is of, counted from 0."""
+    previous: bool = False
+    """Whether it is of what the entry was before a change."""
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -1,8 +1,7 @@
-# How the gateway is: its configuration, its store, what is unknown, its APIs. And what duplicates met since it started.
+# How the gateway is: its configuration, its store, what is unknown, its APIs.
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -19,10 +18,7 @@ from gateway.process.admin.routes import Route
 from gateway.process.admin.shapes import STATE_NAMES
 from gateway.process.admin.status_shapes import (
     ConfigStatus,
-    ConflictCount,
     OldestUnknown,
-    Report,
-    RuleReport,
     RuleStateCount,
     Status,
     StoreStatus,
@@ -62,14 +58,6 @@ class StatusApi:
                 summary="How the gateway is: its configuration, its store, what is unknown, its APIs.",
                 answers={200: Status},
             ),
-            Route(
-                method="GET",
-                path="/report",
-                handler=self._tell_report,
-                name="report",
-                summary="What creates met since the process started, by rule.",
-                answers={200: Report},
-            ),
         ]
 
     async def _tell_status(self, _request: web.Request) -> web.Response:
@@ -86,9 +74,10 @@ class StatusApi:
                 config=ConfigStatus(
                     path=self._path,
                     hash=self._reloader.fingerprint,
-                    rules=len(config.rules),
+                    rules=len(config.active_rules),
                     loaded_at=_time(sources.assembly.applied_at),
                     problems=list(self._reloader.problems),
+                    lost=self._reloader.lost,
                 ),
                 ready=reason is None,
                 reason=reason,
@@ -100,28 +89,6 @@ class StatusApi:
                 certificate_not_after=_time(min(ends)) if ends else None,
             )
         )
-
-    async def _tell_report(self, _request: web.Request) -> web.Response:
-        told = self._sources.telemetry
-        outcomes: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        for (rule, outcome), count in sorted(told.requests.items()):
-            if rule and count:
-                outcomes[rule][outcome] = count
-        conflicts: defaultdict[str, list[ConflictCount]] = defaultdict(list)
-        for (rule, entry, kind), count in sorted(told.conflicts.items()):
-            if count:
-                conflicts[rule].append(ConflictCount(entry, str(kind), count))
-        retries: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        for (rule, how), count in sorted(told.retries.items()):
-            if count:
-                retries[rule][str(how)] = count
-        names = dict.fromkeys([rule.name for rule in self._sources.assembly.config.rules])
-        names.update(dict.fromkeys([*outcomes, *conflicts, *retries]))
-        rules = [
-            RuleReport(name, sum(outcomes[name].values()), outcomes[name], conflicts[name], retries[name])
-            for name in names
-        ]
-        return answer(Report(_time(told.since), rules))
 
     async def _overview(self, now: int) -> tuple[Overview | None, str | None]:
         """What the store holds; or why that is not known."""

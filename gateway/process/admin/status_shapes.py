@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gateway.config.versions import Lost
 from gateway.process.admin.shapes import Prefix, Seconds, StateName, Time
 
 
@@ -15,6 +16,8 @@ class ConfigStatus(msgspec.Struct, frozen=True):
     loaded_at: Time
     problems: list[str]
     """Why the file as it was read last is not in force; empty when it is."""
+    lost: tuple[Lost, ...]
+    """Entries that had another identity when the process started: what was created then stops no create any more."""
 
 
 class RuleStateCount(msgspec.Struct, frozen=True):
@@ -75,29 +78,3 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """By how much the event loop was late lately."""
     certificate_not_after: Time | None
     """When the first of the certificates in use expires; None without any."""
-
-
-class ConflictCount(msgspec.Struct, frozen=True):
-    """How many creates were not let through because of one entry."""
-
-    entry: str
-    kind: str
-    count: int
-
-
-class RuleReport(msgspec.Struct, frozen=True):
-    """What the creates of one rule met."""
-
-    rule: str
-    creates: int
-    outcomes: dict[str, int]
-    conflicts: list[ConflictCount]
-    retries: dict[str, int]
-    """What creates got that were told to be retries."""
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What creates met since the process started."""
-
-    since: Time
-    rules: list[RuleReport]

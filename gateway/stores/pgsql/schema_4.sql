@@ -5,4 +5,5 @@ ALTER TYPE :schema.wanted ADD ATTRIBUTE version integer, ADD ATTRIBUTE link byte
 
 -- The claims that have a link, by it: see linked.sql. An index of `claims` could not be made without stopping creates for
 -- a while; and none that is older than this has one.
-CREATE TABLE :schema.linked_claims (link bytea, fingerprint bytea, PRIMARY KEY (link, fingerprint));
+CREATE TABLE :schema.linked_claims (link bytea, fingerprint bytea, PRIMARY KEY (link, fingerprint))
+WITH (autovacuum_vacuum_scale_factor = 0.05);
