@@ -20,8 +20,10 @@ from gateway.process.import_shapes import Asked, Part, Problem, Total
 from gateway.stores.base import Store
 from gateway.stores.exported import LONGEST, read_claim, require_header
 
-AT_ONCE = 200
-"""Claims that a store adds in one commit: some milliseconds, for which creates wait."""
+AT_ONCE = 100
+"""Claims that a store of this process adds in one commit: a few milliseconds, for which creates wait."""
+AT_ONCE_SHARED = 250
+"""The same of one on a server: there it is the way that takes time, and creates do not wait for it."""
 _STEP = 0.0005
 """Seconds of the event loop that lines may take without a pause: a create needs a dozen turns of it."""
 _STATES = {State.IN_FLIGHT: "in flight", State.CREATED: "created", State.UNKNOWN: "unknown"}
@@ -80,6 +82,7 @@ class Importer:
         self._store = store
         self._clock = clock
         self._dry_run = dry_run
+        self._at_once = AT_ONCE_SHARED if store.is_shared else AT_ONCE
 
     def __repr__(self) -> str:
         return f"Importer({self._plan!r})"
@@ -104,7 +107,7 @@ class Importer:
                     part.is_stopped = True
                     break
                 part.lines += 1
-                if len(waiting) >= AT_ONCE:  # the store adds them while the next ones are read
+                if len(waiting) >= self._at_once:  # the store adds them while the next ones are read
                     await _end(writing, part)
                     writing, waiting = loop.create_task(self._write(waiting)), []
                 if loop.time() - began > _STEP:

@@ -52,6 +52,7 @@ async def test_rows_are_imported_once_however_often(store: Store) -> None:
     part = await add(store, 1, lines)
     assert (part.added, part.present, part.held, part.problems) == (2 * (MANY - 400), 800, 0, [])
     assert await whole(store) == await whole(undisturbed)
+    assert {record.version is None for record in await store.scan(b"", 2 * MANY, NOW)} == {False}
     part = await add(store, 401, [*lines[400:], lines[0], b'{"id": 0, "email": "7@x", "name": "new"}'])
     assert (part.added, part.present, part.held) == (1, 2 * (MANY - 400), 3)
     assert [(each.line, each.entry, each.why) for each in part.problems] == [

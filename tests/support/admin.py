@@ -94,7 +94,7 @@ class Operator:
 
 
 def _operation(document: dict[str, Any], method: str, path: str) -> tuple[str, dict[str, Any]]:
-    for template, operations in document["paths"].items():
+    for template, operations in sorted(document["paths"].items(), key=lambda item: "{" in item[0]):
         pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
         if re.fullmatch(pattern, path) and method.lower() in operations:
             return template, operations[method.lower()]
