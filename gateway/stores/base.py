@@ -98,7 +98,7 @@ class Store(Protocol):
         """The held records that have a link, in order of fingerprint; of more than MAX_LINKED the first."""
 
     async def add(self, kept: Sequence[Kept], now: int) -> Sequence[Record | None]:
-        """Add claims that are settled already, each where nothing is held: all of them durably, in one commit.
+        """Add claims that are settled already, each where nothing is held: all of them durably, in few commits.
 
         For each claim, in order, None when it was added, or the record that is held in its place: an equal one, when it
         had been added before. Of equal fingerprints the first is added. After a StoreError some may have been.

@@ -32,7 +32,9 @@ def of_schema(path: Path, version: int) -> Iterator[sqlite3.Connection]:
             database.executescript(sql.read(f"schema_{step}"))
         database.execute(f"PRAGMA user_version = {version}")
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute("BEGIN")  # one commit for all of it
         yield database
+        database.execute("COMMIT")
 
 
 async def test_a_store_of_0_1_0_opens_with_its_claims(tmp_path: Path) -> None:
