@@ -23,7 +23,7 @@ from tests.support.program import GatewayProgram
 from tests.support.supervisor import Supervisor
 
 _SHOWN = 20
-_EXPECTED = {"loop-stalled", "reload-refused", "descriptors-low"}
+_EXPECTED = {"loop-stalled", "reload-refused", "descriptors-low", "identity-changed"}
 """Warnings that are the machine's, or asked for."""
 
 
@@ -42,7 +42,7 @@ async def restart(program: GatewayProgram, traffic: Traffic, number: int) -> Non
 
 
 def _look_at_log(program: GatewayProgram, figures: Figures) -> None:
-    """Nothing may have gone wrong inside; that a machine stood still, or a file was refused, is no wrong of it."""
+    """Nothing may have gone wrong inside; that a machine stood still, or what files say, is no wrong of it."""
     complaints = [
         line for line in program.log if line.get("level") in {"warning", "error"} and line.get("event") not in _EXPECTED
     ]
