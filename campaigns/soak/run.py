@@ -30,6 +30,7 @@ EXPECTED = {
     *("listening", "store-made", "fingerprint-key-made", "reloaded", "draining", "stopped", "unknown-lapsed"),
     "audit",  # of each reload
     "request",
+    "identity-changed",  # a reload takes a rule away
     "descriptors-low",  # the machine's limit
     STALLED,  # may be the machine's doing; it is counted
 }

@@ -70,7 +70,12 @@ class Source:
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[Batch | GatewayError | None](1)
 
         def put(item: Batch | GatewayError | None) -> None:
-            asyncio.run_coroutine_threadsafe(queue.put(item), loop).result()
+            putting = queue.put(item)
+            try:
+                asyncio.run_coroutine_threadsafe(putting, loop).result()
+            except RuntimeError:  # the loop has ended, and never begins it
+                putting.close()
+                raise
 
         def read() -> None:
             with self._file, contextlib.suppress(CancelledError, RuntimeError):  # the loop ends with the command
