@@ -3,6 +3,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import random
 import sys
 import tempfile
@@ -31,11 +32,16 @@ async def run(directory: Path, plan: Plan) -> Figures:
         async with Cluster(directory, plan.nodes, api.port, store) as cluster:
             for phase in ("kills", "restarts"):
                 names = [f"{phase}-{number}" for number in range(plan.identities)]
+                before = figures.kills + figures.restarts
                 disturbing = asyncio.create_task(_disturb(cluster, phase, plan, figures, chance))
                 for at in range(0, len(names), _AT_ONCE):
                     await _send(cluster, names[at : at + _AT_ONCE], plan.copies, phase, figures, chance)
+                # A short load may be over before the first gateway was up again: it is sent once more until then.
+                while figures.kills + figures.restarts == before and not disturbing.done():
+                    await _send(cluster, names[-_AT_ONCE:], plan.copies, phase, figures, chance)
                 disturbing.cancel()
-                await asyncio.gather(disturbing, return_exceptions=True)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await disturbing
                 await cluster.all_up()
             await ask_all_again(cluster, api, figures, figures.told)
         figures.counts = api.counts
