@@ -22,7 +22,7 @@ from gateway.guard.verdict import Verdict
 from gateway.http import existing, problem
 from gateway.model import Claim, Record, State
 from gateway.proxy import answers
-from gateway.proxy.change_sender import SUCCEEDED
+from gateway.proxy.change_ending import SUCCEEDED
 from gateway.proxy.judgement import OUTCOMES
 from gateway.telemetry import RequestRecord, Telemetry
 

@@ -34,8 +34,8 @@ from gateway.proxy import answers
 from gateway.proxy.authorize import Authorizer
 from gateway.proxy.conflicts import ConflictAnswers
 from gateway.proxy.context import RequestContext, refuse_without_store
+from gateway.proxy.create_ending import CreateEnding
 from gateway.proxy.dependencies import HandlerDependencies
-from gateway.proxy.ending import Ending
 from gateway.proxy.forward import deliver
 from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.in_flight import InFlightWait, owner_tokens
@@ -270,8 +270,8 @@ class CreateHandler:
         """Forward a create that holds its claims. `mark` is what is said of it in place of how it ended."""
         sender, record = self.sender, request.record
         link_of = link_maker(operation.rule, operation.claims, request, self._deps.fingerprinter)
-        ending = Ending(operation, view, self._cipher, self._deps.telemetry, link_of)
-        result, settled = await sender.send_operation(request, operation, view, ending)
+        ending = CreateEnding(operation, view, self._cipher, self._deps.telemetry, link_of)
+        result, settled = await sender.send_operation(request, operation, view, ending, operation.claims)
         try:
             is_written = await sender.is_written(record, settled)
         except asyncio.CancelledError:

@@ -1,7 +1,7 @@
 # Sends requests that a rule matches to their API: creates that hold claims, until that is settled, and those that pass
 # without any.
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import assert_never
 
 import msgspec
@@ -11,6 +11,7 @@ from gateway.guard.decision import Outcome
 from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
 from gateway.http.headers import Headers
+from gateway.model import Claim
 from gateway.proxy.answers import unreadable
 from gateway.proxy.context import RequestContext
 from gateway.proxy.dependencies import HandlerDependencies
@@ -52,13 +53,15 @@ class Sender:
         operation: Operation,
         view: RequestView,
         ending: Ending,
+        verified: Sequence[Claim],
         *,
         is_shadow: bool = False,
     ) -> tuple[Result, Awaitable[bool]]:
-        """Send a create that holds its claims, find out how it ended, and have that written.
+        """Send a create or a change that holds its claims, find out how it ended, and have that written.
 
-        Whatever happens ends in a settlement, made before anything else is awaited; gives that, too. In shadow it is
-        sent and answered as though there were no rule, and the API is not asked about it later.
+        Whatever happens ends in a settlement, made before anything else is awaited; gives that, too. `verified` are
+        the claims that the API may be asked about later. In shadow it is sent and answered as though there were no
+        rule.
         """
         deps = self._deps
         try:
@@ -82,8 +85,8 @@ class Sender:
             now = max(deps.wall_clock(), operation.reserved_at)
             settlement = ending.settlement(now)
             settled = deps.store.settle(operation.owner, operation.claims, settlement, now)
-            if not is_shadow:
-                deps.verifier.remember(operation, request, view, settlement)
+            if verified:
+                deps.verifier.remember(operation, verified, request, view, settlement)
             deps.in_flight.end(operation.owner)
         return result, settled
 

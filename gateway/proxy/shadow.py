@@ -20,8 +20,8 @@ from gateway.guard.when import body_limit, choose
 from gateway.guard.would import would_be, would_be_unread
 from gateway.model import FREE, Claim, Held, Reserved
 from gateway.proxy.context import RequestContext
+from gateway.proxy.create_ending import CreateEnding
 from gateway.proxy.dependencies import HandlerDependencies
-from gateway.proxy.ending import Ending
 from gateway.proxy.forward import deliver
 from gateway.proxy.in_flight import owner_tokens
 from gateway.proxy.linking import link_maker
@@ -203,8 +203,8 @@ class ShadowHandler:
         request.answer_is_read = (rule.outcomes is not None or rule.batch is not None) and rule.reads_answer
         request.status_fields = self._sender.status_fields
         link_of = link_maker(rule, operation.claims, request, self._deps.fingerprinter)
-        ending = Ending(operation, view, self._cipher, self._deps.telemetry, link_of)
-        result, settled = await self._sender.send_operation(request, operation, view, ending, is_shadow=True)
+        ending = CreateEnding(operation, view, self._cipher, self._deps.telemetry, link_of)
+        result, settled = await self._sender.send_operation(request, operation, view, ending, (), is_shadow=True)
         # Nobody waits for that; it has no span, because that of the create may be over by then.
         task = asyncio.create_task(Sender.is_written(self._sender, record, settled))
         self._settling.add(task)

@@ -71,9 +71,17 @@ class Verifier:
     # Creates that are sent
 
     def remember(
-        self, operation: Operation, request: RequestContext, view: RequestView, settlement: Settlement
+        self,
+        operation: Operation,
+        claims: Sequence[Claim],
+        request: RequestContext,
+        view: RequestView,
+        settlement: Settlement,
     ) -> None:
-        """Remember a create that was settled as unknown, with its values as sent, under a rule with `verify`."""
+        """Remember a create that was settled as unknown, with its values as sent, under a rule with `verify`.
+
+        `claims` are those of the operation that the API can say something about.
+        """
         rule, verify = operation.rule, operation.rule.verify
         if verify is None or settlement.state is not State.UNKNOWN:
             return
@@ -91,7 +99,7 @@ class Verifier:
         create = UnknownCreate(
             operation.owner,
             rule,
-            operation.claims,
+            claims,
             values,
             target,
             request.exchange.headers.first(b"host"),
