@@ -13,7 +13,7 @@ WORKERS = $(if $(ARGS),,-n $(shell $(PYTHON) -c "import os; print(min(5, 1 + (os
 FAST := tests/unit tests/config tests/handler tests/upstream tests/stores \
 	tests/test_documents.py tests/test_image.py tests/test_wire_document.py tests/test_testing.py
 
-.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions bench-scaling bench-lists bench-operators crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster failover promotions imports strangers fuzz monitoring clean
+.PHONY: help run test test-fast check format lock bench bench-growth bench-peers bench-versions bench-counted bench-scaling bench-lists bench-operators crash model restarts retries store-faults upstream-faults overload soak websockets slow-heads loop-holds slow-readers evasions cluster failover promotions imports strangers fuzz monitoring clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ bench-peers: ## install Caddy, for the benchmark alone
 
 bench-versions: .venv/installed ## CPU per request beside an earlier commit; ARGS=COMMIT
 	@$(BIN)/python -m benchmarks.versions $(ARGS)
+
+bench-counted: .venv/installed ## instructions instead of CPU time; ARGS=COMMIT
+	@$(BIN)/python -m benchmarks.instructions $(ARGS)
 
 bench-scaling: .venv/installed ## creates a second of one and of two gateways on one store
 	@$(BIN)/python -m benchmarks.scaling $(ARGS)
