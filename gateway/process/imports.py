@@ -26,6 +26,8 @@ AT_ONCE_SHARED = 250
 """The same of one on a server: there it is the way that takes time, and creates do not wait for it."""
 _STEP = 0.0005
 """Seconds of the event loop that lines may take without a pause: a create needs a dozen turns of it."""
+_TURNS = 3
+"""Of the event loop, in which claims come to the thread of the store: it writes while the next lines are read."""
 _STATES = {State.IN_FLIGHT: "in flight", State.CREATED: "created", State.UNKNOWN: "unknown"}
 
 
@@ -110,6 +112,9 @@ class Importer:
                 if len(waiting) >= self._at_once:  # the store adds them while the next ones are read
                     await _end(writing, part)
                     writing, waiting = loop.create_task(self._write(waiting)), []
+                    for _ in range(_TURNS):
+                        await asyncio.sleep(0)
+                    began = loop.time()
                 if loop.time() - began > _STEP:
                     await asyncio.sleep(0)
                     began, now = loop.time(), self._clock()

@@ -43,9 +43,14 @@ def database() -> Iterator[sqlite3.Connection]:
 
 
 def write(database: sqlite3.Connection, *rows: Row, statement: str = "write") -> list[Row]:
-    """Run the statement for these rows, and return all that the tables hold then, which is counted."""
+    """Run the statement for these rows, and return all that the tables hold then."""
     places = ",".join([f"({','.join('?' * len(row))})" for row in rows])
     database.execute(sql.read(statement).replace(":places", places), [value for row in rows for value in row])
+    return held(database)
+
+
+def held(database: sqlite3.Connection) -> list[Row]:
+    """Return all that the tables hold, which is counted."""
     assert miscounted(database) == []
     settled = database.execute("SELECT * FROM claims").fetchall()
     in_flight = database.execute(
@@ -161,7 +166,15 @@ def test_nor_does_it_while_it_is_in_flight(database: sqlite3.Connection, state: 
 
 
 @pytest.mark.parametrize("there", [None, IN_FLIGHT, CREATED, UNKNOWN])
-def test_a_claim_is_added_only_where_there_is_none(database: sqlite3.Connection, there: int | None) -> None:
-    before = [] if there is None else put(database, there, 0)
+def test_claims_are_added_where_there_is_none_and_else_none_of_them(
+    database: sqlite3.Connection, there: int | None
+) -> None:
     row = (b"f", b"two", UNKNOWN, "rule", "entry", 5, NOW, 7, None, b"maker", None, b"answer", None, LINK)
-    assert write(database, row, row, statement="add") == (before or [row])
+    if there is None:
+        before = write(database, row, statement="add")
+        assert before == [row]
+    else:
+        before = put(database, there, 0)
+    with pytest.raises(sqlite3.IntegrityError):
+        write(database, (b"e", *row[1:]), row, (b"g", *row[1:]), statement="add")
+    assert held(database) == before

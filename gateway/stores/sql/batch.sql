@@ -55,20 +55,18 @@ BEGIN
     WHERE fingerprint = NEW.fingerprint AND owner = NEW.owner AND state = NEW.was AND NEW.state <> 0;
 END;
 
--- Claims that are settled when they come (add.sql). The caller has checked that nothing is held in their place. A view of
+-- Claims that are settled when they come (add.sql): all of them, or none when one is held, or was and has expired. A view of
 -- its own, because each row of a batch pays for each trigger of that one.
 CREATE TEMP VIEW added AS SELECT * FROM main.claims;
 
 CREATE TEMP TRIGGER addition INSTEAD OF INSERT ON added WHEN NEW.state <> 0
 BEGIN
+    SELECT RAISE(ABORT, 'a claim is in flight') FROM in_flight WHERE fingerprint = NEW.fingerprint;
     INSERT INTO claims (fingerprint, owner, state, rule, entry, first_seen, expires_at, unknown_hold,
                         resource, caller, payload, answer, version, link)
-    SELECT NEW.fingerprint, NEW.owner, NEW.state, NEW.rule, NEW.entry, NEW.first_seen, NEW.expires_at, NEW.unknown_hold,
-           NEW.resource, NEW.caller, NEW.payload, NEW.answer, NEW.version, NEW.link
-    WHERE NOT EXISTS (SELECT 1 FROM in_flight WHERE fingerprint = NEW.fingerprint)
-    ON CONFLICT DO NOTHING;
+    VALUES (NEW.fingerprint, NEW.owner, NEW.state, NEW.rule, NEW.entry, NEW.first_seen, NEW.expires_at, NEW.unknown_hold,
+            NEW.resource, NEW.caller, NEW.payload, NEW.answer, NEW.version, NEW.link);
     INSERT INTO counts
-    SELECT NEW.rule, NEW.state, 1
-    WHERE changes() > 0
+    VALUES (NEW.rule, NEW.state, 1)
     ON CONFLICT (rule, state) DO UPDATE SET claims = claims + 1;
 END;
