@@ -1,6 +1,7 @@
 # Says that what was created before stops no create any more, because a rule is another one: at the start by some of the
 # claims that the store has, at a reload by the rules before.
 
+from collections import Counter
 from collections.abc import Iterable
 
 from gateway.config.against_store import HeldClaims, judge
@@ -32,7 +33,10 @@ async def look_for_lost(store: Store, config: Config, telemetry: Telemetry) -> N
         return  # creates will say so
     held = [HeldClaims(*made_by, count, None) for made_by, (count, _) in counted.claims.items()]
     looked_at = sum(each.count for each in held)
+    lost = Counter[tuple[str, str]]()
     for each in judge(config, held, {}).claims:
         if each.made_by in {"another", "renamed"}:
-            note = f"{each.count} of {looked_at} claims looked at were made by another identity: {_LOST}"
-            telemetry.event("identity-changed", "warning", rule=each.rule, entry=each.entry, note=note)
+            lost[each.rule, each.entry] += each.count  # of several changes, of which each has left some
+    for (rule, entry), count in lost.items():
+        note = f"{count} of {looked_at} claims looked at were made by another identity: {_LOST}"
+        telemetry.event("identity-changed", "warning", rule=rule, entry=entry, note=note)

@@ -119,6 +119,18 @@ async def test_gateways_of_both_configurations_stop_each_others_on_one_file(
     assert line["note"].startswith("1 of 3 claims looked at were made by another identity: ")
 
 
+async def test_of_several_identities_from_before_a_start_tells_once(gateway: StartGateway) -> None:
+    first, *others = [users(normalize=names) for names in ([], ["trim"], ["trim", "casefold"])]
+    program = await gateway(rules=[first])
+    for email, later in zip([CASED, NEW], others, strict=True):
+        assert await slugs(program, email) == [201]
+        program = await followed(program, gateway, later)
+    await program.wait_for_log(event="identity-changed")
+    assert await slugs(program, SMALL) == [201]  # what is logged at the start has been written then
+    warnings = [line["note"] for line in program.log if line["event"] == "identity-changed"]
+    assert [note.partition(":")[0] for note in warnings] == ["2 of 2 claims looked at were made by another identity"]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_gateways_beside_each_other_stop_each_others_while_one_after_the_other_is_replaced(
     upstream: RawUpstream, gateway: StartGateway, backend: Backend
