@@ -1,7 +1,6 @@
 # A change of a resource on its way to the API and back.
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from gateway.guard.changes import BegunChange
 from gateway.guard.decision import Outcome
@@ -26,15 +25,7 @@ class ChangeSender:
     def __repr__(self) -> str:
         return "ChangeSender()"
 
-    def of(self, request: RequestContext, view: RequestView) -> Callable[[Operation, BegunChange], Awaitable[None]]:
-        """Return what sends one request's change, once that holds what it must hold."""
-
-        async def send(operation: Operation, begun: BegunChange) -> None:
-            await self._send(request, view, operation, begun)
-
-        return send
-
-    async def _send(self, request: RequestContext, view: RequestView, operation: Operation, begun: BegunChange) -> None:
+    async def send(self, request: RequestContext, view: RequestView, operation: Operation, begun: BegunChange) -> None:
         """Send a change, settle it whatever happens, and pass the answer on once that is written."""
         sender, rule = self._steps.sender, operation.rule
         ending = ChangeEnding(rule, begun, request.target.path)

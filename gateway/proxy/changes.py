@@ -5,14 +5,17 @@
 # as long as the API may still be at work on it; the same change, tried again, then holds another one, so that two of
 # them are never under way, and either sees the other.
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from gateway.errors import StoreBusy, StoreError
 from gateway.guard.changes import BegunChange, ResourceChange
+from gateway.guard.identity import RequestView
 from gateway.guard.operation import Operation
 from gateway.model import FREE, Claim, Held, Record, State
+from gateway.proxy.change_sender import ChangeSender
+from gateway.proxy.context import RequestContext
 from gateway.proxy.create import CreateHandler
 from gateway.proxy.dependencies import HandlerDependencies
 
@@ -34,14 +37,15 @@ class ResourceChanges:
         """`steps` are those that changes have in common with creates."""
         self._deps = deps
         self._steps = steps
+        self._sender = ChangeSender(deps, steps)
 
     def __repr__(self) -> str:
         return "ResourceChanges()"
 
     async def carry_out(
-        self, change: ResourceChange, send: Callable[[Operation, BegunChange], Awaitable[None]]
+        self, change: ResourceChange, request: RequestContext, view: RequestView
     ) -> Busy | Held | StoreError | None:
-        """Hold what a change must hold, and have `send` send and settle it: then None.
+        """Hold what a change must hold, send it, settle it, and pass its answer on: then None.
 
         Otherwise nothing was sent, for another change of the resource, for claims of its identities that others hold,
         or because the store could not do it.
@@ -62,7 +66,7 @@ class ResourceChanges:
             try:
                 met = await self._begin(change, operation, unlinked)
                 if isinstance(met, BegunChange):
-                    await send(operation, met)
+                    await self._sender.send(request, view, operation, met)
                     return None
             finally:
                 deps.in_flight.end(operation.owner)

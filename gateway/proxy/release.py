@@ -8,7 +8,6 @@ from gateway.guard.identity import RequestView
 from gateway.guard.rules import Match
 from gateway.model import State
 from gateway.proxy import answers
-from gateway.proxy.change_sender import ChangeSender
 from gateway.proxy.changes import Busy, ResourceChanges
 from gateway.proxy.context import RequestContext
 from gateway.proxy.create import CreateHandler
@@ -25,7 +24,6 @@ class ReleaseHandler:
         self._deps = deps
         self._steps = steps
         self._changes = ResourceChanges(deps, steps)
-        self._sender = ChangeSender(deps, steps)
 
     def __repr__(self) -> str:
         return "ReleaseHandler()"
@@ -55,7 +53,7 @@ class ReleaseHandler:
         deps, rule = self._deps, change.rule
         waiting = InFlightWait(deps.in_flight, deps.stopwatch, request.exchange, rule)
         while True:
-            met = await self._changes.carry_out(change, self._sender.of(request, view))
+            met = await self._changes.carry_out(change, request, view)
             if met is None:
                 return
             if not isinstance(met, Busy):

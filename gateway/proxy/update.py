@@ -10,7 +10,6 @@ from gateway.guard.rules import Match
 from gateway.http.paths import named_hosts
 from gateway.model import Held, State
 from gateway.proxy import answers
-from gateway.proxy.change_sender import ChangeSender
 from gateway.proxy.changes import Busy, ResourceChanges
 from gateway.proxy.context import RequestContext
 from gateway.proxy.create import CreateHandler
@@ -28,7 +27,6 @@ class UpdateHandler:
         self._deps = deps
         self._steps = steps
         self._changes = ResourceChanges(deps, steps)
-        self._sender = ChangeSender(deps, steps)
 
     def __repr__(self) -> str:
         return "UpdateHandler()"
@@ -73,7 +71,7 @@ class UpdateHandler:
         deps, rule = self._deps, change.rule
         waiting = InFlightWait(deps.in_flight, deps.stopwatch, request.exchange, rule)
         while True:
-            met = await self._changes.carry_out(change, self._sender.of(request, view))
+            met = await self._changes.carry_out(change, request, view)
             match met:
                 case None:
                     return
