@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import msgspec
 
 from gateway.colours import wants_colours
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.guard.following import RESOURCE
 from gateway.histogram import Durations, Histogram
 from gateway.log_text import event_text, request_text

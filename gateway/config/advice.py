@@ -8,7 +8,8 @@ from msgspec.structs import fields
 
 from gateway.config.problems import quote
 from gateway.config.reachability import unreachable
-from gateway.config.schema import Config, RuleConfig
+from gateway.config.schema import Config
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.validate_values import is_always_there
 from gateway.guard.content import JSON_TYPES
 from gateway.guard.field import Source, parse_alternatives, parse_field

@@ -6,7 +6,8 @@ from typing import Literal
 import msgspec
 
 from gateway.config.problems import quote
-from gateway.config.schema import Config, ScopeConfig
+from gateway.config.schema import Config
+from gateway.config.schema_rule import ScopeConfig
 from gateway.config.versions import BESIDE, IdentityConfig, KnownEntry, known_entries, version
 from gateway.guard.following import RESOURCE
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from gateway.config.schema import MatchConfig, PreviousConfig, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
+from gateway.config.schema_rule import MatchConfig, PreviousConfig, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 from gateway.guard.following import Action
 from gateway.guard.template import parse_template

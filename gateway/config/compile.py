@@ -10,11 +10,12 @@ from gateway.config.compile_changes import entries_of, followed_by, for_changes
 from gateway.config.compile_conditions import compile_exceptions, compile_override, compile_when
 from gateway.config.compile_identity import compile_entry, compile_scope
 from gateway.config.conditions import parse_answer_condition
-from gateway.config.schema import Config, RuleConfig
+from gateway.config.schema import Config
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import OutcomeConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
 from gateway.config.validate_batch import parse_list

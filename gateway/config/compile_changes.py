@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.guard.changes import versions_before
 from gateway.guard.following import Action, Followed
 from gateway.guard.rule import Entry, Rule

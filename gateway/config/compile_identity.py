@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.config.schema import TYPES, RuleConfig, ScopeConfig, UniqueConfig
+from gateway.config.schema_rule import TYPES, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.versions import BESIDE, IdentityConfig, earlier, present, version
 from gateway.guard.field import WHOLE, Field, parse_alternatives
 from gateway.guard.normalize import NORMALISERS, takes_nothing_else, types_in_text

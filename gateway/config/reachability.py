@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.config.conditions import parse_request_condition
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.guard.condition import ConditionError, implies
 from gateway.guard.template import Partial, Template, parse_template
 

@@ -5,8 +5,9 @@ import re
 
 from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, nearest, quote
-from gateway.config.schema import Config, RuleConfig
+from gateway.config.schema import Config
 from gateway.config.schema_answers import AnswerConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.validate_values import is_token
 from gateway.guard.answer_shapes import SLUGS, Language, check_template, language_of, split_template
 from gateway.http.cors import ANY

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.reachability import takes_all
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.guard.authorize import REFUSED
 from gateway.guard.field import Source, parse_field
 from gateway.guard.statuses import parse_statuses

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import MAX_ITEMS, RuleConfig, ScopeConfig
+from gateway.config.schema_rule import MAX_ITEMS, RuleConfig, ScopeConfig
 from gateway.guard.batch import MAX_CLAIMS, MAX_INDEX
 from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 from gateway.guard.other_body import KINDS, OTHER_KINDS

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.units import format_size
 from gateway.config.validate_values import is_in_body, is_in_form, is_in_xml, is_value_in_body
 from gateway.guard.content import is_msgpack

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from gateway.config.changes_of import movable, unreadable
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.reachability import takes_all
-from gateway.config.schema import RuleConfig
 from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.validate_match import check_methods
 from gateway.guard.field import parse_alternatives
 from gateway.guard.following import RESOURCE

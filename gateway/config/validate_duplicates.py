@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.guard.statuses import Statuses
 
 _ACCEPTED = (200, 202, 204)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.guard.field import Field, Source, parse_alternatives, parse_field
 from gateway.guard.other_body import KINDS, OTHER_KINDS
 

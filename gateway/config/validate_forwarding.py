@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import Config, RuleConfig
+from gateway.config.schema import Config
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.validate_values import is_token
 from gateway.guard.field import Source, parse_alternatives
 

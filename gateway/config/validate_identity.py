@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, nearest, quote
-from gateway.config.schema import TYPES, PreviousConfig, RuleConfig, ScopeConfig, UniqueConfig
+from gateway.config.schema_rule import TYPES, PreviousConfig, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.validate_values import has_types, is_always_there, is_token, name_of, same_names
 from gateway.config.versions import earlier, present, version, versions_alike
 from gateway.guard.field import WHOLE, Field, Source, parse_alternatives

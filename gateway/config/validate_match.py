@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from gateway.config.endpoints import is_host
 from gateway.config.problems import Path, Problems, quote
 from gateway.config.reachability import unreachable
-from gateway.config.schema import MatchConfig, RuleConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig
 from gateway.config.validate_values import is_token
 from gateway.guard.template import parse_template
 

@@ -9,8 +9,8 @@ from gateway.config.conditions import (
     validate_conditions,
 )
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import RuleConfig
 from gateway.config.schema_override import OverrideConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.validate_identity import wrong_field
 from gateway.config.validate_values import is_token
 from gateway.guard.condition import Condition, contradicts, implies

@@ -4,8 +4,8 @@ import math
 import re
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import RuleConfig
 from gateway.config.schema_key import KeyConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.validate_values import is_token
 from gateway.guard.field import Source, parse_field
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.validate_authorize import validate_authorize, validate_questions
 from gateway.config.validate_batch import validate_batch
 from gateway.config.validate_bodies import validate_bodies

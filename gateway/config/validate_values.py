@@ -8,7 +8,8 @@ import msgspec
 
 from gateway.config.hints import example
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import ServerConfig, UniqueConfig
+from gateway.config.schema import ServerConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_upstreams import UpstreamConfig

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.units import format_duration
 from gateway.config.validate_values import check_headers

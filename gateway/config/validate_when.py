@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gateway.config.conditions import parse_request_condition, validate_conditions
 from gateway.config.problems import Path, Problems, quote
-from gateway.config.schema import MatchConfig
+from gateway.config.schema_rule import MatchConfig
 from gateway.config.validate_identity import wrong_field
 from gateway.guard.condition import Condition, contradicts
 from gateway.guard.field import Field

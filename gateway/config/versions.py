@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from gateway.config.schema import Config, JsonType, RuleConfig, ScopeConfig, UniqueConfig
+from gateway.config.schema import Config
+from gateway.config.schema_rule import JsonType, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.validate_batch import parse_list
 from gateway.guard.field import WHOLE, Field, Source, parse_alternatives, parse_field
 from gateway.guard.fingerprint import VERSION, encode

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.config.schema import AdminConfig, Config, FingerprintConfig, RuleConfig
+from gateway.config.schema import AdminConfig, Config, FingerprintConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_traces import TracesConfig
 from gateway.config.schema_verify import VerifyConfig

@@ -10,11 +10,12 @@ import pytest
 from gateway.config.advice import advise
 from gateway.config.problems import Problems
 from gateway.config.reader import read
-from gateway.config.schema import Config, UniqueConfig
+from gateway.config.schema import Config
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_changes import ReleaseConfig, UpdateConfig
 from gateway.config.schema_outcome import ConditionConfig
 from gateway.config.schema_override import OverrideConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.config.table import Duration
 from gateway.config.validate import validate
 from tests.support.config import RULE, UPSTREAM

@@ -3,9 +3,10 @@
 from typing import Any
 
 from gateway.config.against_store import HeldClaims, Judged, Verdict, judge
-from gateway.config.schema import Config, PreviousConfig, RuleConfig, UniqueConfig
+from gateway.config.schema import Config
 from gateway.config.schema_changes import ReleaseConfig
 from gateway.config.schema_key import KeyConfig
+from gateway.config.schema_rule import PreviousConfig, RuleConfig, UniqueConfig
 from gateway.config.versions import BESIDE, IdentityConfig, present, version
 from tests.support.unit import rule_config
 

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 import pytest
 
-from gateway.config import load, schema
+from gateway.config import load, schema, schema_rule
 from gateway.config.changes import RESTART
 from gateway.config.hints import example
 from gateway.config.problems import Problems
@@ -48,12 +48,12 @@ HEADINGS: dict[type[Table], str] = {
     schema.FingerprintConfig: "[fingerprint]",
     schema.LogConfig: "[log]",
     TracesConfig: "[traces]",
-    schema.RuleConfig: "[[rules]]",
+    schema_rule.RuleConfig: "[[rules]]",
     VerifyConfig: "verify",
-    schema.MatchConfig: "match",
-    schema.UniqueConfig: "unique",
-    schema.PreviousConfig: "previous",
-    schema.ScopeConfig: "scope",
+    schema_rule.MatchConfig: "match",
+    schema_rule.UniqueConfig: "unique",
+    schema_rule.PreviousConfig: "previous",
+    schema_rule.ScopeConfig: "scope",
     KeyConfig: "key",
     OutcomeConfig: "outcome",
     ConditionConfig: "Conditions",
@@ -139,11 +139,11 @@ def test_the_example_of_a_table_is_right(table: type[Table]) -> None:
 
 def complete(text: str, table: type[Table]) -> str:
     """A whole file around an example."""
-    if table is schema.MatchConfig:
+    if table is schema_rule.MatchConfig:
         return UPSTREAM + RULE.replace('match = { path = "/users" }\n', text)
-    if table in {schema.UniqueConfig, schema.PreviousConfig}:
+    if table in {schema_rule.UniqueConfig, schema_rule.PreviousConfig}:
         return UPSTREAM + RULE.replace('unique = [{ name = "email", fields = ["body.email"] }]\n', text)
-    if table is schema.ScopeConfig:
+    if table is schema_rule.ScopeConfig:
         return UPSTREAM + RULE + text
     changes = {UpsertConfig, ReleaseConfig, UpdateConfig}
     own = {KeyConfig, AuthorizeConfig, OverrideConfig, VerifyConfig, AnswerConfig, *changes}
@@ -223,7 +223,7 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         schema.AdminConfig: {"token_file"},
         UpstreamConfig: {"urls", "tls"},
         # The first two need another `duplicate`, the next two fields of items, the last one a form.
-        schema.RuleConfig: {"accept_status", "upsert", "each", "item_status", "spool_limit"},
+        schema_rule.RuleConfig: {"accept_status", "upsert", "each", "item_status", "spool_limit"},
     }.get(table, set())
     keys = [field for field in msgspec.structs.fields(table) if field.name not in left_out]
     lines = [example(table, field.encode_name) for field in keys]
@@ -232,13 +232,13 @@ def test_every_text_that_says_what_would_be_right_is_right(table: type[Table]) -
         assert list(parsed) == [field.encode_name]
         assert parsed[field.encode_name] != "None", "a key without a default has an example of its own"
     text = "\n".join(lines) + "\n"
-    if table is schema.MatchConfig:
+    if table is schema_rule.MatchConfig:
         text = f"match = {{ {', '.join(lines)} }}\n"
-    elif table is schema.UniqueConfig:
+    elif table is schema_rule.UniqueConfig:
         text = f"unique = [{{ {', '.join(lines)} }}]\n"
-    elif table is schema.PreviousConfig:
+    elif table is schema_rule.PreviousConfig:
         text = f'unique = [{{ name = "email", fields = ["body.email"], previous = {{ {", ".join(lines)} }} }}]\n'
-    elif table is schema.ScopeConfig:
+    elif table is schema_rule.ScopeConfig:
         text = f"scope = [{{ {', '.join(lines)} }}]\n"
     elif table in {KeyConfig, AuthorizeConfig, OverrideConfig, VerifyConfig}:
         text = f"{HEADINGS[table]} = {{ {', '.join(lines)} }}\n"

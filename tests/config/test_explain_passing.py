@@ -4,9 +4,10 @@ from typing import Any
 
 from gateway.commands.explain import explain
 from gateway.commands.explain_lines import lines
-from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema import Config
 from gateway.config.schema_outcome import ConditionConfig
 from gateway.config.schema_override import OverrideConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Size
 from tests.support.token import bearer

@@ -4,15 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.config.schema import (
-    Config,
-    MatchConfig,
-    PreviousConfig,
-    RuleConfig,
-    ScopeConfig,
-    UniqueConfig,
-)
+from gateway.config.schema import Config
 from gateway.config.schema_key import KeyConfig
+from gateway.config.schema_rule import MatchConfig, PreviousConfig, RuleConfig, ScopeConfig, UniqueConfig
 from gateway.config.versions import BESIDE, Lost, known_entries, lost_entries, present, version, versions_alike
 
 

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 import pytest
 
-from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema import Config
 from gateway.config.schema_authorize import AuthorizeConfig
 from gateway.config.schema_key import KeyConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_store import StoreConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration, Size

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema import Config
 from gateway.config.schema_authorize import AuthorizeConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration
 from gateway.front.exchange import Exchange

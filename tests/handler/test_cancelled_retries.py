@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.schema import Config, MatchConfig, RuleConfig
+from gateway.config.schema import Config
 from gateway.config.schema_key import KeyConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.front.exchange import Exchange
 from gateway.proxy.handler import Handler

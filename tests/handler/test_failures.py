@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.config.schema import Config, MatchConfig, RuleConfig
+from gateway.config.schema import Config
 from gateway.config.schema_key import KeyConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.front.exchange import Exchange
 from gateway.proxy.dependencies import HandlerDependencies

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.config.schema import Config, MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema import Config
 from gateway.config.schema_key import KeyConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.config.table import Duration
 from gateway.http.headers import Headers

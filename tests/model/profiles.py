@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from gateway.config.schema import MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.table import Duration
 from gateway.http.headers import Headers
 from gateway.upstream.results import NoResponse, UpstreamResponse

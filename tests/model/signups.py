@@ -1,6 +1,6 @@
 # Creates whose unknown outcome the gateway finds out, and what the API says when it is asked.
 
-from gateway.config.schema import MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.config.table import Duration
 from gateway.http.headers import Headers

@@ -1,7 +1,7 @@
 # A rule whose API says in its answers' bodies what it did, and what such bodies say.
 
-from gateway.config.schema import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_outcome import ConditionConfig, OutcomeConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.table import Duration
 from tests.model.reference import Kind
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from gateway.config.schema import UniqueConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.model import FOREVER, Claim, Kept, Record, Settlement, State
 from gateway.process.exports import export

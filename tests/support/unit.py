@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gateway.config.compile import compile_rules
-from gateway.config.schema import Config, JsonType, MatchConfig, RuleConfig, UniqueConfig
+from gateway.config.schema import Config
+from gateway.config.schema_rule import JsonType, MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_upstreams import UpstreamConfig
 from gateway.guard.identity import RequestView
 from gateway.guard.rule import Rule

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.config.schema import ScopeConfig, UniqueConfig
+from gateway.config.schema_rule import ScopeConfig, UniqueConfig
 from gateway.guard.field import Source, parse_alternatives, parse_field
 from gateway.guard.question import foreign, lines_along, missing, parse_question, place
 from tests.support.unit import rule

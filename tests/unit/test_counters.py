@@ -6,8 +6,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from gateway.config.schema import MatchConfig, RuleConfig, UniqueConfig
 from gateway.config.schema_key import KeyConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig, UniqueConfig
 from gateway.histogram import ANSWERS, Histogram
 from gateway.process.systemd import ServiceManager
 from gateway.process.watchdog import run_watchdog

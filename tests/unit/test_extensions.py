@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.config.reachability import unreachable
-from gateway.config.schema import MatchConfig, RuleConfig
+from gateway.config.schema_rule import MatchConfig, RuleConfig
 from gateway.guard.rules import Match, Refusal
 from tests.support.unit import ask, compiled, met, rule_config
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.schema import UniqueConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError
 from gateway.guard.identity import RequestView, identify
 from gateway.guard.urlencoded import MAX_NAMES, MAX_PARAMETERS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from gateway.config.schema import UniqueConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError
 from gateway.guard.claims import claims
 from gateway.guard.fingerprint import Fingerprinter

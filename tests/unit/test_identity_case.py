@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.schema import UniqueConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.errors import IdentityError
 from gateway.guard.identity import RequestView, identify
 from gateway.guard.large_body import LARGE

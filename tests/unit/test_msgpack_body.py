@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.schema import UniqueConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.errors import BodyTooLarge, CodingNotAccepted, IdentityError
 from gateway.guard.body import find, read_json, want
 from gateway.guard.content import BodyFormats, is_msgpack

@@ -10,7 +10,7 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.schema import UniqueConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.errors import IdentityError
 from gateway.guard.identity import RequestView, identify
 from gateway.guard.multipart_form import MAX_FILES, MAX_HEADS, MAX_PARTS

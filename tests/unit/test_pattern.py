@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from gateway.config.schema import UniqueConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.errors import IdentityError
 from gateway.guard.identity import identify
 from gateway.guard.pattern import parse_pattern

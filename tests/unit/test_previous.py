@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.schema import PreviousConfig, ScopeConfig, UniqueConfig
+from gateway.config.schema_rule import PreviousConfig, ScopeConfig, UniqueConfig
 from gateway.config.versions import BESIDE
 from gateway.errors import IdentityError, RepeatedItems
 from gateway.guard.claims import claims, with_items

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.schema import UniqueConfig
+from gateway.config.schema_rule import UniqueConfig
 from gateway.config.schema_verify import VerifyConfig
 from gateway.guard.claims import claims
 from gateway.guard.field import parse_field

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.config.reachability import unreachable
-from gateway.config.schema import MatchConfig
+from gateway.config.schema_rule import MatchConfig
 from gateway.config.table import Duration
 from gateway.guard.rules import Match, Refusal
 from tests.support.unit import ask, compiled, met, rule, rule_config

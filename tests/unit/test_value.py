@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.schema import ScopeConfig, UniqueConfig
+from gateway.config.schema_rule import ScopeConfig, UniqueConfig
 from gateway.errors import IdentityError
 from gateway.guard.identity import identify
 from gateway.guard.large_body import LARGE

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from gateway.audit import Audit
 from gateway.config.compile import milliseconds
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.config.units import parse_duration
 from gateway.errors import StoreError
 from gateway.guard.decision import later

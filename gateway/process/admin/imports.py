@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.audit import Audit, AuditError
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.errors import GatewayError
 from gateway.guard.fingerprint import Fingerprinter
 from gateway.process.admin.access import Access

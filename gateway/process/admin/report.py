@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from gateway.config.schema import RuleConfig
+from gateway.config.schema_rule import RuleConfig
 from gateway.process.admin.answers import answer
 from gateway.process.admin.metrics import Sources
 from gateway.process.admin.report_shapes import ConflictCount, Report, RuleReport

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from gateway.config.schema import RuleConfig, UniqueConfig
 from gateway.config.schema_duplicates import ACCEPT_STATUS, UpsertConfig
 from gateway.config.schema_outcome import ConditionConfig
+from gateway.config.schema_rule import RuleConfig, UniqueConfig
 from gateway.config.table import Duration
 from gateway.config.units import format_duration, format_size
 
