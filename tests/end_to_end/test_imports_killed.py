@@ -31,7 +31,10 @@ async def importing(program: GatewayProgram, *words: str) -> AsyncIterator[Proce
     """An import whose lines come through a pipe."""
     admin = ("--admin", f"127.0.0.1:{program.admin_port}")
     command = (sys.executable, "-m", "gateway", *WORDS, *words, *admin)
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    # What runs in the background of a shell ignores Ctrl-C, and so would what it starts.
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
     try:
         async with asyncio.timeout(PATIENCE):
             yield process
