@@ -1,12 +1,11 @@
 # `gateway explain` with batches: each item's claims, and why a batch would be refused.
 
-import argparse
 import json
 from pathlib import Path
 
 import pytest
 
-from gateway.commands import explain
+from tests.support.explaining import explained
 
 RULES = """
 [upstream]
@@ -57,7 +56,5 @@ def test_the_lines_for_people_name_the_items(tmp_path: Path, capsys: pytest.Capt
 def run(directory: Path, items: list[object], form: str = "--json") -> int:
     rules = directory / "gateway.toml"
     rules.write_text(RULES, encoding="utf-8")
-    parser = argparse.ArgumentParser()
-    explain.configure(parser)
-    words = ["-c", str(rules), "/invites", "-d", json.dumps({"items": items})]
-    return explain.execute(parser.parse_args([*words, form] if form == "--json" else words))
+    words = ["/invites", "-d", json.dumps({"items": items})]
+    return explained(rules, *([*words, form] if form == "--json" else words))

@@ -1,13 +1,12 @@
 # `gateway explain` with XML and MessagePack, given as to curl.
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gateway.commands import explain
+from tests.support.explaining import explained
 
 RULES = """
 [upstream]
@@ -40,9 +39,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     Path("odd.xml").write_bytes(CREATE.replace(b"ada", b"<![CDATA[canary]]>"))
 
     def run(*words: str) -> int:
-        parser = argparse.ArgumentParser()
-        explain.configure(parser)
-        return explain.execute(parser.parse_args(["-c", "gateway.toml", "--json", *words]))
+        return explained("gateway.toml", "--json", *words)
 
     return run
 

@@ -1,13 +1,12 @@
 # `gateway explain` with requests that change and delete what was created.
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.commands import explain
+from tests.support.explaining import explained
 
 RULES = """
 [upstream]
@@ -32,10 +31,8 @@ ACME = ("-H", "X-Tenant: acme")
 def run(directory: Path, capsys: pytest.CaptureFixture[str], *arguments: str, as_json: bool = True) -> Any:
     file = directory / "gateway.toml"
     file.write_text(RULES, encoding="utf-8")
-    parser = argparse.ArgumentParser()
-    explain.configure(parser)
     shown = ["--json"] if as_json else []
-    code = explain.execute(parser.parse_args(["-c", str(file), *arguments, *shown]))
+    code = explained(file, *arguments, *shown)
     out = capsys.readouterr().out
     return (code, json.loads(out)) if as_json else (code, out)
 

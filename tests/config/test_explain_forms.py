@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commands import explain
 from gateway.commands.curl_options import FormPart, data_urlencode, form_part
+from tests.support.explaining import explained
 
 RULES = """
 [upstream]
@@ -47,9 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     Path("gateway.toml").write_text(RULES, encoding="utf-8")
 
     def run(*words: str) -> int:
-        parser = argparse.ArgumentParser()
-        explain.configure(parser)
-        return explain.execute(parser.parse_args(["-c", "gateway.toml", "--json", *words]))
+        return explained("gateway.toml", "--json", *words)
 
     return run
 

@@ -1,14 +1,13 @@
 # `gateway explain` of an entry that was something else before a change: both of its identities, where they are two.
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.commands import explain
 from tests.support.config import KEY, UPSTREAM, written
+from tests.support.explaining import explained
 
 RULE = """
 [fingerprint]
@@ -36,10 +35,8 @@ def rules(tmp_path: Path) -> Path:
 
 
 def run(rules: Path, body: dict[str, Any], *more: str) -> int:
-    parser = argparse.ArgumentParser()
-    explain.configure(parser)
     headers = ["-H", "X-Tenant: t", "-H", "X-Region: eu"]
-    return explain.execute(parser.parse_args(["-c", str(rules), "/users", *headers, "-d", json.dumps(body), *more]))
+    return explained(rules, "/users", *headers, "-d", json.dumps(body), *more)
 
 
 def test_both_identities_are_shown_with_what_each_is_made_of(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
