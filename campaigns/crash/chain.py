@@ -41,11 +41,10 @@ class ArmedProgram(GatewayProgram):
         super().__init__(directory, toml, environment={"GATEWAY_CRASH_AT": crash_at})
 
     async def died_at(self, point: str) -> None:
-        """Wait until it has killed itself; AssertionError when that was not at `point`."""
+        """Wait until it has killed itself; AssertionError when that was not at `point`, or was not the last it did."""
         await self.wait_for_log(event="crash-point")
         code = await self._ended()
-        # Another thread may have logged something between the two.
-        if code != KILLED or {"event": "crash-point", "point": point} not in [*self.log]:
+        if code != KILLED or self.log[-1] != {"event": "crash-point", "point": point}:
             raise AssertionError(f"not killed at {point}: exit code {code}\n{self.output}")
 
 
