@@ -1,6 +1,5 @@
 # A change of a resource on its way to the API and back.
 
-import asyncio
 
 from gateway.guard.changes import BegunChange
 from gateway.guard.decision import Outcome
@@ -11,7 +10,6 @@ from gateway.proxy.context import RequestContext
 from gateway.proxy.create import CreateHandler
 from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.forward import deliver
-from gateway.upstream.results import UpstreamResponse
 
 
 class ChangeSender:
@@ -31,12 +29,7 @@ class ChangeSender:
         ending = ChangeEnding(rule, begun, request.target.path)
         # The first claim is that of the resource, of which the API knows nothing.
         result, settled = await sender.send_operation(request, operation, view, ending, operation.claims[1:])
-        try:
-            is_written = await sender.is_written(request.record, settled)
-        except asyncio.CancelledError:
-            if isinstance(result, UpstreamResponse):
-                result.abandon()
-            raise
+        is_written = await sender.is_written(request.record, settled, result)
         request.record.outcome = ending.said
         is_unknown = ending.outcome is Outcome.FAILED and not rule.failed_is_free
         # What is not written yet is not so yet: what it no longer has is still held.

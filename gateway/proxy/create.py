@@ -43,7 +43,6 @@ from gateway.proxy.linking import link_maker
 from gateway.proxy.override import Overrides, also_held, free_claims, is_overridden
 from gateway.proxy.sender import Sender
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
-from gateway.upstream.results import UpstreamResponse
 
 
 class CreateHandler:
@@ -272,12 +271,7 @@ class CreateHandler:
         link_of = link_maker(operation.rule, operation.claims, request, self._deps.fingerprinter)
         ending = CreateEnding(operation, view, self._cipher, self._deps.telemetry, link_of)
         result, settled = await sender.send_operation(request, operation, view, ending, operation.claims)
-        try:
-            is_written = await sender.is_written(record, settled)
-        except asyncio.CancelledError:
-            if isinstance(result, UpstreamResponse):
-                result.abandon()
-            raise
+        is_written = await sender.is_written(record, settled, result)
         if is_written and ending.kept is not None and ending.answer is not None:
             self._recent.remember(operation.owner, ending.kept)
         record.outcome = mark or ending.said

@@ -1,6 +1,7 @@
 # Sends requests that a rule matches to their API: creates that hold claims, until that is settled, and those that pass
 # without any.
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import assert_never
 
@@ -90,8 +91,11 @@ class Sender:
             deps.in_flight.end(operation.owner)
         return result, settled
 
-    async def is_written(self, record: RequestRecord, settled: Awaitable[bool]) -> bool:
-        """Wait for a settlement; whether it was written."""
+    async def is_written(self, record: RequestRecord, settled: Awaitable[bool], result: Result | None = None) -> bool:
+        """Wait for a settlement; whether it was written.
+
+        `result` is what is passed on then; when this is cancelled, nobody will, so an answer is abandoned.
+        """
         try:
             if await settled:
                 return True
@@ -99,6 +103,10 @@ class Sender:
         except StoreError as error:
             # The store goes on trying. Until it has written it, the claim stays held: what the client hears is true.
             self._deps.telemetry.repeated("settle-delayed", "error", rule=record.rule, reason=str(error))
+        except asyncio.CancelledError:
+            if isinstance(result, UpstreamResponse):
+                result.abandon()
+            raise
         return False
 
     async def forward_unguarded(self, request: RequestContext, reason: str) -> None:

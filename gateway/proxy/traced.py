@@ -25,7 +25,7 @@ from gateway.proxy.dependencies import HandlerDependencies
 from gateway.proxy.handler import Handler
 from gateway.proxy.held_create import HeldCreate
 from gateway.proxy.in_flight import InFlightWait
-from gateway.proxy.sender import Sender
+from gateway.proxy.sender import Result, Sender
 from gateway.proxy.shadow import ShadowHandler
 from gateway.proxy.stored_answers import AnswerCipher, RecentAnswers
 from gateway.proxy.upsert import Upserts
@@ -116,9 +116,9 @@ class _TracedSender(Sender):
         return await _sent("upstream", request.record.method, super().send(request, is_guarded=is_guarded))
 
     @override
-    async def is_written(self, record: RequestRecord, settled: Awaitable[bool]) -> bool:
+    async def is_written(self, record: RequestRecord, settled: Awaitable[bool], result: Result | None = None) -> bool:
         with _CURRENT.get().step("settle") as span:
-            is_written = await super().is_written(record, settled)
+            is_written = await super().is_written(record, settled, result)
             span.set_attribute("gateway.settled", is_written)
             return is_written
 
