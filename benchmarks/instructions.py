@@ -3,6 +3,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import http.client
 import re
 import socket
@@ -15,15 +16,14 @@ from pathlib import Path
 
 from benchmarks.measure import CREATE, DUPLICATE, GET, POST, Scenario, WrongAnswerError
 from benchmarks.processes import found, free_port, started
-from benchmarks.proxies import Place, rules_file, upstream_program
+from benchmarks.proxies import Place, upstream_program
 from benchmarks.requests import numbered
-from benchmarks.versions import ROOT, checked_out
+from benchmarks.versions import ROOT, checked_out, gateway_of
 
 SCENARIOS = (GET, POST, CREATE, DUPLICATE)
 START_LIMIT = 300.0
 """Seconds: under valgrind everything takes fifty times as long."""
 _ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
     "PYTHONHASHSEED": "0",
     # valgrind counts `rep stosb` once for each byte that it sets.
     "GLIBC_TUNABLES": "glibc.cpu.x86_rep_stosb_threshold=100000000:glibc.cpu.x86_rep_movsb_threshold=100000000",
@@ -32,23 +32,21 @@ _TOTAL = re.compile(rb"^(?:summary|totals): (\d+)", re.MULTILINE)
 
 
 class Counted:
-    """A gateway under callgrind. Mutable state: how many requests it got, how many dumps it made."""
+    """A gateway under callgrind. Mutable state: how many dumps it made."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", connection: socket.socket, dumps: Path) -> None:
-        self._process = process
+    def __init__(self, pid: int, connection: socket.socket, dumps: Path) -> None:
+        self._pid = pid
         self._connection = connection
         self._dumps = dumps
-        self._number = 0
         self._made = 0
 
     def __repr__(self) -> str:
-        return f"Counted({self._number} requests)"
+        return f"Counted({self._pid}, {self._made} dumps)"
 
     def send(self, scenario: Scenario, count: int, first: int) -> None:
         """Send requests one after the other, with numbers from `first` on. Raises WrongAnswerError."""
         text = scenario.text("series")
         for number in range(first, first + count):
-            self._number += 1
             self._connection.sendall(numbered(text, number))
             response = http.client.HTTPResponse(self._connection, method=text.partition(b" ")[0].decode())
             response.begin()
@@ -58,7 +56,7 @@ class Counted:
 
     def instructions(self) -> int:
         """How many it has executed since this was asked last."""
-        subprocess.run(["callgrind_control", "-d", str(self._process.pid)], check=True, capture_output=True)
+        subprocess.run(["callgrind_control", "-d", str(self._pid)], check=True, capture_output=True)
         self._made += 1
         dump = self._dumps.with_name(f"{self._dumps.name}.{self._made}")
         deadline = time.monotonic() + START_LIMIT
@@ -70,31 +68,18 @@ class Counted:
 
 
 @contextlib.contextmanager
-def counted(source: Path, upstream: int, directory: Path) -> Iterator[Counted]:
+def counted(name: str, source: Path, upstream: int, directory: Path) -> Iterator[Counted]:
     """Run the gateway of a source tree under callgrind."""
-    directory.mkdir()
-    place = Place(free_port(), upstream, directory / "place")
+    place, dumps = Place(free_port(), upstream, directory / name), directory / name / "callgrind"
     place.directory.mkdir()
-    rules, dumps = rules_file(place), directory / "callgrind"
-    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={dumps}"]
-    command += [sys.executable, "-P", "-m", "gateway", "run", "-c", str(rules)]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=_ENVIRONMENT | {"PYTHONPATH": str(source)})
-    try:
-        with _connected(process, place.port) as connection:
-            yield Counted(process, connection, dumps)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _connected(process: "subprocess.Popen[bytes]", port: int) -> socket.socket:
-    deadline = time.monotonic() + START_LIMIT
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(ConnectionRefusedError):
-            return socket.create_connection(("127.0.0.1", port), timeout=START_LIMIT)
-        time.sleep(0.2)
-    raise RuntimeError("the gateway does not serve")
+    program = gateway_of(source, place)
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={dumps}", *program.argv]
+    program = dataclasses.replace(program, argv=command, environment={**program.environment, **_ENVIRONMENT})
+    with (
+        started(name, [program], place.directory, START_LIMIT) as running,
+        socket.create_connection(("127.0.0.1", place.port), timeout=START_LIMIT) as connection,
+    ):
+        yield Counted(running.pid, connection, dumps)
 
 
 def count(gateway: Counted, requests: int) -> list[float]:
@@ -126,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stack.enter_context(started("upstream", [upstream_program(port)], directory))
         both = list[list[float]]()
         try:
-            for at, source in enumerate((ROOT, earlier)):
-                with counted(source, port, directory / str(at)) as gateway:
+            for version, source in (("now", ROOT), ("before", earlier)):
+                with counted(version, source, port, directory) as gateway:
                     both.append(count(gateway, options.requests))
         except (WrongAnswerError, RuntimeError) as error:
             print(f"not counted: {error}", file=sys.stderr)

@@ -119,10 +119,10 @@ def on_cores(cores: Iterable[int]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def started(name: str, programs: list[Program], directory: Path) -> Iterator[Running]:
+def started(name: str, programs: list[Program], directory: Path, limit: float = START_LIMIT) -> Iterator[Running]:
     """Run the programs one after the other, each once the one before it serves, with their output in a file.
 
-    Raises RuntimeError with that output when one of them does not serve.
+    Raises RuntimeError with that output when one of them does not serve within `limit` seconds.
     """
     log = directory / "log"
     processes: list[subprocess.Popen[bytes]] = []
@@ -134,7 +134,7 @@ def started(name: str, programs: list[Program], directory: Path) -> Iterator[Run
                     program.argv, stdout=output, stderr=output, env=environment, **program.as_user()
                 )
             processes.append(process)
-            _wait_until_it_serves(name, process, program.port, log)
+            _wait_until_it_serves(name, process, program.port, log, limit)
         yield Running(name, programs[-1].port, processes, log)
     finally:
         for process in reversed(processes):
@@ -150,8 +150,8 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _wait_until_it_serves(name: str, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_LIMIT
+def _wait_until_it_serves(name: str, process: "subprocess.Popen[bytes]", port: int, log: Path, limit: float) -> None:
+    deadline = time.monotonic() + limit
     while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

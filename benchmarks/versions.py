@@ -40,12 +40,16 @@ def serving(name: str, source: Path, upstream: int, directory: Path, admin: int 
     """Run the gateway of a source tree; with its admin listener on a port, or on any."""
     place = Place(free_port(), upstream, directory / name)
     place.directory.mkdir()
-    # -P, or the package in the current directory would come before the one that is asked for.
-    rules = rules_file(place, admin={"listen": f"127.0.0.1:{admin}"})
-    command = [sys.executable, "-P", "-m", "gateway", "run", "-c", str(rules)]
-    program = Program(command, place.port, {"PYTHONPATH": str(source)})
-    with started(name, [program], place.directory) as running:
+    with started(name, [gateway_of(source, place, admin)], place.directory) as running:
         yield running
+
+
+def gateway_of(source: Path, place: Place, admin: int = 0) -> Program:
+    """The gateway of a source tree, as it is measured."""
+    rules = rules_file(place, admin={"listen": f"127.0.0.1:{admin}"})
+    # -P, or the package in the current directory would come before the one that is asked for.
+    command = [sys.executable, "-P", "-m", "gateway", "run", "-c", str(rules)]
+    return Program(command, place.port, {"PYTHONPATH": str(source)})
 
 
 def compared(bench: Bench, scenario: Scenario, both: Sequence[Running], connections: int) -> tuple[float, float]:
