@@ -89,11 +89,13 @@ def pick_conflict(rule: Rule, held: Held, now: int) -> Found:
     raise GatewayError("a store holds a claim in a state that is not known")
 
 
-def each_entry(held: Held) -> list[tuple[Claim, Record]]:
+def each_entry(held: Held) -> Sequence[tuple[Claim, Record]]:
     """The conflicts, at most one for each entry of each item: what an entry was before counts as the same.
 
     Of two it is the one whose state answers first.
     """
+    if len(held.conflicts) == 1:  # nearly always
+        return held.conflicts
     states = list(ON_HELD)
     found: dict[tuple[int | None, str, bool], tuple[Claim, Record]] = {}
     for claim, record in held.conflicts:

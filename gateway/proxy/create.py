@@ -105,7 +105,7 @@ class CreateHandler:
             await self.sender.forward_unguarded(request, "no-key")
             return
         request.record.fingerprint = wanted[0].fingerprint.hex()[:12]
-        if await self.refuses_first(request, rule, wanted):
+        if rule.authorize is not None and await self.refuses_first(request, rule, wanted):
             return
         await self._reserve(request, rule, wanted, view, waiting)
 
