@@ -1,5 +1,5 @@
-# Instructions in user space per request, of this checkout beside an earlier commit of it: counted by valgrind, so the
-# same on a busy machine, where CPU time has noise of some percent. `python -m benchmarks.instructions COMMIT`.
+# Instructions in user space per request, of this checkout beside an earlier commit of it: counted by valgrind, and so
+# nearly the same on a busy machine, where CPU time differs by percents. `python -m benchmarks.instructions COMMIT`.
 
 import argparse
 import contextlib
