@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 from campaigns.fuzz.common import MIB, OF_VALUES, Broken, Refused, Values, outcome, read_values, repeated, require_same
 from gateway.guard.content import BodyFormats
 from gateway.guard.field import parse_field
+from gateway.guard.normalize import trim
 from gateway.guard.xml_body import XmlBody, read_xml_body, xml_ways
 
 FORMATS = BodyFormats(2**22)
@@ -36,7 +37,7 @@ def _texts(root: ET.Element, names: tuple[str, ...], how: str) -> str | Refused:
         if not found:
             return Refused("absent")
         root = found[0] if how == "first" else found[-1]
-    return (root.text or "").strip(" \t\r\n")
+    return trim(root.text or "")
 
 
 def _otherwise(root: ET.Element, valued: set[ET.Element]) -> Iterator[bytes]:
