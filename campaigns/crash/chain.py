@@ -24,10 +24,11 @@ MOST_PASSES = 16
 MOST_PASSES_OF_FEW = 12
 """The same at points that fewer creates pass: those of stored answers, of replays, of creates that wait, and of
 what is gone."""
-MOST_PASSES_OF_FEWEST = 3
+MOST_PASSES_OF_FEWEST = 2
 """The same at points of what is found out: few creates have no known outcome."""
 OF_FEW = ("answer-stored", "replay-first-byte", "replay-last-byte", "waiter-woken", "gone-freed")
-MOST_ROUNDS = 10
+MOST_ROUNDS = 30
+"""Of load, until a point is reached: those of what is found out took ten at times."""
 KILLS_TO_A_CHECK = 20
 CHECKS_TO_A_STORE = 10
 KILLED = -9
