@@ -31,7 +31,7 @@ async def test_it_dies_where_it_writes_what_it_has_found_out(
         await create(program.port, GRACE)
         while not any(line.get("event") == "crash-point" for line in program.log):
             async with Client(program.port) as client:
-                await client.send_raw(create_bytes(GRACE))
+                await client.send_raw(create_bytes(GRACE, headers=[("Connection", "close")]))
                 told = await everything(client)
             assert not told or b"outcome-unknown" in told
         await program.died_at(point)
